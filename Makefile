@@ -1,0 +1,64 @@
+# The commands of this project. CI runs the same ones; `make` alone lists them.
+
+CARGO ?= cargo
+# Passed to every cargo command that builds. CI adds --locked.
+CARGO_FLAGS ?=
+TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
+SHELL_SCRIPTS = scripts/setup demo/clips/make-clips .ci/run
+
+.DEFAULT_GOAL := help
+# `make setup demo` with -j must not build before the setup is through.
+.NOTPARALLEL:
+.PHONY: help setup build demo test lint bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what is missing: cmake, ALSA headers, opus-tools
+	@scripts/setup test
+
+build: ## build everything, optimised
+	@scripts/setup build
+	$(CARGO) build --release --workspace --bins $(CARGO_FLAGS)
+
+demo: ## a tree of relays, two speakers and 40 listeners on this machine, under a minute
+	@scripts/setup build
+	$(CARGO) build --release -p tribune-relay -p tribune-client -p tribune-tests --bins $(CARGO_FLAGS)
+	@$(TARGET_DIR)/release/tribune-demo
+
+# The end-to-end tests start the binaries, so those are built first. nextest, where it is
+# installed, shows progress and ends a test that hangs (.config/nextest.toml); without it the
+# tests that start processes run one at a time. Doc tests are cargo's own in both cases.
+test: ## all tests
+	@scripts/setup test
+	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		set -ex; \
+		$(CARGO) nextest run --workspace $(CARGO_FLAGS); \
+	else \
+		set -ex; \
+		$(CARGO) test --workspace --lib --bins $(CARGO_FLAGS); \
+		$(CARGO) test --workspace --test '*' $(CARGO_FLAGS) -- --test-threads=1; \
+	fi
+	$(CARGO) test --workspace --doc $(CARGO_FLAGS)
+
+lint: ## rustfmt, clippy and rustdoc with warnings denied, shellcheck, cargo-deny
+	@scripts/setup lint
+	$(CARGO) fmt --all --check
+	@if command -v shellcheck >/dev/null; then \
+		set -x; shellcheck $(SHELL_SCRIPTS); \
+	else \
+		echo "lint: shellcheck is not installed, the shell scripts are not checked"; \
+	fi
+	$(CARGO) clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(CARGO_FLAGS)
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		set -x; $(CARGO) deny check licenses sources bans; \
+	else \
+		echo "lint: cargo-deny is not installed, licences and sources are not checked"; \
+	fi
+
+bench: ## load and latency of one relay on this machine
+	@scripts/setup build
+	$(CARGO) build --release -p tribune-bench -p tribune-relay --bins $(CARGO_FLAGS)
+	@$(TARGET_DIR)/release/tribune-bench
