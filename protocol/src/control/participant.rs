@@ -1,0 +1,269 @@
+//! Messages between a participant and its edge. SPEC.md section 4.3.
+
+use serde::{Deserialize, Serialize};
+
+use super::room::{Hand, Role, StageEntry};
+use crate::codes::ErrorCode;
+use crate::ids::{DisplayName, Note, ParticipantId, RoomName, Seq, SessionKey, TrackId};
+
+/// From a participant to its edge. The first is `join`; each that carries an id is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromParticipant {
+    /// Enters a room. Answered by `joined` or `err`.
+    Join(Join),
+    /// Leaves the room; the relay closes the connection.
+    Leave {},
+    /// Raises a hand, or changes its note.
+    RaiseHand {
+        /// What they want to say.
+        #[serde(default)]
+        note: Note,
+    },
+    /// Lowers one's own hand, or, as a moderator, somebody's.
+    LowerHand {
+        /// Whose; one's own if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        participant: Option<ParticipantId>,
+    },
+    /// Gives the right to speak to somebody whose hand is raised.
+    Grant {
+        /// Whose hand.
+        participant: ParticipantId,
+    },
+    /// Lowers somebody's hand and keeps it down for a while.
+    Deny {
+        /// Whose hand.
+        participant: ParticipantId,
+        /// Shown to them.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// Asks somebody on the stage to switch the microphone off. Theirs to follow or not.
+    AskMute {
+        /// Whom.
+        participant: ParticipantId,
+        /// Shown to them.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// Has every relay drop somebody's frames, or lets them pass again. Answered when all relays of
+    /// the room do so.
+    Silence {
+        /// Whom.
+        participant: ParticipantId,
+        /// Whether frames are dropped.
+        on: bool,
+        /// Shown to them.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// Removes somebody from the room and keeps them out.
+    Kick {
+        /// Whom.
+        participant: ParticipantId,
+        /// Shown to them.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// Gives the right to speak back.
+    LeaveStage {},
+    /// Tells the room that one's own microphone is off or on.
+    OwnMute {
+        /// Whether it is off.
+        muted: bool,
+    },
+    /// Ends the room for everybody.
+    EndRoom {},
+    /// A type of a later version. Passed over, or answered with `bad_request` if it carries an id.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The first message on a participant's control stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// Which room.
+    pub room: RoomName,
+    /// Who: see [`SessionKey`].
+    pub session: SessionKey,
+    /// What to be called.
+    pub name: DisplayName,
+    /// The role wanted. Whoever asks for more than listening in a room that is not there opens it
+    /// and becomes its host, if the relay allows.
+    pub role: Role,
+    /// Proof of the right to the role, where the relay wants one; at most 4 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Set when coming back: a role or a raised hand is waiting at the origin.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returning: bool,
+    /// The last frame heard of each track, so that the relay can go on from there; at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heard: Vec<Heard>,
+}
+
+/// The last frame heard of a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// Which track.
+    pub track: TrackId,
+    /// Its last frame.
+    pub seq: Seq,
+}
+
+/// From an edge to its participant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToParticipant {
+    /// The answer to `join`.
+    Joined(Joined),
+    /// The request is done, everywhere in the tree where that matters.
+    Ok {},
+    /// The request is refused.
+    Err {
+        /// Why, for programs.
+        code: ErrorCode,
+        /// Why, in a sentence for people.
+        message: String,
+    },
+    /// Who is on the stage. Sent at each change.
+    Stage {
+        /// Everybody with the right to speak.
+        stage: Vec<StageEntry>,
+    },
+    /// How many listen in the whole tree. Sent at most once a second.
+    Listeners {
+        /// Participants that are not on the stage.
+        count: u64,
+    },
+    /// One's own place has changed.
+    You(You),
+    /// The queue of hands, in order. To moderators only.
+    Hands {
+        /// The first 40.
+        hands: Vec<Hand>,
+        /// How many there are.
+        total: u32,
+    },
+    /// A moderator asks to switch the microphone off.
+    PleaseMute {
+        /// Who asks.
+        by: DisplayName,
+        /// Why; may be empty.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// The relay stops soon; it is better to go on elsewhere.
+    Moved {
+        /// Where to, as `host:port`; the same address again if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        /// Milliseconds until the relay closes the connection.
+        within_ms: u32,
+    },
+    /// A type of a later version. Passed over.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The answer to `join`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// The edge's name.
+    pub relay: DisplayName,
+    /// Relays between here and the origin, both counted: 1 at the origin.
+    pub depth: u8,
+    /// One's own place.
+    pub you: You,
+    /// Who is on the stage.
+    pub stage: Vec<StageEntry>,
+    /// How many listen, as far as the edge knows yet.
+    pub listeners: u64,
+}
+
+/// One's own place in the room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct You {
+    /// One's own id.
+    pub participant: ParticipantId,
+    /// One's role now.
+    pub role: Role,
+    /// The track to speak on, if the role speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<TrackId>,
+    /// Whether a moderator's silence is on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silenced: bool,
+    /// One's place in the queue of hands, from 1; absent if the hand is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand: Option<u32>,
+    /// Why it changed, in a moderator's words; may be empty.
+    #[serde(default)]
+    pub reason: Note,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Envelope, decode, encode, tests::spec_vector};
+    use crate::ids::RequestId;
+
+    #[test]
+    fn vectors_of_the_specification() {
+        let join = FromParticipant::Join(Join {
+            room: "stage".parse().unwrap(),
+            session: SessionKey([7; 16]),
+            name: "Ada".parse().unwrap(),
+            role: Role::Speaker,
+            token: None,
+            returning: false,
+            heard: Vec::new(),
+        });
+        check("control-join", Some(RequestId(1)), &join);
+        let participant = ParticipantId(0x0123_4567_89ab_cdef);
+        let reason = "please stop".parse().unwrap();
+        let silence = FromParticipant::Silence { participant, on: true, reason };
+        check("control-silence", Some(RequestId(2)), &silence);
+        let joined = ToParticipant::Joined(Joined {
+            relay: "edge-1".parse().unwrap(),
+            depth: 3,
+            you: You {
+                participant,
+                role: Role::Speaker,
+                track: Some(TrackId(7)),
+                silenced: false,
+                hand: None,
+                reason: Note::default(),
+            },
+            stage: vec![StageEntry {
+                participant,
+                name: "Ada".parse().unwrap(),
+                role: Role::Speaker,
+                track: TrackId(7),
+                silenced: false,
+                muted: false,
+                away: false,
+            }],
+            listeners: 40,
+        });
+        check("control-joined", Some(RequestId(1)), &joined);
+        let err = ToParticipant::Err {
+            code: ErrorCode::StageFull,
+            message: "The stage of this room holds 32.".to_owned(),
+        };
+        check("control-err", Some(RequestId(2)), &err);
+    }
+
+    fn check<M>(name: &str, id: Option<RequestId>, message: &M)
+    where
+        M: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug + Clone,
+    {
+        let bytes = encode(id, message).unwrap();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(bytes[..], spec_vector(name), "{name} is {hex}");
+        let mut body = &bytes[..];
+        crate::varint::take(&mut body).unwrap();
+        assert_eq!(decode::<M>(body).unwrap(), Envelope { id, message: message.clone() });
+    }
+}

@@ -1,0 +1,275 @@
+//! Messages between a child and its parent. SPEC.md section 4.4.
+//!
+//! Upwards go subscriptions, counts and what participants do; downwards go the rooms' states, counts
+//! and what concerns single participants. Silent listeners are a number here and nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use super::participant::{Heard, ToParticipant};
+use super::room::{Role, RoomState};
+use crate::ids::{
+    Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
+};
+
+/// From a child to its parent. The first is `hello`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToParent {
+    /// Asks to be a child. Answered by `welcome`, or by a close.
+    Hello {
+        /// Who asks.
+        relay: RelayId,
+        /// What it is called.
+        name: DisplayName,
+        /// Relays from the asking one down to its deepest leaf, both counted.
+        height: u8,
+        /// The relay token, where no client certificate speaks for the child; at most 4 KiB.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
+    },
+    /// A relay has been attached below, or has gone: the depth of the tree below.
+    Height {
+        /// As in `hello`.
+        height: u8,
+    },
+    /// Wants a room's state and audio. Answered by `state`, now and at each change.
+    Subscribe {
+        /// The number of the room on this trunk from now on.
+        channel: Channel,
+        /// Which room.
+        room: RoomName,
+        /// The last frame of each track, so that the parent can go on from there; at most 32.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        heard: Vec<Heard>,
+    },
+    /// Wants the room no more.
+    Unsubscribe {
+        /// Which.
+        channel: Channel,
+    },
+    /// How many participants without a role are at or below the child. At most once a second.
+    Audience {
+        /// Which room.
+        channel: Channel,
+        /// How many.
+        listeners: u64,
+    },
+    /// The room's state of that revision is in force at the child and everywhere below it.
+    Applied {
+        /// Which room.
+        channel: Channel,
+        /// Which revision.
+        revision: Revision,
+    },
+    /// A participant at or below the child does something that the origin decides.
+    Act {
+        /// In which room.
+        channel: Channel,
+        /// Who.
+        participant: ParticipantId,
+        /// The request to be answered, as the participant numbered it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
+        /// What.
+        action: Action,
+    },
+    /// A type of a later version. Passed over.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a participant does, as it travels to the origin. The edge has checked who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Action {
+    /// Comes in, with a role that needs the origin.
+    Enter {
+        /// What to be called.
+        name: DisplayName,
+        /// The role wanted.
+        role: Role,
+        /// The edge has seen proof of the right to open the room and to govern it.
+        may_govern: bool,
+    },
+    /// Is (still, or again) at the relay that says so; the origin answers with `you`.
+    Present {},
+    /// Has lost the connection; the place is kept for a while.
+    Away {},
+    /// Has left for good.
+    Left {},
+    /// Raises a hand.
+    RaiseHand {
+        /// What to be called.
+        name: DisplayName,
+        /// What they want to say.
+        #[serde(default)]
+        note: Note,
+    },
+    /// Lowers a hand.
+    LowerHand {
+        /// Whose; one's own if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<ParticipantId>,
+    },
+    /// Gives the right to speak.
+    Grant {
+        /// To whom.
+        subject: ParticipantId,
+    },
+    /// Denies a hand.
+    Deny {
+        /// Whose.
+        subject: ParticipantId,
+        /// Why.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// Asks for a microphone to be switched off.
+    AskMute {
+        /// Whose.
+        subject: ParticipantId,
+        /// Why.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// Drops frames everywhere, or lets them pass again.
+    Silence {
+        /// Whose.
+        subject: ParticipantId,
+        /// Whether frames are dropped.
+        on: bool,
+        /// Why.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// Removes from the room.
+    Kick {
+        /// Whom.
+        subject: ParticipantId,
+        /// Why.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// Gives the right to speak back.
+    LeaveStage {},
+    /// Says whether one's own microphone is off.
+    OwnMute {
+        /// Whether it is.
+        muted: bool,
+    },
+    /// Ends the room.
+    EndRoom {},
+    /// An action of a later version. Answered with `bad_request`.
+    #[serde(other)]
+    Unknown,
+}
+
+/// From a parent to its child.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToChild {
+    /// The child is attached.
+    Welcome {
+        /// The relays from the origin down to the parent, both included.
+        path: Vec<RelayId>,
+        /// What the parent is called.
+        name: DisplayName,
+    },
+    /// The parent's own place in the tree has changed. Empty while it has no way to the origin.
+    Path {
+        /// As in `welcome`.
+        path: Vec<RelayId>,
+    },
+    /// The state of a room.
+    State {
+        /// Which room.
+        channel: Channel,
+        /// Which change this is.
+        revision: Revision,
+        /// The whole of it.
+        state: RoomState,
+    },
+    /// How many listen in the whole tree. At most once a second.
+    Listeners {
+        /// In which room.
+        channel: Channel,
+        /// How many.
+        count: u64,
+    },
+    /// Something for one participant at or below the child.
+    Deliver {
+        /// In which room.
+        channel: Channel,
+        /// To whom.
+        participant: ParticipantId,
+        /// The request that this answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
+        /// What.
+        message: ToParticipant,
+    },
+    /// The same session has come in elsewhere: the participant's connection here is the older one.
+    Replaced {
+        /// In which room.
+        channel: Channel,
+        /// Who.
+        participant: ParticipantId,
+    },
+    /// The parent stops soon; the child takes its standby.
+    GoAway {
+        /// Milliseconds until the parent closes the trunk.
+        within_ms: u32,
+    },
+    /// A type of a later version. Passed over.
+    #[serde(other)]
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Envelope, decode, encode, tests::spec_vector};
+
+    #[test]
+    fn vectors_of_the_specification() {
+        let subscribe = ToParent::Subscribe {
+            channel: Channel(3),
+            room: "stage".parse().unwrap(),
+            heard: vec![Heard { track: crate::ids::TrackId(7), seq: crate::ids::Seq(500) }],
+        };
+        check("trunk-subscribe", &subscribe);
+        let act = ToParent::Act {
+            channel: Channel(3),
+            participant: ParticipantId(1),
+            request: Some(RequestId(4)),
+            action: Action::Kick { subject: ParticipantId(2), reason: Note::default() },
+        };
+        check("trunk-act", &act);
+        let state = ToChild::State {
+            channel: Channel(3),
+            revision: Revision(12),
+            state: RoomState::absent("stage".parse().unwrap()),
+        };
+        check("trunk-state", &state);
+        let ok = ToParticipant::Ok {};
+        let deliver = ToChild::Deliver {
+            channel: Channel(3),
+            participant: ParticipantId(1),
+            request: Some(RequestId(4)),
+            message: ok,
+        };
+        check("trunk-deliver", &deliver);
+    }
+
+    fn check<M>(name: &str, message: &M)
+    where
+        M: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug + Clone,
+    {
+        let bytes = encode(None, message).unwrap();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(bytes[..], spec_vector(name), "{name} is {hex}");
+        let mut body = &bytes[..];
+        crate::varint::take(&mut body).unwrap();
+        assert_eq!(decode::<M>(body).unwrap(), Envelope { id: None, message: message.clone() });
+    }
+}

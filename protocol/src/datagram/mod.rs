@@ -1,0 +1,55 @@
+//! What travels in QUIC datagrams. The first byte is the kind; an unknown kind is dropped and counted.
+
+use bytes::Bytes;
+
+pub mod media;
+pub mod nack;
+pub mod probe;
+
+/// First byte of a media datagram.
+pub const KIND_MEDIA: u8 = 0;
+/// First byte of a repair request.
+pub const KIND_NACK: u8 = 1;
+/// First byte of a time probe and of its answer.
+pub const KIND_PROBE: u8 = 2;
+
+/// A datagram with its kind known and its content not yet read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Datagram {
+    /// Frames of one room.
+    Media(media::MediaDatagram),
+    /// Frames that somebody misses.
+    Nack(nack::Nack),
+    /// A question for, or an answer with, the origin's time.
+    Probe(probe::Probe),
+}
+
+/// A datagram that is not one of this protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DatagramError {
+    /// The kind is not of this version. A later version may mean something by it.
+    #[error("unknown kind of datagram")]
+    UnknownKind,
+    /// It ends before its content does.
+    #[error("datagram cut short")]
+    Truncated,
+    /// A number in it is over its limit, or out of place.
+    #[error("value out of range")]
+    OutOfRange,
+}
+
+impl Datagram {
+    /// Reads the kind and the fixed parts. Frames are read one by one, by [`media::MediaDatagram::frames`].
+    ///
+    /// # Errors
+    /// [`DatagramError`], if the bytes are none of the three kinds.
+    pub fn parse(bytes: Bytes) -> Result<Self, DatagramError> {
+        match bytes.first() {
+            None => Err(DatagramError::Truncated),
+            Some(&KIND_MEDIA) => media::MediaDatagram::parse(bytes).map(Self::Media),
+            Some(&KIND_NACK) => nack::Nack::parse(&bytes).map(Self::Nack),
+            Some(&KIND_PROBE) => probe::Probe::parse(&bytes).map(Self::Probe),
+            Some(_) => Err(DatagramError::UnknownKind),
+        }
+    }
+}

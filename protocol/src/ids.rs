@@ -1,0 +1,313 @@
+//! Names and numbers that identify things. Each parses once, at the border, and is valid from then on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_ROOM_NAME_BYTES};
+
+/// A room's name: 1 to 64 bytes of `a–z 0–9 - _ .`, beginning with a letter or digit.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RoomName(String);
+
+/// What a person or a relay is called: 1 to 64 bytes of UTF-8 without control characters, trimmed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DisplayName(String);
+
+/// A note on a hand or a reason for an action: at most 200 bytes without control characters.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Note(String);
+
+/// A name or note that is not one, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {value:?} {why}")]
+pub struct InvalidName {
+    what: &'static str,
+    value: String,
+    why: &'static str,
+}
+
+/// One participant of a room, the same across reconnects and relays: derived from its
+/// [`SessionKey`], so that whoever holds the key keeps the place. Written as 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ParticipantId(pub u64);
+
+/// The secret that a client makes up once per stay in a room: 16 random bytes. The participant's id
+/// is the first 8 bytes, big-endian, of the SHA-256 of the key; the key never leaves the edge.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ByteString", into = "ByteString")]
+pub struct SessionKey(pub [u8; 16]);
+
+/// One relay, for as long as its data directory lives. Written as 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RelayId(pub u64);
+
+/// One speaker's audio in one room. The origin counts them up from 1 and never uses one again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrackId(pub u32);
+
+/// A room on a trunk, numbered by the child. Participants' connections carry one room, channel 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Channel(pub u32);
+
+/// The count of changes to a room's state, by its origin. Larger is newer.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Revision(pub u64);
+
+/// A request on a control stream; its answer carries the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(pub u32);
+
+/// A frame's place in its track, in frame periods, modulo 2^16 (a turn takes 21.8 minutes).
+/// Compared by serial-number arithmetic (RFC 1982).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u16);
+
+impl Seq {
+    /// Frame periods from `earlier` to `self`; negative if `self` is the earlier one.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> i16 {
+        self.0.wrapping_sub(earlier.0) as i16
+    }
+
+    /// The place `periods` later.
+    #[must_use]
+    pub const fn plus(self, periods: u16) -> Self {
+        Self(self.0.wrapping_add(periods))
+    }
+}
+
+impl RoomName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RoomName {
+    type Error = InvalidName;
+
+    fn try_from(value: String) -> Result<Self, InvalidName> {
+        let invalid =
+            |value: String, why| InvalidName { what: "room name", value: shorten(value), why };
+        if value.is_empty() || value.len() > MAX_ROOM_NAME_BYTES {
+            return Err(invalid(value, "is not 1 to 64 bytes long"));
+        }
+        let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+        if !value.bytes().all(allowed) {
+            return Err(invalid(value, "has characters other than a-z, 0-9, '-', '_' and '.'"));
+        }
+        if !value.as_bytes()[0].is_ascii_alphanumeric() {
+            return Err(invalid(value, "does not begin with a letter or a digit"));
+        }
+        Ok(Self(value))
+    }
+}
+
+impl DisplayName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for DisplayName {
+    type Error = InvalidName;
+
+    fn try_from(value: String) -> Result<Self, InvalidName> {
+        let invalid = |value: String, why| InvalidName { what: "name", value: shorten(value), why };
+        if value.trim().is_empty() || value.len() > MAX_NAME_BYTES {
+            return Err(invalid(value, "is not 1 to 64 bytes long"));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(invalid(value, "has control characters"));
+        }
+        Ok(Self(if value.trim().len() == value.len() { value } else { value.trim().to_owned() }))
+    }
+}
+
+impl Note {
+    /// The note as text; may be empty.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Note {
+    type Error = InvalidName;
+
+    fn try_from(value: String) -> Result<Self, InvalidName> {
+        let invalid = |value: String, why| InvalidName { what: "note", value: shorten(value), why };
+        if value.len() > MAX_NOTE_BYTES {
+            return Err(invalid(value, "is over 200 bytes long"));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(invalid(value, "has control characters"));
+        }
+        Ok(Self(value))
+    }
+}
+
+macro_rules! text {
+    ($($name:ident),*) => {$(
+        impl FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(value: &str) -> Result<Self, InvalidName> {
+                Self::try_from(value.to_owned())
+            }
+        }
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.0)
+            }
+        }
+    )*};
+}
+text!(RoomName, DisplayName, Note);
+
+macro_rules! hex_id {
+    ($($name:ident, $what:literal);*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+        impl FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+                match u64::from_str_radix(text, 16) {
+                    Ok(value) if digits => Ok(Self(value)),
+                    Ok(_) | Err(_) => Err(InvalidName {
+                        what: $what,
+                        value: shorten(text.to_owned()),
+                        why: "is not 16 hexadecimal digits",
+                    }),
+                }
+            }
+        }
+    )*};
+}
+hex_id!(ParticipantId, "participant id"; RelayId, "relay id");
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(secret)")
+    }
+}
+
+impl TryFrom<ByteString> for SessionKey {
+    type Error = &'static str;
+
+    fn try_from(bytes: ByteString) -> Result<Self, Self::Error> {
+        bytes.0.try_into().map(Self).map_err(|_| "a session key is 16 bytes")
+    }
+}
+
+impl From<SessionKey> for ByteString {
+    fn from(key: SessionKey) -> Self {
+        Self(key.0.to_vec())
+    }
+}
+
+/// A CBOR byte string, where serde would make an array of a `Vec<u8>`.
+struct ByteString(Vec<u8>);
+
+impl Serialize for ByteString {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteString {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl serde::de::Visitor<'_> for Bytes {
+            type Value = ByteString;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a byte string")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<ByteString, E> {
+                Ok(ByteString(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+/// An error message quotes the start of a long value only.
+fn shorten(value: String) -> String {
+    match value.char_indices().nth(80) {
+        Some((at, _)) => format!("{}…", &value[..at]),
+        None => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_names() {
+        for good in ["stage", "a", "0.room_x-y", &"x".repeat(64)] {
+            assert!(good.parse::<RoomName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "A", "a b", "é", "a/b", &"x".repeat(65)] {
+            assert!(bad.parse::<RoomName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_trimmed_and_have_no_control_characters() {
+        assert_eq!(" Ada ".parse::<DisplayName>().unwrap().as_str(), "Ada");
+        assert!("A\u{7}".parse::<DisplayName>().is_err());
+        assert!("  ".parse::<DisplayName>().is_err());
+    }
+
+    #[test]
+    fn sequence_numbers_wrap() {
+        assert_eq!(Seq(2).since(Seq(65_534)), 4);
+        assert_eq!(Seq(65_534).since(Seq(2)), -4);
+        assert_eq!(Seq(65_535).plus(2), Seq(1));
+    }
+
+    #[test]
+    fn ids_read_what_they_print() {
+        let id = ParticipantId(0x0123_4567_89ab_cdef);
+        assert_eq!(id.to_string().parse::<ParticipantId>().unwrap(), id);
+        assert!("+123456789abcdef".parse::<ParticipantId>().is_err());
+    }
+}

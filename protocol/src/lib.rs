@@ -1,0 +1,22 @@
+//! The wire of Tribune, `tribune/1`: ids, limits, datagrams, control messages, close codes.
+//!
+//! `SPEC.md` beside this crate is normative; this crate is its reference. There is no I/O here, no
+//! clock and no async: bytes in, values out, and back. Relays, clients, benches and tests share it.
+//!
+//! * [`datagram`] — what travels in QUIC datagrams (RFC 9221): media, repair requests, time probes
+//! * [`control`] — what travels on the control stream: length-prefixed CBOR maps (RFC 8949)
+//! * [`clock`] — the estimate of the origin's clock that probes feed
+//! * [`ids`], [`limits`], [`codes`] — the small words of the protocol
+
+pub mod clock;
+pub mod codes;
+pub mod control;
+pub mod datagram;
+pub mod ids;
+pub mod limits;
+pub mod varint;
+
+/// ALPN of a participant's connection (RFC 7301). The digit is the protocol's major version.
+pub const ALPN_PARTICIPANT: &[u8] = b"tribune/1";
+/// ALPN of a trunk: a connection between two relays.
+pub const ALPN_TRUNK: &[u8] = b"tribune-trunk/1";

@@ -1,0 +1,51 @@
+//! Every bound of the protocol, in one place, with its unit and its reason.
+//!
+//! A sender never exceeds these; a receiver treats an excess as SPEC.md section 9 says.
+
+use std::time::Duration;
+
+/// Time between two frames of a track. Version 1 knows no other; it is also the unit of [`crate::ids::Seq`].
+pub const FRAME_PERIOD: Duration = Duration::from_millis(20);
+/// Opus bytes in one frame: 256 kb/s at 20 ms. One frame fits a datagram on any path that carries QUIC.
+pub const MAX_OPUS_BYTES: usize = 640;
+/// Extension bytes in one frame: room for a handful of extensions, no more than a header's worth.
+pub const MAX_EXTENSION_BYTES: usize = 64;
+/// Frames in one datagram: top-N at its largest times the ticks of a packed datagram.
+pub const MAX_FRAMES_PER_DATAGRAM: usize = 32;
+/// Payload of a datagram: RFC 9000 guarantees 1,200 bytes a UDP packet; QUIC's own header, an
+/// authentication tag and the DATAGRAM frame header need at most 38 of them with 8-byte connection IDs.
+pub const MAX_DATAGRAM_BYTES: usize = 1_162;
+/// Missing frames named in one NACK datagram: one second of one track.
+pub const MAX_NACK_FRAMES: usize = 50;
+/// A control message, without its length prefix. Large enough for a full stage, small enough to buffer per connection.
+pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+/// Nesting of maps and arrays in a control message. The deepest message of this version has 5 levels.
+pub const MAX_MESSAGE_DEPTH: usize = 12;
+/// A room's name, in bytes.
+pub const MAX_ROOM_NAME_BYTES: usize = 64;
+/// A participant's or relay's name, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
+/// A note on a raised hand or a reason of a moderator, in bytes.
+pub const MAX_NOTE_BYTES: usize = 200;
+/// A token in `join` or `hello`, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
+/// Participants with the right to speak in one room. Keeps the room's state in one control message.
+pub const MAX_STAGE: usize = 32;
+/// Raised hands in one room.
+pub const MAX_HANDS: usize = 500;
+/// Hands named in one `hands` message; the rest is a number.
+pub const MAX_HANDS_SHOWN: usize = 40;
+/// Participants barred from one room by a kick. Older ones are forgotten first.
+pub const MAX_BARRED: usize = 256;
+/// Relays from the origin to a leaf, both counted.
+pub const MAX_TREE_DEPTH: usize = 8;
+/// Tracks that go to listeners at the same time, unless a relay is told otherwise.
+pub const DEFAULT_TOP_N: usize = 4;
+/// How long a relay keeps a frame for repair and resume.
+pub const RING_SPAN: Duration = Duration::from_secs(2);
+/// How long the origin keeps the role, the track and the hand of someone whose connection is gone.
+pub const RECONNECT_GRACE: Duration = Duration::from_secs(30);
+/// Time from the handshake to the first message, after which a connection is closed.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a capture time travels with a frame of a track.
+pub const CAPTURE_STAMP_PERIOD: Duration = Duration::from_secs(1);
