@@ -53,7 +53,7 @@ lint: ## rustfmt, clippy and rustdoc with warnings denied, shellcheck, cargo-den
 	$(CARGO) clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(CARGO_FLAGS)
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
-		set -x; $(CARGO) deny check licenses sources bans; \
+		set -x; $(CARGO) deny check --hide-inclusion-graph licenses sources bans; \
 	else \
 		echo "lint: cargo-deny is not installed, licences and sources are not checked"; \
 	fi
