@@ -1,0 +1,170 @@
+//! How late frames are: the statistics that a playout delay is chosen from.
+//!
+//! Pure. Times are microseconds since the buffer's first frame. The *transit* of a frame is its
+//! arrival minus its place on the media clock (sequence number × 20 ms); only differences of
+//! transits mean anything, as the two clocks have no common zero (RFC 3550, 6.4.1).
+
+use std::collections::VecDeque;
+
+use super::{FRAME_PERIOD_US, JitterConfig};
+
+/// Transits that are remembered: 10 s of speech, so that one late frame in a hundred stands on five.
+const WINDOW_FRAMES: usize = 500;
+/// Age in µs from which a transit is forgotten. Clocks that differ by 200 ppm move 12 ms apart in a
+/// minute, less than a frame period.
+const WINDOW_AGE_US: i64 = 60_000_000;
+/// Frames after which the target is computed anew; a late frame does it at once.
+const RECOMPUTE_FRAMES: u32 = 10;
+/// Transits needed before the target may go below the initial one: one second of speech.
+const TRUSTED_FRAMES: usize = 50;
+/// A transit that differs from the quickest by more µs than this belongs to another clock: the
+/// sender stood still or was restarted. A frame that is this late is of no use either.
+const DISCONTINUITY_US: i64 = 1_000_000;
+/// Share of frames that the target lets come in time.
+const IN_TIME: f64 = 0.99;
+
+/// What is known about the delays of one track.
+#[derive(Debug, Clone)]
+pub(super) struct DelayWindow {
+    /// (arrival, transit) in µs, oldest first.
+    transits: VecDeque<(i64, i64)>,
+    min_transit_us: Option<i64>,
+    target_us: i64,
+    /// Interarrival jitter of RFC 3550, A.8.
+    jitter_us: f64,
+    last_transit_us: Option<i64>,
+    since_recompute: u32,
+    scratch: Vec<i64>,
+}
+
+impl DelayWindow {
+    pub(super) fn new(config: &JitterConfig) -> Self {
+        Self {
+            transits: VecDeque::with_capacity(WINDOW_FRAMES),
+            min_transit_us: None,
+            target_us: config.initial_us(),
+            jitter_us: 0.0,
+            last_transit_us: None,
+            since_recompute: 0,
+            scratch: Vec::with_capacity(WINDOW_FRAMES),
+        }
+    }
+
+    /// Forgets all transits (they belong to a clock that is gone), but not the target: the network
+    /// is still the same.
+    pub(super) fn forget(&mut self) {
+        self.transits.clear();
+        self.min_transit_us = None;
+        self.last_transit_us = None;
+    }
+
+    /// Whether this transit cannot belong to the same clock as those before it.
+    pub(super) fn is_discontinuous(&self, transit_us: i64) -> bool {
+        self.min_transit_us.is_some_and(|min| (transit_us - min).abs() > DISCONTINUITY_US)
+    }
+
+    /// Takes the transit of a frame that arrived.
+    pub(super) fn record(
+        &mut self,
+        config: &JitterConfig,
+        at_us: i64,
+        transit_us: i64,
+        is_late: bool,
+    ) {
+        if let Some(last) = self.last_transit_us.replace(transit_us) {
+            self.jitter_us += ((transit_us - last).abs() as f64 - self.jitter_us) / 16.0;
+        }
+        while self.transits.front().is_some_and(|&(at, _)| at_us - at > WINDOW_AGE_US) {
+            self.transits.pop_front();
+            self.since_recompute = RECOMPUTE_FRAMES;
+        }
+        if self.transits.len() == WINDOW_FRAMES {
+            self.transits.pop_front();
+        }
+        self.transits.push_back((at_us, transit_us));
+        self.since_recompute += 1;
+        if is_late || self.since_recompute >= RECOMPUTE_FRAMES {
+            self.recompute(config);
+        } else {
+            self.min_transit_us =
+                Some(self.min_transit_us.map_or(transit_us, |min| min.min(transit_us)));
+        }
+    }
+
+    /// Transit of the quickest frame in the window.
+    pub(super) fn min_transit_us(&self) -> Option<i64> {
+        self.min_transit_us
+    }
+
+    /// How long the quickest frame should wait before it is played.
+    pub(super) fn target_us(&self) -> i64 {
+        self.target_us
+    }
+
+    pub(super) fn jitter_us(&self) -> f64 {
+        self.jitter_us
+    }
+
+    /// The target is the delay, over that of the quickest frame, within which [`IN_TIME`] of the
+    /// frames in the window came (Moon, Kurose and Towsley, "Packet audio playout delay adjustment:
+    /// performance bounds and algorithms", 1998), and one frame period, as playout is clocked by
+    /// frame periods.
+    fn recompute(&mut self, config: &JitterConfig) {
+        self.since_recompute = 0;
+        let Some(min) = self.transits.iter().map(|&(_, transit)| transit).min() else { return };
+        self.min_transit_us = Some(min);
+        self.scratch.clear();
+        self.scratch.extend(self.transits.iter().map(|&(_, transit)| transit - min));
+        let rank = ((self.scratch.len() as f64 * IN_TIME) as usize).min(self.scratch.len() - 1);
+        let (_, &mut lateness_us, _) = self.scratch.select_nth_unstable(rank);
+        let floor_us = if self.transits.len() < TRUSTED_FRAMES {
+            self.target_us.min(config.initial_us())
+        } else {
+            config.min_us()
+        };
+        let wanted_us = lateness_us.saturating_add(FRAME_PERIOD_US);
+        self.target_us = wanted_us.clamp(floor_us, config.max_us());
+    }
+}
+
+/// The schedule that playout follows: the earliest time at which a poll asked for each place of the
+/// media clock. Polls come late when the machine is busy, never early, so the minimum over the last
+/// seconds is the schedule.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PlayoutSchedule {
+    /// (start of the bucket, minimum of poll time − place × 20 ms), in µs, oldest first.
+    buckets: VecDeque<(i64, i64)>,
+}
+
+/// Length of a bucket in µs, and how many are kept: 10 s.
+const BUCKET_US: i64 = 1_000_000;
+const BUCKETS: usize = 10;
+
+impl PlayoutSchedule {
+    pub(super) fn forget(&mut self) {
+        self.buckets.clear();
+    }
+
+    pub(super) fn record(&mut self, at_us: i64, offset_us: i64) {
+        match self.buckets.back_mut() {
+            Some((start, min)) if at_us - *start < BUCKET_US => *min = (*min).min(offset_us),
+            Some(_) | None => {
+                if self.buckets.len() == BUCKETS {
+                    self.buckets.pop_front();
+                }
+                self.buckets.push_back((at_us, offset_us));
+            }
+        }
+    }
+
+    /// Playout has been moved: every place is now asked for later (or earlier) by so many µs.
+    pub(super) fn shift(&mut self, by_us: i64) {
+        for (_, min) in &mut self.buckets {
+            *min += by_us;
+        }
+    }
+
+    pub(super) fn offset_us(&self) -> Option<i64> {
+        self.buckets.iter().map(|&(_, min)| min).min()
+    }
+}

@@ -1,0 +1,494 @@
+//! Adaptive jitter buffer for one track.
+//!
+//! Pure: no clock, no I/O. Frames go in as they arrive ([`JitterBuffer::handle_frame`]), one
+//! answer comes out per tick of 20 ms ([`JitterBuffer::poll_playout`]).
+//!
+//! Sequence numbers count frame periods, so each frame has its *place* on a media clock, and playout
+//! walks over the places, one per tick, whether a frame is there or not. A recording is therefore
+//! as long as the time it took, and a frame is heard where it belongs. The buffer only chooses the
+//! delay between the sender's clock and playout, and it moves that delay as seldom as it can:
+//!
+//! - The wanted delay (*target*) follows the measured delays, see [`delay`].
+//! - Where a talkspurt begins, playout moves freely: silence is made longer or shorter.
+//! - Inside a talkspurt it moves only when it must, one frame period at a time, and slowly.
+//! - Nothing moves while the delay is between one frame period under the target and
+//!   [`JitterConfig::slack`] over it. On a steady network it never leaves that range.
+//!
+//! A place without its frame is [`Playout::Lost`] inside a talkspurt and [`Playout::Silence`] after
+//! a talkspurt end. If nothing follows for [`JitterConfig::starved_after`], the stream has stalled:
+//! the places are then [`Playout::Starved`], and may still be played if they come.
+
+mod delay;
+mod history;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use self::delay::{DelayWindow, PlayoutSchedule};
+use self::history::History;
+use super::FRAME_PERIOD;
+
+/// [`FRAME_PERIOD`] in the unit of the buffer's arithmetic.
+const FRAME_PERIOD_US: i64 = FRAME_PERIOD.as_micros() as i64;
+/// Places ahead of playout that a frame may have: the 2 s that a relay can replay. Also bounds memory.
+const AHEAD_FRAMES_MAX: u64 = 100;
+/// How far behind playout a frame is still merely late, in places; from there on the stream was
+/// restarted with another number (`MAX_MISORDER` of RFC 3550, A.1, in 20 ms frames: 2.56 s).
+const BEHIND_FRAMES_MAX: u64 = 128;
+/// Place of a track's first frame is at least this, so that there are places before it.
+const FIRST_PLACE: u64 = 1 << 32;
+
+/// The choices of a [`JitterBuffer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JitterConfig {
+    /// Delay before anything has been measured. Default 60 ms: covers the scheduling noise of a busy
+    /// machine at both ends (30 ms) and keeps the way from mouth to ear well under 150 ms.
+    pub initial: Duration,
+    /// Least delay. Default 40 ms: two frame periods, one because playout is clocked by frame
+    /// periods, one for a sender that is late by a period.
+    pub min: Duration,
+    /// Most delay. Default 400 ms: beyond that people interrupt each other (ITU-T G.114).
+    pub max: Duration,
+    /// How much longer than the target the delay may be before a talkspurt's beginning shortens it.
+    /// Default 60 ms: the first frame's own lateness and the rounding to ticks add up to less.
+    pub slack: Duration,
+    /// How much longer than the target the delay may be before it is shortened inside a talkspurt,
+    /// where that can be heard. Default 120 ms.
+    pub slack_talking: Duration,
+    /// Time between two moves inside a talkspurt. Default 1 s, so that they stay single clicks.
+    pub move_interval: Duration,
+    /// How long a track may be missing everything before that is a stall and no longer a loss.
+    /// Default 100 ms: as long as a concealment sounds natural.
+    pub starved_after: Duration,
+}
+
+impl Default for JitterConfig {
+    fn default() -> Self {
+        Self {
+            initial: Duration::from_millis(60),
+            min: Duration::from_millis(40),
+            max: Duration::from_millis(400),
+            slack: Duration::from_millis(60),
+            slack_talking: Duration::from_millis(120),
+            move_interval: Duration::from_secs(1),
+            starved_after: Duration::from_millis(100),
+        }
+    }
+}
+
+impl JitterConfig {
+    fn initial_us(&self) -> i64 {
+        micros(self.initial)
+    }
+
+    fn min_us(&self) -> i64 {
+        micros(self.min)
+    }
+
+    fn max_us(&self) -> i64 {
+        micros(self.max).max(self.min_us())
+    }
+
+    fn starved_after_ticks(&self) -> u32 {
+        (micros(self.starved_after) / FRAME_PERIOD_US) as u32
+    }
+}
+
+/// What became of a frame that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// It waits for its turn.
+    Buffered,
+    /// Its turn is over; it is dropped.
+    Late,
+    /// It was here before; it is dropped.
+    Duplicate,
+    /// It is more than 2 s ahead of playout and dropped. If the next frame follows it, the stream was
+    /// restarted, and playout starts over from there.
+    TooFarAhead,
+}
+
+/// What to play in one frame period.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Playout<'a, P> {
+    /// This frame.
+    Frame {
+        /// Its sequence number.
+        seq: u16,
+        /// What it came with.
+        payload: P,
+    },
+    /// A frame that did not come; conceal it, or recover it from the next one.
+    Lost {
+        /// Its sequence number.
+        seq: u16,
+        /// The frame right after it, if that is here already.
+        next: Option<&'a P>,
+    },
+    /// Conceal one frame period that no frame stands for: the delay is being made longer.
+    Stretch,
+    /// Nothing is being said, or nothing has come yet.
+    Silence,
+    /// The track should be talking, but nothing has come for a while.
+    Starved,
+}
+
+/// What a buffer has seen and how it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct JitterStats {
+    /// Frames that arrived, late ones included, duplicates not.
+    pub received: u64,
+    /// Frames that had not arrived when their turn came, and have not since.
+    pub lost: u64,
+    /// Frames that arrived after their turn.
+    pub late: u64,
+    /// Frames that arrived more than once.
+    pub duplicate: u64,
+    /// Frames that arrived too far ahead or behind, and were dropped.
+    pub out_of_window: u64,
+    /// Places dropped to make the delay shorter.
+    pub skipped: u64,
+    /// Frame periods inserted to make the delay longer.
+    pub stretched: u64,
+    /// From the next place to be played to the end of the last frame in the buffer, in ms.
+    pub buffer_ms: f64,
+    /// The delay that is aimed at, in ms.
+    pub target_ms: f64,
+    /// Interarrival jitter (RFC 3550, 6.4.1), in ms.
+    pub jitter_ms: f64,
+}
+
+/// An adaptive jitter buffer for one track whose frames carry a `P`.
+#[derive(Debug)]
+pub struct JitterBuffer<P> {
+    config: JitterConfig,
+    /// When the first frame arrived; `None` before that.
+    epoch: Option<Instant>,
+    phase: Phase,
+    /// The place that the next poll is about.
+    next: u64,
+    /// First place that has not been answered for: neither played nor given up as lost. Below `next`
+    /// in a silence or stall.
+    floor: u64,
+    /// Frames that wait, by place: all within `AHEAD_FRAMES_MAX` of playout.
+    slots: BTreeMap<u64, Slot<P>>,
+    history: History,
+    delays: DelayWindow,
+    schedule: PlayoutSchedule,
+    /// The number that would confirm that the stream was restarted.
+    restart_candidate: Option<u16>,
+    last_move_us: i64,
+    counts: JitterStats,
+    missed: u64,
+    late_after_missed: u64,
+}
+
+#[derive(Debug)]
+struct Slot<P> {
+    talkspurt_end: bool,
+    payload: P,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Before the first frame, and after a talkspurt end.
+    Silent,
+    Talking {
+        /// Polls in a row that found the buffer empty.
+        empty_polls: u32,
+    },
+    Starved,
+}
+
+impl<P> JitterBuffer<P> {
+    /// An empty buffer.
+    pub fn new(config: JitterConfig) -> Self {
+        Self {
+            delays: DelayWindow::new(&config),
+            config,
+            epoch: None,
+            phase: Phase::Silent,
+            next: FIRST_PLACE,
+            floor: FIRST_PLACE,
+            slots: BTreeMap::new(),
+            history: History::default(),
+            schedule: PlayoutSchedule::default(),
+            restart_candidate: None,
+            last_move_us: 0,
+            counts: JitterStats::default(),
+            missed: 0,
+            late_after_missed: 0,
+        }
+    }
+
+    /// Takes a frame that arrived at `now`.
+    pub fn handle_frame(
+        &mut self,
+        now: Instant,
+        seq: u16,
+        talkspurt_end: bool,
+        payload: P,
+    ) -> Arrival {
+        let is_first = self.epoch.is_none();
+        let now_us = since_us(*self.epoch.get_or_insert(now), now);
+        if is_first {
+            self.start_at(first_place(self.floor, seq));
+        }
+        let mut place = nearest_place(self.next, seq);
+        if self.is_out_of_window(place) {
+            if self.restart_candidate != Some(seq) {
+                self.restart_candidate = Some(seq.wrapping_add(1));
+                self.counts.out_of_window += 1;
+                return if place > self.next { Arrival::TooFarAhead } else { Arrival::Late };
+            }
+            self.delays.forget();
+            place = first_place(self.next.max(self.floor), seq);
+            self.start_at(place);
+        }
+        self.restart_candidate = None;
+        if place < self.floor {
+            return self.handle_too_late(now_us, place);
+        }
+        if self.slots.contains_key(&place) {
+            self.counts.duplicate += 1;
+            return Arrival::Duplicate;
+        }
+        self.counts.received += 1;
+        let transit_us = transit_us(now_us, place);
+        let is_talking = matches!(self.phase, Phase::Talking { .. });
+        if self.delays.is_discontinuous(transit_us) && !is_talking {
+            self.delays.forget();
+        }
+        self.delays.record(&self.config, now_us, transit_us, false);
+        self.slots.insert(place, Slot { talkspurt_end, payload });
+        if !is_talking {
+            self.anchor(place, transit_us);
+        }
+        Arrival::Buffered
+    }
+
+    /// Answers what to play in the frame period that begins at `now`. To be called once per frame
+    /// period; calls that come late and then in quick succession do no harm.
+    pub fn poll_playout(&mut self, now: Instant) -> Playout<'_, P> {
+        let Some(epoch) = self.epoch else { return Playout::Silence };
+        let now_us = since_us(epoch, now);
+        self.schedule.record(now_us, transit_us(now_us, self.next));
+        match self.phase {
+            Phase::Silent | Phase::Starved => {
+                if !self.slots.contains_key(&self.next) {
+                    self.next += 1;
+                    return match self.phase {
+                        Phase::Starved => Playout::Starved,
+                        Phase::Silent | Phase::Talking { .. } => Playout::Silence,
+                    };
+                }
+                self.phase = Phase::Talking { empty_polls: 0 };
+                self.floor = self.next;
+                self.history.advance(self.floor);
+            }
+            Phase::Talking { .. } => {
+                if self.move_while_talking(now_us) {
+                    return Playout::Stretch;
+                }
+            }
+        }
+        self.play_next()
+    }
+
+    /// Counters and gauges as they are now.
+    pub fn stats(&self) -> JitterStats {
+        let end = self.slots.last_key_value().map_or(self.next, |(&last, _)| last + 1);
+        JitterStats {
+            lost: self.missed - self.late_after_missed,
+            buffer_ms: end.saturating_sub(self.next) as f64 * FRAME_PERIOD.as_secs_f64() * 1e3,
+            target_ms: self.delays.target_us() as f64 / 1e3,
+            jitter_ms: self.delays.jitter_us() / 1e3,
+            ..self.counts
+        }
+    }
+
+    /// Whether the track is in a talkspurt, as far as playout has come.
+    pub fn is_talking(&self) -> bool {
+        matches!(self.phase, Phase::Talking { .. })
+    }
+
+    /// Whether frames wait in the buffer.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The delay that the quickest frame is given, in µs; unknown until both sides have been seen.
+    fn delay_us(&self) -> Option<i64> {
+        Some(self.schedule.offset_us()? - self.delays.min_transit_us()?)
+    }
+
+    /// Begins a stream, or begins it anew, with a talkspurt at `place` after a silence as long as the
+    /// target.
+    fn start_at(&mut self, place: u64) {
+        self.slots.clear();
+        self.phase = Phase::Silent;
+        self.floor = place;
+        self.history.advance(place);
+        self.schedule.forget();
+        self.next = place - frames_up(self.delays.target_us());
+    }
+
+    fn is_out_of_window(&self, place: u64) -> bool {
+        let is_waiting = !self.is_talking() && self.slots.is_empty();
+        let is_ahead = place >= self.next + AHEAD_FRAMES_MAX && !is_waiting;
+        is_ahead || place + BEHIND_FRAMES_MAX < self.next
+    }
+
+    fn handle_too_late(&mut self, now_us: i64, place: u64) -> Arrival {
+        if !self.history.insert(place) {
+            self.counts.duplicate += 1;
+            return Arrival::Duplicate;
+        }
+        self.counts.received += 1;
+        self.counts.late += 1;
+        self.late_after_missed += 1;
+        self.delays.record(&self.config, now_us, transit_us(now_us, place), true);
+        Arrival::Late
+    }
+
+    /// A talkspurt begins at `first`, the earliest frame in the buffer: chooses when to play it.
+    fn anchor(&mut self, place: u64, transit_us: i64) {
+        if self.slots.first_key_value().is_some_and(|(&first, _)| first < place) {
+            return;
+        }
+        let target_us = self.delays.target_us();
+        match self.delay_us() {
+            Some(delay_us) if delay_us <= target_us - FRAME_PERIOD_US => {
+                self.move_playout(-(frames_up(target_us - delay_us) as i64));
+            }
+            Some(delay_us) if delay_us > target_us + micros(self.config.slack) => {
+                self.move_playout((delay_us - target_us) / FRAME_PERIOD_US);
+            }
+            Some(_) => {}
+            // Nothing has been polled since the stream began: `start_at` put it after a silence. A
+            // frame quicker than the first shortens that.
+            None => {
+                let late_us = self.delays.min_transit_us().map_or(0, |min| transit_us - min);
+                self.next = place - frames_up((target_us - late_us).max(0));
+            }
+        }
+        // The frame itself is later than the delay allows for: playout waits for nobody but it.
+        if self.next > place {
+            self.move_playout(place as i64 - self.next as i64);
+        }
+    }
+
+    /// Moves the delay inside a talkspurt if it must be. `true` if this frame period is to be filled
+    /// without playing anything.
+    fn move_while_talking(&mut self, now_us: i64) -> bool {
+        let Some(delay_us) = self.delay_us() else { return false };
+        let target_us = self.delays.target_us();
+        let excess_us = delay_us - target_us;
+        let may_move = now_us - self.last_move_us >= micros(self.config.move_interval);
+        if delay_us > self.config.max_us() + FRAME_PERIOD_US {
+            // After a stall: what has piled up is no longer live.
+            self.last_move_us = now_us;
+            self.skip((excess_us / FRAME_PERIOD_US) as u64);
+        } else if excess_us > micros(self.config.slack_talking) && may_move {
+            self.last_move_us = now_us;
+            self.skip(1);
+        } else if excess_us > micros(self.config.slack)
+            && !self.slots.contains_key(&self.next)
+            && !self.slots.is_empty()
+        {
+            // A lost frame makes the delay shorter for free.
+            self.skip(1);
+        } else if excess_us <= -FRAME_PERIOD_US && may_move {
+            self.last_move_us = now_us;
+            self.move_playout(-1);
+            self.next += 1;
+            self.counts.stretched += 1;
+            return true;
+        }
+        false
+    }
+
+    /// Drops `frames` places from the front, but never the last frame in the buffer.
+    fn skip(&mut self, frames: u64) {
+        let Some((&last, _)) = self.slots.last_key_value() else { return };
+        let frames = frames.min(last.saturating_sub(self.next));
+        for place in self.next..self.next + frames {
+            self.slots.remove(&place);
+        }
+        self.counts.skipped += frames;
+        self.history.advance(self.next);
+        self.move_playout(frames as i64);
+        self.floor = self.next;
+        // What is dropped counts as arrived: if it comes now, it is neither late nor lost.
+        for place in self.next - frames..self.next {
+            self.history.advance(place + 1);
+            self.history.insert(place);
+        }
+    }
+
+    /// Moves playout by `frames` places: forward (positive) makes the delay shorter.
+    fn move_playout(&mut self, frames: i64) {
+        self.next = self.next.saturating_add_signed(frames);
+        self.schedule.shift(-frames * FRAME_PERIOD_US);
+    }
+
+    fn play_next(&mut self) -> Playout<'_, P> {
+        let place = self.next;
+        let seq = place as u16;
+        if let Some(slot) = self.slots.remove(&place) {
+            self.give_up(place, true);
+            self.phase =
+                if slot.talkspurt_end { Phase::Silent } else { Phase::Talking { empty_polls: 0 } };
+            return Playout::Frame { seq, payload: slot.payload };
+        }
+        if let (true, Phase::Talking { empty_polls }) = (self.slots.is_empty(), self.phase) {
+            if empty_polls >= self.config.starved_after_ticks() {
+                self.phase = Phase::Starved;
+                self.next += 1;
+                return Playout::Starved;
+            }
+            self.phase = Phase::Talking { empty_polls: empty_polls + 1 };
+        }
+        self.give_up(place, false);
+        self.missed += 1;
+        Playout::Lost { seq, next: self.slots.get(&(place + 1)).map(|slot| &slot.payload) }
+    }
+
+    /// The place has had its turn.
+    fn give_up(&mut self, place: u64, arrived: bool) {
+        self.next = place + 1;
+        self.floor = place + 1;
+        self.history.advance(place + 1);
+        if arrived {
+            self.history.insert(place);
+        }
+    }
+}
+
+fn since_us(epoch: Instant, now: Instant) -> i64 {
+    micros(now.saturating_duration_since(epoch))
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn transit_us(at_us: i64, place: u64) -> i64 {
+    at_us - (place as i64 - FIRST_PLACE as i64) * FRAME_PERIOD_US
+}
+
+/// Frame periods that last at least `us`.
+fn frames_up(us: i64) -> u64 {
+    (us.max(0) as u64).div_ceil(FRAME_PERIOD_US as u64)
+}
+
+/// The place with this sequence number that is nearest to `to`.
+fn nearest_place(to: u64, seq: u16) -> u64 {
+    let ahead = seq.wrapping_sub(to as u16) as i16;
+    to.saturating_add_signed(i64::from(ahead))
+}
+
+/// The first place with this sequence number that leaves room for an initial silence after `from`.
+fn first_place(from: u64, seq: u16) -> u64 {
+    from + u64::from(seq.wrapping_sub(from as u16))
+}

@@ -1,0 +1,62 @@
+//! Sound: from a file or microphone to Opus frames, and from Opus frames to a recording or loudspeaker.
+//!
+//! Nothing in here knows the network, the protocol or a clock. Who speaks drives
+//! [`source::Source`] → [`speak::SpeakerPipeline`]; who listens drives [`playout::Player`] →
+//! [`sink::Sink`], one tick every [`FRAME_PERIOD`].
+//!
+//! | module | what it is | pure |
+//! |---|---|---|
+//! | [`source`] | where a speaker's audio comes from: file, Ogg Opus, tone, pipe, microphone | no: reads |
+//! | [`resample`] | any rate and channel count to 48 kHz mono | yes |
+//! | [`encode`] | PCM to one Opus packet per frame period | yes |
+//! | [`level`] | RFC 6464 audio level, and the voice bit | yes |
+//! | [`talkspurt`] | which frames are sent, and which one announces a silence | yes |
+//! | [`speak`] | the three above in a row: source frame in, numbered frame out | yes |
+//! | [`jitter`] | adaptive jitter buffer, one per track | yes |
+//! | [`decode`] | Opus to PCM, with recovery and concealment | yes |
+//! | [`mix`] | several tracks to one frame | yes |
+//! | [`playout`] | jitter buffers, decoders and mixer behind one `tick` | yes |
+//! | [`sink`] | where what is heard goes: Ogg Opus, WAV, loudspeaker, nowhere | no: writes |
+//! | [`device`] | what microphone and loudspeaker share | no: sound hardware |
+//!
+//! Inside, all audio is 48 kHz mono `f32` in −1.0..=1.0, in frames of [`FRAME_SAMPLES`].
+
+use std::time::Duration;
+
+pub mod decode;
+pub mod device;
+pub mod encode;
+pub mod error;
+pub mod jitter;
+pub mod level;
+pub mod mix;
+mod opus_head;
+pub mod playout;
+pub mod resample;
+pub mod sink;
+pub mod source;
+pub mod speak;
+pub mod talkspurt;
+
+pub use error::AudioError;
+
+/// Sample rate of all PCM inside the client, in Hz: the rate Opus decodes at (RFC 6716).
+pub const SAMPLE_RATE_HZ: u32 = 48_000;
+
+/// Samples in one frame: 20 ms at [`SAMPLE_RATE_HZ`].
+pub const FRAME_SAMPLES: usize = 960;
+
+/// Time that one frame covers, and the time between two ticks of a player.
+pub const FRAME_PERIOD: Duration = Duration::from_millis(20);
+
+/// Frame periods in a second.
+pub const FRAMES_PER_SECOND: u32 = 50;
+
+/// Largest Opus packet that fits the wire's frame, in bytes: 256 kb/s for 20 ms.
+pub const FRAME_BYTES_MAX: usize = 640;
+
+/// One frame period of PCM.
+pub type PcmFrame = [f32; FRAME_SAMPLES];
+
+/// A frame of digital silence.
+pub const SILENT_FRAME: PcmFrame = [0.0; FRAME_SAMPLES];

@@ -1,0 +1,3 @@
+//! The library under the `tribune` command.
+
+pub mod audio;
