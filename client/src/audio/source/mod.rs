@@ -76,7 +76,9 @@ impl Source {
             Some(Format::OggOpus) => {
                 Ok(Self::OggOpus(Box::new(OggOpusFile::open(path, file, repeat)?)))
             }
-            Some(Format::Decodable) => Ok(Self::File(Box::new(PcmFile::open(path, file, repeat)?))),
+            Some(Format::Decodable { is_length_exact }) => {
+                Ok(Self::File(Box::new(PcmFile::open(path, file, repeat, is_length_exact)?)))
+            }
         }
     }
 
