@@ -187,13 +187,13 @@ impl Ring {
 }
 
 /// What to do about an error that a running stream reports: `None` for those it survives.
+#[allow(clippy::wildcard_enum_match_arm, reason = "cpal's list of errors is open")]
 pub(super) fn fatal_reason(error: &cpal::Error) -> Option<String> {
     match error.kind() {
         cpal::ErrorKind::Xrun
         | cpal::ErrorKind::DeviceChanged
         | cpal::ErrorKind::RealtimeDenied => None,
-        // The rest of a foreign, open list: each of them ends the stream.
-        #[allow(clippy::wildcard_enum_match_arm, reason = "cpal's list of errors is open")]
+        // Each of the others ends the stream.
         _ => Some(error.to_string()),
     }
 }

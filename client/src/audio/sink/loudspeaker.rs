@@ -35,13 +35,13 @@ impl Loudspeaker {
         let ring = Ring::new(rate_hz);
         let resampler = MonoResampler::new(SAMPLE_RATE_HZ, rate_hz)?;
         let failed = |error: cpal::Error| unusable(Role::Loudspeaker, &opened.name, &error);
+        #[allow(clippy::wildcard_enum_match_arm, reason = "cpal's list of formats is open")]
         let stream = match opened.format {
             SampleFormat::F32 => build::<f32>(&opened, &ring),
             SampleFormat::I16 => build::<i16>(&opened, &ring),
             SampleFormat::U16 => build::<u16>(&opened, &ring),
             SampleFormat::I32 => build::<i32>(&opened, &ring),
             SampleFormat::U8 => build::<u8>(&opened, &ring),
-            #[allow(clippy::wildcard_enum_match_arm, reason = "cpal's list of formats is open")]
             other => {
                 let reason = format!("its sample format {other} is not supported");
                 return Err(unusable(Role::Loudspeaker, &opened.name, &reason));

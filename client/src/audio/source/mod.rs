@@ -34,6 +34,7 @@ pub enum Repeat {
 }
 
 /// One frame period from a source.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, 50 times a second")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceFrame {
     /// Sound to be encoded.
@@ -54,7 +55,7 @@ pub enum Source {
     /// Raw PCM from a pipe.
     Pipe(Pipe),
     /// The microphone.
-    Microphone(Microphone),
+    Microphone(Box<Microphone>),
 }
 
 impl Source {
@@ -105,7 +106,7 @@ impl Source {
     /// # Errors
     /// If there is none, or it does not work; the error says what is missing.
     pub fn microphone() -> Result<Self, AudioError> {
-        Ok(Self::Microphone(Microphone::open()?))
+        Ok(Self::Microphone(Box::new(Microphone::open()?)))
     }
 
     /// The next frame period; `None` when the source has ended. Blocks as long as it takes to read.
