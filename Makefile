@@ -37,8 +37,8 @@ test: ## all tests
 		$(CARGO) nextest run --workspace $(CARGO_FLAGS); \
 	else \
 		set -ex; \
-		$(CARGO) test --workspace --lib --bins $(CARGO_FLAGS); \
-		$(CARGO) test --workspace --test '*' $(CARGO_FLAGS) -- --test-threads=1; \
+		$(CARGO) test --workspace --lib --bins --no-fail-fast $(CARGO_FLAGS); \
+		$(CARGO) test --workspace --test '*' --no-fail-fast $(CARGO_FLAGS) -- --test-threads=1; \
 	fi
 	$(CARGO) test --workspace --doc $(CARGO_FLAGS)
 
