@@ -1,0 +1,260 @@
+//! One QUIC connection to a relay: how it comes about, its control stream, its datagrams.
+//!
+//! For [`super::driver`] alone. Errors come out as [`Failure`], ready for [`super::reconnect`].
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, ConnectionError, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use tokio::task::JoinSet;
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
+use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
+use tribune_protocol::ids::RequestId;
+use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+
+use super::address::Address;
+use super::reconnect::Failure;
+
+/// How long one relay may take to shake hands.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Head start of each address of a name over the next one (RFC 8305 section 5).
+const ADDRESS_STAGGER: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 4;
+/// Idle time after which a connection is given up, in milliseconds.
+const IDLE_TIMEOUT_MS: u32 = 15_000;
+/// A third of the idle timeout, so that two may be lost.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Datagrams that wait for this process when it is not scheduled for a while: about a second.
+const RECEIVE_DATAGRAMS: usize = 64;
+/// Datagrams that wait for the network; older ones are of no use to a live listener.
+const SEND_DATAGRAMS: usize = 16;
+/// Bytes of control messages on their way to us: four of the largest.
+const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
+/// Bytes of the control stream that are read at a time.
+const CONTROL_CHUNK_BYTES: usize = 4 * 1024;
+
+/// The QUIC settings of a participant.
+pub(super) fn quic_config(tls: QuicClientConfig) -> ClientConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .datagram_receive_buffer_size(Some(RECEIVE_DATAGRAMS * MAX_DATAGRAM_BYTES))
+        .datagram_send_buffer_size(SEND_DATAGRAMS * MAX_DATAGRAM_BYTES)
+        .stream_receive_window(VarInt::from_u32(CONTROL_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(2 * CONTROL_WINDOW_BYTES))
+        // A relay opens no streams in this version.
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        // A frame never needs more than the 1,200 bytes that every path carries.
+        .mtu_discovery_config(None);
+    let mut config = ClientConfig::new(Arc::new(tls));
+    config.transport_config(Arc::new(transport));
+    config
+}
+
+/// A connection whose handshake is done.
+#[derive(Debug)]
+pub(super) struct Connection {
+    quic: quinn::Connection,
+    send: quinn::SendStream,
+    // Dropping the endpoint would not close the connection, but its socket goes with it.
+    endpoint: Endpoint,
+}
+
+/// The reading half of the control stream.
+#[derive(Debug)]
+pub(super) struct ControlIn {
+    receive: quinn::RecvStream,
+    reader: ControlReader,
+}
+
+impl Connection {
+    /// Connects to the first of a name's addresses that answers, and opens the control stream.
+    pub(super) async fn connect(
+        to: &Address,
+        config: &ClientConfig,
+    ) -> Result<(Self, ControlIn), Failure> {
+        let resolve = tokio::net::lookup_host((to.host(), to.port()));
+        let addresses: Vec<SocketAddr> = tokio::time::timeout(CONNECT_TIMEOUT, resolve)
+            .await
+            .map_err(|_| Failure::Unreachable(format!("no name server answered for {to}")))?
+            .map_err(|error| Failure::Unreachable(format!("cannot resolve {to}: {error}")))?
+            .take(ADDRESSES_MAX)
+            .collect();
+        let mut attempts = JoinSet::new();
+        for (n, address) in addresses.into_iter().enumerate() {
+            let (to, config) = (to.clone(), config.clone());
+            attempts.spawn(async move {
+                tokio::time::sleep(ADDRESS_STAGGER * n as u32).await;
+                connect_one(&to, address, config).await
+            });
+        }
+        let mut failure = Failure::Unreachable(format!("{to} has no address"));
+        while let Some(attempt) = attempts.join_next().await {
+            match attempt {
+                Ok(Ok((endpoint, quic))) => {
+                    let (send, receive) = quic.open_bi().await.map_err(|e| failure_of(&e))?;
+                    let control = ControlIn { receive, reader: ControlReader::default() };
+                    return Ok((Self { quic, send, endpoint }, control));
+                }
+                // A relay that was there and is not trusted says more than one that was not.
+                Ok(Err(why)) => {
+                    if !matches!(failure, Failure::Tls(_)) {
+                        failure = why;
+                    }
+                }
+                Err(error) => failure = Failure::Unreachable(error.to_string()),
+            }
+        }
+        Err(failure)
+    }
+
+    /// Sends a control message.
+    pub(super) async fn send(
+        &mut self,
+        id: Option<RequestId>,
+        message: &FromParticipant,
+    ) -> Result<(), Failure> {
+        let bytes = encode(id, message).map_err(|error| Failure::Lost(error.to_string()))?;
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.send.write_all(&bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(self.failure("the relay reads no more control messages")),
+            Err(_) => Err(Failure::Lost("the relay reads no control messages".to_owned())),
+        }
+    }
+
+    /// Sends a datagram, or drops it (or an older one) if the network is behind.
+    pub(super) fn send_datagram(&self, datagram: Bytes) {
+        if let Err(error) = self.quic.send_datagram(datagram) {
+            tracing::debug!(%error, "datagram not sent");
+        }
+    }
+
+    /// The next datagram.
+    pub(super) async fn receive_datagram(&self) -> Result<Bytes, Failure> {
+        self.quic.read_datagram().await.map_err(|error| failure_of(&error))
+    }
+
+    /// The largest datagram that the path and the relay take, in bytes.
+    pub(super) fn datagram_bytes_max(&self) -> usize {
+        self.quic.max_datagram_size().unwrap_or(0).min(MAX_DATAGRAM_BYTES)
+    }
+
+    /// UDP datagrams that have come in over this connection.
+    pub(super) fn received_udp_datagrams(&self) -> u64 {
+        self.quic.stats().udp_rx.datagrams
+    }
+
+    /// QUIC's own estimate of the round trip.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.quic.rtt()
+    }
+
+    /// Why the connection is over, or `otherwise` if it is not.
+    pub(super) fn failure(&self, otherwise: &str) -> Failure {
+        match self.quic.close_reason() {
+            Some(error) => failure_of(&error),
+            None => Failure::Lost(otherwise.to_owned()),
+        }
+    }
+
+    /// Waits for the relay to close.
+    pub(super) async fn closed(&self) {
+        self.quic.closed().await;
+    }
+
+    /// Closes, and gives the close a moment to leave.
+    pub(super) async fn close(self) {
+        let code = VarInt::from_u64(CloseCode::Done.to_wire()).unwrap_or(VarInt::from_u32(0));
+        self.quic.close(code, b"");
+        let _ = tokio::time::timeout(Duration::from_millis(500), self.endpoint.wait_idle()).await;
+    }
+}
+
+impl ControlIn {
+    /// The next message. Nothing is lost if the future is dropped.
+    pub(super) async fn receive(&mut self) -> Result<Envelope<ToParticipant>, Failure> {
+        let violation = |error: &dyn std::fmt::Display| {
+            Failure::Closed { code: CloseCode::ProtocolViolation, reason: error.to_string() }
+        };
+        loop {
+            if let Some(body) = self.reader.poll_message().map_err(|e| violation(&e))? {
+                return decode(&body).map_err(|error| violation(&error));
+            }
+            match self.receive.read_chunk(CONTROL_CHUNK_BYTES, true).await {
+                Ok(Some(chunk)) => self.reader.handle_bytes(&chunk.bytes),
+                Ok(None) => {
+                    return Err(Failure::Lost("the relay ended the control stream".to_owned()));
+                }
+                Err(quinn::ReadError::ConnectionLost(error)) => return Err(failure_of(&error)),
+                Err(error) => return Err(Failure::Lost(error.to_string())),
+            }
+        }
+    }
+}
+
+async fn connect_one(
+    to: &Address,
+    address: SocketAddr,
+    config: ClientConfig,
+) -> Result<(Endpoint, quinn::Connection), Failure> {
+    let local = match address {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    let unreachable = |why: String| Failure::Unreachable(format!("cannot reach {to}: {why}"));
+    let endpoint = Endpoint::client(local).map_err(|error| unreachable(error.to_string()))?;
+    let connecting = endpoint
+        .connect_with(config, address, to.host())
+        .map_err(|error| unreachable(error.to_string()))?;
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(Ok(quic)) => Ok((endpoint, quic)),
+        Ok(Err(error)) => Err(match failure_of(&error) {
+            Failure::Tls(why) => Failure::Tls(format!("cannot trust {to}: {why}")),
+            Failure::Lost(why) => unreachable(why),
+            other @ (Failure::Unreachable(_)
+            | Failure::Refused { .. }
+            | Failure::Closed { .. }
+            | Failure::Moved) => other,
+        }),
+        Err(_) => Err(unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
+    }
+}
+
+/// What an error of the QUIC layer means for the session.
+fn failure_of(error: &ConnectionError) -> Failure {
+    /// Codes of TLS alerts lie in this range (RFC 9001 section 4.8).
+    const CRYPTO_ERRORS: std::ops::Range<u64> = 0x100..0x200;
+    match error {
+        ConnectionError::ApplicationClosed(close) => Failure::Closed {
+            code: CloseCode::from_wire(close.error_code.into_inner()),
+            reason: printable(&close.reason),
+        },
+        ConnectionError::TransportError(error) if CRYPTO_ERRORS.contains(&u64::from(error.code)) => {
+            Failure::Tls(error.reason.clone())
+        }
+        ConnectionError::ConnectionClosed(close)
+            if CRYPTO_ERRORS.contains(&u64::from(close.error_code)) =>
+        {
+            Failure::Tls(printable(&close.reason))
+        }
+        ConnectionError::Reset => Failure::Lost("the relay has restarted".to_owned()),
+        ConnectionError::TimedOut => Failure::Lost("the relay answers no more".to_owned()),
+        ConnectionError::VersionMismatch
+        | ConnectionError::TransportError(_)
+        | ConnectionError::ConnectionClosed(_)
+        | ConnectionError::LocallyClosed
+        | ConnectionError::CidsExhausted => Failure::Lost(error.to_string()),
+    }
+}
+
+/// A relay's words, fit for a terminal.
+fn printable(reason: &[u8]) -> String {
+    String::from_utf8_lossy(reason).chars().filter(|c| !c.is_control()).take(300).collect()
+}

@@ -1,0 +1,364 @@
+//! What to do when a connection fails: try again, where and when, or give up and why.
+//!
+//! Pure: for [`super::driver`], which does the waiting. Random numbers come in as parameters.
+
+use std::time::Duration;
+
+use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::limits::RECONNECT_GRACE;
+
+use super::address::Address;
+
+/// Wait before the first retry.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+/// Wait that the doubling ends at: a relay that is back is found within seconds.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// Time between two looks for a room that is not there yet.
+pub const ROOM_RETRY: Duration = Duration::from_secs(1);
+/// Longest wait before going on at the relay that `moved` names; spreads the arrivals there.
+const MOVE_SPREAD: Duration = Duration::from_millis(500);
+
+/// Why a connection, or an attempt at one, is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection came about, for a reason in words.
+    Unreachable(String),
+    /// The relay's certificate, or the protocol it speaks, is not acceptable.
+    Tls(String),
+    /// The relay answered the join with `err`.
+    Refused {
+        /// For programs.
+        code: ErrorCode,
+        /// For people.
+        message: String,
+    },
+    /// The relay closed the connection.
+    Closed {
+        /// For programs.
+        code: CloseCode,
+        /// The relay's words; may be empty.
+        reason: String,
+    },
+    /// The connection was lost without a word from the relay.
+    Lost(String),
+    /// The relay asks to go on elsewhere.
+    Moved,
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// We left.
+    Left,
+    /// No relay can be reached.
+    Unreachable(String),
+    /// No relay that was reached is to be trusted.
+    Tls(String),
+    /// The room does not let us in.
+    Refused {
+        /// For programs.
+        code: ErrorCode,
+        /// For people.
+        message: String,
+    },
+    /// The room is not there.
+    RoomNotFound(String),
+    /// The room is over.
+    RoomEnded,
+    /// A moderator removed us, for a reason that may be empty.
+    Kicked(String),
+    /// The same session joined from another place.
+    Replaced,
+    /// The relay holds something against us that is a bug on one side or the other.
+    Violation(String),
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Connect to [`Reconnect::address`] after the wait.
+    Retry {
+        /// How long to wait.
+        after: Duration,
+        /// Why, in a clause.
+        why: String,
+    },
+    /// There is nothing more to be done.
+    GiveUp(End),
+}
+
+/// Follows the attempts of one session.
+#[derive(Debug)]
+pub struct Reconnect {
+    addresses: Vec<Address>,
+    current: usize,
+    moved: Option<Address>,
+    attempt: u32,
+    /// Attempts since the last time in the room, or since the start.
+    failures: usize,
+    has_joined: bool,
+    waits_for_room: bool,
+    /// How long the room has been missing for somebody who was in it.
+    missing: Duration,
+}
+
+impl Reconnect {
+    /// Begins at the first of `addresses`, which are not empty. `waits_for_room`: look for a room
+    /// that is not there again and again, rather than fail.
+    #[must_use]
+    pub fn new(addresses: Vec<Address>, waits_for_room: bool) -> Self {
+        Self {
+            addresses,
+            current: 0,
+            moved: None,
+            attempt: 0,
+            failures: 0,
+            has_joined: false,
+            waits_for_room,
+            missing: Duration::ZERO,
+        }
+    }
+
+    /// Where to connect now.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        self.moved.as_ref().unwrap_or(&self.addresses[self.current])
+    }
+
+    /// Whether there is another relay to go to than the present one.
+    #[must_use]
+    pub fn has_alternative(&self) -> bool {
+        self.addresses.len() > 1
+    }
+
+    /// The room let us in.
+    pub fn handle_joined(&mut self) {
+        self.attempt = 0;
+        self.failures = 0;
+        self.has_joined = true;
+        self.missing = Duration::ZERO;
+    }
+
+    /// The relay names another to go to.
+    pub fn handle_moved(&mut self, to: Option<Address>) {
+        match to {
+            Some(to) => self.moved = Some(to),
+            None => self.next_address(),
+        }
+    }
+
+    /// Decides after a failure. `random` in 0.0..1.0 spreads the retries of many clients.
+    pub fn handle_failure(&mut self, failure: Failure, random: f64) -> Next {
+        self.failures += 1;
+        match failure {
+            Failure::Moved => {
+                Next::Retry { after: MOVE_SPREAD.mul_f64(random), why: "the relay moves us".into() }
+            }
+            Failure::Unreachable(why) => self.another(why.clone(), random, End::Unreachable(why)),
+            Failure::Tls(why) => self.another(why.clone(), random, End::Tls(why)),
+            Failure::Lost(why) => self.another(why.clone(), random, End::Unreachable(why)),
+            Failure::Refused { code: ErrorCode::RoomNotFound, message } => self.no_room(message),
+            Failure::Refused { code, message } if code.is_transient() => {
+                let end = End::Refused { code, message: message.clone() };
+                self.another(message, random, end)
+            }
+            Failure::Refused { code, message } => Next::GiveUp(End::Refused { code, message }),
+            Failure::Closed { code, reason } => self.closed(code, reason, random),
+        }
+    }
+
+    fn closed(&mut self, code: CloseCode, reason: String, random: f64) -> Next {
+        let why = match reason.as_str() {
+            "" => format!("the relay closed the connection: {code}"),
+            reason => format!("the relay closed the connection: {code} ({reason})"),
+        };
+        if code.is_worth_a_retry() {
+            return self.another(why.clone(), random, End::Unreachable(why));
+        }
+        Next::GiveUp(match code {
+            CloseCode::Kicked => End::Kicked(reason),
+            CloseCode::RoomEnded => End::RoomEnded,
+            CloseCode::Replaced => End::Replaced,
+            CloseCode::Done
+            | CloseCode::ProtocolViolation
+            | CloseCode::MessageTooLong
+            | CloseCode::JoinTimeout
+            | CloseCode::RateLimited
+            | CloseCode::TooSlow
+            | CloseCode::Draining
+            | CloseCode::Shutdown
+            | CloseCode::TrunkUnauthorised
+            | CloseCode::TrunkLoop
+            | CloseCode::TreeTooDeep
+            | CloseCode::TrunkLagging
+            | CloseCode::Other(_) => End::Violation(why),
+        })
+    }
+
+    /// Somebody who was in the room comes back for as long as it takes; somebody who was not tries
+    /// every address once, so that a wrong one is told at once.
+    fn another(&mut self, why: String, random: f64, end: End) -> Next {
+        if !self.has_joined && self.failures >= self.addresses.len() {
+            return Next::GiveUp(end);
+        }
+        self.next_address();
+        let untried = self.failures < self.addresses.len();
+        let after = if untried { Duration::ZERO } else { self.backoff(random) };
+        Next::Retry { after, why }
+    }
+
+    /// A room is opened by others, so somebody who waits for it waits. Somebody who was in it gives
+    /// its origin the time to come back that the origin gives them.
+    fn no_room(&mut self, message: String) -> Next {
+        if !self.waits_for_room && (!self.has_joined || self.missing >= RECONNECT_GRACE) {
+            return Next::GiveUp(End::RoomNotFound(message));
+        }
+        self.missing += ROOM_RETRY;
+        Next::Retry { after: ROOM_RETRY, why: message }
+    }
+
+    fn next_address(&mut self) {
+        // The address of a `moved` is tried once; it is not one the user named.
+        if self.moved.take().is_none() {
+            self.current = (self.current + 1) % self.addresses.len();
+        }
+    }
+
+    /// Half of the wait is fixed, the other half random.
+    fn backoff(&mut self, random: f64) -> Duration {
+        let doubled = BACKOFF_FIRST.saturating_mul(1 << self.attempt.min(16));
+        self.attempt += 1;
+        doubled.min(BACKOFF_MAX).mul_f64(0.5 + random / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn addresses(names: &[&str]) -> Vec<Address> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn lost() -> Failure {
+        Failure::Lost("the network is down".into())
+    }
+
+    fn after(next: Next) -> Duration {
+        match next {
+            Next::Retry { after, .. } => after,
+            Next::GiveUp(end) => panic!("gave up: {end:?}"),
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_is_told_after_one_round() {
+        let mut one = Reconnect::new(addresses(&["a"]), true);
+        let unreachable = || Failure::Unreachable("no answer".into());
+        assert!(matches!(one.handle_failure(unreachable(), 0.0), Next::GiveUp(End::Unreachable(_))));
+        let mut two = Reconnect::new(addresses(&["a", "b"]), false);
+        assert_eq!(after(two.handle_failure(unreachable(), 0.0)), Duration::ZERO);
+        assert_eq!(two.address().host(), "b");
+        assert!(matches!(two.handle_failure(unreachable(), 0.0), Next::GiveUp(End::Unreachable(_))));
+    }
+
+    #[test]
+    fn who_was_in_the_room_comes_back_with_a_growing_wait() {
+        let mut reconnect = Reconnect::new(addresses(&["a"]), false);
+        reconnect.handle_joined();
+        let waits: Vec<u128> =
+            (0..8).map(|_| after(reconnect.handle_failure(lost(), 1.0)).as_millis()).collect();
+        assert_eq!(waits, [250, 500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+        reconnect.handle_joined();
+        assert_eq!(after(reconnect.handle_failure(lost(), 0.0)).as_millis(), 125);
+    }
+
+    #[test]
+    fn the_standby_is_tried_without_a_wait() {
+        let mut reconnect = Reconnect::new(addresses(&["a", "b"]), false);
+        reconnect.handle_joined();
+        assert_eq!(after(reconnect.handle_failure(lost(), 0.5)), Duration::ZERO);
+        assert_eq!(reconnect.address().host(), "b");
+        assert!(after(reconnect.handle_failure(lost(), 0.5)) > Duration::ZERO);
+        assert_eq!(reconnect.address().host(), "a");
+    }
+
+    #[test]
+    fn a_relay_that_moves_us_is_followed_once() {
+        let mut reconnect = Reconnect::new(addresses(&["a"]), false);
+        reconnect.handle_joined();
+        reconnect.handle_moved(Some("b:9".parse().unwrap()));
+        after(reconnect.handle_failure(Failure::Moved, 0.0));
+        assert_eq!(reconnect.address().to_string(), "b:9");
+        after(reconnect.handle_failure(lost(), 0.0));
+        assert_eq!(reconnect.address().host(), "a");
+    }
+
+    #[test]
+    fn a_room_that_is_not_there() {
+        let missing =
+            || Failure::Refused { code: ErrorCode::RoomNotFound, message: "No room.".into() };
+        let mut once = Reconnect::new(addresses(&["a"]), false);
+        assert!(matches!(once.handle_failure(missing(), 0.0), Next::GiveUp(End::RoomNotFound(_))));
+        let mut waiting = Reconnect::new(addresses(&["a"]), true);
+        for _ in 0..100 {
+            assert_eq!(after(waiting.handle_failure(missing(), 0.0)), ROOM_RETRY);
+        }
+        let mut back = Reconnect::new(addresses(&["a"]), false);
+        back.handle_joined();
+        for _ in 0..30 {
+            assert_eq!(after(back.handle_failure(missing(), 0.0)), ROOM_RETRY);
+        }
+        assert!(matches!(back.handle_failure(missing(), 0.0), Next::GiveUp(End::RoomNotFound(_))));
+    }
+
+    #[test]
+    fn a_moderators_word_is_final() {
+        for (code, end) in [
+            (CloseCode::Kicked, End::Kicked("enough".into())),
+            (CloseCode::RoomEnded, End::RoomEnded),
+            (CloseCode::Replaced, End::Replaced),
+        ] {
+            let mut reconnect = Reconnect::new(addresses(&["a", "b"]), true);
+            reconnect.handle_joined();
+            let failure = Failure::Closed { code, reason: "enough".into() };
+            assert_eq!(reconnect.handle_failure(failure, 0.0), Next::GiveUp(end));
+        }
+        let mut reconnect = Reconnect::new(addresses(&["a", "b"]), true);
+        let failure = Failure::Refused { code: ErrorCode::Barred, message: "No.".into() };
+        assert!(matches!(reconnect.handle_failure(failure, 0.0), Next::GiveUp(End::Refused { .. })));
+    }
+
+    proptest! {
+        /// Whatever happens and whatever the random numbers: no wait is over the limit, and the
+        /// address is always one that was named.
+        #[test]
+        fn waits_are_bounded(steps in prop::collection::vec((0u8..6, 0.0f64..1.0), 1..200)) {
+            let mut reconnect = Reconnect::new(addresses(&["a", "b", "c"]), true);
+            reconnect.handle_joined();
+            for (step, random) in steps {
+                let failure = match step {
+                    0 => lost(),
+                    1 => Failure::Unreachable(String::new()),
+                    2 => Failure::Closed { code: CloseCode::Shutdown, reason: String::new() },
+                    3 => Failure::Refused { code: ErrorCode::Unavailable, message: String::new() },
+                    4 => {
+                        reconnect.handle_moved(Some("moved".parse().unwrap()));
+                        Failure::Moved
+                    }
+                    _ => {
+                        reconnect.handle_joined();
+                        lost()
+                    }
+                };
+                match reconnect.handle_failure(failure, random) {
+                    Next::Retry { after, .. } => prop_assert!(after <= BACKOFF_MAX),
+                    Next::GiveUp(end) => prop_assert!(false, "gave up: {end:?}"),
+                }
+                prop_assert!(["a", "b", "c", "moved"].contains(&reconnect.address().host()));
+            }
+        }
+    }
+}
