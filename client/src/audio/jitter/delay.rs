@@ -8,20 +8,24 @@ use std::collections::VecDeque;
 
 use super::{FRAME_PERIOD_US, JitterConfig};
 
-/// Transits that are remembered: 10 s of speech, so that one late frame in a hundred stands on five.
+/// Transits that are remembered: 10 s of speech, so that one frame in fifty stands on ten.
 const WINDOW_FRAMES: usize = 500;
 /// Age in µs from which a transit is forgotten. Clocks that differ by 200 ppm move 12 ms apart in a
 /// minute, less than a frame period.
 const WINDOW_AGE_US: i64 = 60_000_000;
 /// Frames after which the target is computed anew; a late frame does it at once.
 const RECOMPUTE_FRAMES: u32 = 10;
-/// Transits needed before the target may go below the initial one: one second of speech.
+/// Transits needed before the target may go down: one second of speech.
 const TRUSTED_FRAMES: usize = 50;
 /// A transit that differs from the quickest by more µs than this belongs to another clock: the
 /// sender stood still or was restarted. A frame that is this late is of no use either.
 const DISCONTINUITY_US: i64 = 1_000_000;
-/// Share of frames that the target lets come in time.
-const IN_TIME: f64 = 0.99;
+/// Share of frames that the target lets come in time. The rest is recovered or concealed, which at
+/// two in a hundred is hardly heard; waiting for them would be.
+const IN_TIME: f64 = 0.98;
+/// Slow frames that do not count at all: one hiccup of a busy machine makes three or four frames
+/// late, and is over before a longer delay could help.
+const HICCUP_FRAMES: usize = 3;
 
 /// What is known about the delays of one track.
 #[derive(Debug, Clone)]
@@ -61,6 +65,11 @@ impl DelayWindow {
     /// Whether this transit cannot belong to the same clock as those before it.
     pub(super) fn is_discontinuous(&self, transit_us: i64) -> bool {
         self.min_transit_us.is_some_and(|min| (transit_us - min).abs() > DISCONTINUITY_US)
+    }
+
+    /// Whether a frame with this transit is quicker than all in the window.
+    pub(super) fn is_quickest(&self, transit_us: i64) -> bool {
+        self.min_transit_us.is_some_and(|min| transit_us < min)
     }
 
     /// Takes the transit of a frame that arrived.
@@ -115,15 +124,13 @@ impl DelayWindow {
         self.min_transit_us = Some(min);
         self.scratch.clear();
         self.scratch.extend(self.transits.iter().map(|&(_, transit)| transit - min));
-        let rank = ((self.scratch.len() as f64 * IN_TIME) as usize).min(self.scratch.len() - 1);
+        let in_time = (self.scratch.len() as f64 * IN_TIME) as usize;
+        let rank = in_time.min((self.scratch.len() - 1).saturating_sub(HICCUP_FRAMES));
         let (_, &mut lateness_us, _) = self.scratch.select_nth_unstable(rank);
-        let floor_us = if self.transits.len() < TRUSTED_FRAMES {
-            self.target_us.min(config.initial_us())
-        } else {
-            config.min_us()
-        };
+        let is_trusted = self.transits.len() >= TRUSTED_FRAMES;
+        let floor_us = if is_trusted { config.min_us() } else { self.target_us };
         let wanted_us = lateness_us.saturating_add(FRAME_PERIOD_US);
-        self.target_us = wanted_us.clamp(floor_us, config.max_us());
+        self.target_us = wanted_us.max(floor_us).min(config.max_us());
     }
 }
 

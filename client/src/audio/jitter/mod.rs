@@ -55,8 +55,12 @@ pub struct JitterConfig {
     /// How much longer than the target the delay may be before it is shortened inside a talkspurt,
     /// where that can be heard. Default 120 ms.
     pub slack_talking: Duration,
-    /// Time between two moves inside a talkspurt. Default 1 s, so that they stay single clicks.
-    pub move_interval: Duration,
+    /// How long it must have been too long, inside one talkspurt, before a frame is dropped. Default
+    /// 2 s: most talkspurts end before that, and where one ends it costs nothing.
+    pub shrink_after: Duration,
+    /// Time between two frame periods inserted inside a talkspurt, where every frame is there in time
+    /// (where one is missing, nothing is lost by waiting for it). Default 200 ms.
+    pub grow_interval: Duration,
     /// How long a track may be missing everything before that is a stall and no longer a loss.
     /// Default 100 ms: as long as a concealment sounds natural.
     pub starved_after: Duration,
@@ -70,7 +74,8 @@ impl Default for JitterConfig {
             max: Duration::from_millis(400),
             slack: Duration::from_millis(60),
             slack_talking: Duration::from_millis(120),
-            move_interval: Duration::from_secs(1),
+            shrink_after: Duration::from_secs(2),
+            grow_interval: Duration::from_millis(200),
             starved_after: Duration::from_millis(100),
         }
     }
@@ -172,15 +177,18 @@ pub struct JitterBuffer<P> {
     floor: u64,
     /// Frames that wait, by place: all within `AHEAD_FRAMES_MAX` of playout.
     slots: BTreeMap<u64, Slot<P>>,
-    history: History,
+    /// Places behind `floor` whose frame has arrived.
+    arrived: History,
+    /// Places behind `floor` that were given up as lost.
+    given_up: History,
     delays: DelayWindow,
     schedule: PlayoutSchedule,
     /// The number that would confirm that the stream was restarted.
     restart_candidate: Option<u16>,
-    last_move_us: i64,
+    last_growth_us: i64,
+    /// Since when the delay has been too long, inside a talkspurt.
+    too_long_since_us: Option<i64>,
     counts: JitterStats,
-    missed: u64,
-    late_after_missed: u64,
 }
 
 #[derive(Debug)]
@@ -191,7 +199,9 @@ struct Slot<P> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Before the first frame, and after a talkspurt end.
+    /// Nothing of the stream has been played yet.
+    Fresh,
+    /// After a talkspurt end.
     Silent,
     Talking {
         /// Polls in a row that found the buffer empty.
@@ -207,17 +217,17 @@ impl<P> JitterBuffer<P> {
             delays: DelayWindow::new(&config),
             config,
             epoch: None,
-            phase: Phase::Silent,
+            phase: Phase::Fresh,
             next: FIRST_PLACE,
             floor: FIRST_PLACE,
             slots: BTreeMap::new(),
-            history: History::default(),
+            arrived: History::default(),
+            given_up: History::default(),
             schedule: PlayoutSchedule::default(),
             restart_candidate: None,
-            last_move_us: 0,
+            last_growth_us: 0,
+            too_long_since_us: None,
             counts: JitterStats::default(),
-            missed: 0,
-            late_after_missed: 0,
         }
     }
 
@@ -229,11 +239,11 @@ impl<P> JitterBuffer<P> {
         talkspurt_end: bool,
         payload: P,
     ) -> Arrival {
-        let is_first = self.epoch.is_none();
-        let now_us = since_us(*self.epoch.get_or_insert(now), now);
-        if is_first {
-            self.start_at(first_place(self.floor, seq));
+        if self.epoch.is_none() {
+            self.epoch = Some(now);
+            self.start_at(first_place(FIRST_PLACE, seq));
         }
+        let now_us = self.epoch.map_or(0, |epoch| since_us(epoch, now));
         let mut place = nearest_place(self.next, seq);
         if self.is_out_of_window(place) {
             if self.restart_candidate != Some(seq) {
@@ -255,14 +265,17 @@ impl<P> JitterBuffer<P> {
         }
         self.counts.received += 1;
         let transit_us = transit_us(now_us, place);
-        let is_talking = matches!(self.phase, Phase::Talking { .. });
-        if self.delays.is_discontinuous(transit_us) && !is_talking {
+        let is_talking = self.is_talking();
+        // Before anything is heard, frames slower than this one may be a replay of the past: their
+        // delay says nothing about the network.
+        let is_replay = self.phase == Phase::Fresh && self.delays.is_quickest(transit_us);
+        if is_replay || (self.delays.is_discontinuous(transit_us) && !is_talking) {
             self.delays.forget();
         }
         self.delays.record(&self.config, now_us, transit_us, false);
         self.slots.insert(place, Slot { talkspurt_end, payload });
         if !is_talking {
-            self.anchor(place, transit_us);
+            self.anchor(now_us);
         }
         Arrival::Buffered
     }
@@ -273,24 +286,20 @@ impl<P> JitterBuffer<P> {
         let Some(epoch) = self.epoch else { return Playout::Silence };
         let now_us = since_us(epoch, now);
         self.schedule.record(now_us, transit_us(now_us, self.next));
-        match self.phase {
-            Phase::Silent | Phase::Starved => {
-                if !self.slots.contains_key(&self.next) {
-                    self.next += 1;
-                    return match self.phase {
-                        Phase::Starved => Playout::Starved,
-                        Phase::Silent | Phase::Talking { .. } => Playout::Silence,
-                    };
-                }
-                self.phase = Phase::Talking { empty_polls: 0 };
-                self.floor = self.next;
-                self.history.advance(self.floor);
+        if self.is_talking() && self.move_while_talking(now_us) {
+            return Playout::Stretch;
+        }
+        if !self.is_talking() {
+            if !self.slots.contains_key(&self.next) {
+                self.next += 1;
+                return match self.phase {
+                    Phase::Starved => Playout::Starved,
+                    Phase::Fresh | Phase::Silent | Phase::Talking { .. } => Playout::Silence,
+                };
             }
-            Phase::Talking { .. } => {
-                if self.move_while_talking(now_us) {
-                    return Playout::Stretch;
-                }
-            }
+            self.phase = Phase::Talking { empty_polls: 0 };
+            self.too_long_since_us = None;
+            self.pass_to(self.next);
         }
         self.play_next()
     }
@@ -299,7 +308,6 @@ impl<P> JitterBuffer<P> {
     pub fn stats(&self) -> JitterStats {
         let end = self.slots.last_key_value().map_or(self.next, |(&last, _)| last + 1);
         JitterStats {
-            lost: self.missed - self.late_after_missed,
             buffer_ms: end.saturating_sub(self.next) as f64 * FRAME_PERIOD.as_secs_f64() * 1e3,
             target_ms: self.delays.target_us() as f64 / 1e3,
             jitter_ms: self.delays.jitter_us() / 1e3,
@@ -323,14 +331,13 @@ impl<P> JitterBuffer<P> {
     }
 
     /// Begins a stream, or begins it anew, with a talkspurt at `place` after a silence as long as the
-    /// target.
+    /// target. `place` is far from all places before.
     fn start_at(&mut self, place: u64) {
         self.slots.clear();
-        self.phase = Phase::Silent;
-        self.floor = place;
-        self.history.advance(place);
+        self.phase = Phase::Fresh;
         self.schedule.forget();
         self.next = place - frames_up(self.delays.target_us());
+        self.pass_to(self.next);
     }
 
     fn is_out_of_window(&self, place: u64) -> bool {
@@ -340,41 +347,53 @@ impl<P> JitterBuffer<P> {
     }
 
     fn handle_too_late(&mut self, now_us: i64, place: u64) -> Arrival {
-        if !self.history.insert(place) {
+        if !self.arrived.insert(place) {
             self.counts.duplicate += 1;
             return Arrival::Duplicate;
         }
         self.counts.received += 1;
         self.counts.late += 1;
-        self.late_after_missed += 1;
+        if self.given_up.contains(place) {
+            self.counts.lost -= 1;
+        }
         self.delays.record(&self.config, now_us, transit_us(now_us, place), true);
         Arrival::Late
     }
 
-    /// A talkspurt begins at `first`, the earliest frame in the buffer: chooses when to play it.
-    fn anchor(&mut self, place: u64, transit_us: i64) {
-        if self.slots.first_key_value().is_some_and(|(&first, _)| first < place) {
-            return;
-        }
+    /// A talkspurt is about to begin with the first frame in the buffer: chooses when.
+    fn anchor(&mut self, now_us: i64) {
+        let Some((&first, _)) = self.slots.first_key_value() else { return };
         let target_us = self.delays.target_us();
         match self.delay_us() {
             Some(delay_us) if delay_us <= target_us - FRAME_PERIOD_US => {
                 self.move_playout(-(frames_up(target_us - delay_us) as i64));
             }
             Some(delay_us) if delay_us > target_us + micros(self.config.slack) => {
-                self.move_playout((delay_us - target_us) / FRAME_PERIOD_US);
+                let excess = (delay_us - target_us) / FRAME_PERIOD_US;
+                let silence = first.saturating_sub(self.next) as i64;
+                if self.phase == Phase::Fresh && excess > silence {
+                    // What came in a burst before anything was heard is not worth a longer delay.
+                    self.move_playout(silence);
+                    self.skip((excess - silence) as u64);
+                } else {
+                    self.move_playout(excess);
+                }
             }
             Some(_) => {}
-            // Nothing has been polled since the stream began: `start_at` put it after a silence. A
-            // frame quicker than the first shortens that.
+            // Nothing has been polled since the stream began.
             None => {
-                let late_us = self.delays.min_transit_us().map_or(0, |min| transit_us - min);
-                self.next = place - frames_up((target_us - late_us).max(0));
+                let quickest_us = self.delays.min_transit_us().unwrap_or_default();
+                let wait_us = quickest_us + target_us - transit_us(now_us, first);
+                self.next = first - frames_up(wait_us);
+                if -wait_us > micros(self.config.slack) {
+                    self.skip((-wait_us / FRAME_PERIOD_US) as u64);
+                }
             }
         }
-        // The frame itself is later than the delay allows for: playout waits for nobody but it.
-        if self.next > place {
-            self.move_playout(place as i64 - self.next as i64);
+        // The first frame may be later than the delay allows for: then it is played next.
+        let Some((&first, _)) = self.slots.first_key_value() else { return };
+        if self.next > first {
+            self.move_playout(first as i64 - self.next as i64);
         }
     }
 
@@ -382,28 +401,32 @@ impl<P> JitterBuffer<P> {
     /// without playing anything.
     fn move_while_talking(&mut self, now_us: i64) -> bool {
         let Some(delay_us) = self.delay_us() else { return false };
-        let target_us = self.delays.target_us();
-        let excess_us = delay_us - target_us;
-        let may_move = now_us - self.last_move_us >= micros(self.config.move_interval);
-        if delay_us > self.config.max_us() + FRAME_PERIOD_US {
-            // After a stall: what has piled up is no longer live.
-            self.last_move_us = now_us;
-            self.skip((excess_us / FRAME_PERIOD_US) as u64);
-        } else if excess_us > micros(self.config.slack_talking) && may_move {
-            self.last_move_us = now_us;
-            self.skip(1);
-        } else if excess_us > micros(self.config.slack)
-            && !self.slots.contains_key(&self.next)
-            && !self.slots.is_empty()
+        let excess_us = delay_us - self.delays.target_us();
+        let is_here = self.slots.contains_key(&self.next);
+        let grew_ago_us = now_us - self.last_growth_us;
+        if excess_us <= -FRAME_PERIOD_US
+            && (!is_here || grew_ago_us >= micros(self.config.grow_interval))
         {
-            // A lost frame makes the delay shorter for free.
-            self.skip(1);
-        } else if excess_us <= -FRAME_PERIOD_US && may_move {
-            self.last_move_us = now_us;
-            self.move_playout(-1);
-            self.next += 1;
+            self.last_growth_us = now_us;
+            self.schedule.shift(FRAME_PERIOD_US);
             self.counts.stretched += 1;
             return true;
+        }
+        if excess_us <= micros(self.config.slack_talking) {
+            self.too_long_since_us = None;
+        }
+        if delay_us > self.config.max_us() + FRAME_PERIOD_US {
+            // After a stall: what has piled up is no longer live.
+            self.skip((excess_us / FRAME_PERIOD_US) as u64);
+        } else if excess_us > micros(self.config.slack) && !is_here && !self.slots.is_empty() {
+            // A lost frame makes the delay shorter for free.
+            self.skip(1);
+        } else if excess_us > micros(self.config.slack_talking) {
+            let since_us = *self.too_long_since_us.get_or_insert(now_us);
+            if now_us - since_us >= micros(self.config.shrink_after) {
+                self.too_long_since_us = None;
+                self.skip(1);
+            }
         }
         false
     }
@@ -411,18 +434,22 @@ impl<P> JitterBuffer<P> {
     /// Drops `frames` places from the front, but never the last frame in the buffer.
     fn skip(&mut self, frames: u64) {
         let Some((&last, _)) = self.slots.last_key_value() else { return };
-        let frames = frames.min(last.saturating_sub(self.next));
-        for place in self.next..self.next + frames {
-            self.slots.remove(&place);
-        }
-        self.counts.skipped += frames;
-        self.history.advance(self.next);
-        self.move_playout(frames as i64);
-        self.floor = self.next;
-        // What is dropped counts as arrived: if it comes now, it is neither late nor lost.
-        for place in self.next - frames..self.next {
-            self.history.advance(place + 1);
-            self.history.insert(place);
+        let end = (self.next + frames).min(last);
+        while self.next < end {
+            let place = self.next;
+            self.move_playout(1);
+            self.pass_to(place + 1);
+            match self.slots.remove(&place) {
+                Some(slot) => {
+                    self.counts.skipped += 1;
+                    self.arrived.insert(place);
+                    if slot.talkspurt_end {
+                        self.phase = Phase::Silent;
+                    }
+                }
+                None if self.is_talking() => self.give_up(place),
+                None => {}
+            }
         }
     }
 
@@ -436,32 +463,36 @@ impl<P> JitterBuffer<P> {
         let place = self.next;
         let seq = place as u16;
         if let Some(slot) = self.slots.remove(&place) {
-            self.give_up(place, true);
+            self.next = place + 1;
+            self.pass_to(place + 1);
+            self.arrived.insert(place);
             self.phase =
                 if slot.talkspurt_end { Phase::Silent } else { Phase::Talking { empty_polls: 0 } };
             return Playout::Frame { seq, payload: slot.payload };
         }
+        self.next = place + 1;
         if let (true, Phase::Talking { empty_polls }) = (self.slots.is_empty(), self.phase) {
             if empty_polls >= self.config.starved_after_ticks() {
                 self.phase = Phase::Starved;
-                self.next += 1;
                 return Playout::Starved;
             }
             self.phase = Phase::Talking { empty_polls: empty_polls + 1 };
         }
-        self.give_up(place, false);
-        self.missed += 1;
+        self.pass_to(place + 1);
+        self.give_up(place);
         Playout::Lost { seq, next: self.slots.get(&(place + 1)).map(|slot| &slot.payload) }
     }
 
-    /// The place has had its turn.
-    fn give_up(&mut self, place: u64, arrived: bool) {
-        self.next = place + 1;
-        self.floor = place + 1;
-        self.history.advance(place + 1);
-        if arrived {
-            self.history.insert(place);
-        }
+    /// All places below `floor` have had their turn.
+    fn pass_to(&mut self, floor: u64) {
+        self.floor = floor;
+        self.arrived.advance(floor);
+        self.given_up.advance(floor);
+    }
+
+    fn give_up(&mut self, place: u64) {
+        self.counts.lost += 1;
+        self.given_up.insert(place);
     }
 }
 
@@ -488,7 +519,10 @@ fn nearest_place(to: u64, seq: u16) -> u64 {
     to.saturating_add_signed(i64::from(ahead))
 }
 
-/// The first place with this sequence number that leaves room for an initial silence after `from`.
+/// The first place from `from` on with this sequence number.
 fn first_place(from: u64, seq: u16) -> u64 {
     from + u64::from(seq.wrapping_sub(from as u16))
 }
+
+#[cfg(test)]
+mod tests;
