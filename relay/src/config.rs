@@ -1,0 +1,457 @@
+//! From flags, environment variables and a TOML file to one validated [`Config`]. Nothing else in the
+//! relay reads the environment, and nothing after this checks a setting again.
+
+use std::ffi::OsString;
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroU8;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tribune_protocol::ids::DisplayName;
+use tribune_protocol::limits::DEFAULT_TOP_N;
+
+mod options;
+mod values;
+
+use options::Settings;
+pub use values::{Fingerprint, HostPort, Secret};
+
+/// Threads that carry audio: the first byte of a connection ID names one, and more than 64 cores are
+/// better used by a second relay.
+pub const MAX_SHARDS: u8 = 64;
+/// Relays that this one may attach to, the first choice counted: a longer list is a mistake.
+pub const MAX_PARENTS: usize = 8;
+/// The largest `top_n`. With 16 voices at once nobody understands a word.
+pub const MAX_TOP_N: usize = 16;
+/// The largest `max_connections` and `max_rooms`, so that what they bound fits in memory and in 32 bits.
+pub const MAX_COUNT: usize = 1_000_000;
+/// The longest `drain_timeout`.
+pub const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Everything an operator decides, valid as a whole.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// UDP address for participants and children. Default `[::]:4433`, which takes IPv4 too, or
+    /// `0.0.0.0:4433` where the machine has no IPv6. With port 0 the system chooses.
+    pub listen: SocketAddr,
+    /// TCP address of the HTTP side. Default `127.0.0.1:9433`: it has no authentication.
+    pub http: Option<SocketAddr>,
+    /// Relays to attach to, best first; at most [`MAX_PARENTS`]. None makes this relay an origin.
+    pub parents: Vec<HostPort>,
+    /// Threads that carry audio; at most [`MAX_SHARDS`]. Default: the number of cores.
+    pub shards: NonZeroU8,
+    /// What the relay is called. Default: the host's name, or `relay`.
+    pub name: DisplayName,
+    /// Where things are kept across restarts. Default: nowhere.
+    pub data: Option<PathBuf>,
+    /// The certificate of the port. There is no default: it takes a decision.
+    pub certificate: CertificateSource,
+    /// Whether this is a relay for development: children on this machine need no proof, and parents
+    /// on this machine are believed.
+    pub dev: bool,
+    /// What a child presents, and what this relay presents to its parent.
+    pub relay_token: Option<Secret>,
+    /// Authorities of the client certificates that let a child attach.
+    pub trunk_ca: Option<PathBuf>,
+    /// Client certificate and key shown to a parent. Default: the relay's own, if it is from files.
+    pub trunk_certificate: Option<(PathBuf, PathBuf)>,
+    /// Authorities that a parent is checked against. Default: the system's.
+    pub parent_ca: Option<PathBuf>,
+    /// The one certificate that a parent has to show.
+    pub parent_fingerprint: Option<Fingerprint>,
+    /// What whoever opens or governs a room presents. Default: nothing, anybody may.
+    pub host_token: Option<Secret>,
+    /// Tracks that go to listeners at the same time, 1 to [`MAX_TOP_N`]. Default 4.
+    pub top_n: usize,
+    /// Connections over all shards. Default 50,000: 1.5 GB at 29 KB each.
+    pub max_connections: usize,
+    /// Rooms. Default 10,000.
+    pub max_rooms: usize,
+    /// Where participants are sent when the relay drains. Default: they choose themselves.
+    pub drain_to: Option<HostPort>,
+    /// Time from SIGTERM to the last close. Default 10 s, the grace that container runtimes give.
+    pub drain_timeout: Duration,
+    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`. Default `info`.
+    pub log: LogFilter,
+    /// How log lines look. Default text.
+    pub log_format: LogFormat,
+}
+
+/// Where the relay's certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// PEM files.
+    Files {
+        /// The chain, the relay's own certificate first.
+        cert: PathBuf,
+        /// The private key.
+        key: PathBuf,
+    },
+    /// Made by the relay (`--dev`).
+    SelfSigned {
+        /// Where `cert.pem` and `key.pem` are kept: the data directory, or else the user's state
+        /// directory (`$XDG_STATE_HOME/tribune-relay`, `~/.local/state/tribune-relay`), which all
+        /// relays of that user share. `None` keeps it in memory.
+        kept_in: Option<PathBuf>,
+    },
+}
+
+/// How a parent proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParentTrust<'a> {
+    /// By a certificate of the system's authorities for its name.
+    SystemRoots,
+    /// By a certificate of the authorities in this file.
+    Authority(&'a Path),
+    /// By this certificate.
+    Pinned(Fingerprint),
+    /// Not at all: it is on this machine, and this relay is for development.
+    AnythingOnLoopback,
+}
+
+/// What is logged: valid text for `tracing_subscriber::EnvFilter`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+/// A setting that cannot be used. Its display is one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A value is wrong.
+    #[error("{option}: {value} {why}")]
+    Wrong {
+        /// The flag, variable or key that it was given by.
+        option: String,
+        /// The value, quoted; secrets are not.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Two settings do not go together, or one is missing.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// The file cannot be read or is not TOML.
+    #[error("--config: {} cannot be used: {why}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file has keys that mean nothing.
+    #[error("--config: {} has unknown keys: {}", path.display(), keys.join(", "))]
+    UnknownKeys {
+        /// Which file.
+        path: PathBuf,
+        /// The keys.
+        keys: Vec<String>,
+    },
+}
+
+/// What there is to do instead of running a relay.
+#[derive(Debug)]
+pub enum Instead {
+    /// Help, the version, or a command line that makes no sense.
+    Usage(clap::Error),
+    /// The man page, asked for by `--man`.
+    ManPage(Vec<u8>),
+    /// A wrong setting.
+    Wrong(ConfigError),
+}
+
+impl Instead {
+    /// Prints it. The exit code is 2 for mistakes, 0 for answers, 1 if it cannot be printed.
+    #[must_use]
+    pub fn report(self) -> ExitCode {
+        use std::io::Write;
+        let (printed, code) = match self {
+            Self::Usage(error) => (
+                error.print(),
+                if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS },
+            ),
+            Self::ManPage(page) => (std::io::stdout().write_all(&page), ExitCode::SUCCESS),
+            Self::Wrong(error) => {
+                (writeln!(std::io::stderr(), "tribune-relay: {error}"), ExitCode::from(2))
+            }
+        };
+        printed.map_or(ExitCode::FAILURE, |()| code)
+    }
+}
+
+impl Config {
+    /// Reads the process's arguments and environment.
+    ///
+    /// # Errors
+    /// [`Instead`], to be reported before the process ends.
+    pub fn from_process() -> Result<Self, Instead> {
+        Self::from_args(std::env::args_os(), &|name| std::env::var(name).ok())
+    }
+
+    /// Reads arguments, the program's name first, and variables by `env`.
+    ///
+    /// # Errors
+    /// [`Instead`].
+    pub fn from_args<A: Into<OsString> + Clone>(
+        args: impl IntoIterator<Item = A>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Instead> {
+        let flags = options::command().try_get_matches_from(args).map_err(Instead::Usage)?;
+        if flags.get_flag("man") {
+            let mut page = Vec::new();
+            return Err(match clap_mangen::Man::new(options::command()).render(&mut page) {
+                Ok(()) => Instead::ManPage(page),
+                Err(error) => Instead::Usage(error.into()),
+            });
+        }
+        let settings = Settings::collect(&flags, env).map_err(Instead::Wrong)?;
+        Self::validate(&settings, env).map_err(Instead::Wrong)
+    }
+
+    fn validate(
+        given: &Settings,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let path = |key| given.one(key, non_empty_path);
+        let dev = given.one("dev", truth)?.unwrap_or(false);
+        let data = path("data")?;
+        let parent_ca = path("parent_ca")?;
+        let parent_fingerprint = given.one("parent_fingerprint", Fingerprint::from_str)?;
+        if parent_ca.is_some() && parent_fingerprint.is_some() {
+            return Err(ConfigError::Conflict(
+                "--parent-ca and --parent-fingerprint exclude each other; give one of them",
+            ));
+        }
+        Ok(Self {
+            listen: given.one("listen", address)?.unwrap_or_else(default_listen),
+            http: given
+                .one("http", http_address)?
+                .unwrap_or(Some(SocketAddr::from(([127, 0, 0, 1], 9433)))),
+            parents: parents(given)?,
+            shards: given.one("shards", shards)?.unwrap_or_else(default_shards),
+            name: given.one("name", name)?.unwrap_or_else(|| default_name(env)),
+            certificate: certificate_source(
+                path("cert")?,
+                path("key")?,
+                dev,
+                data.as_deref(),
+                env,
+            )?,
+            data,
+            dev,
+            relay_token: given.one("relay_token", Secret::from_str)?,
+            trunk_ca: path("trunk_ca")?,
+            trunk_certificate: match (path("trunk_cert")?, path("trunk_key")?) {
+                (Some(cert), Some(key)) => Some((cert, key)),
+                (None, None) => None,
+                (Some(_), None) => {
+                    return Err(ConfigError::Conflict("--trunk-cert needs --trunk-key"));
+                }
+                (None, Some(_)) => {
+                    return Err(ConfigError::Conflict("--trunk-key needs --trunk-cert"));
+                }
+            },
+            parent_ca,
+            parent_fingerprint,
+            host_token: given.one("host_token", Secret::from_str)?,
+            top_n: given.one("top_n", |text| number(text, MAX_TOP_N))?.unwrap_or(DEFAULT_TOP_N),
+            max_connections: given
+                .one("max_connections", |text| number(text, MAX_COUNT))?
+                .unwrap_or(50_000),
+            max_rooms: given.one("max_rooms", |text| number(text, MAX_COUNT))?.unwrap_or(10_000),
+            drain_to: given.one("drain_to", HostPort::from_str)?,
+            drain_timeout: given
+                .one("drain_timeout", drain_timeout)?
+                .unwrap_or(Duration::from_secs(10)),
+            log: given.one("log", LogFilter::from_str)?.unwrap_or_default(),
+            log_format: given.one("log_format", LogFormat::from_str)?.unwrap_or(LogFormat::Text),
+        })
+    }
+
+    /// How `parent` has to prove who it is.
+    #[must_use]
+    pub fn trust_in(&self, parent: &HostPort) -> ParentTrust<'_> {
+        match (&self.parent_ca, self.parent_fingerprint) {
+            (Some(authority), _) => ParentTrust::Authority(authority),
+            (None, Some(fingerprint)) => ParentTrust::Pinned(fingerprint),
+            (None, None) if self.dev && parent.is_loopback() => ParentTrust::AnythingOnLoopback,
+            (None, None) => ParentTrust::SystemRoots,
+        }
+    }
+
+    /// What an operator should know about before relying on this configuration, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.host_token.is_none() && !self.dev {
+            warnings.push("anybody may open and govern rooms: there is no --host-token".to_owned());
+        }
+        for parent in &self.parents {
+            if self.trust_in(parent) == ParentTrust::AnythingOnLoopback {
+                warnings.push(format!(
+                    "--dev: the parent {parent} is on this machine; any certificate of it is accepted"
+                ));
+            }
+        }
+        warnings
+    }
+}
+
+impl LogFilter {
+    /// The filter as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const SHAPE: &str = "is neither a level (off, error, warn, info, debug, trace) nor \
+                             TARGET=LEVEL, separated by commas";
+        // The library would take a misspelt level for the name of a target.
+        let is_level = |part: &str| part.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+        let parts_fit = text.split(',').all(|part| part.contains('=') || is_level(part.trim()));
+        match text.parse::<tracing_subscriber::EnvFilter>() {
+            Ok(_) if parts_fit => Ok(Self(text.to_owned())),
+            Ok(_) | Err(_) => Err(SHAPE),
+        }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("is neither text nor json"),
+        }
+    }
+}
+
+fn certificate_source(
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    dev: bool,
+    data: Option<&Path>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<CertificateSource, ConfigError> {
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(CertificateSource::Files { cert, key }),
+        (Some(_), None) => Err(ConfigError::Conflict("--cert needs --key")),
+        (None, Some(_)) => Err(ConfigError::Conflict("--key needs --cert")),
+        (None, None) if dev => Ok(CertificateSource::SelfSigned {
+            kept_in: data.map(Path::to_owned).or_else(|| state_directory(env)),
+        }),
+        (None, None) => Err(ConfigError::Conflict(
+            "a relay needs a certificate: give --cert FILE and --key FILE, or --dev for a self-signed one",
+        )),
+    }
+}
+
+/// The user's state directory, by the XDG base directory specification.
+fn state_directory(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME");
+    let state = state.or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    state.map(|state| state.join("tribune-relay"))
+}
+
+fn parents(given: &Settings) -> Result<Vec<HostPort>, ConfigError> {
+    let parents = given.many("parents", HostPort::from_str)?;
+    if parents.len() > MAX_PARENTS {
+        return Err(ConfigError::Conflict("--parent is given more than 8 times"));
+    }
+    match parents.iter().enumerate().find(|(n, parent)| parents[..*n].contains(parent)) {
+        None => Ok(parents),
+        Some((_, twice)) => Err(ConfigError::Wrong {
+            option: "--parent".to_owned(),
+            value: format!("{:?}", twice.to_string()),
+            why: "is given twice".to_owned(),
+        }),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "is not ADDRESS:PORT, such as 0.0.0.0:4433 or [::]:4433")
+}
+
+fn http_address(text: &str) -> Result<Option<SocketAddr>, &'static str> {
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| "is neither ADDRESS:PORT, such as 127.0.0.1:9433, nor off")
+}
+
+/// As the protocol reads names; its errors repeat the value, which is already said here.
+fn name(text: &str) -> Result<DisplayName, &'static str> {
+    text.parse().map_err(|_| "is not 1 to 64 bytes of text without control characters")
+}
+
+fn non_empty_path(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() { Err("is no path") } else { Ok(PathBuf::from(text)) }
+}
+
+fn truth(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("is neither true nor false"),
+    }
+}
+
+fn shards(text: &str) -> Result<NonZeroU8, String> {
+    let in_range = text.parse().ok().filter(|shards: &NonZeroU8| shards.get() <= MAX_SHARDS);
+    in_range.ok_or_else(|| format!("is not a number from 1 to {MAX_SHARDS}"))
+}
+
+fn number(text: &str, max: usize) -> Result<usize, String> {
+    let in_range = text.parse().ok().filter(|number| (1..=max).contains(number));
+    in_range.ok_or_else(|| format!("is not a number from 1 to {max}"))
+}
+
+fn drain_timeout(text: &str) -> Result<Duration, &'static str> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time <= MAX_DRAIN_TIMEOUT => Ok(time),
+        Ok(_) | Err(_) => Err("is not a time up to 1h, such as 10s or 2m"),
+    }
+}
+
+/// One socket for both families, where the machine has IPv6 at all.
+fn default_listen() -> SocketAddr {
+    match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+        Ok(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 4433)),
+        Err(_) => SocketAddr::from(([0, 0, 0, 0], 4433)),
+    }
+}
+
+fn default_shards() -> NonZeroU8 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let shards = u8::try_from(cores).unwrap_or(MAX_SHARDS).min(MAX_SHARDS);
+    NonZeroU8::new(shards).unwrap_or(NonZeroU8::MIN)
+}
+
+fn default_name(env: &dyn Fn(&str) -> Option<String>) -> DisplayName {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.or_else(|| env("HOSTNAME")).and_then(|name| name.trim().parse().ok());
+    host.unwrap_or_else(|| "relay".parse().expect("a name of five letters"))
+}

@@ -1,0 +1,241 @@
+//! What stays the same about a relay across restarts: its id, the keys under QUIC's tokens, and
+//! whatever else is kept in the data directory. Used once, before the shards start.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rand::TryRngCore;
+use ring::{hkdf, hmac};
+use tribune_protocol::ids::RelayId;
+
+use crate::config::Fingerprint;
+
+/// A file of the data directory that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// It can neither be read nor be made.
+    #[error("{} cannot be kept: {source}", path.display())]
+    NotKept {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is there, but holds something else.
+    #[error("{} holds no {what}; remove it and a new one is made", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    NoRandomness(rand::rand_core::OsError),
+}
+
+/// This relay's id: the one in the data directory's file `relay-id`, made at the first start; without
+/// a data directory a fresh one, so that two relays on one machine never take each other for a loop.
+///
+/// # Errors
+/// [`IdentityError`], if the file cannot be used.
+pub fn relay_id(data: Option<&Path>) -> Result<RelayId, IdentityError> {
+    let fresh = RelayId(u64::from_be_bytes(random()?));
+    let Some(data) = data else { return Ok(fresh) };
+    let path = data.join("relay-id");
+    let text = keep(&path, Readers::Anybody, || format!("{fresh}\n"))?;
+    text.trim().parse().map_err(|_| IdentityError::Damaged { path, what: "relay id" })
+}
+
+/// The keys under stateless resets and Retry tokens (RFC 9000 sections 10.3 and 8.1.2). All shards
+/// share them. Kept in the data directory (`quic-secret`, mode 0600) they let a restarted relay tell
+/// the peers of its former life at once that their connections are gone.
+#[derive(Clone)]
+pub struct MasterKeys {
+    reset: Arc<hmac::Key>,
+    retry: Arc<hkdf::Prk>,
+}
+
+impl MasterKeys {
+    /// The keys of this relay; fresh ones without a data directory.
+    ///
+    /// # Errors
+    /// [`IdentityError`], if the file cannot be used.
+    pub fn load(data: Option<&Path>) -> Result<Self, IdentityError> {
+        let fresh: [u8; 32] = random()?;
+        let Some(data) = data else { return Ok(Self::from_seed(fresh)) };
+        let path = data.join("quic-secret");
+        let text = keep(&path, Readers::OnlyUs, || format!("{}\n", Fingerprint(fresh)))?;
+        match text.trim().parse::<Fingerprint>() {
+            Ok(seed) => Ok(Self::from_seed(seed.0)),
+            Err(_) => Err(IdentityError::Damaged { path, what: "32 bytes in hexadecimal digits" }),
+        }
+    }
+
+    /// The keys that follow from a seed: the same each time, which the simulated network needs.
+    #[must_use]
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        let master = hmac::Key::new(hmac::HMAC_SHA256, &seed);
+        let reset = hmac::sign(&master, b"tribune stateless reset");
+        let retry = hmac::sign(&master, b"tribune retry token");
+        Self {
+            reset: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, reset.as_ref())),
+            retry: Arc::new(hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(retry.as_ref())),
+        }
+    }
+
+    /// For `quinn_proto::EndpointConfig::new`.
+    #[must_use]
+    pub fn reset_key(&self) -> Arc<dyn quinn_proto::crypto::HmacKey> {
+        Arc::clone(&self.reset) as _
+    }
+
+    /// For `quinn_proto::ServerConfig::new`.
+    #[must_use]
+    pub fn retry_key(&self) -> Arc<dyn quinn_proto::crypto::HandshakeTokenKey> {
+        Arc::clone(&self.retry) as _
+    }
+}
+
+impl fmt::Debug for MasterKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKeys(hidden)")
+    }
+}
+
+/// Who may read a file that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Mode 0600, where the system has modes.
+    OnlyUs,
+    /// As the process's umask says.
+    Anybody,
+}
+
+/// The text of a file that is made once and kept. Of several processes that make it at the same time
+/// one wins, and all return its text; nobody ever sees half a file.
+pub(crate) fn keep(
+    path: &Path,
+    readers: Readers,
+    make: impl FnOnce() -> String,
+) -> Result<String, IdentityError> {
+    read_or_make(path, readers, make)
+        .map_err(|source| IdentityError::NotKept { path: path.to_owned(), source })
+}
+
+fn read_or_make(
+    path: &Path,
+    readers: Readers,
+    make: impl FnOnce() -> String,
+) -> io::Result<String> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+        found => return found,
+    }
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let suffix: [u8; 8] = random().map_err(io::Error::other)?;
+    let draft = path.with_extension(format!("{:016x}.new", u64::from_be_bytes(suffix)));
+    let written = write_draft(&draft, readers, &make()).and_then(|()| {
+        // A hard link, unlike a rename, does not replace what another process has put there.
+        match fs::hard_link(&draft, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            done => done,
+        }
+    });
+    // Whether it went well or not, the draft is of no more use.
+    let removed = fs::remove_file(&draft);
+    written.and(removed)?;
+    fs::read_to_string(path)
+}
+
+fn write_draft(draft: &Path, readers: Readers, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if readers == Readers::OnlyUs {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = readers;
+    let mut file = options.open(draft)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn random<const N: usize>() -> Result<[u8; N], IdentityError> {
+    let mut bytes = [0; N];
+    rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(IdentityError::NoRandomness)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_kept_where_there_is_a_place_for_it() {
+        let data = tempfile::tempdir().unwrap();
+        let data = data.path().join("made/on/demand");
+        let first = relay_id(Some(&data)).unwrap();
+        assert_eq!(relay_id(Some(&data)).unwrap(), first);
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "no draft is left");
+        assert_ne!(relay_id(None).unwrap(), relay_id(None).unwrap());
+    }
+
+    #[test]
+    fn a_damaged_id_is_named_and_not_replaced() {
+        let data = tempfile::tempdir().unwrap();
+        fs::write(data.path().join("relay-id"), "what?").unwrap();
+        let error = relay_id(Some(data.path())).unwrap_err().to_string();
+        assert!(error.contains("relay-id holds no relay id"), "{error}");
+        assert_eq!(fs::read_to_string(data.path().join("relay-id")).unwrap(), "what?");
+    }
+
+    #[test]
+    fn of_many_makers_at_once_one_wins() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("kept");
+        let texts: Vec<String> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8)
+                .map(|n| {
+                    let path = &path;
+                    scope.spawn(move || keep(path, Readers::OnlyUs, || n.to_string()).unwrap())
+                })
+                .collect();
+            makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+        });
+        assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn secrets_are_for_us_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let data = tempfile::tempdir().unwrap();
+        let keys = MasterKeys::load(Some(data.path())).unwrap();
+        let mode = fs::metadata(data.path().join("quic-secret")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(format!("{keys:?}"), "MasterKeys(hidden)");
+    }
+
+    #[test]
+    fn kept_keys_sign_alike_and_fresh_ones_do_not() {
+        let data = tempfile::tempdir().unwrap();
+        let sign = |keys: MasterKeys| {
+            let mut tag = [0; 32];
+            keys.reset_key().sign(b"connection id", &mut tag);
+            tag
+        };
+        let kept = || sign(MasterKeys::load(Some(data.path())).unwrap());
+        assert_eq!(kept(), kept());
+        assert_ne!(kept(), sign(MasterKeys::load(None).unwrap()));
+        assert_eq!(sign(MasterKeys::from_seed([1; 32])), sign(MasterKeys::from_seed([1; 32])));
+    }
+}
