@@ -1,0 +1,466 @@
+//! Holds SPEC.md against the code: limits, codes, and the CDDL of every message.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ciborium::Value;
+use serde::Serialize;
+use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::participant::{
+    FromParticipant, Heard, Join, Joined, ToParticipant, You,
+};
+use tribune_protocol::control::room::{Hand, Phase, Role, RoomState, StageEntry};
+use tribune_protocol::control::trunk::{Action, ToChild, ToParent};
+use tribune_protocol::ids::{
+    Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Seq,
+    SessionKey, TrackId,
+};
+use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, limits};
+
+const SPEC: &str = include_str!("../SPEC.md");
+
+/// A function that gives one value of each variant. A variant that is not named does not compile,
+/// and each value is of the variant it stands beside.
+macro_rules! one_of_each {
+    ($name:ident, $enum:ident, $left_out:pat, { $($pattern:pat => $sample:expr,)* }) => {
+        fn $name() -> Vec<$enum> {
+            let _every_variant_is_named = |value: $enum| match value {
+                $($pattern => (),)*
+                $left_out => (),
+            };
+            vec![$({
+                let sample = $sample;
+                assert!(matches!(sample, $pattern), "{sample:?} is of another variant");
+                sample
+            },)*]
+        }
+    };
+}
+
+#[test]
+fn limits_are_those_of_the_code() {
+    let ms = |duration: Duration| (duration.as_millis() as usize, "ms");
+    let s = |duration: Duration| (duration.as_secs() as usize, "s");
+    let of_the_code = [
+        ("FRAME_PERIOD", ms(limits::FRAME_PERIOD)),
+        ("MAX_OPUS_BYTES", (limits::MAX_OPUS_BYTES, "bytes")),
+        ("MAX_EXTENSION_BYTES", (limits::MAX_EXTENSION_BYTES, "bytes")),
+        ("MAX_FRAMES_PER_DATAGRAM", (limits::MAX_FRAMES_PER_DATAGRAM, "frames")),
+        ("MAX_DATAGRAM_BYTES", (limits::MAX_DATAGRAM_BYTES, "bytes")),
+        ("MAX_NACK_FRAMES", (limits::MAX_NACK_FRAMES, "frames")),
+        ("MAX_MESSAGE_BYTES", (limits::MAX_MESSAGE_BYTES, "bytes")),
+        ("MAX_MESSAGE_DEPTH", (limits::MAX_MESSAGE_DEPTH, "levels")),
+        ("MAX_ROOM_NAME_BYTES", (limits::MAX_ROOM_NAME_BYTES, "bytes")),
+        ("MAX_NAME_BYTES", (limits::MAX_NAME_BYTES, "bytes")),
+        ("MAX_NOTE_BYTES", (limits::MAX_NOTE_BYTES, "bytes")),
+        ("MAX_TOKEN_BYTES", (limits::MAX_TOKEN_BYTES, "bytes")),
+        ("MAX_STAGE", (limits::MAX_STAGE, "participants")),
+        ("MAX_HANDS", (limits::MAX_HANDS, "hands")),
+        ("MAX_HANDS_SHOWN", (limits::MAX_HANDS_SHOWN, "hands")),
+        ("MAX_BARRED", (limits::MAX_BARRED, "ids")),
+        ("MAX_TREE_DEPTH", (limits::MAX_TREE_DEPTH, "relays")),
+        ("DEFAULT_TOP_N", (limits::DEFAULT_TOP_N, "tracks")),
+        ("RING_SPAN", s(limits::RING_SPAN)),
+        ("RECONNECT_GRACE", s(limits::RECONNECT_GRACE)),
+        ("JOIN_TIMEOUT", s(limits::JOIN_TIMEOUT)),
+        ("CAPTURE_STAMP_PERIOD", s(limits::CAPTURE_STAMP_PERIOD)),
+    ]
+    .map(|(name, (value, unit))| [name.to_owned(), value.to_string(), unit.to_owned()]);
+
+    let declared: Vec<&str> = include_str!("../src/limits.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const ")?.split_once(':'))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(declared, of_the_code.each_ref().map(|row| row[0].as_str()), "limits of this test");
+
+    let of_the_spec: Vec<[String; 3]> = table("## 9 ")
+        .into_iter()
+        .map(|row| {
+            let [name, value, unit, reason, excess] =
+                <[String; 5]>::try_from(row).expect("five columns");
+            assert!(
+                !reason.is_empty() && !excess.is_empty(),
+                "{name} wants a reason and an excess"
+            );
+            [name, value, unit]
+        })
+        .collect();
+    assert_eq!(of_the_spec, of_the_code);
+}
+
+one_of_each!(error_codes, ErrorCode, ErrorCode::Unknown, {
+    ErrorCode::BadRequest => ErrorCode::BadRequest,
+    ErrorCode::NotJoined => ErrorCode::NotJoined,
+    ErrorCode::NotPermitted => ErrorCode::NotPermitted,
+    ErrorCode::RoomNotFound => ErrorCode::RoomNotFound,
+    ErrorCode::NoSuchParticipant => ErrorCode::NoSuchParticipant,
+    ErrorCode::HostTaken => ErrorCode::HostTaken,
+    ErrorCode::StageFull => ErrorCode::StageFull,
+    ErrorCode::QueueFull => ErrorCode::QueueFull,
+    ErrorCode::NoHand => ErrorCode::NoHand,
+    ErrorCode::Cooldown => ErrorCode::Cooldown,
+    ErrorCode::Barred => ErrorCode::Barred,
+    ErrorCode::Unauthorised => ErrorCode::Unauthorised,
+    ErrorCode::Draining => ErrorCode::Draining,
+    ErrorCode::Unavailable => ErrorCode::Unavailable,
+    ErrorCode::Overloaded => ErrorCode::Overloaded,
+});
+
+#[test]
+fn error_codes_are_those_of_the_code() {
+    let of_the_code: Vec<[String; 2]> = error_codes()
+        .into_iter()
+        .map(|code| {
+            let wire = Value::serialized(&code).expect("a code is written");
+            assert_eq!(wire.as_text(), Some(code.as_str()));
+            [format!("`{code}`"), yes_or_no(code.is_transient())]
+        })
+        .collect();
+    let of_the_spec: Vec<[String; 2]> =
+        table("### 10.1 ").iter().map(|row| [row[0].clone(), row[1].clone()]).collect();
+    assert_eq!(of_the_spec, of_the_code);
+}
+
+one_of_each!(close_codes, CloseCode, CloseCode::Other(_), {
+    CloseCode::Done => CloseCode::Done,
+    CloseCode::ProtocolViolation => CloseCode::ProtocolViolation,
+    CloseCode::MessageTooLong => CloseCode::MessageTooLong,
+    CloseCode::JoinTimeout => CloseCode::JoinTimeout,
+    CloseCode::RateLimited => CloseCode::RateLimited,
+    CloseCode::TooSlow => CloseCode::TooSlow,
+    CloseCode::Kicked => CloseCode::Kicked,
+    CloseCode::RoomEnded => CloseCode::RoomEnded,
+    CloseCode::Replaced => CloseCode::Replaced,
+    CloseCode::Draining => CloseCode::Draining,
+    CloseCode::Shutdown => CloseCode::Shutdown,
+    CloseCode::TrunkUnauthorised => CloseCode::TrunkUnauthorised,
+    CloseCode::TrunkLoop => CloseCode::TrunkLoop,
+    CloseCode::TreeTooDeep => CloseCode::TreeTooDeep,
+    CloseCode::TrunkLagging => CloseCode::TrunkLagging,
+});
+
+#[test]
+fn close_codes_are_those_of_the_code() {
+    let of_the_code: Vec<[String; 3]> = close_codes()
+        .into_iter()
+        .map(|code| {
+            let number = format!("{:#04x}", code.to_wire());
+            [number, code.to_string(), yes_or_no(code.is_worth_a_retry())]
+        })
+        .collect();
+    let of_the_spec: Vec<[String; 3]> = table("### 10.2 ")
+        .iter()
+        .map(|row| [row[0].clone(), row[1].clone(), row[2].clone()])
+        .collect();
+    assert_eq!(of_the_spec, of_the_code);
+}
+
+#[test]
+fn alpn_names_are_those_of_the_code() {
+    for name in [ALPN_PARTICIPANT, ALPN_TRUNK] {
+        let name = std::str::from_utf8(name).expect("an ALPN name is text");
+        assert!(section("### 2.2 ").contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+one_of_each!(from_participant, FromParticipant, FromParticipant::Unknown, {
+    FromParticipant::Join(_) => FromParticipant::Join(Join {
+        room: room(),
+        session: SessionKey([1; 16]),
+        name: name(),
+        role: Role::Host,
+        token: Some("t".to_owned()),
+        returning: true,
+        heard: heard(),
+    }),
+    FromParticipant::Leave {} => FromParticipant::Leave {},
+    FromParticipant::RaiseHand { .. } => FromParticipant::RaiseHand { note: note() },
+    FromParticipant::LowerHand { .. } => FromParticipant::LowerHand { participant: Some(ID) },
+    FromParticipant::Grant { .. } => FromParticipant::Grant { participant: ID },
+    FromParticipant::Deny { .. } => FromParticipant::Deny { participant: ID, reason: note() },
+    FromParticipant::AskMute { .. } => FromParticipant::AskMute { participant: ID, reason: note() },
+    FromParticipant::Silence { .. } =>
+        FromParticipant::Silence { participant: ID, on: true, reason: note() },
+    FromParticipant::Kick { .. } => FromParticipant::Kick { participant: ID, reason: note() },
+    FromParticipant::LeaveStage {} => FromParticipant::LeaveStage {},
+    FromParticipant::OwnMute { .. } => FromParticipant::OwnMute { muted: true },
+    FromParticipant::EndRoom {} => FromParticipant::EndRoom {},
+});
+
+one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
+    ToParticipant::Joined(_) => ToParticipant::Joined(Joined {
+        relay: name(),
+        depth: 1,
+        you: you(),
+        stage: vec![entry()],
+        listeners: 0,
+    }),
+    ToParticipant::Ok {} => ToParticipant::Ok {},
+    ToParticipant::Err { .. } =>
+        ToParticipant::Err { code: ErrorCode::Barred, message: "no".to_owned() },
+    ToParticipant::Stage { .. } => ToParticipant::Stage { stage: vec![entry()] },
+    ToParticipant::Listeners { .. } => ToParticipant::Listeners { count: 0 },
+    ToParticipant::You(_) => ToParticipant::You(you()),
+    ToParticipant::Hands { .. } => ToParticipant::Hands { hands: vec![hand()], total: 1 },
+    ToParticipant::PleaseMute { .. } => ToParticipant::PleaseMute { by: name(), reason: note() },
+    ToParticipant::Moved { .. } =>
+        ToParticipant::Moved { to: Some("relay:443".to_owned()), within_ms: 1 },
+});
+
+one_of_each!(to_parent, ToParent, ToParent::Unknown, {
+    ToParent::Hello { .. } =>
+        ToParent::Hello { relay: RelayId(1), name: name(), height: 1, token: Some("t".to_owned()) },
+    ToParent::Height { .. } => ToParent::Height { height: 1 },
+    ToParent::Subscribe { .. } => ToParent::Subscribe { channel: ROOM, room: room(), heard: heard() },
+    ToParent::Unsubscribe { .. } => ToParent::Unsubscribe { channel: ROOM },
+    ToParent::Audience { .. } => ToParent::Audience { channel: ROOM, listeners: 0 },
+    ToParent::Applied { .. } => ToParent::Applied { channel: ROOM, revision: Revision(1) },
+    ToParent::Act { .. } => ToParent::Act {
+        channel: ROOM,
+        participant: ID,
+        request: Some(RequestId(1)),
+        action: Action::Present {},
+    },
+});
+
+one_of_each!(actions, Action, Action::Unknown, {
+    Action::Enter { .. } => Action::Enter { name: name(), role: Role::Host, may_govern: true },
+    Action::Present {} => Action::Present {},
+    Action::Away {} => Action::Away {},
+    Action::Left {} => Action::Left {},
+    Action::RaiseHand { .. } => Action::RaiseHand { name: name(), note: note() },
+    Action::LowerHand { .. } => Action::LowerHand { subject: Some(ID) },
+    Action::Grant { .. } => Action::Grant { subject: ID },
+    Action::Deny { .. } => Action::Deny { subject: ID, reason: note() },
+    Action::AskMute { .. } => Action::AskMute { subject: ID, reason: note() },
+    Action::Silence { .. } => Action::Silence { subject: ID, on: true, reason: note() },
+    Action::Kick { .. } => Action::Kick { subject: ID, reason: note() },
+    Action::LeaveStage {} => Action::LeaveStage {},
+    Action::OwnMute { .. } => Action::OwnMute { muted: true },
+    Action::EndRoom {} => Action::EndRoom {},
+});
+
+one_of_each!(to_child, ToChild, ToChild::Unknown, {
+    ToChild::Welcome { .. } => ToChild::Welcome { path: vec![RelayId(1)], name: name() },
+    ToChild::Path { .. } => ToChild::Path { path: vec![RelayId(1)] },
+    ToChild::State { .. } => ToChild::State { channel: ROOM, revision: Revision(1), state: state() },
+    ToChild::Listeners { .. } => ToChild::Listeners { channel: ROOM, count: 0 },
+    ToChild::Deliver { .. } => ToChild::Deliver {
+        channel: ROOM,
+        participant: ID,
+        request: Some(RequestId(1)),
+        message: ToParticipant::Ok {},
+    },
+    ToChild::Replaced { .. } => ToChild::Replaced { channel: ROOM, participant: ID },
+    ToChild::GoAway { .. } => ToChild::GoAway { within_ms: 1 },
+});
+
+#[test]
+fn messages_are_those_of_the_cddl() {
+    let participants = cddl("### 4.3 ");
+    let relays = cddl("### 4.4 ");
+    check_messages(&participants, "from-participant", "type", &from_participant());
+    check_messages(&participants, "to-participant", "type", &to_participant());
+    check_messages(&relays, "to-parent", "type", &to_parent());
+    check_messages(&relays, "action", "do", &actions());
+    check_messages(&relays, "to-child", "type", &to_child());
+}
+
+#[test]
+fn the_deepest_message_is_as_deep_as_stated() {
+    let delivered = to_participant().into_iter().map(|message| ToChild::Deliver {
+        channel: ROOM,
+        participant: ID,
+        request: None,
+        message,
+    });
+    let deepest = [depths(&from_participant()), depths(&to_participant()), depths(&to_parent())]
+        .concat()
+        .into_iter()
+        .chain(depths(&to_child()))
+        .chain(depths(&delivered.collect::<Vec<_>>()))
+        .max();
+    let stated = format!("deepest message of this version has {}.", deepest.unwrap_or(0));
+    assert!(section("## 9 ").contains(&stated), "{stated}");
+}
+
+#[test]
+fn parts_of_messages_are_those_of_the_cddl() {
+    let common = cddl("### 4.2 ");
+    check_fields(&common, "heard", &heard()[0]);
+    check_fields(&common, "stage-entry", &entry());
+    check_fields(&common, "room-state", &state());
+    check_fields(&common, "hand", &hand());
+    check_fields(&cddl("### 4.3 "), "own-place", &you());
+    check_words(&common, "role", &[Role::Host, Role::Cohost, Role::Speaker, Role::Listener]);
+    check_words(&common, "phase", &[Phase::Absent, Phase::Live, Phase::Ended]);
+}
+
+fn depths<M: Serialize>(samples: &[M]) -> Vec<usize> {
+    fn depth(value: &Value) -> usize {
+        let inside = match (value.as_array(), value.as_map()) {
+            (Some(items), _) => items.iter().map(depth).max(),
+            (_, Some(pairs)) => pairs.iter().map(|(_, value)| depth(value)).max(),
+            (None, None) => return 0,
+        };
+        1 + inside.unwrap_or(0)
+    }
+    let value = |sample| Value::serialized(sample).expect("it is written");
+    samples.iter().map(|sample| depth(&value(sample))).collect()
+}
+
+/// The choice `group` names a rule for each message, and the rule has the message's fields.
+fn check_messages<M: Serialize>(cddl: &str, group: &str, tag: &str, samples: &[M]) {
+    let rules: Vec<&str> = rule(cddl, group).split('/').map(str::trim).collect();
+    let mut left: BTreeSet<&str> = rules.iter().copied().collect();
+    for sample in samples {
+        let map = keys_and_values(sample);
+        let value = map.iter().find(|(key, _)| key == tag).expect("a tag is there").1.as_text();
+        let wanted = format!("{tag}: \"{}\"", value.expect("a tag is text"));
+        let found = rules.iter().find(|name| rule(cddl, name).contains(&wanted));
+        let name = found.unwrap_or_else(|| panic!("{group} has no {wanted}"));
+        check_fields(cddl, name, sample);
+        left.remove(name);
+    }
+    assert!(left.is_empty(), "{group} has {left:?}, which the code does not know");
+}
+
+/// The rule has exactly the keys that a value with all its optional fields is written with.
+fn check_fields<M: Serialize>(cddl: &str, name: &str, sample: &M) {
+    let of_the_code: BTreeSet<String> =
+        keys_and_values(sample).into_iter().map(|(key, _)| key).collect();
+    let text = rule(cddl, name);
+    let of_the_spec: BTreeSet<String> = text
+        .split(['{', ',', '}'])
+        .filter_map(|field| field.split_once(':'))
+        .map(|(key, _)| key.trim().trim_start_matches("? ").to_owned())
+        .filter(|key| key != "id")
+        .collect();
+    assert_eq!(of_the_spec, of_the_code, "fields of {name}");
+}
+
+/// The choice `name` has exactly these words.
+fn check_words<M: Serialize>(cddl: &str, name: &str, values: &[M]) {
+    let of_the_code: Vec<String> = values
+        .iter()
+        .map(|value| Value::serialized(value).expect("it is written"))
+        .map(|value| format!("{:?}", value.as_text().expect("it is text")))
+        .collect();
+    assert_eq!(rule(cddl, name), of_the_code.join(" / "), "{name}");
+}
+
+fn keys_and_values<M: Serialize>(sample: &M) -> Vec<(String, Value)> {
+    let value = Value::serialized(sample).expect("it is written");
+    let map = value.into_map().expect("a message is a map");
+    map.into_iter().map(|(key, value)| (key.into_text().expect("keys are text"), value)).collect()
+}
+
+/// The right side of a rule, without comments.
+fn rule<'a>(cddl: &'a str, name: &str) -> &'a str {
+    let start = format!("\n{name} = ");
+    let at = cddl.find(&start).unwrap_or_else(|| panic!("the CDDL has no rule {name}"));
+    let text = &cddl[at + start.len()..];
+    let is_map = text.starts_with('{');
+    let end = if is_map { text.find('}').map(|at| at + 1) } else { end_of_choice(text) };
+    text[..end.unwrap_or(text.len())].trim()
+}
+
+/// A choice goes on over lines that begin with white space.
+fn end_of_choice(text: &str) -> Option<usize> {
+    text.match_indices('\n').map(|(at, _)| at).find(|at| !text[at + 1..].starts_with(' '))
+}
+
+/// The CDDL blocks of a section, without comments and double spaces before the equals sign.
+fn cddl(heading: &str) -> String {
+    let mut out = String::from("\n");
+    let mut inside = false;
+    for line in section(heading).lines() {
+        match line {
+            "```cddl" => inside = true,
+            "```" => inside = false,
+            line if inside => {
+                let code = line.split(';').next().unwrap_or("").trim_end();
+                match code.split_once('=') {
+                    Some((name, rest)) => out.push_str(&format!("{} ={rest}", name.trim_end())),
+                    None => out.push_str(code),
+                }
+                out.push('\n');
+            }
+            _ => (),
+        }
+    }
+    out
+}
+
+/// The rows of the first table of a section, without its head.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    section(heading)
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect())
+        .collect()
+}
+
+/// The text from a heading to the next one of any level.
+fn section(heading: &str) -> &'static str {
+    let at = SPEC.find(&format!("\n{heading}")).unwrap_or_else(|| panic!("no section {heading}"));
+    let text = &SPEC[at + 1..];
+    &text[..text.find("\n##").unwrap_or(text.len())]
+}
+
+fn yes_or_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
+}
+
+const ID: ParticipantId = ParticipantId(1);
+const ROOM: Channel = Channel(1);
+
+fn you() -> You {
+    You {
+        participant: ID,
+        role: Role::Speaker,
+        track: Some(TrackId(1)),
+        silenced: true,
+        hand: Some(1),
+        reason: note(),
+    }
+}
+
+fn entry() -> StageEntry {
+    StageEntry {
+        participant: ID,
+        name: name(),
+        role: Role::Speaker,
+        track: TrackId(1),
+        silenced: true,
+        muted: true,
+        away: true,
+    }
+}
+
+fn state() -> RoomState {
+    RoomState { room: room(), phase: Phase::Live, stage: vec![entry()], barred: vec![ID] }
+}
+
+fn hand() -> Hand {
+    Hand { participant: ID, name: name(), note: note(), waiting_s: 1 }
+}
+
+fn heard() -> Vec<Heard> {
+    vec![Heard { track: TrackId(1), seq: Seq(1) }]
+}
+
+fn room() -> RoomName {
+    "stage".parse().expect("a room name")
+}
+
+fn name() -> DisplayName {
+    "Ada".parse().expect("a name")
+}
+
+fn note() -> Note {
+    "a note".parse().expect("a note")
+}
