@@ -19,7 +19,7 @@ pub const MAX_DATAGRAM_BYTES: usize = 1_162;
 pub const MAX_NACK_FRAMES: usize = 50;
 /// A control message, without its length prefix. Large enough for a full stage, small enough to buffer per connection.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
-/// Nesting of maps and arrays in a control message. The deepest message of this version has 5 levels.
+/// Nesting of maps and arrays in a control message. The deepest message of this version has 4 levels.
 pub const MAX_MESSAGE_DEPTH: usize = 12;
 /// A room's name, in bytes.
 pub const MAX_ROOM_NAME_BYTES: usize = 64;

@@ -30,7 +30,7 @@ pub struct Answer {
     /// When the answer left, in the same clock.
     pub answered_us: u64,
     /// How far that clock can be from the origin's, microseconds; 0 at the origin.
-    /// `u32::MAX` where it is not known, so that the answer is good for the round-trip time only.
+    /// `u32::MAX` where the answerer has no estimate yet: the asker learns nothing from such an answer.
     pub error_us: u32,
 }
 
