@@ -455,3 +455,198 @@ fn default_name(env: &dyn Fn(&str) -> Option<String>) -> DisplayName {
     let host = host.or_else(|| env("HOSTNAME")).and_then(|name| name.trim().parse().ok());
     host.unwrap_or_else(|| "relay".parse().expect("a name of five letters"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn load(arguments: &[&str], env: &[(&str, &str)]) -> Result<Config, String> {
+        let all = ["tribune-relay"].iter().chain(arguments);
+        let env = |name: &str| {
+            env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        Config::from_args(all, &env).map_err(|instead| match instead {
+            Instead::Wrong(error) => error.to_string(),
+            Instead::Usage(error) => format!("usage: {error}"),
+            Instead::ManPage(_) => "man page".to_owned(),
+        })
+    }
+
+    fn file(text: &str) -> (tempfile::NamedTempFile, String) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let path = file.path().display().to_string();
+        (file, path)
+    }
+
+    #[test]
+    fn the_defaults_of_a_relay_for_development() {
+        let config = load(&["--dev"], &[]).unwrap();
+        assert_eq!(config.listen.port(), 4433);
+        assert_eq!(config.http.unwrap().to_string(), "127.0.0.1:9433");
+        assert_eq!((config.top_n, config.max_connections, config.max_rooms), (4, 50_000, 10_000));
+        assert_eq!(config.drain_timeout, Duration::from_secs(10));
+        assert_eq!(config.certificate, CertificateSource::SelfSigned { kept_in: None });
+        assert_eq!((config.log.as_str(), config.log_format), ("info", LogFormat::Text));
+        assert!(config.parents.is_empty() && config.warnings().is_empty());
+        assert!((1..=MAX_SHARDS).contains(&config.shards.get()));
+    }
+
+    #[test]
+    fn flags_over_variables_over_the_file_over_defaults() {
+        let (_file, path) = file("dev = true\ntop_n = 5\nmax_rooms = 50\nname = \"filed\"\n");
+        let env = [("TRIBUNE_RELAY_CONFIG", path.as_str()), ("TRIBUNE_RELAY_MAX_ROOMS", "60")];
+        let env = [&env[..], &[("TRIBUNE_RELAY_NAME", "varied")]].concat();
+        let config = load(&["--name", "flagged"], &env).unwrap();
+        assert_eq!(config.name.as_str(), "flagged");
+        assert_eq!(config.max_rooms, 60);
+        assert_eq!(config.top_n, 5);
+        assert_eq!(config.max_connections, 50_000);
+        assert!(config.dev);
+        // Lists are replaced, not joined; an empty variable counts as none.
+        let (_file, path) = file("dev = true\nparents = [\"a:1\", \"b:2\"]\n");
+        let parents = |arguments: &[&str], variable| {
+            let arguments = [&["--config", &path], arguments].concat();
+            let config = load(&arguments, &[("TRIBUNE_RELAY_PARENTS", variable)]).unwrap();
+            config.parents.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(parents(&[], ""), ["a:1", "b:2"]);
+        assert_eq!(parents(&[], "c:3, d:4"), ["c:3", "d:4"]);
+        assert_eq!(parents(&["--parent", "e:5", "--parent", "f:6"], "c:3"), ["e:5", "f:6"]);
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_with_its_option() {
+        for (flag, value, why) in [
+            ("--listen", "4433", "is not ADDRESS:PORT"),
+            ("--http", "on", "is neither ADDRESS:PORT"),
+            ("--parent", "relay", "is not HOST:PORT"),
+            ("--drain-to", "::1:4", "is not HOST:PORT"),
+            ("--shards", "0", "is not a number from 1 to 64"),
+            ("--shards", "65", "is not a number from 1 to 64"),
+            ("--top-n", "17", "is not a number from 1 to 16"),
+            ("--top-n", "0", "is not a number from 1 to 16"),
+            ("--max-connections", "many", "is not a number from 1 to 1000000"),
+            ("--max-rooms", "-1", "is not a number from 1 to 1000000"),
+            ("--name", " ", "is not 1 to 64 bytes"),
+            ("--data", "", "is no path"),
+            ("--trunk-ca", "", "is no path"),
+            ("--parent-fingerprint", "abc", "is not the SHA-256 of a certificate"),
+            ("--drain-timeout", "10", "is not a time up to 1h"),
+            ("--drain-timeout", "2h", "is not a time up to 1h"),
+            ("--log", "inof", "is neither a level"),
+            ("--log", "tribune_relay=loud", "is neither a level"),
+            ("--log-format", "xml", "is neither text nor json"),
+        ] {
+            let option = format!("{flag}={value}");
+            let error = load(&["--dev", &option], &[]).unwrap_err();
+            assert!(error.starts_with(&format!("{flag}: {value:?} {why}")), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn variables_and_keys_are_named_as_they_were_written() {
+        let error = load(&["--dev"], &[("TRIBUNE_RELAY_TOP_N", "x")]).unwrap_err();
+        assert_eq!(error, "TRIBUNE_RELAY_TOP_N: \"x\" is not a number from 1 to 16");
+        let error = load(&[], &[("TRIBUNE_RELAY_DEV", "maybe")]).unwrap_err();
+        assert_eq!(error, "TRIBUNE_RELAY_DEV: \"maybe\" is neither true nor false");
+        for (text, says) in [
+            ("dev = true\ntop_n = 17", "top_n in PATH: \"17\" is not a number from 1 to 16"),
+            (
+                "shards = [1]",
+                "shards in PATH: a value of type array is not what this setting takes",
+            ),
+            ("parents = [\"a:1\", {}]", "parents in PATH: a value of type table is not what"),
+            ("dve = true\ntop-n = 3", "--config: PATH has unknown keys: dve, top-n"),
+            ("\n\nname = relay", "--config: PATH cannot be used: line 3: "),
+        ] {
+            let (_file, path) = file(text);
+            let error = load(&["--config", &path], &[]).unwrap_err().replace(&path, "PATH");
+            assert!(error.starts_with(says), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        let error = load(&["--config", "/absent/relay.toml"], &[]).unwrap_err();
+        assert!(error.starts_with("--config: /absent/relay.toml cannot be used: "), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_go_together() {
+        for (arguments, says) in [
+            (&[][..], "a relay needs a certificate: give --cert FILE and --key FILE, or --dev"),
+            (&["--cert", "c"], "--cert needs --key"),
+            (&["--key", "k", "--dev"], "--key needs --cert"),
+            (&["--dev", "--trunk-cert", "c"], "--trunk-cert needs --trunk-key"),
+            (&["--dev", "--trunk-key", "k"], "--trunk-key needs --trunk-cert"),
+            (&["--dev", "--parent", "a:1", "--parent", "a:1"], "--parent: \"a:1\" is given twice"),
+        ] {
+            let error = load(arguments, &[]).unwrap_err();
+            assert!(error.starts_with(says), "{error}");
+        }
+        let pin = "00".repeat(32);
+        let both = ["--dev", "--parent-ca", "f", "--parent-fingerprint", &pin];
+        assert!(load(&both, &[]).unwrap_err().contains("exclude each other"));
+        let many: Vec<String> = (1..=9).map(|port| format!("--parent=a:{port}")).collect();
+        let many: Vec<&str> = std::iter::once("--dev").chain(many.iter().map(|a| &**a)).collect();
+        assert!(load(&many, &[]).unwrap_err().contains("more than 8 times"));
+        assert_eq!(load(&many[..9], &[]).unwrap().parents.len(), MAX_PARENTS);
+    }
+
+    #[test]
+    fn secrets_show_up_neither_in_debug_output_nor_in_errors() {
+        let env = [("TRIBUNE_RELAY_TOKEN", "s3cret"), ("TRIBUNE_RELAY_HOST_TOKEN", "s3cret")];
+        let config = load(&["--dev"], &env).unwrap();
+        assert_eq!(config.relay_token.as_ref().unwrap().expose(), "s3cret");
+        assert!(!format!("{config:?}").contains("s3cret"));
+        let long = "s3cret".repeat(1000);
+        let error = load(&["--dev", "--host-token", &long], &[]).unwrap_err();
+        assert_eq!(error, "--host-token: the value is not 1 to 4096 bytes long");
+        let (_file, path) = file("relay_token = \"s3cret\" oops");
+        let error = load(&["--config", &path], &[]).unwrap_err();
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn where_a_self_signed_certificate_is_kept() {
+        let kept = |arguments: &[&str], env: &[(&str, &str)]| {
+            let arguments = [&["--dev"], arguments].concat();
+            match load(&arguments, env).unwrap().certificate {
+                CertificateSource::SelfSigned { kept_in } => kept_in,
+                CertificateSource::Files { .. } => panic!("not self-signed"),
+            }
+        };
+        let home = ("HOME", "/home/ada");
+        let state = ("XDG_STATE_HOME", "/state");
+        assert_eq!(kept(&["--data", "d"], &[home]), Some("d".into()));
+        assert_eq!(kept(&[], &[home, state]), Some("/state/tribune-relay".into()));
+        assert_eq!(kept(&[], &[home]), Some("/home/ada/.local/state/tribune-relay".into()));
+        assert_eq!(kept(&[], &[("HOME", "relative")]), None);
+    }
+
+    #[test]
+    fn trust_in_parents_and_what_is_worth_a_warning() {
+        let config =
+            load(&["--dev", "--parent", "[::1]:1", "--parent", "far.example:1"], &[]).unwrap();
+        let trust: Vec<_> = config.parents.iter().map(|parent| config.trust_in(parent)).collect();
+        assert_eq!(trust, [ParentTrust::AnythingOnLoopback, ParentTrust::SystemRoots]);
+        assert_eq!(config.warnings().len(), 1);
+
+        let arguments = ["--cert", "c", "--key", "k", "--parent", "localhost:1"];
+        let config = load(&arguments, &[]).unwrap();
+        assert_eq!(config.trust_in(&config.parents[0]), ParentTrust::SystemRoots);
+        assert!(config.warnings()[0].contains("--host-token"));
+        let config = load(&[&arguments[..], &["--parent-ca", "f"]].concat(), &[]).unwrap();
+        assert_eq!(config.trust_in(&config.parents[0]), ParentTrust::Authority(Path::new("f")));
+    }
+
+    #[test]
+    fn help_shows_no_secret_of_the_environment_and_unknown_flags_are_mistakes() {
+        let env = [("TRIBUNE_RELAY_TOKEN", "s3cret")];
+        let help = load(&["--help"], &env).unwrap_err();
+        assert!(help.contains("[env: TRIBUNE_RELAY_TOKEN]") && !help.contains("s3cret"), "{help}");
+        assert!(load(&["--lisen", "x"], &[]).unwrap_err().contains("--lisen"));
+        assert_eq!(load(&["--man"], &[]).unwrap_err(), "man page");
+    }
+}

@@ -45,14 +45,18 @@ pub async fn serve(
     ops: Arc<Ops>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let routes = Router::new()
+    let places = Arc::new(Semaphore::new(MAX_HTTP_CONNECTIONS));
+    let listener = BoundedListener { listener, places, idle_timeout: HTTP_IDLE_TIMEOUT };
+    axum::serve(listener, routes(ops)).with_graceful_shutdown(shutdown).await
+}
+
+fn routes(ops: Arc<Ops>) -> Router {
+    Router::new()
         .route("/", get(|| async { INDEX }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(ops);
-    let places = Arc::new(Semaphore::new(MAX_HTTP_CONNECTIONS));
-    axum::serve(BoundedListener { listener, places }, routes).with_graceful_shutdown(shutdown).await
+        .with_state(ops)
 }
 
 async fn readyz(State(ops): State<Arc<Ops>>) -> impl IntoResponse {
@@ -79,6 +83,7 @@ async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
 struct BoundedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    idle_timeout: Duration,
 }
 
 impl Listener for BoundedListener {
@@ -92,7 +97,9 @@ impl Listener for BoundedListener {
                 std::future::pending().await
             };
             match self.listener.accept().await {
-                Ok((stream, peer)) => return (BoundedStream::new(stream, place), peer),
+                Ok((stream, peer)) => {
+                    return (BoundedStream::new(stream, place, self.idle_timeout), peer);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "HTTP connection not accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -109,16 +116,17 @@ impl Listener for BoundedListener {
 /// A connection that gives its place back, at the latest when it has been quiet or open for too long.
 struct BoundedStream {
     stream: TcpStream,
+    idle_timeout: Duration,
     idle: Pin<Box<Sleep>>,
     end: Instant,
     _place: OwnedSemaphorePermit,
 }
 
 impl BoundedStream {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit, idle_timeout: Duration) -> Self {
         let now = Instant::now();
-        let idle = Box::pin(sleep_until(now + HTTP_IDLE_TIMEOUT));
-        Self { stream, idle, end: now + HTTP_LIFETIME, _place: place }
+        let idle = Box::pin(sleep_until(now + idle_timeout));
+        Self { stream, idle_timeout, idle, end: now + HTTP_LIFETIME, _place: place }
     }
 
     /// Passes a result on and puts the deadline off; an error instead, if the deadline has passed.
@@ -129,7 +137,8 @@ impl BoundedStream {
     ) -> Poll<io::Result<T>> {
         match result {
             Poll::Ready(result) => {
-                self.idle.as_mut().reset(self.end.min(Instant::now() + HTTP_IDLE_TIMEOUT));
+                let deadline = self.end.min(Instant::now() + self.idle_timeout);
+                self.idle.as_mut().reset(deadline);
                 Poll::Ready(result)
             }
             Poll::Pending => {
@@ -167,5 +176,99 @@ impl AsyncWrite for BoundedStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU8;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// A server on a port of its own.
+    struct Server {
+        address: SocketAddr,
+        ops: Arc<Ops>,
+        stop: oneshot::Sender<()>,
+        done: tokio::task::JoinHandle<io::Result<()>>,
+    }
+
+    async fn start() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ops = Arc::new(Ops::new(NonZeroU8::MIN).unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let done = tokio::spawn(serve(listener, Arc::clone(&ops), async {
+            stopped.await.ok();
+        }));
+        Server { address, ops, stop, done }
+    }
+
+    /// Status line and body of an answer.
+    async fn get(address: SocketAddr, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().to_owned(), body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn health_and_readiness_differ() {
+        let server = start().await;
+        assert_eq!(get(server.address, "/healthz").await.1, "ok\n");
+        for (readiness, status, body) in [
+            (Readiness::Starting, "503", "starting\n"),
+            (Readiness::Ready, "200", "ready\n"),
+            (Readiness::Detached, "503", "not attached to a parent\n"),
+            (Readiness::Draining, "503", "draining\n"),
+        ] {
+            server.ops.set_readiness(readiness);
+            let answer = get(server.address, "/readyz").await;
+            assert!(answer.0.contains(status), "{answer:?}");
+            assert_eq!(answer.1, body);
+            assert!(get(server.address, "/healthz").await.0.contains("200"));
+        }
+    }
+
+    #[tokio::test]
+    async fn metrics_and_the_index_and_nothing_else() {
+        let server = start().await;
+        let (status, body) = get(server.address, "/metrics").await;
+        assert!(status.contains("200"), "{status}");
+        assert!(body.contains("tribune_relay_build_info{version="), "{body}");
+        assert!(get(server.address, "/").await.1.contains("/metrics"));
+        assert!(get(server.address, "/other").await.0.contains("404"));
+    }
+
+    #[tokio::test]
+    async fn it_stops_when_it_is_told() {
+        let server = start().await;
+        get(server.address, "/healthz").await;
+        server.stop.send(()).unwrap();
+        server.done.await.unwrap().unwrap();
+        assert!(TcpStream::connect(server.address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn quiet_connections_give_their_places_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let idle_timeout = Duration::from_millis(300);
+        let places = Arc::new(Semaphore::new(2));
+        let listener = BoundedListener { listener, places, idle_timeout };
+        let ops = Arc::new(Ops::new(NonZeroU8::MIN).unwrap());
+        tokio::spawn(async { axum::serve(listener, routes(ops)).await });
+        let before = Instant::now();
+        let _quiet = TcpStream::connect(address).await.unwrap();
+        let _quiet_too = TcpStream::connect(address).await.unwrap();
+        // Both places are taken until the timeout.
+        assert_eq!(get(address, "/healthz").await.1, "ok\n");
+        assert!(before.elapsed() >= idle_timeout, "{:?}", before.elapsed());
     }
 }
