@@ -557,20 +557,18 @@ pub(super) mod tests {
 
     /// The `you` messages among effects, with their addressees checked.
     pub(in crate::room) fn yous(effects: &[OriginEffect]) -> Vec<You> {
-        delivered(effects, |to, message| match message {
-            ToParticipant::You(you) => {
-                assert_eq!(you.participant, to);
-                Some(you.clone())
-            }
-            _ => None,
+        delivered(effects, |to, message| {
+            let ToParticipant::You(you) = message else { return None };
+            assert_eq!(you.participant, to);
+            Some(you.clone())
         })
     }
 
     /// The `hands` messages among effects: to whom, what, how many in all.
     pub(in crate::room) fn shown(effects: &[OriginEffect]) -> Vec<(ParticipantId, Vec<Hand>, u32)> {
-        delivered(effects, |to, message| match message {
-            ToParticipant::Hands { hands, total } => Some((to, hands.clone(), *total)),
-            _ => None,
+        delivered(effects, |to, message| {
+            let ToParticipant::Hands { hands, total } = message else { return None };
+            Some((to, hands.clone(), *total))
         })
     }
 
