@@ -377,7 +377,7 @@ fn state_directory(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
 }
 
 fn parents(given: &Settings) -> Result<Vec<HostPort>, ConfigError> {
-    let parents = given.many("parents", HostPort::from_str)?;
+    let parents = given.many("parent", HostPort::from_str)?;
     if parents.len() > MAX_PARENTS {
         return Err(ConfigError::Conflict("--parent is given more than 8 times"));
     }
@@ -506,10 +506,10 @@ mod tests {
         assert_eq!(config.max_connections, 50_000);
         assert!(config.dev);
         // Lists are replaced, not joined; an empty variable counts as none.
-        let (_file, path) = file("dev = true\nparents = [\"a:1\", \"b:2\"]\n");
+        let (_file, path) = file("dev = true\nparent = [\"a:1\", \"b:2\"]\n");
         let parents = |arguments: &[&str], variable| {
             let arguments = [&["--config", &path], arguments].concat();
-            let config = load(&arguments, &[("TRIBUNE_RELAY_PARENTS", variable)]).unwrap();
+            let config = load(&arguments, &[("TRIBUNE_RELAY_PARENT", variable)]).unwrap();
             config.parents.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(parents(&[], ""), ["a:1", "b:2"]);
@@ -559,7 +559,7 @@ mod tests {
                 "shards = [1]",
                 "shards in PATH: a value of type array is not what this setting takes",
             ),
-            ("parents = [\"a:1\", {}]", "parents in PATH: a value of type table is not what"),
+            ("parent = [\"a:1\", {}]", "parent in PATH: a value of type table is not what"),
             ("dve = true\ntop-n = 3", "--config: PATH has unknown keys: dve, top-n"),
             ("\n\nname = relay", "--config: PATH cannot be used: line 3: "),
         ] {

@@ -47,19 +47,19 @@ const SETTINGS: [Setting; 23] = [
         "UDP address that participants and child relays connect to; port 0 lets the system choose, and the relay prints it"),
     setting("http", "http", "TRIBUNE_RELAY_HTTP", "ADDR", Kind::One, CONNECTIONS, "127.0.0.1:9433",
         "TCP address of /healthz, /readyz and /metrics, or \"off\""),
-    setting("parents", "parent", "TRIBUNE_RELAY_PARENTS", "HOST:PORT", Kind::Many, CONNECTIONS, "none: an origin",
+    setting("parent", "parent", "TRIBUNE_RELAY_PARENT", "HOST:PORT", Kind::Many, CONNECTIONS, "none, so this is an origin",
         "Relay to attach to: the first choice, then, repeated, up to seven to stand by"),
     setting("name", "name", "TRIBUNE_RELAY_NAME", "NAME", Kind::One, CONNECTIONS, "the host's name",
         "What the relay is called in logs, to its participants and to its neighbours"),
     setting("drain_to", "drain-to", "TRIBUNE_RELAY_DRAIN_TO", "HOST:PORT", Kind::One, CONNECTIONS, "nowhere",
         "Where participants are sent when this relay drains"),
     setting("dev", "dev", "TRIBUNE_RELAY_DEV", "BOOL", Kind::Switch, TRUST, "false",
-        "For development: a self-signed certificate, and no proof between relays on this machine"),
+        "For development: a self-signed certificate, kept in --data or else in ~/.local/state/tribune-relay, and no proof between relays on this machine"),
     setting("cert", "cert", "TRIBUNE_RELAY_CERT", "FILE", Kind::One, TRUST, "none",
         "Certificate chain of this relay, PEM; together with --key"),
     setting("key", "key", "TRIBUNE_RELAY_KEY", "FILE", Kind::One, TRUST, "none",
         "Private key of the certificate, PEM"),
-    setting("host_token", "host-token", "TRIBUNE_RELAY_HOST_TOKEN", "TOKEN", Kind::Secret, TRUST, "none: anybody may",
+    setting("host_token", "host-token", "TRIBUNE_RELAY_HOST_TOKEN", "TOKEN", Kind::Secret, TRUST, "none, so anybody may",
         "Token that whoever opens or governs a room presents; better given by the variable, which `ps` does not show"),
     setting("relay_token", "relay-token", "TRIBUNE_RELAY_TOKEN", "TOKEN", Kind::Secret, TRUST, "none",
         "Token that a child relay presents, and that this relay presents to its parent; better given by the variable"),
@@ -81,7 +81,7 @@ const SETTINGS: [Setting; 23] = [
         "Connections at the same time, over all shards; 1 to 1000000"),
     setting("max_rooms", "max-rooms", "TRIBUNE_RELAY_MAX_ROOMS", "N", Kind::One, LIMITS, "10000",
         "Rooms at the same time; 1 to 1000000"),
-    setting("data", "data", "TRIBUNE_RELAY_DATA", "DIR", Kind::One, OPERATION, "none: nothing is kept",
+    setting("data", "data", "TRIBUNE_RELAY_DATA", "DIR", Kind::One, OPERATION, "none, so nothing is kept",
         "Directory for what outlives a restart: the relay's id, its keys, the self-signed certificate; for one relay only"),
     setting("drain_timeout", "drain-timeout", "TRIBUNE_RELAY_DRAIN_TIMEOUT", "TIME", Kind::One, OPERATION, "10s",
         "Time from SIGTERM until the last connection is closed, such as \"30s\" or \"2m\"; at most 1h"),
@@ -108,7 +108,7 @@ const fn setting(
 /// The command line, for parsing, `--help` and the man page.
 pub(super) fn command() -> Command {
     let config = Arg::new("config").long("config").value_name("FILE").help_heading(OPERATION).help(
-        "TOML file with settings, by the flags' names with _ for - [env: TRIBUNE_RELAY_CONFIG]",
+        "TOML file with settings, by the flags' names with _ for -, such as top_n = 4 [env: TRIBUNE_RELAY_CONFIG]",
     );
     let man = Arg::new("man").long("man").action(ArgAction::SetTrue).hide(true);
     Command::new("tribune-relay")

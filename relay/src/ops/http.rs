@@ -268,7 +268,8 @@ mod tests {
         let _quiet = TcpStream::connect(address).await.unwrap();
         let _quiet_too = TcpStream::connect(address).await.unwrap();
         // Both places are taken until the timeout.
-        assert_eq!(get(address, "/healthz").await.1, "ok\n");
+        let answer = tokio::time::timeout(Duration::from_secs(30), get(address, "/healthz")).await;
+        assert_eq!(answer.expect("a place was given back").1, "ok\n");
         assert!(before.elapsed() >= idle_timeout, "{:?}", before.elapsed());
     }
 }

@@ -1,0 +1,423 @@
+//! The one owner of a relay's rooms and of its place in the tree. Pure: shards' events in, commands
+//! to shards out. [`crate::run`] gives it a task of its own; the simulated network calls it directly.
+//!
+//! Call `handle_*`, then drain [`Hub::poll_effect`], then wait until [`Hub::poll_timeout`].
+//!
+//! The upper half is about participants, the lower half, in [`trunks`], about other relays.
+
+mod trunks;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use tribune_protocol::clock::Offset;
+use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
+use tribune_protocol::control::trunk::ToChild;
+use tribune_protocol::ids::{Channel, DisplayName, ParticipantId, RelayId, RequestId, RoomName};
+use tribune_protocol::limits::MAX_TOKEN_BYTES;
+
+use crate::auth::{Auth, participant_id};
+use crate::config::Secret;
+use crate::crossing::{LinkId, RoomId, ShardCommand, ShardEvent, ShardId, ShardSet};
+use crate::ops::Readiness;
+use crate::ops::metrics::HubCounters;
+use crate::outbox::Outbox;
+use crate::room::Room;
+use crate::room::members::{Admission, Greeting};
+use crate::tree::attach::Attach;
+use crate::tree::children::Children;
+
+/// What a hub is made of.
+#[derive(Debug)]
+pub struct HubConfig {
+    /// This relay.
+    pub relay: RelayId,
+    /// What it is called.
+    pub name: DisplayName,
+    /// How many shards it has.
+    pub shards: u8,
+    /// Parents to choose from; 0: the relay is the origin of its rooms.
+    pub parents: usize,
+    /// What is asked of hosts and children.
+    pub auth: Auth,
+    /// What this relay shows to a parent that wants a token.
+    pub relay_token: Option<Secret>,
+    /// Rooms at the same time.
+    pub max_rooms: usize,
+    /// Where participants go when the relay drains.
+    pub drain_to: Option<String>,
+    /// How long it drains.
+    pub drain_timeout: Duration,
+    /// Spreads the pauses between attempts to reach a parent.
+    pub seed: [u8; 32],
+}
+
+/// What the hub wants done.
+#[derive(Debug)]
+pub enum HubEffect {
+    /// Tell a shard.
+    Shard(ShardId, ShardCommand),
+    /// Look up the parent with that place on the list, then have shard 0 dial it; if there is no such
+    /// address, tell [`Hub::handle_event`] that the dial failed.
+    Dial {
+        /// The attempt.
+        dial: crate::crossing::DialId,
+        /// Which parent.
+        parent: usize,
+    },
+    /// Everybody has gone, or the time is over: the relay can end.
+    Drained,
+}
+
+/// How far a drain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Draining {
+    /// Participants and children may go by themselves until then.
+    Until(Instant),
+    /// Nobody is left, or the time is over.
+    Over,
+    /// The owner knows.
+    Told,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Hub {
+    config: HubConfig,
+    rooms: BTreeMap<RoomId, Room>,
+    names: BTreeMap<RoomName, RoomId>,
+    next_room: u32,
+    participants: FxHashMap<LinkId, (RoomId, ParticipantId)>,
+    attach: Attach,
+    children: Children,
+    /// Rooms on the trunk to the parent.
+    channels: BTreeMap<Channel, RoomId>,
+    next_channel: u32,
+    height_said: u8,
+    was_attached: bool,
+    draining: Option<Draining>,
+    out: Outbox,
+    dials: Vec<HubEffect>,
+    counters: HubCounters,
+}
+
+impl Hub {
+    /// A hub without rooms.
+    #[must_use]
+    pub fn new(config: HubConfig, now: Instant) -> Self {
+        let attach = Attach::new(config.relay, config.parents, now, config.seed);
+        let mut out = Outbox::default();
+        if attach.is_origin() {
+            for shard in 0..config.shards {
+                out.shard(ShardId(shard), ShardCommand::Clock(Some(Offset::ORIGIN)));
+            }
+        }
+        Self {
+            config,
+            rooms: BTreeMap::new(),
+            names: BTreeMap::new(),
+            next_room: 1,
+            participants: FxHashMap::default(),
+            attach,
+            children: Children::default(),
+            channels: BTreeMap::new(),
+            next_channel: 1,
+            height_said: 0,
+            was_attached: false,
+            draining: None,
+            out,
+            dials: Vec::new(),
+            counters: HubCounters::default(),
+        }
+    }
+
+    /// Something from a shard.
+    pub fn handle_event(&mut self, now: Instant, shard: ShardId, event: ShardEvent) {
+        match event {
+            ShardEvent::FromParticipant { link, request, message } => {
+                self.handle_participant(now, link, request, message);
+            }
+            ShardEvent::FromChild { link, remote, certified, message } => {
+                self.handle_child(now, link, remote, certified, message);
+            }
+            ShardEvent::FromParent { link, message } => self.handle_parent(now, link, message),
+            ShardEvent::Dialled { dial, link } => {
+                let effect = self.attach.handle_dialled(now, dial, link);
+                self.apply_attach(now, effect);
+            }
+            ShardEvent::DialFailed { dial, why } => {
+                tracing::warn!(why, "the parent cannot be reached");
+                self.attach.handle_dial_failed(now, dial);
+            }
+            ShardEvent::Closed { link, why } => self.handle_closed(now, link, &why),
+            ShardEvent::InForce { room, revision } => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.handle_in_force(now, shard, revision, &mut self.out);
+                }
+            }
+            ShardEvent::Clock { offset } => {
+                for shard in 0..self.config.shards {
+                    self.out.shard(ShardId(shard), ShardCommand::Clock(Some(offset)));
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// What time brings.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(effect) = self.attach.handle_timeout(now) {
+            self.apply_attach(now, effect);
+        }
+        for room in self.rooms.values_mut() {
+            if room.poll_timeout().is_some_and(|at| at <= now) {
+                room.handle_timeout(now, &mut self.out);
+            }
+        }
+        let done = self.rooms.iter().filter(|(_, room)| room.is_done(now));
+        for room in done.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.forget(room);
+        }
+        self.settle(now);
+    }
+
+    /// When to call [`Self::handle_timeout`] next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let rooms = self.rooms.values().filter_map(Room::poll_timeout).min();
+        let drain = match self.draining {
+            Some(Draining::Until(until)) => Some(until),
+            Some(Draining::Over | Draining::Told) | None => None,
+        };
+        [rooms, drain, self.attach.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// The relay is to end: nobody new, and everybody here is told where to go.
+    pub fn handle_drain(&mut self, now: Instant) {
+        if self.draining.is_some() {
+            return;
+        }
+        self.draining = Some(Draining::Until(now + self.config.drain_timeout));
+        let within_ms = u32::try_from(self.config.drain_timeout.as_millis()).unwrap_or(u32::MAX);
+        let moved = ToParticipant::Moved { to: self.config.drain_to.clone(), within_ms };
+        let all = ShardSet((0..self.config.shards).fold(0, |set, shard| set | 1 << (shard & 63)));
+        for room in self.rooms.keys() {
+            self.out.to_participants(*room, all, &moved);
+        }
+        for link in self.children.links() {
+            self.out.to_child(link, &ToChild::GoAway { within_ms });
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to be done.
+    pub fn poll_effect(&mut self) -> Option<HubEffect> {
+        if let Some(dial) = self.dials.pop() {
+            return Some(dial);
+        }
+        if let Some((shard, command)) = self.out.poll_command() {
+            if let ShardCommand::Close { link, .. } = &command {
+                self.participants.remove(link);
+            }
+            return Some(HubEffect::Shard(shard, command));
+        }
+        if self.draining == Some(Draining::Over) {
+            self.draining = Some(Draining::Told);
+            return Some(HubEffect::Drained);
+        }
+        None
+    }
+
+    /// Whether participants should be sent here.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        if self.draining.is_some() {
+            Readiness::Draining
+        } else if self.attach.path().is_empty() {
+            Readiness::Detached
+        } else {
+            Readiness::Ready
+        }
+    }
+
+    /// What the hub has counted, and how things stand.
+    pub fn counters(&mut self) -> &HubCounters {
+        let counters = &mut self.counters;
+        counters.rooms = self.rooms.len() as u64;
+        counters.participants = self.participants.len() as u64;
+        counters.listeners = self.rooms.values().map(Room::listeners).sum();
+        counters.stage = self.rooms.values().map(|room| room.state().stage.len() as u64).sum();
+        counters.hands = self.rooms.values().map(|room| room.hands() as u64).sum();
+        counters.children = self.children.len() as u64;
+        counters.attached = u64::from(self.attach.parent().is_some());
+        counters.depth = self.attach.path().len() as u64;
+        counters
+    }
+
+    /// A room on this relay, for tests and inspection.
+    #[must_use]
+    pub fn room(&self, name: &RoomName) -> Option<&Room> {
+        self.names.get(name).and_then(|id| self.rooms.get(id))
+    }
+
+    /// The relays from the origin down to this one; empty while there is no way to the origin.
+    #[must_use]
+    pub fn path(&self) -> Vec<RelayId> {
+        self.attach.path()
+    }
+
+    fn handle_participant(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        request: Option<RequestId>,
+        message: FromParticipant,
+    ) {
+        let known = self.participants.get(&link).copied();
+        let here = known.filter(|(room, who)| {
+            self.rooms.get(room).is_some_and(|room| room.has_member(*who, link))
+        });
+        match (here, message) {
+            (None, FromParticipant::Join(join)) => self.handle_join(now, link, request, join),
+            (Some((room, who)), message) => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.handle_request(now, who, request, message, &mut self.out);
+                }
+            }
+            (None, FromParticipant::Leave {}) => {
+                self.out.close(link, CloseCode::Done, CloseCode::Done.to_string());
+            }
+            (
+                None,
+                FromParticipant::RaiseHand { .. }
+                | FromParticipant::LowerHand { .. }
+                | FromParticipant::Grant { .. }
+                | FromParticipant::Deny { .. }
+                | FromParticipant::AskMute { .. }
+                | FromParticipant::Silence { .. }
+                | FromParticipant::Kick { .. }
+                | FromParticipant::LeaveStage {}
+                | FromParticipant::OwnMute { .. }
+                | FromParticipant::EndRoom {}
+                | FromParticipant::Unknown,
+            ) => {
+                let text = "The first message has to be a join.";
+                self.refuse(link, request, ErrorCode::NotJoined, text);
+            }
+        }
+    }
+
+    fn handle_join(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        request: Option<RequestId>,
+        join: Join,
+    ) {
+        let Join { room, session, name, role, token, returning, heard: _ } = join;
+        if self.draining.is_some() {
+            let moved = ToParticipant::Moved { to: self.config.drain_to.clone(), within_ms: 0 };
+            self.out.to_participant(link, None, &moved);
+            let text = "This relay is draining.";
+            return self.refuse(link, request, ErrorCode::Draining, text);
+        }
+        if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN_BYTES) {
+            let text = "The token is over 4 KiB long.";
+            return self.refuse(link, request, ErrorCode::BadRequest, text);
+        }
+        let may_govern = self.config.auth.may_govern(token.as_deref());
+        if token.is_some() && !may_govern {
+            let text = "The token is not the one that this relay asks of hosts.";
+            return self.refuse(link, request, ErrorCode::Unauthorised, text);
+        }
+        let Some(room) = self.open(now, room) else {
+            let text = "This relay carries as many rooms as it can.";
+            return self.refuse(link, request, ErrorCode::Overloaded, text);
+        };
+        let who = participant_id(&session);
+        let depth = u8::try_from(self.attach.path().len()).unwrap_or(u8::MAX);
+        let greeting = Greeting { relay: self.config.name.clone(), depth };
+        let admission = Admission { link, request, name, role, may_govern, returning, greeting };
+        self.participants.insert(link, (room, who));
+        self.counters.joins_ok += 1;
+        if let Some(room) = self.rooms.get_mut(&room) {
+            room.handle_join(now, who, admission, &mut self.out);
+        }
+    }
+
+    fn refuse(&mut self, link: LinkId, request: Option<RequestId>, code: ErrorCode, text: &str) {
+        self.counters.joins_refused.count(code);
+        let message = text.to_owned();
+        self.out.to_participant(link, request, &ToParticipant::Err { code, message });
+    }
+
+    fn handle_closed(&mut self, now: Instant, link: LinkId, why: &str) {
+        if let Some((room, who)) = self.participants.remove(&link) {
+            let room = self.rooms.get_mut(&room).filter(|room| room.has_member(who, link));
+            if let Some(room) = room {
+                room.handle_leave(now, who, false, &mut self.out);
+            }
+        } else if self.children.get(link).is_some() {
+            tracing::info!(why, "a child is gone");
+            self.drop_child(now, link);
+        } else if let Some(effect) = self.attach.handle_closed(now, link) {
+            tracing::warn!(why, "the parent is gone");
+            self.apply_attach(now, effect);
+        }
+    }
+
+    /// The room of that name, made if it is not here.
+    fn open(&mut self, now: Instant, name: RoomName) -> Option<RoomId> {
+        if let Some(id) = self.names.get(&name) {
+            return Some(*id);
+        }
+        if self.rooms.len() >= self.config.max_rooms {
+            return None;
+        }
+        let id = RoomId(self.next_room);
+        self.next_room += 1;
+        let mut room = if self.attach.is_origin() {
+            Room::origin(id, name.clone(), now)
+        } else {
+            Room::below(id, name.clone(), now)
+        };
+        self.subscribe(id, &mut room);
+        self.names.insert(name, id);
+        self.rooms.insert(id, room);
+        Some(id)
+    }
+
+    fn forget(&mut self, id: RoomId) {
+        let Some(mut room) = self.rooms.remove(&id) else { return };
+        if let Some(channel) = room.channel() {
+            self.channels.remove(&channel);
+        }
+        room.leave_parent(&mut self.out);
+        // The name may belong to a room that has been opened since.
+        if self.names.get(room.name()) == Some(&id) {
+            self.names.remove(room.name());
+        }
+    }
+
+    /// What follows from what the machines have just done.
+    fn settle(&mut self, now: Instant) {
+        for link in self.out.take_lagging() {
+            self.counters.trunk_lagging_closed += 1;
+            let code = CloseCode::TrunkLagging;
+            self.out.close(link, code, code.to_string());
+            self.drop_child(now, link);
+        }
+        let over = self.rooms.iter().filter(|(_, room)| room.is_over()).map(|(id, _)| *id);
+        for room in over.collect::<Vec<_>>() {
+            self.forget(room);
+        }
+        if let Some(Draining::Until(until)) = self.draining {
+            let alone = self.participants.is_empty() && self.children.is_empty();
+            if alone || now >= until {
+                self.draining = Some(Draining::Over);
+            }
+        }
+    }
+}

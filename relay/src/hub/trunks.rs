@@ -1,0 +1,281 @@
+//! The hub's dealings with other relays: the parent, and the children.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::trunk::{ToChild, ToParent};
+use tribune_protocol::ids::{Channel, DisplayName, RelayId};
+
+use super::{Hub, HubEffect};
+use crate::crossing::{LinkId, RoomId, ShardCommand};
+use crate::room::Room;
+use crate::tree::attach::AttachEffect;
+
+/// Rooms that one child may want at the same time.
+const MAX_CHANNELS_PER_CHILD: usize = 10_000;
+
+impl Hub {
+    pub(super) fn handle_child(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        remote: SocketAddr,
+        certified: bool,
+        message: ToParent,
+    ) {
+        match message {
+            ToParent::Hello { relay, name, height, token } => {
+                let token = token.as_deref();
+                if self.config.auth.trunk_allowed(remote, certified, token) {
+                    self.handle_hello(now, link, relay, name, height);
+                } else {
+                    self.counters.trunks_refused += 1;
+                    let code = CloseCode::TrunkUnauthorised;
+                    self.out.close(link, code, code.to_string());
+                }
+            }
+            ToParent::Height { height } => {
+                if let Some(child) = self.children.get_mut(link) {
+                    child.height = height.max(1);
+                    self.part_with_misplaced(now);
+                    self.say_height();
+                }
+            }
+            ToParent::Subscribe { channel, room, heard: _ } => {
+                self.handle_subscribe(now, link, channel, room);
+            }
+            ToParent::Unsubscribe { channel } => {
+                let Some(child) = self.children.get_mut(link) else { return };
+                let Some(room) = child.channels.remove(&channel) else { return };
+                match self.rooms.get_mut(&room) {
+                    Some(room) => room.handle_unsubscribe(now, link, &mut self.out),
+                    None => self.out.shard(link.shard, ShardCommand::Detach { link, room }),
+                }
+            }
+            ToParent::Audience { channel, listeners } => {
+                if let Some(room) = Self::child_room(&self.children, link, channel)
+                    && let Some(room) = self.rooms.get_mut(&room)
+                {
+                    room.handle_audience(now, link, listeners, &mut self.out);
+                }
+            }
+            ToParent::Applied { channel, revision } => {
+                if let Some(room) = Self::child_room(&self.children, link, channel)
+                    && let Some(room) = self.rooms.get_mut(&room)
+                {
+                    room.handle_applied(now, link, revision, &mut self.out);
+                }
+            }
+            ToParent::Act { channel, participant, request, action } => {
+                if let Some(room) = Self::child_room(&self.children, link, channel)
+                    && let Some(room) = self.rooms.get_mut(&room)
+                {
+                    self.counters.actions += 1;
+                    room.handle_act(now, link, participant, request, action, &mut self.out);
+                }
+            }
+            ToParent::Unknown => {}
+        }
+    }
+
+    pub(super) fn handle_parent(&mut self, now: Instant, link: LinkId, message: ToChild) {
+        let effect = match message {
+            ToChild::Welcome { path, name } => self.attach.handle_welcome(now, link, path, name),
+            ToChild::Path { path } => self.attach.handle_path(now, link, path),
+            ToChild::GoAway { within_ms: _ } => self.attach.handle_go_away(now, link),
+            ToChild::State { channel, revision, state } => {
+                if let Some(room) = self.parent_room(link, channel) {
+                    room.0.handle_state(now, revision, state, room.1);
+                }
+                None
+            }
+            ToChild::Listeners { channel, count } => {
+                if let Some(room) = self.parent_room(link, channel) {
+                    room.0.handle_count(count, room.1);
+                }
+                None
+            }
+            ToChild::Deliver { channel, participant, request, message } => {
+                if let Some(room) = self.parent_room(link, channel) {
+                    room.0.handle_deliver(participant, request, message, room.1);
+                }
+                None
+            }
+            ToChild::Replaced { channel, participant } => {
+                if let Some(room) = self.parent_room(link, channel) {
+                    room.0.handle_replaced(now, participant, room.1);
+                }
+                None
+            }
+            ToChild::Unknown => None,
+        };
+        if let Some(effect) = effect {
+            self.apply_attach(now, effect);
+        }
+    }
+
+    pub(super) fn apply_attach(&mut self, now: Instant, effect: AttachEffect) {
+        match effect {
+            AttachEffect::Dial { dial, parent } => {
+                self.dials.push(HubEffect::Dial { dial, parent });
+            }
+            AttachEffect::Greet { link } => {
+                let height = self.children.height();
+                self.height_said = height;
+                let token = self.config.relay_token.as_ref().map(|t| t.expose().to_owned());
+                let (relay, name) = (self.config.relay, self.config.name.clone());
+                self.out.set_parent(Some(link));
+                self.out.to_parent(&ToParent::Hello { relay, name, height, token });
+            }
+            AttachEffect::Attached { link } => {
+                tracing::info!(parent = ?self.attach.parent_name(), "attached");
+                self.counters.reattachments += u64::from(self.was_attached);
+                self.was_attached = true;
+                self.out.set_parent(Some(link));
+                self.say_height();
+                for (id, mut room) in std::mem::take(&mut self.rooms) {
+                    self.subscribe(id, &mut room);
+                    self.rooms.insert(id, room);
+                }
+                self.say_path(now);
+            }
+            AttachEffect::PathChanged => self.say_path(now),
+            AttachEffect::Lost { link, close } => {
+                for room in self.rooms.values_mut() {
+                    room.detach_parent(&mut self.out);
+                }
+                self.channels.clear();
+                self.out.set_parent(None);
+                if let Some(code) = close {
+                    self.out.close(link, code, code.to_string());
+                }
+                self.say_path(now);
+            }
+            AttachEffect::GiveUp { link, close } => {
+                self.counters.loops_refused += u64::from(close == CloseCode::TrunkLoop);
+                if self.out.parent() == Some(link) {
+                    self.out.set_parent(None);
+                }
+                self.out.close(link, close, close.to_string());
+            }
+        }
+    }
+
+    /// Subscribes a room, if there is a parent to do so with.
+    pub(super) fn subscribe(&mut self, id: RoomId, room: &mut Room) {
+        let Some(parent) = self.attach.parent() else { return };
+        let channel = Channel(self.next_channel);
+        self.next_channel += 1;
+        self.channels.insert(channel, id);
+        room.attach_parent(parent, channel, &mut self.out);
+    }
+
+    /// Parts with a child: its trunk is gone, or about to be closed.
+    pub(super) fn drop_child(&mut self, now: Instant, link: LinkId) {
+        let Some(child) = self.children.remove(link) else { return };
+        for room in child.channels.values() {
+            if let Some(room) = self.rooms.get_mut(room) {
+                room.handle_unsubscribe(now, link, &mut self.out);
+            }
+        }
+        self.say_height();
+    }
+
+    fn handle_hello(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        relay: RelayId,
+        name: DisplayName,
+        height: u8,
+    ) {
+        if self.draining.is_some() {
+            let code = CloseCode::Draining;
+            return self.out.close(link, code, code.to_string());
+        }
+        let path = self.attach.path();
+        let own = self.config.relay;
+        match self.children.admit(link, relay, name, height, &path, own) {
+            Ok(older) => {
+                if let Some(older) = older.filter(|older| *older != link) {
+                    let code = CloseCode::Replaced;
+                    self.out.close(older, code, code.to_string());
+                    self.drop_child(now, older);
+                }
+                let name = self.config.name.clone();
+                self.out.to_child(link, &ToChild::Welcome { path, name });
+                self.say_height();
+            }
+            Err(code) => {
+                self.counters.loops_refused += 1;
+                self.out.close(link, code, code.to_string());
+            }
+        }
+    }
+
+    fn handle_subscribe(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        channel: Channel,
+        name: tribune_protocol::ids::RoomName,
+    ) {
+        let Some(child) = self.children.get(link) else { return };
+        let (height, full) = (child.height, child.channels.len() >= MAX_CHANNELS_PER_CHILD);
+        if full || child.channels.contains_key(&channel) {
+            return;
+        }
+        let Some(id) = self.open(now, name) else { return };
+        if let Some(child) = self.children.get_mut(link) {
+            child.channels.insert(channel, id);
+        }
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.handle_subscribe(now, link, channel, height, &mut self.out);
+        }
+    }
+
+    fn say_height(&mut self) {
+        let height = self.children.height();
+        if self.attach.parent().is_some() && height != self.height_said {
+            self.height_said = height;
+            self.out.to_parent(&ToParent::Height { height });
+        }
+    }
+
+    fn say_path(&mut self, now: Instant) {
+        let path = self.attach.path();
+        for link in self.children.links() {
+            self.out.to_child(link, &ToChild::Path { path: path.clone() });
+        }
+        self.part_with_misplaced(now);
+    }
+
+    fn part_with_misplaced(&mut self, now: Instant) {
+        for (link, code) in self.children.misplaced(&self.attach.path()) {
+            self.counters.loops_refused += 1;
+            self.out.close(link, code, code.to_string());
+            self.drop_child(now, link);
+        }
+    }
+
+    fn child_room(
+        children: &crate::tree::children::Children,
+        link: LinkId,
+        channel: Channel,
+    ) -> Option<RoomId> {
+        children.get(link)?.channels.get(&channel).copied()
+    }
+
+    fn parent_room(
+        &mut self,
+        link: LinkId,
+        channel: Channel,
+    ) -> Option<(&mut Room, &mut crate::outbox::Outbox)> {
+        if self.attach.parent() != Some(link) {
+            return None;
+        }
+        let room = self.channels.get(&channel).and_then(|id| self.rooms.get_mut(id))?;
+        Some((room, &mut self.out))
+    }
+}

@@ -1,0 +1,223 @@
+//! One room on one shard: its views, and which datagrams go to which connections. The shard calls
+//! [`RoomMedia::handle_datagram`], then sends what [`RoomMedia::take`] gives for each ready view.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use tribune_protocol::datagram::media::{Frame, FrameHeader, Level, MediaDatagram};
+use tribune_protocol::ids::Channel;
+
+use super::bundle::Bundle;
+use super::ingress::{Ingress, Verdict};
+use super::select::{Hearing, Selection};
+use crate::crossing::{Hears, LinkId, ShardSet, TrackRoute};
+use crate::ops::metrics::{DropCause, ShardCounters};
+
+/// What a datagram left to be done.
+pub type Accepted = SmallVec<[Frame; 4]>;
+
+/// A room's frames on this shard.
+#[derive(Debug)]
+pub struct RoomMedia {
+    ingress: Ingress,
+    selection: Selection,
+    views: Vec<View>,
+    hosts: ShardSet,
+}
+
+/// A group of connections of one room that need identical bytes.
+#[derive(Debug)]
+struct View {
+    hears: Hears,
+    /// The slots of its connections on this shard.
+    members: Vec<u32>,
+    /// The trunk, where the view is one; frames from there do not go back.
+    trunk: Option<LinkId>,
+    bundle: Bundle,
+}
+
+impl RoomMedia {
+    /// A room that no connection hears yet.
+    #[must_use]
+    pub fn new(top_n: usize) -> Self {
+        Self {
+            ingress: Ingress::default(),
+            selection: Selection::new(top_n),
+            views: Vec::new(),
+            hosts: ShardSet::default(),
+        }
+    }
+
+    /// Puts new routes in force.
+    pub fn set_routes(&mut self, routes: &[TrackRoute]) {
+        self.ingress.set_routes(routes);
+        self.selection.retain(|track| routes.iter().any(|route| route.track == track));
+    }
+
+    /// Says which shards hear the room.
+    pub const fn set_hosts(&mut self, hosts: ShardSet) {
+        self.hosts = hosts;
+    }
+
+    /// The shards that hear the room.
+    #[must_use]
+    pub const fn hosts(&self) -> ShardSet {
+        self.hosts
+    }
+
+    /// What is kept of the room's tracks.
+    #[must_use]
+    pub const fn ingress(&self) -> &Ingress {
+        &self.ingress
+    }
+
+    /// Puts a connection into its view, and out of the one it was in.
+    pub fn attach(&mut self, link: LinkId, hears: Hears) {
+        self.detach(link);
+        let trunk = match hears {
+            Hears::Trunk(_) => Some(link),
+            Hears::Everything | Hears::AllBut(_) => None,
+        };
+        match self.views.iter_mut().find(|view| view.hears == hears && view.trunk == trunk) {
+            Some(view) => view.members.push(link.slot),
+            None => self.views.push(View {
+                hears,
+                members: vec![link.slot],
+                trunk,
+                bundle: Bundle::default(),
+            }),
+        }
+    }
+
+    /// Takes a connection out.
+    pub fn detach(&mut self, link: LinkId) {
+        for view in &mut self.views {
+            if let Some(at) = view.members.iter().position(|slot| *slot == link.slot) {
+                view.members.swap_remove(at);
+            }
+        }
+        self.views.retain(|view| !view.members.is_empty());
+    }
+
+    /// The slots of the participants' connections.
+    pub fn participants(&self) -> impl Iterator<Item = u32> {
+        let participants = self.views.iter().filter(|view| view.trunk.is_none());
+        participants.flat_map(|view| view.members.iter().copied())
+    }
+
+    /// Lets the frames of a datagram in that came over `link`. What is accepted goes on to
+    /// [`Self::handle_frames`], and to the other shards.
+    pub fn handle_datagram(
+        &mut self,
+        link: LinkId,
+        media: &MediaDatagram,
+        counters: &mut ShardCounters,
+    ) -> Accepted {
+        let mut accepted = Accepted::new();
+        for frame in media.frames() {
+            counters.frames_in += 1;
+            let Ok(frame) = frame else {
+                counters.frames_dropped.count(DropCause::Malformed, 1);
+                break;
+            };
+            match self.ingress.handle_frame(link, &frame) {
+                Verdict::Accept => accepted.push(frame),
+                Verdict::Drop(cause) => counters.frames_dropped.count(cause, 1),
+            }
+        }
+        accepted
+    }
+
+    /// As [`Self::handle_datagram`], for frames that another shard let in.
+    pub fn handle_handover(&mut self, frames: Accepted, counters: &mut ShardCounters) -> Accepted {
+        let ingress = &mut self.ingress;
+        let keep = |frame: &mut Frame| match ingress.handle_handover(frame) {
+            Verdict::Accept => true,
+            Verdict::Drop(cause) => {
+                counters.frames_dropped.count(cause, 1);
+                false
+            }
+        };
+        let mut frames = frames;
+        frames.retain(keep);
+        frames
+    }
+
+    /// Adds frames of one datagram to the views. [`Self::poll_ready`] tells which of them send now.
+    pub fn handle_frames(&mut self, now: Instant, frames: &[Frame], counters: &mut ShardCounters) {
+        for frame in frames {
+            match self.selection.handle_frame(now, frame) {
+                Hearing::Heard => self.add(now, frame, &frame.wire),
+                Hearing::Cut => {
+                    counters.frames_dropped.count(DropCause::NotSelected, 1);
+                    if let Some(mark) = mark(frame) {
+                        self.add(now, frame, &mark);
+                    }
+                }
+                Hearing::Unheard => counters.frames_dropped.count(DropCause::NotSelected, 1),
+            }
+        }
+    }
+
+    /// A view that is ready to send, after position `from`; to be given to [`Self::take`].
+    #[must_use]
+    pub fn poll_ready(&self, now: Instant, from: usize) -> Option<usize> {
+        let ready = |view: &View| {
+            view.bundle.due().is_some()
+                && view.bundle.is_ready(
+                    now,
+                    self.selection.clock(now, |track| {
+                        self.ingress.route(track).is_some_and(|route| view.has(route))
+                    }),
+                )
+        };
+        (from..self.views.len()).find(|at| ready(&self.views[*at]))
+    }
+
+    /// When the next view is ready at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.views.iter().filter_map(|view| view.bundle.due()).min()
+    }
+
+    /// The datagrams of a view and the slots of the connections that get them.
+    pub fn take(&mut self, view: usize) -> (SmallVec<[Bytes; 1]>, &[u32]) {
+        let view = &mut self.views[view];
+        let channel = match view.hears {
+            Hears::Trunk(channel) => channel,
+            Hears::Everything | Hears::AllBut(_) => Channel(0),
+        };
+        (view.bundle.take(channel), &view.members)
+    }
+
+    fn add(&mut self, now: Instant, frame: &Frame, wire: &Bytes) {
+        let Some(route) = self.ingress.route(frame.track) else { return };
+        for view in self.views.iter_mut().filter(|view| view.has(route)) {
+            view.bundle.add(now, frame.track, wire);
+        }
+    }
+}
+
+impl View {
+    /// Whether a track belongs to what the view hears.
+    fn has(&self, route: &TrackRoute) -> bool {
+        match self.hears {
+            Hears::Everything => true,
+            Hears::AllBut(own) => route.track != own,
+            Hears::Trunk(_) => route.home != self.trunk,
+        }
+    }
+}
+
+/// The frame that tells listeners that a track goes on unheard: it ends the talkspurt.
+fn mark(frame: &Frame) -> Option<Bytes> {
+    let header = FrameHeader {
+        track: frame.track,
+        seq: frame.seq,
+        level: Level::SILENCE,
+        talkspurt_end: true,
+        captured: None,
+    };
+    header.write(&[]).ok()
+}

@@ -1,0 +1,143 @@
+//! Which frames come in: only those of a track that the room knows, from the side where it is at
+//! home, not silenced, and once. Used by [`super::fanout`].
+
+use tribune_protocol::datagram::media::Frame;
+use tribune_protocol::ids::TrackId;
+
+use super::ring::{Inserted, Ring};
+use crate::crossing::{LinkId, TrackRoute};
+use crate::ops::metrics::DropCause;
+
+/// Whether a frame comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Accept,
+    /// It ends here, for this cause.
+    Drop(DropCause),
+}
+
+/// The tracks of a room, as the origin's routes say, with what has come of each.
+#[derive(Debug, Default)]
+pub struct Ingress {
+    tracks: Vec<Track>,
+}
+
+#[derive(Debug)]
+struct Track {
+    route: TrackRoute,
+    ring: Ring,
+}
+
+impl Ingress {
+    /// Puts new routes in force. Tracks that stay keep their ring.
+    pub fn set_routes(&mut self, routes: &[TrackRoute]) {
+        self.tracks.retain(|track| routes.iter().any(|route| route.track == track.route.track));
+        for route in routes {
+            match self.tracks.iter_mut().find(|track| track.route.track == route.track) {
+                Some(track) => track.route = *route,
+                None => self.tracks.push(Track { route: *route, ring: Ring::default() }),
+            }
+        }
+    }
+
+    /// Judges a frame that came over `link`, and keeps it if it is accepted.
+    pub fn handle_frame(&mut self, link: LinkId, frame: &Frame) -> Verdict {
+        let Some(track) = self.track_mut(frame.track) else {
+            return Verdict::Drop(DropCause::UnknownTrack);
+        };
+        if track.route.home != Some(link) {
+            return Verdict::Drop(DropCause::NotYourTrack);
+        }
+        track.insert(frame)
+    }
+
+    /// Judges a frame that another shard of this relay has authorised.
+    pub fn handle_handover(&mut self, frame: &Frame) -> Verdict {
+        match self.track_mut(frame.track) {
+            Some(track) => track.insert(frame),
+            None => Verdict::Drop(DropCause::UnknownTrack),
+        }
+    }
+
+    /// The route of a track.
+    #[must_use]
+    pub fn route(&self, track: TrackId) -> Option<&TrackRoute> {
+        self.tracks.iter().map(|entry| &entry.route).find(|route| route.track == track)
+    }
+
+    /// What is kept of a track.
+    #[must_use]
+    pub fn ring(&self, track: TrackId) -> Option<&Ring> {
+        self.tracks.iter().find(|entry| entry.route.track == track).map(|entry| &entry.ring)
+    }
+
+    /// The tracks of the room, with what is kept of each.
+    pub fn rings(&self) -> impl Iterator<Item = (&TrackRoute, &Ring)> {
+        self.tracks.iter().map(|track| (&track.route, &track.ring))
+    }
+
+    fn track_mut(&mut self, track: TrackId) -> Option<&mut Track> {
+        self.tracks.iter_mut().find(|entry| entry.route.track == track)
+    }
+}
+
+impl Track {
+    fn insert(&mut self, frame: &Frame) -> Verdict {
+        if self.route.silenced {
+            return Verdict::Drop(DropCause::Silenced);
+        }
+        match self.ring.insert(frame.seq, &frame.wire) {
+            Inserted::New => Verdict::Accept,
+            Inserted::Duplicate => Verdict::Drop(DropCause::Duplicate),
+            Inserted::TooOld => Verdict::Drop(DropCause::TooOld),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tribune_protocol::datagram::media::{FrameHeader, Level};
+    use tribune_protocol::ids::Seq;
+
+    use super::*;
+    use crate::crossing::ShardId;
+
+    #[test]
+    fn a_frame_needs_a_track_a_home_and_no_silence() {
+        let [home, other] = [1, 2].map(|slot| LinkId { shard: ShardId(0), slot, generation: 0 });
+        let route = |home, silenced| TrackRoute { track: TrackId(1), home, silenced };
+        let mut ingress = Ingress::default();
+        let frame = |track, seq| {
+            let header = FrameHeader {
+                track: TrackId(track),
+                seq: Seq(seq),
+                level: Level::SILENCE,
+                talkspurt_end: false,
+                captured: None,
+            };
+            let wire = header.write(b"opus").unwrap();
+            let opus = wire.slice(wire.len() - 4..);
+            let FrameHeader { track, seq, level, talkspurt_end, captured } = header;
+            Frame { track, seq, level, talkspurt_end, captured, opus, wire }
+        };
+        assert_eq!(
+            ingress.handle_frame(home, &frame(1, 0)),
+            Verdict::Drop(DropCause::UnknownTrack)
+        );
+        ingress.set_routes(&[route(Some(home), false)]);
+        assert_eq!(
+            ingress.handle_frame(other, &frame(1, 0)),
+            Verdict::Drop(DropCause::NotYourTrack)
+        );
+        assert_eq!(ingress.handle_frame(home, &frame(1, 0)), Verdict::Accept);
+        assert_eq!(ingress.handle_frame(home, &frame(1, 0)), Verdict::Drop(DropCause::Duplicate));
+        ingress.set_routes(&[route(Some(home), true)]);
+        assert_eq!(ingress.handle_frame(home, &frame(1, 1)), Verdict::Drop(DropCause::Silenced));
+        ingress.set_routes(&[route(None, false)]);
+        assert_eq!(
+            ingress.handle_frame(home, &frame(1, 1)),
+            Verdict::Drop(DropCause::NotYourTrack)
+        );
+    }
+}

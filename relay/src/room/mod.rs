@@ -1,0 +1,419 @@
+//! One room on one relay: who is here, which relays below want it, and the state that its origin
+//! says. Pure; the hub calls it, and what it wants done goes into the [`Outbox`].
+//!
+//! Every relay of a room runs this machine. On the origin it holds the [`Authority`] that decides; on
+//! the others it passes what participants do upwards and what the origin says downwards.
+//!
+//! * [`members`] — participants of this relay: joining, acting, leaving
+//! * [`replica`] — the state: putting it in force, passing it on, confirming it
+//! * [`authority`], [`permissions`], [`hands`], [`moderation`], [`effect`] — the origin's decisions
+
+pub mod authority;
+pub mod effect;
+pub mod hands;
+pub mod members;
+pub mod moderation;
+pub mod permissions;
+pub mod replica;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::room::{Phase, RoomState};
+use tribune_protocol::control::trunk::{Action, ToChild, ToParent};
+use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision, RoomName};
+
+use self::authority::Authority;
+use self::effect::OriginEffect;
+use self::members::Member;
+use self::replica::{Child, Held};
+use crate::crossing::{Hears, LinkId, RoomId, ShardCommand, ShardId, ShardSet};
+use crate::outbox::Outbox;
+
+/// How long a relay keeps a room that nobody here or below wants, so that one listener's reconnect
+/// does not take it down and up again.
+pub const IDLE_LINGER: Duration = Duration::from_secs(10);
+/// Counts of listeners travel this often at most.
+const COUNT_PERIOD: Duration = Duration::from_secs(1);
+
+/// A room on this relay.
+#[derive(Debug)]
+pub struct Room {
+    id: RoomId,
+    /// This relay's part.
+    place: Place,
+    state: RoomState,
+    revision: Revision,
+    members: BTreeMap<ParticipantId, Member>,
+    children: BTreeMap<LinkId, Child>,
+    /// Those below a child who have done something that the origin knows of.
+    homes: BTreeMap<ParticipantId, LinkId>,
+    /// Connections of the room per shard, and the revision that is in force there.
+    hosts: BTreeMap<ShardId, Host>,
+    /// Answers that wait until a revision is in force everywhere.
+    held: Vec<Held>,
+    counts: Counts,
+    idle_since: Option<Instant>,
+    /// Members that hear the room.
+    inside: u64,
+    /// Joins under way, oldest first, and when they are given up.
+    joining: VecDeque<(Instant, ParticipantId)>,
+    over: bool,
+}
+
+/// A relay's part in a room.
+#[derive(Debug)]
+enum Place {
+    /// It decides.
+    Origin(Box<Authority>),
+    /// It follows. `link` is the trunk that the room is subscribed on, if there is one, and `known`
+    /// whether a state has come from there.
+    Below { link: Option<(LinkId, Channel)>, known: bool, confirmed: Revision },
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    links: usize,
+    in_force: Option<Revision>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// What was last said upwards, or on the origin, downwards.
+    said: u64,
+    say_from: Option<Instant>,
+    /// Listeners in the whole tree, as the origin says.
+    whole_tree: u64,
+}
+
+impl Room {
+    /// The room on the relay that is its origin.
+    #[must_use]
+    pub fn origin(id: RoomId, name: RoomName, now: Instant) -> Self {
+        let authority = Authority::new(name.clone(), now);
+        Self::new(id, name, now, Place::Origin(Box::new(authority)))
+    }
+
+    /// The room on another relay; [`Self::attach_parent`] comes next, as soon as there is a parent.
+    #[must_use]
+    pub fn below(id: RoomId, name: RoomName, now: Instant) -> Self {
+        let place = Place::Below { link: None, known: false, confirmed: Revision(0) };
+        Self::new(id, name, now, place)
+    }
+
+    fn new(id: RoomId, name: RoomName, now: Instant, place: Place) -> Self {
+        Self {
+            id,
+            place,
+            state: RoomState::absent(name),
+            revision: Revision(0),
+            members: BTreeMap::new(),
+            children: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            held: Vec::new(),
+            counts: Counts { said: 0, say_from: Some(now), whole_tree: 0 },
+            idle_since: Some(now),
+            inside: 0,
+            joining: VecDeque::new(),
+            over: false,
+        }
+    }
+
+    /// The room's name.
+    #[must_use]
+    pub const fn name(&self) -> &RoomName {
+        &self.state.room
+    }
+
+    /// The state in force here.
+    #[must_use]
+    pub const fn state(&self) -> &RoomState {
+        &self.state
+    }
+
+    /// Participants on this relay.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Participants without a role, here and below.
+    #[must_use]
+    pub fn listeners(&self) -> u64 {
+        let is_in = |who| self.members.get(who).is_some_and(Member::is_in);
+        let on_stage = self.state.stage.iter().filter(|entry| is_in(&entry.participant)).count();
+        let below = self.children.values().map(|child| child.listeners);
+        below.fold(self.inside.saturating_sub(on_stage as u64), u64::saturating_add)
+    }
+
+    /// Whether somebody is a member here, or about to be.
+    #[must_use]
+    pub fn has_member(&self, who: ParticipantId, link: LinkId) -> bool {
+        self.members.get(&who).is_some_and(|member| member.link() == link)
+    }
+
+    /// Raised hands; 0 on a relay that is not the origin.
+    #[must_use]
+    pub fn hands(&self) -> usize {
+        match &self.place {
+            Place::Origin(authority) => authority.hands(),
+            Place::Below { .. } => 0,
+        }
+    }
+
+    /// The channel on the trunk to the parent.
+    #[must_use]
+    pub const fn channel(&self) -> Option<Channel> {
+        match &self.place {
+            Place::Below { link: Some((_, channel)), .. } => Some(*channel),
+            Place::Below { link: None, .. } | Place::Origin(_) => None,
+        }
+    }
+
+    /// Whether the room has ended.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether the hub can forget the room: it is over, or nobody has wanted it for a while.
+    #[must_use]
+    pub fn is_done(&self, now: Instant) -> bool {
+        let alone = self.idle_since.is_some_and(|since| now >= since + IDLE_LINGER);
+        let decided_here = match &self.place {
+            Place::Origin(authority) => authority.state().phase == Phase::Live,
+            Place::Below { .. } => false,
+        };
+        self.over || (alone && !decided_here)
+    }
+
+    /// The trunk to the parent is there: subscribes, and tells the origin who is here.
+    pub fn attach_parent(&mut self, link: LinkId, channel: Channel, out: &mut Outbox) {
+        let Place::Below { link: parent, known, confirmed } = &mut self.place else { return };
+        *parent = Some((link, channel));
+        *known = false;
+        *confirmed = Revision(0);
+        let room = self.state.room.clone();
+        out.to_parent(&ToParent::Subscribe { channel, room, heard: Vec::new() });
+        self.host(link, Hears::Trunk(channel), out);
+        self.announce_actors(out);
+        let listeners = self.listeners();
+        out.to_parent(&ToParent::Audience { channel, listeners });
+        self.counts.said = listeners;
+        self.send_routes(out);
+    }
+
+    /// The trunk to the parent is gone. What is here goes on among itself.
+    pub fn detach_parent(&mut self, out: &mut Outbox) {
+        let Place::Below { link: parent, .. } = &mut self.place else { return };
+        let Some((link, _)) = parent.take() else { return };
+        self.unhost(link, out);
+        self.send_routes(out);
+    }
+
+    /// The relay lets go of the room.
+    pub fn leave_parent(&mut self, out: &mut Outbox) {
+        if let Some(channel) = self.channel() {
+            out.to_parent(&ToParent::Unsubscribe { channel });
+        }
+        self.detach_parent(out);
+        for shard in self.hosts.keys() {
+            out.shard(*shard, ShardCommand::Forget { room: self.id });
+        }
+    }
+
+    /// What time brings.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        if let Place::Origin(authority) = &mut self.place {
+            authority.handle_timeout(now);
+        }
+        self.drain_authority(now, out);
+        self.say_counts(now, out);
+        self.check_children(now, out);
+        self.give_up_joins(now, out);
+    }
+
+    /// When to call [`Self::handle_timeout`], or to ask [`Self::is_done`], next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let decision = match &self.place {
+            Place::Origin(authority) => authority.poll_timeout(),
+            Place::Below { .. } => None,
+        };
+        let count = self.count_due();
+        let idle = self.idle_since.map(|since| since + IDLE_LINGER).filter(|_| match &self.place {
+            Place::Origin(_) => self.state.phase != Phase::Live,
+            Place::Below { .. } => true,
+        });
+        let lag = self.children.values().filter_map(Child::confirm_by).min();
+        let join = self.joining.front().map(|(by, _)| *by);
+        [decision, count, idle, lag, join].into_iter().flatten().min()
+    }
+
+    /// Passes on what a participant does, here or below, to where it is decided.
+    fn act(
+        &mut self,
+        now: Instant,
+        who: ParticipantId,
+        request: Option<RequestId>,
+        action: Action,
+        out: &mut Outbox,
+    ) {
+        match &mut self.place {
+            Place::Origin(authority) => {
+                authority.handle_action(now, who, request, action);
+                self.drain_authority(now, out);
+            }
+            Place::Below { link: Some((_, channel)), .. } => {
+                let channel = *channel;
+                out.to_parent(&ToParent::Act { channel, participant: who, request, action });
+            }
+            Place::Below { link: None, .. } => {
+                if request.is_some() {
+                    self.deliver(who, request, members::unavailable(), out);
+                }
+            }
+        }
+    }
+
+    fn drain_authority(&mut self, now: Instant, out: &mut Outbox) {
+        while let Place::Origin(authority) = &mut self.place {
+            match authority.poll_effect() {
+                None => return,
+                Some(OriginEffect::Publish) => {
+                    let (revision, state) = (authority.revision(), authority.state().clone());
+                    self.apply(now, revision, state, out);
+                }
+                Some(OriginEffect::Deliver { to, request, message, after }) => match after {
+                    Some(revision) if self.in_force() < revision => {
+                        self.held.push(Held { revision, to, request, message });
+                    }
+                    Some(_) | None => self.deliver(to, request, message, out),
+                },
+                Some(OriginEffect::Finished) => self.over = true,
+            }
+        }
+    }
+
+    /// To a participant, here or below.
+    fn deliver(
+        &mut self,
+        to: ParticipantId,
+        request: Option<RequestId>,
+        message: ToParticipant,
+        out: &mut Outbox,
+    ) {
+        if self.members.contains_key(&to) {
+            self.deliver_here(to, request, message, out);
+        } else if let Some(link) = self.homes.get(&to)
+            && let Some(child) = self.children.get(link)
+        {
+            let channel = child.channel;
+            out.to_child(*link, &ToChild::Deliver { channel, participant: to, request, message });
+        }
+    }
+
+    /// Notes that a participant is below that child now, or not below any.
+    fn set_home(&mut self, who: ParticipantId, home: Option<LinkId>, out: &mut Outbox) {
+        let before = match home {
+            Some(link) => self.homes.insert(who, link),
+            None => self.homes.remove(&who),
+        };
+        if before == home {
+            return;
+        }
+        if let Some(link) = before
+            && let Some(child) = self.children.get(&link)
+        {
+            let replaced = ToChild::Replaced { channel: child.channel, participant: who };
+            out.to_child(link, &replaced);
+        }
+        if self.state.on_stage(who).is_some() {
+            self.send_routes(out);
+        }
+    }
+
+    /// A connection hears the room from now on.
+    fn host(&mut self, link: LinkId, hears: Hears, out: &mut Outbox) {
+        self.idle_since = None;
+        let host = self.hosts.entry(link.shard).or_default();
+        host.links += 1;
+        if host.links == 1 {
+            host.in_force = None;
+            let (room, revision, tracks) = (self.id, self.revision, self.routes());
+            out.shard(link.shard, ShardCommand::Routes { room, revision, tracks });
+            self.send_hosts(out);
+        }
+        out.shard(link.shard, ShardCommand::Attach { link, room: self.id, hears });
+    }
+
+    /// A connection hears the room no more.
+    fn unhost(&mut self, link: LinkId, out: &mut Outbox) {
+        out.shard(link.shard, ShardCommand::Detach { link, room: self.id });
+        let Some(host) = self.hosts.get_mut(&link.shard) else { return };
+        host.links -= 1;
+        if host.links == 0 {
+            self.hosts.remove(&link.shard);
+            out.shard(link.shard, ShardCommand::Forget { room: self.id });
+            self.send_hosts(out);
+        }
+    }
+
+    fn send_hosts(&self, out: &mut Outbox) {
+        let shards = self.shards();
+        for shard in shards.iter() {
+            out.shard(shard, ShardCommand::Hosts { room: self.id, shards });
+        }
+    }
+
+    fn shards(&self) -> ShardSet {
+        let mut shards = ShardSet::default();
+        self.hosts.keys().for_each(|shard| shards.insert(*shard));
+        shards
+    }
+
+    fn note_idle(&mut self, now: Instant) {
+        if self.members.is_empty() && self.children.is_empty() {
+            self.idle_since.get_or_insert(now);
+        } else {
+            self.idle_since = None;
+        }
+    }
+
+    fn count_due(&self) -> Option<Instant> {
+        self.counts.say_from.filter(|_| self.listeners() != self.counts.said)
+    }
+
+    /// Says how many listen, upwards or, on the origin, downwards.
+    fn say_counts(&mut self, now: Instant, out: &mut Outbox) {
+        if self.count_due().is_none_or(|due| now < due) {
+            return;
+        }
+        let listeners = self.listeners();
+        self.counts.said = listeners;
+        self.counts.say_from = Some(now + COUNT_PERIOD);
+        match &mut self.place {
+            Place::Origin(authority) => {
+                authority.handle_audience(now, listeners);
+                self.handle_count(listeners, out);
+                self.drain_authority(now, out);
+            }
+            Place::Below { link: Some((_, channel)), .. } => {
+                let channel = *channel;
+                out.to_parent(&ToParent::Audience { channel, listeners });
+            }
+            Place::Below { link: None, .. } => {}
+        }
+    }
+
+    /// The origin says how many listen in the whole tree.
+    pub fn handle_count(&mut self, count: u64, out: &mut Outbox) {
+        self.counts.whole_tree = count;
+        out.to_participants(self.id, self.shards(), &ToParticipant::Listeners { count });
+        for (link, child) in &self.children {
+            out.to_child(*link, &ToChild::Listeners { channel: child.channel, count });
+        }
+    }
+}

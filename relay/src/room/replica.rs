@@ -1,0 +1,325 @@
+//! The state of a room as its origin says: put in force on this relay's shards, passed on to the
+//! relays below, and confirmed upwards once it is in force there too. Used by [`super::Room`].
+//!
+//! The confirmation is what a moderator's silence waits for: when it is acknowledged, no relay of the
+//! room lets a frame of the silenced track through.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::room::{Phase, RoomState};
+use tribune_protocol::control::trunk::{Action, ToChild, ToParent};
+use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision};
+
+use super::{Place, Room};
+use crate::crossing::{Hears, LinkId, ShardCommand, ShardId, TrackRoute};
+use crate::outbox::Outbox;
+
+/// How long one level of the tree may take to confirm a state. A child with relays below it gets
+/// that much for each level, so that the relay next to a broken one acts before those above it.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A relay below that wants the room.
+#[derive(Debug)]
+pub struct Child {
+    pub(super) channel: Channel,
+    pub(super) listeners: u64,
+    confirmed: Revision,
+    /// When it has to have confirmed what it was sent; `None`: it has.
+    confirm_by: Option<Instant>,
+    /// Levels from the child down to its deepest leaf.
+    height: u8,
+}
+
+/// An answer that waits until a revision is in force everywhere.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) revision: Revision,
+    pub(super) to: ParticipantId,
+    pub(super) request: Option<RequestId>,
+    pub(super) message: ToParticipant,
+}
+
+impl Child {
+    pub(super) const fn confirm_by(&self) -> Option<Instant> {
+        self.confirm_by
+    }
+}
+
+impl Room {
+    /// The parent says what the state is.
+    pub fn handle_state(
+        &mut self,
+        now: Instant,
+        revision: Revision,
+        state: RoomState,
+        out: &mut Outbox,
+    ) {
+        if let Place::Below { known, .. } = &mut self.place {
+            *known = true;
+            self.apply(now, revision, state, out);
+        }
+    }
+
+    /// Something for one participant, from the parent.
+    pub fn handle_deliver(
+        &mut self,
+        to: ParticipantId,
+        request: Option<RequestId>,
+        message: ToParticipant,
+        out: &mut Outbox,
+    ) {
+        self.deliver(to, request, message, out);
+    }
+
+    /// A relay below wants the room.
+    pub fn handle_subscribe(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        channel: Channel,
+        height: u8,
+        out: &mut Outbox,
+    ) {
+        if self.children.contains_key(&link) {
+            self.handle_unsubscribe(now, link, out);
+        }
+        let confirmed = Revision(0);
+        let child = Child { channel, listeners: 0, confirmed, confirm_by: None, height };
+        self.children.insert(link, child);
+        self.host(link, Hears::Trunk(channel), out);
+        let known = match &self.place {
+            Place::Origin(_) => true,
+            Place::Below { known, .. } => *known || self.revision > Revision(0),
+        };
+        if known {
+            self.send_state(now, link, out);
+        }
+    }
+
+    /// A relay below wants the room no more, or is gone.
+    pub fn handle_unsubscribe(&mut self, now: Instant, link: LinkId, out: &mut Outbox) {
+        if self.children.remove(&link).is_none() {
+            return;
+        }
+        self.unhost(link, out);
+        let gone: Vec<_> = self.homes.iter().filter(|(_, home)| **home == link).collect();
+        let gone: Vec<_> = gone.into_iter().map(|(who, _)| *who).collect();
+        for who in gone {
+            self.homes.remove(&who);
+            self.act(now, who, None, Action::Away {}, out);
+        }
+        self.send_routes(out);
+        self.note_idle(now);
+        self.say_counts(now, out);
+        self.check_in_force(now, out);
+    }
+
+    /// A relay below says how many listen there.
+    pub fn handle_audience(&mut self, now: Instant, link: LinkId, count: u64, out: &mut Outbox) {
+        if let Some(child) = self.children.get_mut(&link) {
+            child.listeners = count;
+        }
+        self.say_counts(now, out);
+    }
+
+    /// A relay below has put a revision in force, and so have all below it.
+    pub fn handle_applied(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        revision: Revision,
+        out: &mut Outbox,
+    ) {
+        if let Some(child) = self.children.get_mut(&link) {
+            child.confirmed = child.confirmed.max(revision);
+            if child.confirmed >= self.revision {
+                child.confirm_by = None;
+            }
+            self.check_in_force(now, out);
+        }
+    }
+
+    /// Somebody below a child does something.
+    pub fn handle_act(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        who: ParticipantId,
+        request: Option<RequestId>,
+        action: Action,
+        out: &mut Outbox,
+    ) {
+        if !self.children.contains_key(&link) {
+            return;
+        }
+        match action {
+            Action::Away {} | Action::Left {} => {
+                // It has come back by another way: this is the old one speaking.
+                if self.homes.get(&who) != Some(&link) {
+                    return;
+                }
+                self.homes.remove(&who);
+                self.send_routes(out);
+            }
+            Action::Enter { .. }
+            | Action::Present {}
+            | Action::RaiseHand { .. }
+            | Action::LowerHand { .. }
+            | Action::Grant { .. }
+            | Action::Deny { .. }
+            | Action::AskMute { .. }
+            | Action::Silence { .. }
+            | Action::Kick { .. }
+            | Action::LeaveStage {}
+            | Action::OwnMute { .. }
+            | Action::EndRoom {}
+            | Action::Unknown => {
+                if self.members.contains_key(&who) {
+                    self.handle_replaced(now, who, out);
+                }
+                self.set_home(who, Some(link), out);
+            }
+        }
+        self.act(now, who, request, action, out);
+    }
+
+    /// A shard has put a revision's routes in force.
+    pub fn handle_in_force(
+        &mut self,
+        now: Instant,
+        shard: ShardId,
+        revision: Revision,
+        out: &mut Outbox,
+    ) {
+        if let Some(host) = self.hosts.get_mut(&shard) {
+            host.in_force = host.in_force.max(Some(revision));
+        }
+        self.check_in_force(now, out);
+    }
+
+    /// Takes over a state: here first, then below.
+    pub(super) fn apply(
+        &mut self,
+        now: Instant,
+        revision: Revision,
+        state: RoomState,
+        out: &mut Outbox,
+    ) {
+        let before = std::mem::replace(&mut self.state, state);
+        self.revision = revision;
+        self.send_routes(out);
+        let children: Vec<_> = self.children.keys().copied().collect();
+        for link in children {
+            self.send_state(now, link, out);
+        }
+        let touched = before.stage.iter().chain(&self.state.stage).map(|entry| entry.participant);
+        for who in touched.collect::<Vec<_>>() {
+            self.follow_stage(who, out);
+        }
+        for who in self.state.barred.clone() {
+            self.expel(now, who, out);
+        }
+        if before.stage != self.state.stage {
+            let stage = ToParticipant::Stage { stage: self.state.stage.clone() };
+            out.to_participants(self.id, self.shards(), &stage);
+        }
+        if self.state.phase == Phase::Ended && before.phase == Phase::Live {
+            self.end(out);
+        }
+        self.proceed_all(now, out);
+        self.check_in_force(now, out);
+    }
+
+    /// The revision that is in force on all shards here and at all relays below.
+    pub(super) fn in_force(&self) -> Revision {
+        let shards = self.hosts.values().map(|host| host.in_force.unwrap_or(Revision(0)));
+        let children = self.children.values().map(|child| child.confirmed);
+        shards.chain(children).min().unwrap_or(self.revision).min(self.revision)
+    }
+
+    /// Releases answers that waited, and confirms upwards.
+    pub(super) fn check_in_force(&mut self, now: Instant, out: &mut Outbox) {
+        let reached = self.in_force();
+        let (released, held) =
+            std::mem::take(&mut self.held).into_iter().partition(|held| held.revision <= reached);
+        self.held = held;
+        let released: Vec<Held> = released;
+        for Held { to, request, message, .. } in released {
+            self.deliver(to, request, message, out);
+        }
+        if let Place::Below { link: Some((_, channel)), known: true, confirmed } = &mut self.place
+            && *confirmed < reached
+        {
+            *confirmed = reached;
+            out.to_parent(&ToParent::Applied { channel: *channel, revision: reached });
+        }
+        self.note_idle(now);
+    }
+
+    /// Names the children that did not confirm in time.
+    pub(super) fn check_children(&mut self, now: Instant, out: &mut Outbox) {
+        for (link, child) in &mut self.children {
+            if child.confirm_by.is_some_and(|by| by <= now) {
+                child.confirm_by = None;
+                out.lagging(*link);
+            }
+        }
+    }
+
+    /// Gives all shards of the room the routes as they are now.
+    pub(super) fn send_routes(&self, out: &mut Outbox) {
+        let tracks = self.routes();
+        for shard in self.hosts.keys() {
+            let (room, revision, tracks) = (self.id, self.revision, Arc::clone(&tracks));
+            out.shard(*shard, ShardCommand::Routes { room, revision, tracks });
+        }
+    }
+
+    /// Where each track is at home, seen from here.
+    pub(super) fn routes(&self) -> Arc<[TrackRoute]> {
+        let above = match &self.place {
+            Place::Below { link: Some((link, _)), .. } => Some(*link),
+            Place::Below { link: None, .. } | Place::Origin(_) => None,
+        };
+        let route = |entry: &tribune_protocol::control::room::StageEntry| {
+            let who = entry.participant;
+            let here = self.members.get(&who).map(super::members::Member::link);
+            let below = || self.homes.get(&who).copied();
+            TrackRoute {
+                track: entry.track,
+                home: here.or_else(below).or(above),
+                silenced: entry.silenced,
+            }
+        };
+        self.state.stage.iter().map(route).collect()
+    }
+
+    fn send_state(&mut self, now: Instant, link: LinkId, out: &mut Outbox) {
+        let Some(child) = self.children.get_mut(&link) else { return };
+        let (channel, revision) = (child.channel, self.revision);
+        // An older wait goes on: a stream of changes does not excuse a child that confirms none.
+        let patience = CONFIRM_PATIENCE * (u32::from(child.height) + 1);
+        if child.confirmed < revision {
+            child.confirm_by.get_or_insert(now + patience);
+        }
+        out.to_child(link, &ToChild::State { channel, revision, state: self.state.clone() });
+        let count = self.counts.whole_tree;
+        if child.confirmed == Revision(0) && count > 0 {
+            out.to_child(link, &ToChild::Listeners { channel, count });
+        }
+    }
+
+    /// The room is over: everybody here goes. Relays below have been told by the state.
+    fn end(&mut self, out: &mut Outbox) {
+        self.over = true;
+        for member in self.members.values() {
+            let code = CloseCode::RoomEnded;
+            out.close(member.link(), code, code.to_string());
+        }
+        self.members.clear();
+        self.inside = 0;
+    }
+}

@@ -1,0 +1,179 @@
+//! What a shard holds for each connection besides QUIC itself. Used by the shard alone.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_proto::{Connection, SendDatagramError, StreamId};
+use smallvec::SmallVec;
+use tribune_protocol::clock::ClockFilter;
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::ControlReader;
+use tribune_protocol::ids::Channel;
+
+use super::bucket::Bucket;
+use super::limits::{
+    DATAGRAM_BURST, DATAGRAMS_PER_SECOND, MESSAGE_BURST, MESSAGES_PER_SECOND,
+    PARTICIPANT_OUTBOX_BYTES, TRUNK_OUTBOX_BYTES, TRUNK_QUEUE_DATAGRAMS,
+};
+use super::timers::Armed;
+use crate::crossing::{DialId, LinkId, RoomId};
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) conn: Connection,
+    pub(super) link: LinkId,
+    pub(super) kind: PeerKind,
+    /// The control stream, once it is open.
+    pub(super) control: Option<StreamId>,
+    pub(super) reader: ControlReader,
+    pub(super) outbox: Outbox,
+    /// Rooms that the connection hears, by channel. One at most for a participant.
+    pub(super) rooms: SmallVec<[(Channel, RoomId); 1]>,
+    /// Datagrams that the trunk could not take yet, oldest first.
+    pub(super) trunk_queue: VecDeque<Bytes>,
+    pub(super) datagrams: Bucket,
+    pub(super) messages: Bucket,
+    /// The first message has to be there by then.
+    pub(super) speak_by: Option<Instant>,
+    pub(super) armed: Armed,
+    /// It waits in the queue of connections that may have something to send.
+    pub(super) dirty: bool,
+    /// It is closed; only QUIC's own farewell goes on.
+    pub(super) closed: bool,
+}
+
+/// What a connection is for.
+#[derive(Debug)]
+pub(super) enum PeerKind {
+    /// It has come in; its ALPN is not known yet.
+    Arriving,
+    /// A participant. It has sent its first message or not.
+    Participant {
+        /// Whether the hub knows it.
+        announced: bool,
+    },
+    /// A relay below.
+    Child {
+        /// Whether the hub knows it.
+        announced: bool,
+        /// Whether TLS verified a certificate.
+        certified: bool,
+    },
+    /// A relay above, being dialled.
+    Dialling(DialId),
+    /// A relay above.
+    Parent(ClockFilter),
+}
+
+/// Control messages on their way into the stream.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant, conn: Connection, link: LinkId, kind: PeerKind) -> Self {
+        Self {
+            conn,
+            link,
+            kind,
+            control: None,
+            reader: ControlReader::default(),
+            outbox: Outbox::default(),
+            rooms: SmallVec::new(),
+            trunk_queue: VecDeque::new(),
+            datagrams: Bucket::new(now, DATAGRAM_BURST, DATAGRAMS_PER_SECOND),
+            messages: Bucket::new(now, MESSAGE_BURST, MESSAGES_PER_SECOND),
+            speak_by: None,
+            armed: Armed::default(),
+            dirty: false,
+            closed: false,
+        }
+    }
+
+    pub(super) fn is_trunk(&self) -> bool {
+        match self.kind {
+            PeerKind::Child { .. } | PeerKind::Dialling(_) | PeerKind::Parent(_) => true,
+            PeerKind::Arriving | PeerKind::Participant { .. } => false,
+        }
+    }
+
+    /// The room of a channel, if the connection hears it.
+    pub(super) fn room(&self, channel: Channel) -> Option<RoomId> {
+        self.rooms.iter().find(|(known, _)| *known == channel).map(|(_, room)| *room)
+    }
+
+    /// Queues a control message and writes what the stream takes.
+    ///
+    /// # Errors
+    /// The close code, if more waits than a peer that reads would ever let wait.
+    pub(super) fn send_control(&mut self, message: Bytes) -> Result<(), CloseCode> {
+        let limit = if self.is_trunk() { TRUNK_OUTBOX_BYTES } else { PARTICIPANT_OUTBOX_BYTES };
+        if self.outbox.bytes + message.len() > limit {
+            return Err(CloseCode::TooSlow);
+        }
+        self.outbox.bytes += message.len();
+        self.outbox.queue.push_back(message);
+        self.write_control();
+        Ok(())
+    }
+
+    /// Writes what waits, as far as the stream takes it.
+    pub(super) fn write_control(&mut self) {
+        let Some(stream) = self.control else { return };
+        while let Some(message) = self.outbox.queue.front_mut() {
+            // Blocked or stopped: `Writable`, or the end of the connection, comes later.
+            let Ok(written) = self.conn.send_stream(stream).write(message) else { return };
+            self.outbox.bytes -= written;
+            if written < message.len() {
+                *message = message.slice(written..);
+                return;
+            }
+            self.outbox.queue.pop_front();
+        }
+    }
+
+    /// Queues a datagram. For a participant the oldest ones make room; a trunk carries many rooms,
+    /// so that there they wait. Returns whether nothing was lost for want of room.
+    pub(super) fn send_datagram(&mut self, datagram: Bytes) -> bool {
+        if !self.is_trunk() {
+            return self.conn.datagrams().send(datagram, true).is_ok();
+        }
+        if !self.trunk_queue.is_empty() {
+            return self.queue_datagram(datagram);
+        }
+        match self.conn.datagrams().send(datagram, false) {
+            Ok(()) => true,
+            Err(SendDatagramError::Blocked(datagram)) => self.queue_datagram(datagram),
+            Err(
+                SendDatagramError::UnsupportedByPeer
+                | SendDatagramError::Disabled
+                | SendDatagramError::TooLarge,
+            ) => false,
+        }
+    }
+
+    /// Moves waiting datagrams on, once QUIC has room again.
+    pub(super) fn write_datagrams(&mut self) {
+        while let Some(datagram) = self.trunk_queue.pop_front() {
+            if let Err(SendDatagramError::Blocked(datagram)) =
+                self.conn.datagrams().send(datagram, false)
+            {
+                self.trunk_queue.push_front(datagram);
+                return;
+            }
+        }
+    }
+
+    fn queue_datagram(&mut self, datagram: Bytes) -> bool {
+        let full = self.trunk_queue.len() == TRUNK_QUEUE_DATAGRAMS;
+        if full {
+            self.trunk_queue.pop_front();
+        }
+        self.trunk_queue.push_back(datagram);
+        !full
+    }
+}

@@ -1,0 +1,194 @@
+//! Runs one shard: a thread, a socket, channels. Everything that decides is in [`super::Shard`].
+//!
+//! A turn of the loop: packets in, what other shards and the hub say, timers, packets out. Each step
+//! is bounded, so that a turn is short and frames never wait for a storm of joins.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender};
+
+use super::socket::{BatchSocket, SEND_BATCH};
+use super::{Outgoing, Shard};
+use crate::crossing::{Crossing, ShardCommand, ShardEvent, ShardId};
+use crate::ops::Ops;
+use crate::ops::metrics::DropCause;
+
+/// Batches of packets received in one turn; each is 32 packets.
+const RECEIVES_PER_TURN: usize = 16;
+/// Messages from other shards taken in one turn.
+const CROSSINGS_PER_TURN: usize = 512;
+/// Commands of the hub taken in one turn.
+const COMMANDS_PER_TURN: usize = 512;
+/// How often counters reach the metrics. A scrape is no more exact than this.
+const PUBLISH_PERIOD: Duration = Duration::from_millis(200);
+/// How long a full socket is waited for before the packets are given up: QUIC repairs what matters,
+/// and a frame is stale after a period.
+const SEND_PATIENCE: Duration = Duration::from_millis(20);
+
+/// What a shard is connected to.
+#[derive(Debug)]
+pub struct Wiring {
+    /// Which shard this is.
+    pub id: ShardId,
+    /// Its socket.
+    pub socket: BatchSocket,
+    /// To the hub.
+    pub events: Sender<(ShardId, ShardEvent)>,
+    /// From the hub. Closed when the relay ends, and the shard with it.
+    pub commands: Receiver<ShardCommand>,
+    /// To every shard of the relay, by number.
+    pub shards: Vec<Sender<Crossing>>,
+    /// From the other shards.
+    pub crossings: Receiver<Crossing>,
+    /// Where counters are published.
+    pub ops: std::sync::Arc<Ops>,
+}
+
+/// Runs the shard until the hub lets go of it.
+///
+/// # Errors
+/// What the socket says, if it is unusable.
+pub async fn run(mut shard: Shard, mut wiring: Wiring) -> io::Result<()> {
+    let mut outgoing: Vec<Outgoing> = Vec::new();
+    outgoing.resize_with(SEND_BATCH, Outgoing::default);
+    let mut waiting_event = None;
+    let mut published = Instant::now();
+    loop {
+        let began = Instant::now();
+        let mut more = receive(&mut shard, &mut wiring, began)?;
+        more |= take_crossings(&mut shard, &mut wiring, began);
+        match take_commands(&mut shard, &mut wiring, began) {
+            Some(full) => more |= full,
+            None => {
+                transmit(&mut shard, &wiring, &mut outgoing).await;
+                return Ok(());
+            }
+        }
+        shard.handle_timeout(began);
+        transmit(&mut shard, &wiring, &mut outgoing).await;
+        hand_over(&mut shard, &wiring);
+        tell_hub(&mut shard, &wiring, &mut waiting_event);
+        wiring.ops.metrics.observe_turn(wiring.id.0, began.elapsed());
+        if began.duration_since(published) >= PUBLISH_PERIOD {
+            published = began;
+            wiring.ops.metrics.publish_shard(wiring.id.0, shard.counters());
+        }
+        if !more {
+            let publish_at = published + PUBLISH_PERIOD;
+            wait(&mut shard, &mut wiring, waiting_event.is_some(), publish_at).await?;
+        }
+    }
+}
+
+fn receive(shard: &mut Shard, wiring: &mut Wiring, now: Instant) -> io::Result<bool> {
+    for _ in 0..RECEIVES_PER_TURN {
+        if wiring.socket.receive(|packet| shard.handle_packet(now, packet))? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn take_crossings(shard: &mut Shard, wiring: &mut Wiring, now: Instant) -> bool {
+    for _ in 0..CROSSINGS_PER_TURN {
+        let Ok(crossing) = wiring.crossings.try_recv() else { return false };
+        shard.handle_crossing(now, crossing);
+    }
+    true
+}
+
+/// Whether more commands wait; `None` once the hub is gone.
+fn take_commands(shard: &mut Shard, wiring: &mut Wiring, now: Instant) -> Option<bool> {
+    for _ in 0..COMMANDS_PER_TURN {
+        match wiring.commands.try_recv() {
+            Ok(command) => shard.handle_command(now, command),
+            Err(tokio::sync::mpsc::error::TryRecvError::Empty) => return Some(false),
+            Err(tokio::sync::mpsc::error::TryRecvError::Disconnected) => return None,
+        }
+    }
+    Some(true)
+}
+
+async fn transmit(shard: &mut Shard, wiring: &Wiring, outgoing: &mut [Outgoing]) {
+    loop {
+        let now = Instant::now();
+        let mut filled = 0;
+        while filled < outgoing.len() && shard.poll_transmit(now, &mut outgoing[filled]) {
+            filled += 1;
+        }
+        if filled == 0 {
+            return;
+        }
+        let mut sent = 0;
+        loop {
+            let counters = shard.counters();
+            let refused = |_: &io::Error| counters.kernel_send_errors += 1;
+            sent += wiring.socket.send(&outgoing[sent..filled], refused);
+            if sent == filled {
+                break;
+            }
+            let writable = tokio::time::timeout(SEND_PATIENCE, wiring.socket.writable()).await;
+            if !matches!(writable, Ok(Ok(()))) {
+                shard.counters().kernel_send_errors += (filled - sent) as u64;
+                break;
+            }
+        }
+    }
+}
+
+fn hand_over(shard: &mut Shard, wiring: &Wiring) {
+    while let Some((to, crossing)) = shard.poll_crossing() {
+        let Some(channel) = wiring.shards.get(usize::from(to.0)) else { continue };
+        let Err(error) = channel.try_send(crossing) else { continue };
+        let (TrySendError::Full(lost) | TrySendError::Closed(lost)) = error;
+        match lost {
+            Crossing::Frames(handover) => {
+                for _ in &handover.frames {
+                    shard.counters().frames_dropped.count(DropCause::HandoverFull, 1);
+                }
+                shard.counters().handover_dropped += handover.frames.len() as u64;
+            }
+            Crossing::Packet(_) => shard.counters().steer_dropped += 1,
+        }
+    }
+}
+
+/// Hands events to the hub as long as it takes them. The shard stops reading control streams when
+/// too many wait.
+fn tell_hub(shard: &mut Shard, wiring: &Wiring, waiting: &mut Option<ShardEvent>) {
+    loop {
+        let Some(event) = waiting.take().or_else(|| shard.poll_event()) else { return };
+        if let Err(TrySendError::Full((_, event))) = wiring.events.try_send((wiring.id, event)) {
+            *waiting = Some(event);
+            return;
+        }
+    }
+}
+
+async fn wait(
+    shard: &mut Shard,
+    wiring: &mut Wiring,
+    hub_is_full: bool,
+    publish_at: Instant,
+) -> io::Result<()> {
+    let now = Instant::now();
+    let deadline = shard.poll_timeout(now).map_or(publish_at, |at| at.min(publish_at));
+    if deadline <= now {
+        tokio::task::yield_now().await;
+        return Ok(());
+    }
+    tokio::select! {
+        readable = wiring.socket.readable() => readable?,
+        Some(crossing) = wiring.crossings.recv() => shard.handle_crossing(Instant::now(), crossing),
+        command = wiring.commands.recv() => {
+            if let Some(command) = command {
+                shard.handle_command(Instant::now(), command);
+            }
+        }
+        permit = wiring.events.reserve(), if hub_is_full => drop(permit),
+        () = tokio::time::sleep_until(deadline.into()) => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,364 @@
+//! What a connection brings: the end of its handshake, control messages, datagrams, its own end.
+
+use std::time::Instant;
+
+use quinn_proto::crypto::rustls::HandshakeData;
+use quinn_proto::{ConnectionError, Dir, Event, StreamEvent};
+use serde::de::DeserializeOwned;
+use tribune_protocol::clock::{ClockFilter, Offset};
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::{ControlError, Envelope, decode};
+use tribune_protocol::datagram::media::MediaDatagram;
+use tribune_protocol::datagram::probe::{Answer, Probe};
+use tribune_protocol::datagram::{Datagram, DatagramError};
+use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK};
+
+use super::Shard;
+use super::connection::PeerKind;
+use super::limits::EVENTS_WAITING;
+use crate::crossing::{Crossing, Handover, ShardEvent};
+use crate::ops::metrics::DropCause;
+
+impl Shard {
+    /// Takes everything off a connection that has been given a packet, a deadline or a command.
+    pub(super) fn drive(&mut self, now: Instant, slot: u32) {
+        loop {
+            self.exchange_endpoint_events(slot);
+            let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+            let Some(event) = peer.conn.poll() else { break };
+            self.handle_event(now, slot, event);
+        }
+        self.mark_dirty(slot);
+    }
+
+    /// After the last packet of a turn: the endpoint's share, and the next deadline.
+    pub(super) fn settle(&mut self, now: Instant, slot: u32) {
+        self.exchange_endpoint_events(slot);
+        let local_us = self.config.wall.unix_us(now);
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        let mut deadline = [peer.conn.poll_timeout(), peer.speak_by].into_iter().flatten().min();
+        if let PeerKind::Parent(clock) = &peer.kind {
+            let wait = clock.next_question_us().saturating_sub(local_us);
+            let question = now + std::time::Duration::from_micros(wait);
+            deadline = Some(deadline.map_or(question, |at| at.min(question)));
+        }
+        if let Some(deadline) = deadline {
+            self.timers.arm(&mut peer.armed, deadline, slot, peer.link.generation);
+        }
+    }
+
+    /// Goes on with control streams that waited for the hub.
+    pub(super) fn read_unread(&mut self, now: Instant) {
+        while self.events.len() < EVENTS_WAITING / 2 {
+            let Some(slot) = self.unread.pop_front() else { return };
+            if self.peers[slot as usize].as_ref().is_some_and(|peer| !peer.closed) {
+                self.read_control(now, slot);
+            }
+        }
+    }
+
+    fn exchange_endpoint_events(&mut self, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        let handle = quinn_proto::ConnectionHandle(slot as usize);
+        let mut drained = false;
+        while let Some(event) = peer.conn.poll_endpoint_events() {
+            drained |= event.is_drained();
+            if let Some(event) = self.endpoint.handle_event(handle, event) {
+                peer.conn.handle_event(event);
+            }
+        }
+        if drained {
+            self.forget_peer(slot);
+            self.peers[slot as usize] = None;
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, slot: u32, event: Event) {
+        match event {
+            Event::HandshakeDataReady => {}
+            Event::Connected => self.handle_connected(now, slot),
+            Event::ConnectionLost { reason } => self.handle_lost(slot, &reason),
+            Event::DatagramReceived => self.read_datagrams(now, slot),
+            Event::DatagramsUnblocked => {
+                if let Some(peer) = self.peers[slot as usize].as_mut() {
+                    peer.write_datagrams();
+                }
+            }
+            Event::Stream(event) => self.handle_stream_event(now, slot, event),
+        }
+        if let Some(peer) = self.peers[slot as usize].as_mut()
+            && let PeerKind::Parent(clock) = &mut peer.kind
+        {
+            let local_us = self.config.wall.unix_us(now);
+            if clock.poll_question(local_us) {
+                peer.send_datagram(Probe::Question { asked_us: local_us }.write());
+            }
+        }
+    }
+
+    fn handle_connected(&mut self, now: Instant, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        self.handshaking -= 1;
+        self.counters.handshakes_ok += 1;
+        if let PeerKind::Dialling(dial) = peer.kind {
+            peer.kind = PeerKind::Parent(ClockFilter::default());
+            peer.control = peer.conn.streams().open(Dir::Bi);
+            peer.speak_by = None;
+            self.events.push_back(ShardEvent::Dialled { dial, link: peer.link });
+            return;
+        }
+        let session = peer.conn.crypto_session();
+        let certified = session.peer_identity().is_some();
+        let data = session.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+        let alpn = data.and_then(|data| data.protocol);
+        peer.kind = match alpn.as_deref() {
+            Some(ALPN_TRUNK) => PeerKind::Child { announced: false, certified },
+            Some(ALPN_PARTICIPANT) | Some(_) | None => PeerKind::Participant { announced: false },
+        };
+        // TLS has refused every other ALPN by now; without any, this is nobody we know.
+        if alpn.is_none() {
+            let code = CloseCode::ProtocolViolation;
+            self.close_and_tell(now, slot, code, code.to_string());
+        }
+    }
+
+    fn handle_lost(&mut self, slot: u32, reason: &ConnectionError) {
+        let Some(peer) = self.peers[slot as usize].as_ref() else { return };
+        if peer.closed {
+            return;
+        }
+        let why = match reason {
+            ConnectionError::ApplicationClosed(close) => {
+                CloseCode::from_wire(close.error_code.into_inner()).to_string()
+            }
+            ConnectionError::VersionMismatch
+            | ConnectionError::TransportError(_)
+            | ConnectionError::ConnectionClosed(_)
+            | ConnectionError::Reset
+            | ConnectionError::TimedOut
+            | ConnectionError::LocallyClosed
+            | ConnectionError::CidsExhausted => reason.to_string(),
+        };
+        match peer.kind {
+            PeerKind::Arriving => self.counters.handshakes_failed += 1,
+            PeerKind::Dialling(dial) => {
+                self.counters.handshakes_failed += 1;
+                self.events.push_back(ShardEvent::DialFailed { dial, why });
+            }
+            PeerKind::Participant { announced: true }
+            | PeerKind::Child { announced: true, .. }
+            | PeerKind::Parent(_) => {
+                self.events.push_back(ShardEvent::Closed { link: peer.link, why });
+            }
+            PeerKind::Participant { announced: false }
+            | PeerKind::Child { announced: false, .. } => {}
+        }
+        self.forget_peer(slot);
+    }
+
+    fn handle_stream_event(&mut self, now: Instant, slot: u32, event: StreamEvent) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        match event {
+            StreamEvent::Opened { dir } => {
+                // One bidirectional stream is all that the transport settings allow.
+                if peer.control.is_none() {
+                    peer.control = peer.conn.streams().accept(dir);
+                    self.read_control(now, slot);
+                }
+            }
+            StreamEvent::Readable { .. } => self.read_control(now, slot),
+            StreamEvent::Writable { .. } => peer.write_control(),
+            StreamEvent::Finished { .. }
+            | StreamEvent::Stopped { .. }
+            | StreamEvent::Available { .. } => {}
+        }
+    }
+
+    /// Reads the control stream, message by message, while the hub keeps up.
+    fn read_control(&mut self, now: Instant, slot: u32) {
+        loop {
+            if self.events.len() >= EVENTS_WAITING {
+                self.unread.push_back(slot);
+                return;
+            }
+            let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+            if peer.closed {
+                return;
+            }
+            match peer.reader.poll_message() {
+                Ok(Some(message)) => {
+                    if let Err((code, why)) = self.handle_message(now, slot, &message) {
+                        self.counters.control_errors += 1;
+                        self.close_and_tell(now, slot, code, why);
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.counters.control_errors += 1;
+                    self.close_and_tell(now, slot, CloseCode::MessageTooLong, error.to_string());
+                    return;
+                }
+            }
+            let Some(stream) = peer.control else { return };
+            let mut recv = peer.conn.recv_stream(stream);
+            let Ok(mut chunks) = recv.read(true) else { return };
+            let next = chunks.next(usize::MAX);
+            if chunks.finalize().should_transmit() && !peer.dirty {
+                peer.dirty = true;
+                self.dirty.push_back(slot);
+            }
+            match next {
+                Ok(Some(chunk)) => peer.reader.handle_bytes(&chunk.bytes),
+                Ok(None) => {
+                    self.close_and_tell(now, slot, CloseCode::Done, CloseCode::Done.to_string());
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn handle_message(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        body: &[u8],
+    ) -> Result<(), (CloseCode, String)> {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return Ok(()) };
+        self.counters.control_in += 1;
+        peer.speak_by = None;
+        let link = peer.link;
+        let event = match &mut peer.kind {
+            PeerKind::Participant { announced } => {
+                if !peer.messages.take(now) {
+                    let code = CloseCode::RateLimited;
+                    return Err((code, code.to_string()));
+                }
+                let Envelope { id: request, message } = parse(body)?;
+                *announced = true;
+                ShardEvent::FromParticipant { link, request, message }
+            }
+            PeerKind::Child { announced, certified } => {
+                let Envelope { id: _, message } = parse(body)?;
+                *announced = true;
+                let (remote, certified) = (peer.conn.remote_address(), *certified);
+                ShardEvent::FromChild { link, remote, certified, message }
+            }
+            PeerKind::Parent(_) => {
+                let Envelope { id: _, message } = parse(body)?;
+                ShardEvent::FromParent { link, message }
+            }
+            PeerKind::Arriving | PeerKind::Dialling(_) => return Ok(()),
+        };
+        self.events.push_back(event);
+        Ok(())
+    }
+
+    fn read_datagrams(&mut self, now: Instant, slot: u32) {
+        loop {
+            let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+            let Some(bytes) = peer.conn.datagrams().recv() else { return };
+            if peer.closed {
+                continue;
+            }
+            self.counters.datagrams_in += 1;
+            if !peer.is_trunk() && !peer.datagrams.take(now) {
+                self.counters.frames_dropped.count(DropCause::RateLimited, 1);
+                continue;
+            }
+            match Datagram::parse(bytes) {
+                Ok(Datagram::Media(media)) => self.handle_media(now, slot, &media),
+                Ok(Datagram::Nack(nack)) => {
+                    self.counters.nacks_in += 1;
+                    self.handle_nack(slot, nack);
+                }
+                Ok(Datagram::Probe(probe)) => self.handle_probe(now, slot, probe),
+                Err(DatagramError::UnknownKind) => self.counters.frames_dropped.count(DropCause::UnknownKind, 1),
+                Err(DatagramError::Truncated | DatagramError::OutOfRange) => {
+                    self.counters.frames_dropped.count(DropCause::Malformed, 1);
+                }
+            }
+        }
+    }
+
+    fn handle_media(&mut self, now: Instant, slot: u32, media: &MediaDatagram) {
+        let Some(peer) = self.peers[slot as usize].as_ref() else { return };
+        let Some(id) = peer.room(media.channel) else {
+            self.counters.frames_dropped.count(DropCause::UnknownChannel, 1);
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let accepted = room.handle_datagram(peer.link, media, &mut self.counters);
+        if accepted.is_empty() {
+            return;
+        }
+        for shard in room.hosts().iter().filter(|shard| *shard != self.config.id) {
+            let frames = Handover { room: id, frames: accepted.clone() };
+            self.crossings.push_back((shard, Crossing::Frames(frames)));
+        }
+        self.forward(now, id, &accepted);
+    }
+
+    /// Sends what is still kept of the frames that somebody misses.
+    fn handle_nack(&mut self, slot: u32, nack: tribune_protocol::datagram::nack::Nack) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        let Some(room) = peer.room(nack.channel).and_then(|id| self.rooms.get(&id)) else { return };
+        let silenced = room.ingress().route(nack.track).is_none_or(|route| route.silenced);
+        let Some(ring) = room.ingress().ring(nack.track).filter(|_| !silenced) else { return };
+        for wire in nack.seqs().filter_map(|seq| ring.get(seq)) {
+            let max = tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+            let mut writer =
+                tribune_protocol::datagram::media::MediaWriter::new(nack.channel, max);
+            if writer.push(wire) && peer.send_datagram(writer.take()) {
+                self.counters.nacks_answered += 1;
+            }
+        }
+        self.mark_dirty(slot);
+    }
+
+    fn handle_probe(&mut self, now: Instant, slot: u32, probe: Probe) {
+        let local_us = self.config.wall.unix_us(now);
+        let clock = self.clock;
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        match (probe, &mut peer.kind) {
+            (Probe::Question { asked_us }, _) => {
+                let Offset { offset_us, error_us } =
+                    clock.unwrap_or(Offset { offset_us: 0, error_us: u32::MAX });
+                let time = local_us.wrapping_add_signed(offset_us);
+                let answer = Answer { asked_us, received_us: time, answered_us: time, error_us };
+                peer.send_datagram(Probe::Answer(answer).write());
+                self.counters.probes_answered += 1;
+            }
+            (Probe::Answer(answer), PeerKind::Parent(filter)) => {
+                filter.handle_answer(local_us, &answer);
+                if let Some(offset) = filter.offset(local_us) {
+                    self.events.push_back(ShardEvent::Clock { offset });
+                }
+            }
+            // An answer that nobody asked for.
+            (
+                Probe::Answer(_),
+                PeerKind::Arriving
+                | PeerKind::Participant { .. }
+                | PeerKind::Child { .. }
+                | PeerKind::Dialling(_),
+            ) => self.counters.frames_dropped.count(DropCause::UnknownKind, 1),
+        }
+        self.mark_dirty(slot);
+    }
+}
+
+/// Reads a message, or says how to close the connection.
+fn parse<M: DeserializeOwned>(body: &[u8]) -> Result<Envelope<M>, (CloseCode, String)> {
+    decode(body).map_err(|error| {
+        let code = match error {
+            ControlError::TooLong(_) => CloseCode::MessageTooLong,
+            ControlError::NotCbor | ControlError::DoesNotFit(_) => CloseCode::ProtocolViolation,
+        };
+        let mut why = error.to_string();
+        why.truncate(why.floor_char_boundary(200)); // a close reason has to fit a packet
+        (code, why)
+    })
+}
+

@@ -1,0 +1,465 @@
+//! One shard of a relay: an event loop's worth of connections and the rooms that they hear. Pure: it
+//! is told the time, gets packets and commands, gives packets and events. [`driver`] runs it on a
+//! thread and a socket; the simulated network runs it in virtual time.
+//!
+//! Call `handle_*` with what has come, then drain [`Shard::poll_transmit`], [`Shard::poll_event`] and
+//! [`Shard::poll_crossing`], then wait until [`Shard::poll_timeout`] or the next input.
+//!
+//! * [`connection`] — what is kept for each connection
+//! * [`intake`] — what connections bring: streams, datagrams, their end
+//! * [`admission`] — how connections begin, both ways
+//! * [`steering`], [`timers`], [`bucket`], [`limits`] — parts
+//! * [`socket`], [`driver`] — the I/O
+
+mod admission;
+mod bucket;
+mod connection;
+pub mod driver;
+mod intake;
+pub mod limits;
+pub mod socket;
+pub mod steering;
+mod timers;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_proto::{ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, VarInt};
+use rustc_hash::FxHashMap;
+use tribune_protocol::clock::Offset;
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::ids::Channel;
+
+use self::connection::{Peer, PeerKind};
+use self::limits::{REPLIES_WAITING, TIMEOUTS_PER_TURN};
+use self::steering::SteeringKey;
+use self::timers::Timers;
+use crate::crossing::{
+    Crossing, Hears, LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId,
+};
+use crate::media::fanout::{Accepted, RoomMedia};
+use crate::ops::metrics::ShardCounters;
+
+/// What a shard is made of.
+#[derive(Debug)]
+pub struct ShardConfig {
+    /// Which shard this is.
+    pub id: ShardId,
+    /// QUIC as the endpoint sees it; its connection IDs come from [`steering::ShardCids`].
+    pub endpoint: Arc<EndpointConfig>,
+    /// For connections that come in.
+    pub server: Arc<ServerConfig>,
+    /// For trunks to parents, by their place on the list; each may be trusted for another reason.
+    pub clients: Vec<ClientConfig>,
+    /// Shared by the relay's shards.
+    pub steering: SteeringKey,
+    /// Where the system's clock stood at some instant.
+    pub wall: WallClock,
+    /// Tracks heard at the same time.
+    pub top_n: usize,
+    /// Connections at the same time.
+    pub max_connections: usize,
+}
+
+/// A fixed relation between the monotonic clock and Unix time, so that the core reads neither.
+#[derive(Debug, Clone, Copy)]
+pub struct WallClock {
+    /// An instant,
+    pub at: Instant,
+    /// and what Unix time it was, in microseconds.
+    pub unix_us: u64,
+}
+
+impl WallClock {
+    /// Unix time at `now`, in microseconds.
+    #[must_use]
+    pub fn unix_us(&self, now: Instant) -> u64 {
+        self.unix_us + now.saturating_duration_since(self.at).as_micros() as u64
+    }
+}
+
+/// A packet to be sent. The buffer is reused: see [`Shard::poll_transmit`].
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// Where to; `None` in a fresh buffer.
+    pub destination: Option<SocketAddr>,
+    /// The packet.
+    pub payload: Vec<u8>,
+}
+
+/// One event loop's worth of a relay. See the module's documentation.
+#[derive(Debug)]
+pub struct Shard {
+    config: ShardConfig,
+    endpoint: Endpoint,
+    peers: Vec<Option<Box<Peer>>>,
+    generation: u32,
+    handshaking: usize,
+    rooms: FxHashMap<RoomId, RoomMedia>,
+    /// Rooms with a bundle that waits, and until when. At most one entry a room is in force.
+    bundles_due: VecDeque<(Instant, RoomId)>,
+    clock: Option<Offset>,
+    timers: Timers,
+    incoming: VecDeque<Incoming>,
+    /// Connections that may have something to send.
+    dirty: VecDeque<u32>,
+    /// Connections whose control stream waits until the hub has caught up.
+    unread: VecDeque<u32>,
+    replies: VecDeque<Outgoing>,
+    events: VecDeque<ShardEvent>,
+    crossings: VecDeque<(ShardId, Crossing)>,
+    counters: ShardCounters,
+}
+
+impl Shard {
+    /// A shard without connections.
+    #[must_use]
+    pub fn new(config: ShardConfig) -> Self {
+        let server = Some(Arc::clone(&config.server));
+        Self {
+            endpoint: Endpoint::new(Arc::clone(&config.endpoint), server, false, None),
+            config,
+            peers: Vec::new(),
+            generation: 0,
+            handshaking: 0,
+            rooms: FxHashMap::default(),
+            bundles_due: VecDeque::new(),
+            clock: None,
+            timers: Timers::default(),
+            incoming: VecDeque::new(),
+            dirty: VecDeque::new(),
+            unread: VecDeque::new(),
+            replies: VecDeque::new(),
+            events: VecDeque::new(),
+            crossings: VecDeque::new(),
+            counters: ShardCounters::default(),
+        }
+    }
+
+    /// A packet off the socket: handled here, or given to the shard that owns its connection.
+    pub fn handle_packet(&mut self, now: Instant, packet: Packet) {
+        self.counters.packets_in += 1;
+        self.counters.bytes_in += packet.payload.len() as u64;
+        match self.config.steering.owner(&packet.payload) {
+            Some(owner) if owner != self.config.id => {
+                self.counters.steered_out += 1;
+                self.crossings.push_back((owner, Crossing::Packet(packet)));
+            }
+            Some(_) | None => self.handle_own_packet(now, packet),
+        }
+    }
+
+    /// Something from another shard of this relay.
+    pub fn handle_crossing(&mut self, now: Instant, crossing: Crossing) {
+        match crossing {
+            Crossing::Frames(handover) => {
+                self.counters.handover_in += handover.frames.len() as u64;
+                let Some(room) = self.rooms.get_mut(&handover.room) else { return };
+                let frames = room.handle_handover(handover.frames, &mut self.counters);
+                self.forward(now, handover.room, &frames);
+            }
+            Crossing::Packet(packet) => {
+                self.counters.steered_in += 1;
+                self.handle_own_packet(now, packet);
+            }
+        }
+    }
+
+    /// A command of the hub. One for a connection that is gone is passed over.
+    pub fn handle_command(&mut self, now: Instant, command: ShardCommand) {
+        match command {
+            ShardCommand::Send { link, message } => self.send_control(now, link, message),
+            ShardCommand::Broadcast { room, message } => self.broadcast(now, room, &message),
+            ShardCommand::Close { link, code, reason } => {
+                if self.peer(link).is_some() {
+                    self.close(now, link.slot, code, reason);
+                }
+            }
+            ShardCommand::Dial { dial, parent, address, server_name } => {
+                self.dial(now, dial, parent, address, &server_name);
+            }
+            ShardCommand::Attach { link, room, hears } => self.attach(link, room, hears),
+            ShardCommand::Detach { link, room } => {
+                if let Some(peer) = self.peer(link) {
+                    peer.rooms.retain(|(_, known)| *known != room);
+                }
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.detach(link);
+                }
+            }
+            ShardCommand::Routes { room, revision, tracks } => {
+                self.room_mut(room).set_routes(&tracks);
+                self.events.push_back(ShardEvent::InForce { room, revision });
+            }
+            ShardCommand::Hosts { room, shards } => self.room_mut(room).set_hosts(shards),
+            ShardCommand::Forget { room } => {
+                self.rooms.remove(&room);
+            }
+            ShardCommand::Clock(offset) => self.clock = offset,
+        }
+    }
+
+    /// What time brings: waiting bundles, QUIC's timers, connection attempts that wait their turn.
+    /// To be called in every turn of the loop, after the packets.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((due, room)) = self.bundles_due.front().copied() {
+            if due > now {
+                break;
+            }
+            self.bundles_due.pop_front();
+            self.send_ready(now, room);
+        }
+        for _ in 0..TIMEOUTS_PER_TURN {
+            let Some((slot, generation, at)) = self.timers.poll_due(now) else { break };
+            self.handle_deadline(now, slot, generation, at);
+        }
+        self.read_unread(now);
+        self.admit(now);
+    }
+
+    /// When to call [`Self::handle_timeout`] next, without other input.
+    #[must_use]
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        if !self.incoming.is_empty() {
+            return Some(now);
+        }
+        let bundle = self.bundles_due.front().map(|(due, _)| *due);
+        [bundle, self.timers.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Writes the next packet into `out`, whose buffer is reused. `false`: nothing to send.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Outgoing) -> bool {
+        if let Some(reply) = self.replies.pop_front() {
+            *out = reply;
+            self.count_sent(out);
+            return true;
+        }
+        while let Some(slot) = self.dirty.front().copied() {
+            let Some(peer) = self.peers[slot as usize].as_mut() else {
+                self.dirty.pop_front();
+                continue;
+            };
+            out.payload.clear();
+            if let Some(transmit) = peer.conn.poll_transmit(now, 1, &mut out.payload) {
+                out.destination = Some(transmit.destination);
+                if !peer.trunk_queue.is_empty() {
+                    peer.write_datagrams();
+                }
+                self.count_sent(out);
+                return true;
+            }
+            peer.dirty = false;
+            self.dirty.pop_front();
+            self.settle(now, slot);
+        }
+        false
+    }
+
+    /// The next event for the hub.
+    pub fn poll_event(&mut self) -> Option<ShardEvent> {
+        self.events.pop_front()
+    }
+
+    /// The next message to another shard.
+    pub fn poll_crossing(&mut self) -> Option<(ShardId, Crossing)> {
+        self.crossings.pop_front()
+    }
+
+    /// What the shard has counted.
+    #[must_use]
+    pub fn counters(&mut self) -> &mut ShardCounters {
+        self.counters.connections = self.endpoint.open_connections() as u64;
+        self.counters.rooms = self.rooms.len() as u64;
+        self.counters.queue_to_hub = self.events.len() as u64;
+        &mut self.counters
+    }
+
+    fn handle_own_packet(&mut self, now: Instant, packet: Packet) {
+        let Packet { remote, local_ip, ecn, payload } = packet;
+        let mut reply = Vec::new();
+        let event = self.endpoint.handle(now, remote, local_ip, ecn, payload, &mut reply);
+        match event {
+            None => {}
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                let slot = handle.0 as u32;
+                if let Some(peer) = self.peers[handle.0].as_mut() {
+                    peer.conn.handle_event(event);
+                    self.drive(now, slot);
+                }
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => self.handle_incoming(incoming),
+            Some(DatagramEvent::Response(transmit)) => {
+                self.reply(transmit.destination, reply, transmit.size);
+            }
+        }
+    }
+
+    fn reply(&mut self, destination: SocketAddr, mut payload: Vec<u8>, size: usize) {
+        if self.replies.len() < REPLIES_WAITING {
+            payload.truncate(size);
+            self.replies.push_back(Outgoing { destination: Some(destination), payload });
+        }
+    }
+
+    fn send_control(&mut self, now: Instant, link: LinkId, message: Bytes) {
+        let Some(peer) = self.peer(link) else { return };
+        match peer.send_control(message) {
+            Ok(()) => {
+                self.counters.control_out += 1;
+                self.mark_dirty(link.slot);
+            }
+            Err(code) => self.close_and_tell(now, link.slot, code, code.to_string()),
+        }
+    }
+
+    fn broadcast(&mut self, now: Instant, room: RoomId, message: &Bytes) {
+        let Some(media) = self.rooms.get(&room) else { return };
+        let slots: Vec<u32> = media.participants().collect();
+        for slot in slots {
+            if let Some(link) = self.peers[slot as usize].as_ref().map(|peer| peer.link) {
+                self.send_control(now, link, message.clone());
+            }
+        }
+    }
+
+    fn attach(&mut self, link: LinkId, room: RoomId, hears: Hears) {
+        let Some(peer) = self.peer(link) else { return };
+        if peer.closed {
+            return;
+        }
+        let channel = match hears {
+            Hears::Trunk(channel) => channel,
+            Hears::Everything | Hears::AllBut(_) => Channel(0),
+        };
+        peer.rooms.retain(|(_, known)| *known != room);
+        peer.rooms.push((channel, room));
+        self.room_mut(room).attach(link, hears);
+    }
+
+    /// Sends frames on: to the views of this shard, and to the other shards that hear the room.
+    fn forward(&mut self, now: Instant, room: RoomId, frames: &Accepted) {
+        let Some(media) = self.rooms.get_mut(&room) else { return };
+        media.handle_frames(now, frames, &mut self.counters);
+        self.send_ready(now, room);
+    }
+
+    /// Sends every view that is ready, and notes when the next one is.
+    fn send_ready(&mut self, now: Instant, room: RoomId) {
+        let Some(media) = self.rooms.get_mut(&room) else { return };
+        let mut from = 0;
+        while let Some(view) = media.poll_ready(now, from) {
+            from = view + 1;
+            let (datagrams, slots) = media.take(view);
+            for slot in slots {
+                let Some(peer) = self.peers[*slot as usize].as_mut() else { continue };
+                for datagram in &datagrams {
+                    let kept = peer.send_datagram(datagram.clone());
+                    self.counters.datagrams_out += 1;
+                    self.counters.frames_forwarded += u64::from(kept);
+                    self.counters.send_dropped += u64::from(!kept);
+                }
+                if !peer.dirty {
+                    peer.dirty = true;
+                    self.dirty.push_back(*slot);
+                }
+            }
+        }
+        if let Some(due) = media.poll_timeout() {
+            let queued = self.bundles_due.iter().any(|(at, known)| *known == room && *at <= due);
+            if !queued {
+                // Every wait is one frame period, so the queue is in order of time.
+                self.bundles_due.push_back((due, room));
+            }
+        }
+    }
+
+    fn handle_deadline(&mut self, now: Instant, slot: u32, generation: u32, at: Instant) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        if peer.link.generation != generation || !peer.armed.disarm(at) {
+            return;
+        }
+        if peer.conn.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            peer.conn.handle_timeout(now);
+        }
+        if peer.speak_by.is_some_and(|deadline| deadline <= now) && !peer.closed {
+            let code = CloseCode::JoinTimeout;
+            self.close_and_tell(now, slot, code, code.to_string());
+        }
+        self.drive(now, slot);
+    }
+
+    /// Closes a connection that the hub may know, and tells the hub.
+    fn close_and_tell(&mut self, now: Instant, slot: u32, code: CloseCode, why: String) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        if peer.closed {
+            return;
+        }
+        match peer.kind {
+            PeerKind::Participant { announced: true }
+            | PeerKind::Child { announced: true, .. }
+            | PeerKind::Parent(_) => {
+                self.events.push_back(ShardEvent::Closed { link: peer.link, why: why.clone() });
+            }
+            PeerKind::Dialling(dial) => {
+                self.events.push_back(ShardEvent::DialFailed { dial, why: why.clone() });
+            }
+            PeerKind::Arriving
+            | PeerKind::Participant { announced: false }
+            | PeerKind::Child { announced: false, .. } => {}
+        }
+        self.close(now, slot, code, why);
+    }
+
+    /// Closes a connection and takes it out of its rooms.
+    fn close(&mut self, now: Instant, slot: u32, code: CloseCode, reason: String) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        let wire = VarInt::from_u64(code.to_wire()).unwrap_or(VarInt::MAX);
+        peer.conn.close(now, wire, Bytes::from(reason));
+        self.forget_peer(slot);
+        self.mark_dirty(slot);
+    }
+
+    /// Takes a connection out of everything but QUIC's own end of it.
+    fn forget_peer(&mut self, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        if peer.closed {
+            return;
+        }
+        peer.closed = true;
+        peer.speak_by = None;
+        self.counters.connections_closed += 1;
+        if matches!(peer.kind, PeerKind::Arriving | PeerKind::Dialling(_)) {
+            self.handshaking -= 1;
+        }
+        for (_, room) in std::mem::take(&mut peer.rooms) {
+            if let Some(room) = self.rooms.get_mut(&room) {
+                room.detach(peer.link);
+            }
+        }
+    }
+
+    fn peer(&mut self, link: LinkId) -> Option<&mut Peer> {
+        let peer = self.peers.get_mut(link.slot as usize)?.as_mut()?;
+        (peer.link == link).then_some(peer)
+    }
+
+    fn room_mut(&mut self, room: RoomId) -> &mut RoomMedia {
+        self.rooms.entry(room).or_insert_with(|| RoomMedia::new(self.config.top_n))
+    }
+
+    fn mark_dirty(&mut self, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        if !peer.dirty {
+            peer.dirty = true;
+            self.dirty.push_back(slot);
+        }
+    }
+
+    fn count_sent(&mut self, out: &Outgoing) {
+        self.counters.packets_out += 1;
+        self.counters.bytes_out += out.payload.len() as u64;
+    }
+}

@@ -1,0 +1,7 @@
+//! A relay's place in the tree: the way to the parent and the relays below. Pure; the hub calls it.
+//!
+//! * [`attach`] — reaching a parent, losing it, taking the standby
+//! * [`children`] — relays below: who may be one, loops, depth
+
+pub mod attach;
+pub mod children;
