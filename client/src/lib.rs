@@ -5,4 +5,9 @@
 //! * [`cli`] — the command line over both
 
 pub mod audio;
+pub mod cli;
+mod commands;
+mod outcome;
+mod output;
 pub mod session;
+mod tui;

@@ -101,7 +101,9 @@ mod tests {
 
     #[test]
     fn forms_that_are_not() {
-        for text in ["", ":1", "a:", "a:0", "a:65536", "a:b", "https://a:1", "[::1", "[::1]x", "a b"] {
+        for text in
+            ["", ":1", "a:", "a:0", "a:65536", "a:b", "https://a:1", "[::1", "[::1]x", "a b"]
+        {
             let error = text.parse::<Address>().unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
         }

@@ -180,8 +180,9 @@ impl Connection {
 impl ControlIn {
     /// The next message. Nothing is lost if the future is dropped.
     pub(super) async fn receive(&mut self) -> Result<Envelope<ToParticipant>, Failure> {
-        let violation = |error: &dyn std::fmt::Display| {
-            Failure::Closed { code: CloseCode::ProtocolViolation, reason: error.to_string() }
+        let violation = |error: &dyn std::fmt::Display| Failure::Closed {
+            code: CloseCode::ProtocolViolation,
+            reason: error.to_string(),
         };
         loop {
             if let Some(body) = self.reader.poll_message().map_err(|e| violation(&e))? {
@@ -236,7 +237,9 @@ fn failure_of(error: &ConnectionError) -> Failure {
             code: CloseCode::from_wire(close.error_code.into_inner()),
             reason: printable(&close.reason),
         },
-        ConnectionError::TransportError(error) if CRYPTO_ERRORS.contains(&u64::from(error.code)) => {
+        ConnectionError::TransportError(error)
+            if CRYPTO_ERRORS.contains(&u64::from(error.code)) =>
+        {
             Failure::Tls(error.reason.clone())
         }
         ConnectionError::ConnectionClosed(close)

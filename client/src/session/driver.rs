@@ -10,9 +10,7 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot, watch};
 use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::control::Envelope;
-use tribune_protocol::control::participant::{
-    FromParticipant, Heard, Join, Joined, ToParticipant,
-};
+use tribune_protocol::control::participant::{FromParticipant, Heard, Join, Joined, ToParticipant};
 use tribune_protocol::datagram::Datagram;
 use tribune_protocol::datagram::media::{FrameHeader, MediaDatagram, MediaWriter};
 use tribune_protocol::datagram::probe::Probe;
@@ -434,9 +432,8 @@ impl Served {
     /// Sends a frame on one's own track, if there is one.
     fn send_frame(&mut self, frame: &SpokenFrame, clock: LocalClock) {
         let Some(track) = self.track else { return };
-        let is_due = |last: Instant| {
-            frame.captured.saturating_duration_since(last) >= CAPTURE_STAMP_PERIOD
-        };
+        let is_due =
+            |last: Instant| frame.captured.saturating_duration_since(last) >= CAPTURE_STAMP_PERIOD;
         let captured_us = clock.us_at(frame.captured);
         let offset = self.filter.offset(clock.now_us());
         let captured = offset

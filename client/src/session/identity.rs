@@ -69,13 +69,14 @@ pub fn load_or_create(path: &Path) -> Result<SessionKey, IdentityError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = new_key();
-            create(path, &key)
-                .map_err(|source| IdentityError::File { action: "create", path: path.to_owned(), source })?;
+            create(path, &key).map_err(|source| IdentityError::File {
+                action: "create",
+                path: path.to_owned(),
+                source,
+            })?;
             Ok(key)
         }
-        Err(source) => {
-            Err(IdentityError::File { action: "read", path: path.to_owned(), source })
-        }
+        Err(source) => Err(IdentityError::File { action: "read", path: path.to_owned(), source }),
     }
 }
 

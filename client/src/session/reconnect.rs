@@ -257,11 +257,17 @@ mod tests {
     fn a_wrong_address_is_told_after_one_round() {
         let mut one = Reconnect::new(addresses(&["a"]), true);
         let unreachable = || Failure::Unreachable("no answer".into());
-        assert!(matches!(one.handle_failure(unreachable(), 0.0), Next::GiveUp(End::Unreachable(_))));
+        assert!(matches!(
+            one.handle_failure(unreachable(), 0.0),
+            Next::GiveUp(End::Unreachable(_))
+        ));
         let mut two = Reconnect::new(addresses(&["a", "b"]), false);
         assert_eq!(after(two.handle_failure(unreachable(), 0.0)), Duration::ZERO);
         assert_eq!(two.address().host(), "b");
-        assert!(matches!(two.handle_failure(unreachable(), 0.0), Next::GiveUp(End::Unreachable(_))));
+        assert!(matches!(
+            two.handle_failure(unreachable(), 0.0),
+            Next::GiveUp(End::Unreachable(_))
+        ));
     }
 
     #[test]
@@ -328,7 +334,10 @@ mod tests {
         }
         let mut reconnect = Reconnect::new(addresses(&["a", "b"]), true);
         let failure = Failure::Refused { code: ErrorCode::Barred, message: "No.".into() };
-        assert!(matches!(reconnect.handle_failure(failure, 0.0), Next::GiveUp(End::Refused { .. })));
+        assert!(matches!(
+            reconnect.handle_failure(failure, 0.0),
+            Next::GiveUp(End::Refused { .. })
+        ));
     }
 
     proptest! {

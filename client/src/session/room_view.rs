@@ -154,7 +154,9 @@ pub struct RoomView {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// Nobody on the stage or in the queue of hands is called that.
-    #[error("nobody called {0:?} is on the stage or has a hand up; a listener is named by the 16-digit id")]
+    #[error(
+        "nobody called {0:?} is on the stage or has a hand up; a listener is named by the 16-digit id"
+    )]
     Nobody(String),
     /// More than one is.
     #[error("{name:?} is the name of several, so say which by id: {ids}")]
@@ -289,7 +291,8 @@ impl RoomView {
         if let Some(before) = &self.you {
             let reason = || you.reason.clone();
             if before.role != you.role || before.track != you.track {
-                let change = Change::YourRole { role: you.role, track: you.track, reason: reason() };
+                let change =
+                    Change::YourRole { role: you.role, track: you.track, reason: reason() };
                 changes.push(change);
             }
             if before.hand != you.hand {
@@ -480,7 +483,10 @@ mod tests {
         let mut view = RoomView::default();
         view.handle_joined(&joined(vec![]));
         let message = ToParticipant::You(You { hand: Some(2), ..you(Role::Listener) });
-        assert_eq!(lines(&view.handle_message(&message)), ["your hand is up, number 2 in the queue"]);
+        assert_eq!(
+            lines(&view.handle_message(&message)),
+            ["your hand is up, number 2 in the queue"]
+        );
         let granted = You { track: Some(TrackId(4)), ..you(Role::Speaker) };
         let changes = view.handle_message(&ToParticipant::You(granted));
         assert_eq!(lines(&changes), ["your role is speaker now", "your hand is down"]);
@@ -526,7 +532,8 @@ mod tests {
 
     #[test]
     fn ids_are_text_in_json() {
-        let change = Change::HandDown { participant: ParticipantId(255), name: "Eve".parse().unwrap() };
+        let change =
+            Change::HandDown { participant: ParticipantId(255), name: "Eve".parse().unwrap() };
         let json = serde_json::to_string(&change).unwrap();
         let expected = r#"{"event":"hand_down","participant":"00000000000000ff","name":"Eve"}"#;
         assert_eq!(json, expected);

@@ -65,7 +65,8 @@ impl FromStr for Fingerprint {
             .map(|c| c.to_digit(16).map(|digit| digit as u8))
             .collect::<Option<_>>()
             .ok_or_else(invalid)?;
-        let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[pair.len() - 1]).collect();
+        let bytes: Vec<u8> =
+            digits.chunks(2).map(|pair| pair[0] << 4 | pair[pair.len() - 1]).collect();
         if digits.len() != 64 {
             return Err(invalid());
         }
@@ -212,9 +213,9 @@ mod tests {
     #[test]
     fn a_file_without_certificates_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = client_config(&Trust::Ca(file.path().to_owned())).unwrap_err().to_string();
+        let error = client_config(&Trust::Ca(file.path().to_owned())).map(drop).unwrap_err().to_string();
         assert!(error.contains(&file.path().display().to_string()), "{error}");
-        let error = client_config(&Trust::Ca("/does/not/exist.pem".into())).unwrap_err();
+        let error = client_config(&Trust::Ca("/does/not/exist.pem".into())).map(drop).unwrap_err();
         assert!(error.to_string().contains("/does/not/exist.pem"), "{error}");
     }
 }

@@ -1,0 +1,198 @@
+//! The command line: arguments parsed to valid values, then one command run to its exit code.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tribune_protocol::ids::DisplayName;
+
+use crate::commands::{self, Context, hand, join, listen, moderate, speak};
+use crate::outcome::{CommandError, EXIT_CODES, Exit};
+use crate::output::Output;
+use crate::session::address::Address;
+use crate::session::tls::{Fingerprint, Trust};
+
+/// Speak in, listen to and govern live audio rooms.
+#[derive(Debug, Parser)]
+#[command(name = "tribune", version, after_help = EXIT_CODES, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+struct Global {
+    /// A relay to join at: HOST, HOST:PORT or tribune://HOST:PORT. Several are tried in turn
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUNE_URL",
+        value_delimiter = ',',
+        default_value = "localhost:4433",
+        value_name = "HOST:PORT"
+    )]
+    url: Vec<Address>,
+    /// Proof of the right to a role, where the relay wants one
+    #[arg(long, global = true, env = "TRIBUNE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Trust relays whose certificate one in this PEM file vouches for, instead of the system's roots
+    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["fingerprint", "insecure"])]
+    ca: Option<PathBuf>,
+    /// Trust the relay with this certificate: its SHA-256 in hexadecimal
+    #[arg(long, global = true, value_name = "HEX", conflicts_with = "insecure")]
+    fingerprint: Option<Fingerprint>,
+    /// Trust any relay: whoever sits between can listen, speak and govern in your name
+    #[arg(long, global = true)]
+    insecure: bool,
+    /// Print JSON lines on stdout, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to be called in the room
+    #[arg(long, global = true, env = "TRIBUNE_NAME")]
+    name: Option<DisplayName>,
+    /// File with the secret that makes several runs the same participant; made up if it is not
+    /// there. One at a time: a later connection replaces an earlier one
+    #[arg(long, global = true, env = "TRIBUNE_SESSION", value_name = "FILE")]
+    session: Option<PathBuf>,
+    /// Say more on stderr; TRIBUNE_LOG takes a filter such as tribune_client=trace
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Speak(speak::Speak),
+    Listen(listen::Listen),
+    Join(join::Join),
+    Hand(hand::Hand),
+    Grant(moderate::Grant),
+    Deny(moderate::Deny),
+    Mute(moderate::Mute),
+    Silence(moderate::Silence),
+    Unsilence(moderate::Unsilence),
+    Kick(moderate::Kick),
+    End(moderate::End),
+    /// Print the man page
+    Man,
+}
+
+/// Runs the command line to its exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+        }
+    };
+    init_log(cli.global.verbose);
+    let mut output = Output::new(cli.global.json);
+    match execute(cli, &mut output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.exit as u8)
+        }
+    }
+}
+
+/// One thread does it all: at 50 small packets a second the work is in the codec, and forty listeners
+/// on two cores are not helped by forty idle workers. Files and devices have threads of their own.
+fn execute(cli: Cli, output: &mut Output) -> Result<(), CommandError> {
+    if let Command::Man = cli.command {
+        return commands::man::print();
+    }
+    let context = context(cli.global, output);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+            CommandError::new(Exit::Other, "runtime", format!("Cannot start: {error}."))
+        })?;
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Speak(speak) => speak.run(&context, output).await,
+            Command::Listen(listen) => listen.run(&context, output).await,
+            Command::Join(join) => join.run(&context, output).await,
+            Command::Hand(hand) => hand.run(&context, output).await,
+            Command::Grant(grant) => grant.run(&context, output).await,
+            Command::Deny(deny) => deny.run(&context, output).await,
+            Command::Mute(mute) => mute.run(&context, output).await,
+            Command::Silence(silence) => silence.run(&context, output).await,
+            Command::Unsilence(unsilence) => unsilence.run(&context, output).await,
+            Command::Kick(kick) => kick.run(&context, output).await,
+            Command::End(end) => end.run(&context, output).await,
+            Command::Man => Ok(()),
+        }
+    });
+    // A thread that waits for standard input cannot be told to stop.
+    runtime.shutdown_background();
+    result
+}
+
+fn context(global: Global, output: &mut Output) -> Context {
+    let trust = match (global.ca, global.fingerprint, global.insecure) {
+        (Some(file), _, _) => Trust::Ca(file),
+        (None, Some(fingerprint), _) => Trust::Pinned(fingerprint),
+        (None, None, true) => {
+            output.warn(
+                "WARNING: --insecure: the relay's certificate is NOT checked. Anybody between you \
+                 and it can listen, speak and govern in your name.",
+            );
+            Trust::Anything
+        }
+        (None, None, false) => Trust::System,
+    };
+    Context {
+        addresses: global.url,
+        trust,
+        token: global.token,
+        name: global.name,
+        session_file: global.session,
+    }
+}
+
+fn init_log(verbose: bool) {
+    let default = if verbose { "tribune_client=debug,quinn=info" } else { "error" };
+    let filter = EnvFilter::try_from_env("TRIBUNE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Fails only if a log is set up already, which then is the one to keep.
+    let _ = log.try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        for (args, named) in [
+            (vec!["tribune", "listen", "Stage!", "--out", "null"], "Stage!"),
+            (vec!["tribune", "listen", "stage", "--out", "x.mp9"], "x.mp9"),
+            (vec!["tribune", "listen", "stage", "--out", "null", "--duration", "soon"], "soon"),
+            (vec!["tribune", "listen", "stage", "--url", "https://x"], "https://x"),
+            (vec!["tribune", "kick", "stage", "Bob", "--fingerprint", "zz"], "zz"),
+        ] {
+            let error = Cli::try_parse_from(&args).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+            assert!(error.to_string().contains(named), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_speaker_has_one_source() {
+        assert!(Cli::try_parse_from(["tribune", "speak", "a", "--tone", "440"]).is_ok());
+        assert!(Cli::try_parse_from(["tribune", "speak", "a"]).is_err());
+        assert!(Cli::try_parse_from(["tribune", "speak", "a", "--tone", "440", "--mic"]).is_err());
+    }
+}

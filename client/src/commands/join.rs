@@ -1,0 +1,447 @@
+//! `tribune join`: be in a room, with a screen or over a pipe.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tribune_protocol::control::participant::{FromParticipant, Joined};
+use tribune_protocol::ids::{Note, RoomName, TrackId};
+
+use super::listen::{ear::Ear, playout_clock};
+use super::signals::Signals;
+use super::sink_thread::SinkThread;
+use super::source_thread::SourceThread;
+use super::talk::Talk;
+use super::{Context, Entry, RoleArg, parse_duration, session_gone};
+use crate::audio::encode::BITRATE_DEFAULT_BPS;
+use crate::audio::sink::SinkTarget;
+use crate::audio::source::Source;
+use crate::outcome::{CommandError, sentence};
+use crate::output::Output;
+use crate::session::reconnect::End;
+use crate::session::room_view::Change;
+use crate::session::{Event, Incoming, RequestError, Session};
+use crate::tui::model::{Action, Microphone, Model};
+
+mod face;
+mod lines;
+
+use face::{Face, Input};
+
+/// Time between two drawings of the screen.
+const DRAW_PERIOD: Duration = Duration::from_millis(100);
+/// How long a level meter holds the last frame.
+const METER_HOLD: Duration = Duration::from_millis(200);
+/// Answers to requests that wait to be told.
+const ANSWERS: usize = 16;
+
+/// Be in a room: a screen with the stage, level meters and hands
+#[derive(Debug, Args)]
+#[command(after_help = lines::LINES)]
+pub(crate) struct Join {
+    /// Which room
+    room: RoomName,
+    /// The role to join with; more than listener opens a room that is not there
+    #[arg(long, value_enum, default_value = "listener")]
+    role: RoleArg,
+    /// Where the sound goes: device, null, FILE.ogg, FILE.opus or FILE.wav
+    #[arg(long, short, value_name = "OUT")]
+    out: Option<SinkTarget>,
+    /// Leave after this long, counted from the start
+    #[arg(long, value_parser = parse_duration)]
+    duration: Option<Duration>,
+}
+
+/// An answer to a request: what was asked, and what came of it.
+type Answer = (&'static str, Result<(), RequestError>);
+
+/// A stay in a room with somebody at the keys.
+#[derive(Debug)]
+struct Joining<'a> {
+    session: Session,
+    ear: Ear,
+    sink: SinkThread,
+    model: Model,
+    face: Face,
+    output: &'a Output,
+    talk: Talk,
+    /// The microphone, while it is on.
+    source: Option<SourceThread>,
+    answers: mpsc::Sender<Answer>,
+    has_been_in: bool,
+}
+
+impl Join {
+    pub(crate) async fn run(
+        self,
+        context: &Context,
+        output: &mut Output,
+    ) -> Result<(), CommandError> {
+        let mut signals = Signals::new()?;
+        let mut model = Model::new(self.room.to_string());
+        let (sink, missing) = open_sink(self.out).await?;
+        let entry = Entry {
+            room: self.room,
+            role: self.role.into(),
+            key: context.key()?,
+            returning: false,
+            waits_for_room: true,
+        };
+        let (session, mut incoming) = context.start(entry)?;
+        let (face, inputs) = Face::open(output)?;
+        if let Some(missing) = missing {
+            let json = json!({ "event": "no_sound", "why": missing });
+            face.tell(&mut model, output, &missing, &json);
+        }
+        let (answers, answered) = mpsc::channel(ANSWERS);
+        let mut joining = Joining {
+            session,
+            ear: Ear::new(),
+            sink,
+            model,
+            face,
+            output,
+            talk: Talk::new(BITRATE_DEFAULT_BPS, None, false)?,
+            source: None,
+            answers,
+            has_been_in: false,
+        };
+        let time_is_over = async {
+            match self.duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        let end = tokio::select! {
+            end = joining.run(&mut incoming, inputs, answered) => end,
+            () = signals.stop() => Ok(None),
+            () = time_is_over => Ok(None),
+        };
+        joining.leave(&mut incoming, end).await
+    }
+}
+
+impl Joining<'_> {
+    /// Until the session is over, or somebody quits (`None`).
+    async fn run(
+        &mut self,
+        incoming: &mut Incoming,
+        mut inputs: mpsc::Receiver<Input>,
+        mut answered: mpsc::Receiver<Answer>,
+    ) -> Result<Option<End>, CommandError> {
+        let mut playout = playout_clock();
+        let mut draw = tokio::time::interval(DRAW_PERIOD);
+        loop {
+            tokio::select! {
+                biased;
+                Some(received) = incoming.frames.recv() => {
+                    self.ear.handle_frame(received, self.session.clock())?;
+                }
+                event = incoming.events.recv() => {
+                    if let Some(end) = self.handle_event(event.ok_or_else(session_gone)?) {
+                        return Ok(Some(end));
+                    }
+                }
+                step = talk_step(&mut self.talk, self.source.as_mut(), &self.session) => {
+                    self.handle_step(step);
+                }
+                _ = playout.tick() => {
+                    let (offset, clock) = (self.session.link().offset, self.session.clock());
+                    let pcm = self.ear.tick(Instant::now(), offset, clock);
+                    self.sink.write(&pcm).await?;
+                }
+                Some(input) = inputs.recv() => {
+                    if self.handle_input(input).await {
+                        return Ok(None);
+                    }
+                    self.draw()?;
+                }
+                Some((what, result)) = answered.recv() => self.handle_answer(what, &result),
+                _ = draw.tick() => {
+                    self.ear.forget_old_tracks(Instant::now());
+                    self.draw()?;
+                }
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) -> Option<End> {
+        let (now, clock) = (Instant::now(), self.session.clock());
+        match event {
+            Event::Joined { joined, reconnects } => {
+                let changes = self.ear.handle_joined(now, &joined, clock);
+                self.entered(&joined, reconnects);
+                self.tell_changes(&changes);
+            }
+            Event::Message(message) => {
+                let changes = self.ear.handle_message(now, &message, clock);
+                self.tell_changes(&changes);
+            }
+            Event::Retrying { why, after, was_in_room } => {
+                let (event, verb) = if was_in_room {
+                    ("reconnecting", "Reconnecting")
+                } else {
+                    ("waiting", "Waiting")
+                };
+                let retry_in_ms = after.as_millis() as u64;
+                self.tell(
+                    &format!("{verb} in {:.1} s: {why}", after.as_secs_f64()),
+                    json!({ "event": event, "why": why, "retry_in_ms": retry_in_ms }),
+                );
+                self.model.offline = Some(why);
+            }
+            Event::Ended(end) => return Some(end),
+        }
+        None
+    }
+
+    fn entered(&mut self, joined: &Joined, reconnects: u32) {
+        self.model.offline = None;
+        self.has_been_in = true;
+        let back = if reconnects > 0 { "Back in" } else { "In" };
+        let (role, id, relay) = (joined.you.role, joined.you.participant, &joined.relay);
+        self.tell(
+            &format!("{back} the room as {role}, by way of {relay}. Your id: {id}"),
+            json!({
+                "event": "joined",
+                "participant": id.to_string(),
+                "role": role,
+                "track": joined.you.track,
+                "relay": relay,
+                "depth": joined.depth,
+                "listeners": joined.listeners,
+                "reconnects": reconnects,
+            }),
+        );
+    }
+
+    fn tell_changes(&mut self, changes: &[Change]) {
+        for change in changes {
+            // On the screen the count has a place of its own.
+            if !(self.face.is_screen() && matches!(change, Change::Listeners { .. })) {
+                self.face.tell(&mut self.model, self.output, &change.to_string(), change);
+            }
+            match change {
+                Change::PleaseMute { .. } if self.model.microphone == Microphone::On => {
+                    self.set_muted(true);
+                }
+                Change::YouSilenced { on, .. } => self.talk.set_silenced(*on),
+                Change::YourRole { role, .. } if !role.speaks() => self.microphone_off(),
+                Change::PleaseMute { .. }
+                | Change::YourRole { .. }
+                | Change::YourHand { .. }
+                | Change::JoinedStage { .. }
+                | Change::LeftStage { .. }
+                | Change::RoleChanged { .. }
+                | Change::Silenced { .. }
+                | Change::Muted { .. }
+                | Change::Away { .. }
+                | Change::HandRaised { .. }
+                | Change::HandDown { .. }
+                | Change::Listeners { .. }
+                | Change::Moving { .. } => {}
+            }
+        }
+    }
+
+    /// Returns whether to quit.
+    async fn handle_input(&mut self, input: Input) -> bool {
+        let action = match input {
+            Input::Key(key) => self.model.handle_key(key, self.ear.view()),
+            Input::Resize => None,
+            Input::Line(line) => match lines::parse(&line, self.ear.view()) {
+                None => None,
+                Some(Ok(action)) => Some(action),
+                Some(Err(why)) => {
+                    let why = sentence(&why);
+                    self.tell(
+                        &format!("error: {why}"),
+                        json!({ "error": { "code": "bad_line", "message": why } }),
+                    );
+                    None
+                }
+            },
+        };
+        match action {
+            Some(action) => self.act(action).await,
+            None => false,
+        }
+    }
+
+    /// Does what was asked for; returns whether that is to quit.
+    async fn act(&mut self, action: Action) -> bool {
+        let reason = Note::default;
+        match action {
+            Action::Quit => return true,
+            Action::Talk(true) => self.microphone_on().await,
+            Action::Talk(false) => self.microphone_off(),
+            Action::Mute(muted) => self.set_muted(muted),
+            Action::Raise(note) => self.request("raise", FromParticipant::RaiseHand { note }),
+            Action::Lower => {
+                self.request("lower", FromParticipant::LowerHand { participant: None })
+            }
+            Action::Grant(participant) => {
+                self.request("grant", FromParticipant::Grant { participant });
+            }
+            Action::Deny(participant) => {
+                self.request("deny", FromParticipant::Deny { participant, reason: reason() });
+            }
+            Action::Silence(participant, on) => {
+                let what = if on { "silence" } else { "unsilence" };
+                self.request(what, FromParticipant::Silence { participant, on, reason: reason() });
+            }
+            Action::Kick(participant) => {
+                self.request("kick", FromParticipant::Kick { participant, reason: reason() });
+            }
+            Action::AskMute(participant) => {
+                let message = FromParticipant::AskMute { participant, reason: reason() };
+                self.request("ask to mute", message);
+            }
+        }
+        false
+    }
+
+    /// Sends a request; the answer is told when it comes. The session bounds how many wait.
+    fn request(&self, what: &'static str, message: FromParticipant) {
+        let (session, answers) = (self.session.clone(), self.answers.clone());
+        tokio::spawn(async move {
+            let result = session.request(message).await;
+            let _ = answers.send((what, result)).await;
+        });
+    }
+
+    fn handle_answer(&mut self, what: &'static str, result: &Result<(), RequestError>) {
+        match result {
+            Ok(()) => self.tell(&format!("done: {what}"), json!({ "event": "done", "what": what })),
+            Err(error) => {
+                let code = match error {
+                    RequestError::Refused { code, .. } => code.as_str(),
+                    RequestError::TimedOut => "timed_out",
+                    RequestError::Offline => "offline",
+                    RequestError::Busy => "busy",
+                };
+                let message = sentence(&error.to_string());
+                self.tell(
+                    &format!("not done: {what}: {message}"),
+                    json!({ "error": { "code": code, "message": message, "what": what } }),
+                );
+            }
+        }
+    }
+
+    async fn microphone_on(&mut self) {
+        if !self.ear.view().you().is_some_and(|you| you.role.speaks()) {
+            let message = "You may not speak yet.";
+            self.tell(
+                &format!("error: {message}"),
+                json!({ "error": { "code": "not_permitted", "message": message } }),
+            );
+            return;
+        }
+        match SourceThread::open(true, Source::microphone).await {
+            Ok(source) => {
+                self.source = Some(source);
+                self.model.microphone = Microphone::On;
+                self.set_muted(false);
+                self.tell("the microphone is on", json!({ "event": "microphone", "on": true }));
+            }
+            Err(error) => {
+                self.tell(&format!("error: {error}"), json!({ "error": error }));
+            }
+        }
+    }
+
+    fn microphone_off(&mut self) {
+        if self.source.take().is_some() {
+            self.talk.end_talkspurt(&self.session);
+            self.model.microphone = Microphone::Off;
+            self.tell("the microphone is off", json!({ "event": "microphone", "on": false }));
+        }
+    }
+
+    fn set_muted(&mut self, muted: bool) {
+        self.talk.set_muted(muted);
+        if self.source.is_some() {
+            self.model.microphone = if muted { Microphone::Muted } else { Microphone::On };
+        }
+        if self.ear.view().you().is_some_and(|you| you.role.speaks()) {
+            let what = if muted { "mute" } else { "unmute" };
+            self.request(what, FromParticipant::OwnMute { muted });
+        }
+    }
+
+    /// A microphone that breaks is switched off; the rest goes on.
+    fn handle_step(&mut self, step: Result<bool, CommandError>) {
+        match step {
+            Ok(false) => {}
+            Ok(true) => self.microphone_off(),
+            Err(error) => {
+                self.tell(&format!("error: {error}"), json!({ "error": error }));
+                self.microphone_off();
+            }
+        }
+    }
+
+    fn tell(&mut self, text: &str, json: Value) {
+        self.face.tell(&mut self.model, self.output, text, &json);
+    }
+
+    fn draw(&mut self) -> Result<(), CommandError> {
+        let (now, tracks) = (Instant::now(), self.ear.tracks());
+        let level = |track: TrackId| {
+            let (at, level) = tracks.get(&track)?.last_level?;
+            (now.duration_since(at) < METER_HOLD).then_some(level.minus_dbov)
+        };
+        self.face.draw(&self.model, self.ear.view(), &level)
+    }
+
+    async fn leave(
+        mut self,
+        incoming: &mut Incoming,
+        end: Result<Option<End>, CommandError>,
+    ) -> Result<(), CommandError> {
+        self.microphone_off();
+        if !matches!(end, Ok(Some(_))) {
+            self.session.leave().await;
+            while incoming.events.recv().await.is_some() {}
+        }
+        let Self { sink, face, has_been_in, output, .. } = self;
+        drop(face);
+        sink.finish().await?;
+        match end? {
+            None => Ok(()),
+            Some(End::RoomEnded) if has_been_in => {
+                output.result("The room is over.");
+                Ok(())
+            }
+            Some(end) => CommandError::of_end(end).map_or(Ok(()), Err),
+        }
+    }
+}
+
+/// The next step of a microphone that is on; never, if there is none. `true` if it has ended.
+async fn talk_step(
+    talk: &mut Talk,
+    source: Option<&mut SourceThread>,
+    session: &Session,
+) -> Result<bool, CommandError> {
+    match source {
+        Some(source) => Ok(talk.step(source, session).await?.is_some()),
+        None => std::future::pending().await,
+    }
+}
+
+/// The sink asked for. Without one asked for it is the loudspeaker, and without a loudspeaker there
+/// is silence and a sentence about what is missing.
+async fn open_sink(
+    target: Option<SinkTarget>,
+) -> Result<(SinkThread, Option<String>), CommandError> {
+    match target {
+        Some(target) => Ok((SinkThread::open(target).await?, None)),
+        None => match SinkThread::open(SinkTarget::Device).await {
+            Ok(sink) => Ok((sink, None)),
+            Err(error) => Ok((SinkThread::Null, Some(error.to_string()))),
+        },
+    }
+}

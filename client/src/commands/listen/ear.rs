@@ -1,0 +1,198 @@
+//! Frames to sound, with everything that is measured on the way.
+//!
+//! Pure: `now` is a parameter, and the clock only converts it. For `listen` and `join`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use tribune_protocol::clock::Offset;
+use tribune_protocol::control::participant::{Joined, ToParticipant};
+use tribune_protocol::datagram::media::Level;
+use tribune_protocol::ids::{DisplayName, TrackId};
+use tribune_protocol::limits::MAX_STAGE;
+
+use crate::audio::jitter::JitterConfig;
+use crate::audio::playout::{Player, PlayoutStats};
+use crate::audio::{AudioError, PcmFrame};
+use crate::session::ReceivedFrame;
+use crate::session::clock::LocalClock;
+use crate::session::room_view::{Change, RoomView};
+
+/// Longest latency that is told apart, in µs: longer ones are a clock's fault.
+const LATENCY_MAX_US: u64 = 60_000_000;
+/// Significant digits of a latency.
+const LATENCY_DIGITS: u8 = 3;
+/// How long what waits in the buffer of a speaker who has left may still be played.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Tracks that are remembered in the statistics; those gone longest are forgotten first.
+const TRACKS_REMEMBERED: usize = 4 * MAX_STAGE;
+
+/// What is known of one track, counted on arrival, before any other logic.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TrackRecord {
+    pub(crate) name: Option<DisplayName>,
+    pub(crate) received: u64,
+    pub(crate) last_received_us: u64,
+    /// When the room said that the speaker is silenced, in local µs.
+    pub(crate) silenced_at_us: Option<u64>,
+    /// Frames that came in after that.
+    pub(crate) received_silenced: u64,
+    /// When its last sound came in, and its level.
+    pub(crate) last_level: Option<(Instant, Level)>,
+}
+
+/// The listening side of a stay in a room.
+#[derive(Debug)]
+pub(crate) struct Ear {
+    player: Player,
+    view: RoomView,
+    tracks: BTreeMap<TrackId, TrackRecord>,
+    left: Vec<(TrackId, Instant)>,
+    /// End-to-end latencies in µs.
+    latency: Option<Histogram<u64>>,
+    latency_error_us: Option<u32>,
+}
+
+impl Ear {
+    pub(crate) fn new() -> Self {
+        Self {
+            player: Player::new(JitterConfig::default()),
+            view: RoomView::default(),
+            tracks: BTreeMap::new(),
+            left: Vec::new(),
+            latency: Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS).ok(),
+            latency_error_us: None,
+        }
+    }
+
+    pub(crate) const fn view(&self) -> &RoomView {
+        &self.view
+    }
+
+    pub(crate) fn stats(&self) -> PlayoutStats {
+        self.player.stats()
+    }
+
+    pub(crate) const fn tracks(&self) -> &BTreeMap<TrackId, TrackRecord> {
+        &self.tracks
+    }
+
+    /// The latency that `percent` of the frames stayed under, in ms; `None` before the first.
+    pub(crate) fn latency_ms(&self, percent: f64) -> Option<f64> {
+        let latency = self.latency.as_ref().filter(|latency| !latency.is_empty())?;
+        Some(latency.value_at_percentile(percent) as f64 / 1_000.0)
+    }
+
+    /// How far the latencies can be from the truth, in ms.
+    pub(crate) fn latency_error_ms(&self) -> Option<f64> {
+        self.latency_error_us.map(|error| f64::from(error) / 1_000.0)
+    }
+
+    pub(crate) fn handle_joined(
+        &mut self,
+        now: Instant,
+        joined: &Joined,
+        clock: LocalClock,
+    ) -> Vec<Change> {
+        let changes = self.view.handle_joined(joined);
+        self.follow(now, &changes, clock);
+        changes
+    }
+
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Instant,
+        message: &ToParticipant,
+        clock: LocalClock,
+    ) -> Vec<Change> {
+        let changes = self.view.handle_message(message);
+        self.follow(now, &changes, clock);
+        changes
+    }
+
+    pub(crate) fn handle_frame(
+        &mut self,
+        received: ReceivedFrame,
+        clock: LocalClock,
+    ) -> Result<(), AudioError> {
+        let ReceivedFrame { frame, arrived } = received;
+        let arrived_us = clock.us_at(arrived);
+        let record = self.tracks.entry(frame.track).or_default();
+        record.received += 1;
+        record.last_received_us = arrived_us;
+        record.last_level = Some((arrived, frame.level));
+        if record.silenced_at_us.is_some_and(|at| arrived_us > at) {
+            record.received_silenced += 1;
+        }
+        self.left.retain(|(track, _)| *track != frame.track);
+        self.player.handle_frame(
+            arrived,
+            frame.track.0,
+            frame.seq.0,
+            frame.talkspurt_end,
+            frame.opus,
+            frame.captured.map(|captured| captured.0),
+        )?;
+        Ok(())
+    }
+
+    /// The sound of the frame period that begins now.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        offset: Option<Offset>,
+        clock: LocalClock,
+    ) -> PcmFrame {
+        let played = self.player.tick(now);
+        if let Some(offset) = offset {
+            let now_us = offset.to_origin(clock.us_at(now)).0;
+            for frame in &played.captured {
+                let latency_us = now_us.saturating_sub(frame.capture_time_us);
+                if let Some(latency) = &mut self.latency {
+                    latency.saturating_record(latency_us.clamp(1, LATENCY_MAX_US));
+                }
+                let error_us = self.latency_error_us.unwrap_or(0).max(offset.error_us);
+                self.latency_error_us = Some(error_us);
+            }
+        }
+        played.pcm
+    }
+
+    /// Lets go of tracks whose speakers left a while ago.
+    pub(crate) fn forget_old_tracks(&mut self, now: Instant) {
+        let player = &mut self.player;
+        self.left.retain(|(track, at)| {
+            let stays = now.duration_since(*at) < FAREWELL;
+            if !stays {
+                player.remove_track(track.0);
+            }
+            stays
+        });
+        while self.tracks.len() > TRACKS_REMEMBERED {
+            let oldest = self.tracks.iter().min_by_key(|(_, record)| record.last_received_us);
+            let Some((&oldest, _)) = oldest else { return };
+            self.tracks.remove(&oldest);
+        }
+    }
+
+    /// Keeps names and silences of tracks in step with the room.
+    fn follow(&mut self, now: Instant, changes: &[Change], clock: LocalClock) {
+        for change in changes {
+            if let Change::LeftStage { track, .. } = change
+                && self.left.len() < TRACKS_REMEMBERED
+            {
+                self.left.push((*track, now));
+            }
+        }
+        for entry in self.view.stage() {
+            let record = self.tracks.entry(entry.track).or_default();
+            record.name = Some(entry.name.clone());
+            let was_silenced = record.silenced_at_us.is_some();
+            if entry.silenced != was_silenced {
+                record.silenced_at_us = entry.silenced.then(|| clock.us_at(now));
+                record.received_silenced = 0;
+            }
+        }
+    }
+}

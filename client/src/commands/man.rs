@@ -1,0 +1,28 @@
+//! `tribune man`: the man page, made from the same definitions as `--help`.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use crate::cli::Cli;
+use crate::outcome::{CommandError, Exit};
+
+/// Prints the page of `tribune`, then one per command, for `man -l -` or a packager.
+pub(crate) fn print() -> Result<(), CommandError> {
+    let failed = |error: std::io::Error| {
+        CommandError::new(Exit::Other, "io", format!("Cannot write the man page: {error}."))
+    };
+    let mut page = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let man = clap_mangen::Man::new(sub.clone());
+        writeln!(page, ".SH \"{}\"", sub.get_display_name().unwrap_or(sub.get_name()))
+            .map_err(failed)?;
+        man.render_description_section(&mut page).map_err(failed)?;
+        man.render_synopsis_section(&mut page).map_err(failed)?;
+        man.render_options_section(&mut page).map_err(failed)?;
+    }
+    std::io::stdout().write_all(&page).map_err(failed)
+}

@@ -1,0 +1,99 @@
+//! A source on a thread of its own: reading a file, a pipe or a microphone blocks.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::audio::AudioError;
+use crate::audio::source::{Source, SourceFrame};
+use crate::outcome::{CommandError, Exit};
+
+/// Frames that are read ahead of a file or pipe: 1 s, what a busy disk may take.
+const AHEAD_FRAMES: usize = 50;
+/// Frames of a microphone that wait: 100 ms. What is live is not to grow old.
+const LIVE_FRAMES: usize = 5;
+
+/// Frames of a source.
+#[derive(Debug)]
+pub(crate) struct SourceThread {
+    frames: mpsc::Receiver<Result<SourceFrame, AudioError>>,
+    is_live: bool,
+}
+
+/// What a source has at the moment.
+#[derive(Debug)]
+pub(crate) enum Ready {
+    Frame(SourceFrame),
+    /// Nothing yet: a pipe that nobody writes to.
+    NotYet,
+    /// It is over.
+    End,
+}
+
+impl SourceThread {
+    /// Opens a source by `open`, on the thread that it will live on.
+    pub(crate) async fn open(
+        is_live: bool,
+        open: impl FnOnce() -> Result<Source, AudioError> + Send + 'static,
+    ) -> Result<Self, CommandError> {
+        let (sender, frames) = mpsc::channel(if is_live { LIVE_FRAMES } else { AHEAD_FRAMES });
+        let (opened, is_open) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("source".to_owned())
+            .spawn(move || match open() {
+                Ok(source) => {
+                    let _ = opened.send(Ok(()));
+                    run(source, is_live, &sender);
+                }
+                Err(error) => {
+                    let _ = opened.send(Err(error));
+                }
+            })
+            .map_err(|error| broken(&error.to_string()))?;
+        match is_open.await {
+            Ok(Ok(())) => Ok(Self { frames, is_live }),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(broken("it panicked")),
+        }
+    }
+
+    /// Whether frames come at the pace of a device.
+    pub(crate) const fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// The next frame as soon as it is there; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<SourceFrame>, CommandError> {
+        Ok(self.frames.recv().await.transpose()?)
+    }
+
+    /// The next frame if it is there.
+    pub(crate) fn ready(&mut self) -> Result<Ready, CommandError> {
+        match self.frames.try_recv() {
+            Ok(frame) => Ok(Ready::Frame(frame?)),
+            Err(mpsc::error::TryRecvError::Empty) => Ok(Ready::NotYet),
+            Err(mpsc::error::TryRecvError::Disconnected) => Ok(Ready::End),
+        }
+    }
+}
+
+fn run(mut source: Source, is_live: bool, frames: &mpsc::Sender<Result<SourceFrame, AudioError>>) {
+    while let Some(next) = source.next_frame().transpose() {
+        let failed = next.is_err();
+        let delivered = if is_live {
+            // Whoever is behind a microphone loses what it said, not its place in time.
+            !matches!(frames.try_send(next), Err(mpsc::error::TrySendError::Closed(_)))
+        } else {
+            frames.blocking_send(next).is_ok()
+        };
+        if failed || !delivered {
+            return;
+        }
+    }
+}
+
+fn broken(why: &str) -> CommandError {
+    CommandError::new(
+        Exit::Audio,
+        "audio",
+        format!("The thread that reads the sound failed: {why}."),
+    )
+}

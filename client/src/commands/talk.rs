@@ -1,0 +1,190 @@
+//! The pace of a speaker, for `speak` and `join`: frame n leaves at the start + n · 20 ms, whatever the machine does.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tribune_protocol::datagram::media::Level;
+use tribune_protocol::ids::Seq;
+
+use super::source_thread::{Ready, SourceThread};
+use crate::audio::source::SourceFrame;
+use crate::audio::speak::{OutgoingFrame, SpeakerPipeline};
+use crate::audio::{AudioError, FRAME_PERIOD, SILENT_FRAME};
+use crate::outcome::CommandError;
+use crate::session::{Session, SpokenFrame};
+
+/// Frame periods without a microphone's frame that are a pause and no jitter: 200 ms.
+const MICROPHONE_GAP_PERIODS: u32 = 10;
+
+/// A speaker between its source and its session.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pipeline: SpeakerPipeline,
+    /// When the first frame period began.
+    started: Option<Instant>,
+    /// Frame periods that have passed since.
+    periods: u32,
+    periods_max: Option<u32>,
+    /// Read before the first frame period begins, so that the source is running by then.
+    first: Option<SourceFrame>,
+    sent: u64,
+    is_muted: bool,
+    is_silenced: bool,
+    ignores_mute: bool,
+}
+
+/// The source is over, or the time is.
+#[derive(Debug)]
+pub(crate) struct TalkEnd;
+
+impl Talk {
+    /// A speaker that stops after `duration`.
+    pub(crate) fn new(
+        bitrate_bps: u32,
+        duration: Option<Duration>,
+        ignores_mute: bool,
+    ) -> Result<Self, AudioError> {
+        // Random, so that a restarted speaker is told apart from one that went on (RFC 3550, 5.1).
+        let first_seq = StdRng::from_os_rng().random();
+        Ok(Self {
+            pipeline: SpeakerPipeline::new(bitrate_bps, first_seq)?,
+            started: None,
+            periods: 0,
+            periods_max: duration.map(|duration| periods(duration).max(1)),
+            first: None,
+            sent: 0,
+            is_muted: false,
+            is_silenced: false,
+            ignores_mute,
+        })
+    }
+
+    /// Waits for the next frame period and sends what it holds. Nothing is lost if the future is
+    /// dropped.
+    pub(crate) async fn step(
+        &mut self,
+        source: &mut SourceThread,
+        session: &Session,
+    ) -> Result<Option<TalkEnd>, CommandError> {
+        if self.periods_max.is_some_and(|max| self.periods >= max) {
+            return Ok(Some(TalkEnd));
+        }
+        if source.is_live() {
+            let Some(frame) = source.next().await? else { return Ok(Some(TalkEnd)) };
+            let now = Instant::now();
+            self.catch_up(now, session)?;
+            let captured = now.checked_sub(FRAME_PERIOD).unwrap_or(now);
+            self.send(&frame, false, captured, session)?;
+            return Ok(None);
+        }
+        let Some(started) = self.started else {
+            self.first = source.next().await?;
+            self.started = Some(Instant::now());
+            return Ok(self.first.is_none().then_some(TalkEnd));
+        };
+        let slot = started + FRAME_PERIOD * self.periods;
+        tokio::time::sleep_until(slot.into()).await;
+        let ready =
+            self.first.take().map_or_else(|| source.ready(), |first| Ok(Ready::Frame(first)));
+        match ready? {
+            Ready::Frame(frame) => self.send(&frame, false, slot, session)?,
+            // A pipe that is behind is silent, not late: the track's clock goes on.
+            Ready::NotYet => self.send(&SourceFrame::Pcm(SILENT_FRAME), true, slot, session)?,
+            Ready::End => return Ok(Some(TalkEnd)),
+        }
+        Ok(None)
+    }
+
+    /// Announces the silence after the last frame.
+    pub(crate) fn end_talkspurt(&mut self, session: &Session) {
+        if self.pipeline.is_talking() {
+            let silence = SourceFrame::Pcm(SILENT_FRAME);
+            if let Err(error) = self.send(&silence, true, Instant::now(), session) {
+                tracing::debug!(%error, "the end of a talkspurt is not announced");
+            }
+        }
+    }
+
+    /// Follows a request to mute; `false` if such requests are ignored.
+    pub(crate) fn mute(&mut self) -> bool {
+        self.is_muted = !self.ignores_mute;
+        self.is_muted
+    }
+
+    /// Follows the own wish to mute or to go on.
+    pub(crate) fn set_muted(&mut self, on: bool) {
+        self.is_muted = on;
+    }
+
+    /// A moderator's silence is on or off. While it is on, sending would be a waste.
+    pub(crate) fn set_silenced(&mut self, on: bool) {
+        self.is_silenced = on;
+    }
+
+    /// Frames sent so far.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether a request to mute is being followed.
+    pub(crate) const fn is_muted(&self) -> bool {
+        self.is_muted
+    }
+
+    /// Whether a moderator's silence is on.
+    pub(crate) const fn is_silenced(&self) -> bool {
+        self.is_silenced
+    }
+
+    /// How long it has been talking.
+    pub(crate) fn elapsed(&self) -> Duration {
+        FRAME_PERIOD * self.periods
+    }
+
+    /// Lets the track's clock pass over the time in which a microphone was off.
+    fn catch_up(&mut self, now: Instant, session: &Session) -> Result<(), AudioError> {
+        let started = *self.started.get_or_insert(now);
+        let passed = periods(now.duration_since(started));
+        if passed > self.periods.saturating_add(MICROPHONE_GAP_PERIODS) {
+            while self.periods < passed {
+                self.send(&SourceFrame::Pcm(SILENT_FRAME), true, now, session)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(
+        &mut self,
+        frame: &SourceFrame,
+        is_gap: bool,
+        captured: Instant,
+        session: &Session,
+    ) -> Result<(), AudioError> {
+        self.periods += 1;
+        let muted = is_gap || (!self.ignores_mute && (self.is_muted || self.is_silenced));
+        let outgoing = self.pipeline.handle_frame(frame, muted)?;
+        if let Some(outgoing) = outgoing
+            && session.send_frame(spoken(outgoing, captured))
+        {
+            self.sent += 1;
+        }
+        Ok(())
+    }
+}
+
+/// A frame of the pipeline, for the session.
+fn spoken(frame: OutgoingFrame, captured: Instant) -> SpokenFrame {
+    SpokenFrame {
+        seq: Seq(frame.seq),
+        level: Level { voice: frame.voice, minus_dbov: frame.level_dbov },
+        talkspurt_end: frame.talkspurt_end,
+        opus: frame.opus,
+        captured,
+    }
+}
+
+/// Frame periods in a duration.
+fn periods(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis() / FRAME_PERIOD.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,266 @@
+//! The screen of `tribune join`, from a model and a room. Pure.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph};
+use tribune_protocol::control::room::{Hand, StageEntry};
+use tribune_protocol::ids::TrackId;
+
+use super::model::{Microphone, Mode, Model};
+use crate::session::room_view::RoomView;
+
+/// Cells of a level meter.
+const METER_CELLS: usize = 20;
+/// Level at the empty end of a meter, in −dBov: quieter than a quiet room.
+const METER_FLOOR_DBOV: u8 = 60;
+/// Cells of a name on the stage and in the queue.
+const NAME_CELLS: usize = 20;
+
+const HELP: &str = "\
+ ↑ ↓   select a row
+ r     raise a hand, with a note; lower it
+ t     talk: microphone on or off
+ m     mute: stop sending for a while
+
+ for the host and cohosts, on the selected row
+ g     grant the right to speak
+ d     deny: lower the hand
+ s     silence, or let be heard again
+ k     kick: remove from the room
+
+ q     quit            any key closes this";
+
+/// Draws the whole screen. `level` is what a track sounds like at the moment, in −dBov.
+pub(crate) fn draw(
+    frame: &mut Frame<'_>,
+    model: &Model,
+    view: &RoomView,
+    level: &dyn Fn(TrackId) -> Option<u8>,
+) {
+    let moderates = view.you().is_some_and(|you| you.role.moderates());
+    let stage_rows = view.stage().len().max(1) as u16 + 2;
+    let hand_rows = view.hands().map_or(0, <[Hand]>::len).max(1) as u16 + 2;
+    let [head, stage, hands, log, foot] = Layout::vertical([
+        Constraint::Length(2),
+        Constraint::Max(stage_rows),
+        Constraint::Max(if moderates { hand_rows } else { 0 }),
+        Constraint::Min(3),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    frame.render_widget(header(model, view), head);
+    draw_stage(frame, stage, model, view, level);
+    if moderates {
+        draw_hands(frame, hands, model, view);
+    }
+    draw_log(frame, log, model);
+    frame.render_widget(footer(model), foot);
+    if model.mode == Mode::Help {
+        draw_help(frame);
+    }
+}
+
+fn header(model: &Model, view: &RoomView) -> Paragraph<'static> {
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let relay = view.relay().map(|relay| format!("  ·  {relay}, depth {}", view.depth()));
+    let first = Line::from(vec![
+        Span::styled(model.room.clone(), bold),
+        Span::raw(format!("  ·  {} listening", view.listeners())),
+        Span::raw(relay.unwrap_or_default()),
+    ]);
+    let second = match (&model.offline, view.you()) {
+        (Some(why), _) => {
+            Line::styled(format!("no connection: {why}"), Style::new().fg(Color::Red))
+        }
+        (None, None) => Line::raw(""),
+        (None, Some(you)) => {
+            let microphone = match (model.microphone, you.role.speaks()) {
+                (_, false) => "you listen",
+                (_, true) if you.silenced => "a moderator silenced you",
+                (Microphone::Off, true) => "microphone off",
+                (Microphone::On, true) => "microphone ON",
+                (Microphone::Muted, true) => "muted",
+            };
+            let hand = you.hand.map(|place| format!("  ·  hand up, number {place}"));
+            Line::raw(format!("{}  ·  {microphone}{}", you.role, hand.unwrap_or_default()))
+        }
+    };
+    Paragraph::new(vec![first, second])
+}
+
+fn draw_stage(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    model: &Model,
+    view: &RoomView,
+    level: &dyn Fn(TrackId) -> Option<u8>,
+) {
+    let own = view.you().map(|you| you.participant);
+    let row = |entry: &StageEntry| {
+        let flags = [
+            (own == Some(entry.participant), "you"),
+            (entry.silenced, "silenced"),
+            (entry.muted, "muted"),
+            (entry.away, "away"),
+        ];
+        let flags: Vec<&str> = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag).collect();
+        let lit = level(entry.track).map_or(0, lit_cells);
+        let marker = if model.selected(view) == Some(entry.participant) { "▶ " } else { "  " };
+        Line::from(vec![
+            Span::raw(format!("{marker}{} {:8}", fit(entry.name.as_str()), entry.role.as_str())),
+            Span::styled("█".repeat(lit), Style::new().fg(Color::Green)),
+            Span::styled("·".repeat(METER_CELLS - lit), Style::new().fg(Color::DarkGray)),
+            Span::raw(format!(" {}", flags.join(", "))),
+        ])
+    };
+    let mut lines: Vec<Line<'_>> = view.stage().iter().map(row).collect();
+    if lines.is_empty() {
+        lines.push(Line::raw("  nobody"));
+    }
+    frame.render_widget(
+        Paragraph::new(lines).block(Block::bordered().title(" On the stage ")),
+        area,
+    );
+}
+
+fn draw_hands(frame: &mut Frame<'_>, area: Rect, model: &Model, view: &RoomView) {
+    let row = |hand: &Hand| {
+        let marker = if model.selected(view) == Some(hand.participant) { "▶ " } else { "  " };
+        let (minutes, seconds) = (hand.waiting_s / 60, hand.waiting_s % 60);
+        Line::raw(format!(
+            "{marker}{} {minutes:3}:{seconds:02}  {}",
+            fit(hand.name.as_str()),
+            hand.note
+        ))
+    };
+    let mut lines: Vec<Line<'_>> = view.hands().unwrap_or_default().iter().map(row).collect();
+    if lines.is_empty() {
+        lines.push(Line::raw("  none"));
+    }
+    let title = format!(" Hands: {} ", view.hands_total());
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+}
+
+fn draw_log(frame: &mut Frame<'_>, area: Rect, model: &Model) {
+    let shown = usize::from(area.height.saturating_sub(2));
+    let skipped = model.log().len().saturating_sub(shown);
+    let lines: Vec<Line<'_>> = model.log().skip(skipped).map(Line::raw).collect();
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" Events ")), area);
+}
+
+fn footer(model: &Model) -> Paragraph<'static> {
+    let text = match &model.mode {
+        Mode::Note(text) => format!("Note: {text}▏  (Enter raises the hand, Esc does not)"),
+        Mode::ConfirmKick(_, name) => format!("Remove {name} from the room? y/n"),
+        Mode::Browse | Mode::Help => {
+            "r hand  t talk  m mute  ↑↓ select  g grant  d deny  s silence  k kick  ? help  q quit"
+                .to_owned()
+        }
+    };
+    Paragraph::new(text).style(Style::new().add_modifier(Modifier::REVERSED))
+}
+
+fn draw_help(frame: &mut Frame<'_>) {
+    let screen = frame.area();
+    let lines = HELP.lines().count() as u16 + 2;
+    let (width, height) = (50.min(screen.width), lines.min(screen.height));
+    let area =
+        Rect { x: (screen.width - width) / 2, y: (screen.height - height) / 2, width, height };
+    frame.render_widget(Clear, area);
+    frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" Keys ")), area);
+}
+
+/// How much of a meter is lit.
+fn lit_cells(minus_dbov: u8) -> usize {
+    let above = METER_FLOOR_DBOV.saturating_sub(minus_dbov);
+    usize::from(above) * METER_CELLS / usize::from(METER_FLOOR_DBOV)
+}
+
+/// A name, cut or filled to its column.
+fn fit(name: &str) -> String {
+    let cut: String = name.chars().take(NAME_CELLS).collect();
+    format!("{cut:NAME_CELLS$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use crossterm::event::{KeyCode, KeyEvent};
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use tribune_protocol::control::room::Role;
+
+    use super::*;
+    use crate::tui::model::tests::view;
+
+    fn screen(model: &Model, view: &RoomView, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        let level = |track: TrackId| (track == TrackId(1)).then_some(30);
+        terminal.draw(|frame| draw(frame, model, view, &level)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let row = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        (0..height).map(|y| row(y).trim_end().to_owned() + "\n").collect()
+    }
+
+    fn online() -> Model {
+        let mut model = Model::new("agora".to_owned());
+        model.offline = None;
+        model
+    }
+
+    fn in_mode(mode: Mode) -> Model {
+        let mut model = online();
+        model.mode = mode;
+        model
+    }
+
+    #[test]
+    fn a_host_sees_stage_meters_hands_and_events() {
+        let mut model = online();
+        model.tell("Eve raises a hand: about trees");
+        let host = view(Role::Host, None);
+        model.handle_key(KeyEvent::from(KeyCode::Down), &host);
+        let screen = screen(&model, &host, 90, 20);
+        let has = |text: &str| assert!(screen.contains(text), "no {text:?} in\n{screen}");
+        has("agora  ·  40 listening  ·  edge-1, depth 3");
+        has("host  ·  microphone off");
+        has("▶ Ada                  host    ██████████·········· you");
+        has("  Bob                  speaker ···················· silenced");
+        has("Hands: 1");
+        has("  Eve                    1:05  about trees");
+        has("Eve raises a hand: about trees");
+    }
+
+    #[test]
+    fn a_listener_sees_no_hands() {
+        let screen = screen(&online(), &view(Role::Listener, Some(3)), 90, 20);
+        assert!(!screen.contains("Hands"), "{screen}");
+        assert!(screen.contains("you listen  ·  hand up, number 3"), "{screen}");
+    }
+
+    #[test]
+    fn help_notes_and_a_lost_connection_show() {
+        let host = view(Role::Host, None);
+        let help = in_mode(Mode::Help);
+        assert!(screen(&help, &host, 90, 24).contains("kick: remove from the room"));
+        let note = in_mode(Mode::Note("hi".to_owned()));
+        assert!(screen(&note, &host, 90, 24).contains("Note: hi▏"));
+        let mut offline = online();
+        offline.offline = Some("the relay is gone".to_owned());
+        assert!(screen(&offline, &host, 90, 24).contains("no connection: the relay is gone"));
+    }
+
+    #[test]
+    fn any_size_can_be_drawn() {
+        let model = in_mode(Mode::Help);
+        for (width, height) in [(1, 1), (10, 3), (40, 8), (300, 100)] {
+            screen(&model, &view(Role::Host, None), width, height);
+        }
+    }
+
+    #[test]
+    fn meters_go_from_empty_to_full() {
+        assert_eq!([127, 60, 30, 0].map(lit_cells), [0, 0, 10, 20]);
+    }
+}
