@@ -46,7 +46,7 @@ impl DelayWindow {
         Self {
             transits: VecDeque::with_capacity(WINDOW_FRAMES),
             min_transit_us: None,
-            target_us: config.initial_us(),
+            target_us: config.min_us(),
             jitter_us: 0.0,
             last_transit_us: None,
             since_recompute: 0,
@@ -110,6 +110,11 @@ impl DelayWindow {
         self.target_us
     }
 
+    /// Whether enough has been measured to do with less delay than there is.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.transits.len() >= TRUSTED_FRAMES
+    }
+
     pub(super) fn jitter_us(&self) -> f64 {
         self.jitter_us
     }
@@ -127,8 +132,7 @@ impl DelayWindow {
         let in_time = (self.scratch.len() as f64 * IN_TIME) as usize;
         let rank = in_time.min((self.scratch.len() - 1).saturating_sub(HICCUP_FRAMES));
         let (_, &mut lateness_us, _) = self.scratch.select_nth_unstable(rank);
-        let is_trusted = self.transits.len() >= TRUSTED_FRAMES;
-        let floor_us = if is_trusted { config.min_us() } else { self.target_us };
+        let floor_us = if self.is_trusted() { config.min_us() } else { self.target_us };
         let wanted_us = lateness_us.saturating_add(FRAME_PERIOD_US);
         self.target_us = wanted_us.max(floor_us).min(config.max_us());
     }

@@ -35,13 +35,15 @@ const AHEAD_FRAMES_MAX: u64 = 100;
 /// How far behind playout a frame is still merely late, in places; from there on the stream was
 /// restarted with another number (`MAX_MISORDER` of RFC 3550, A.1, in 20 ms frames: 2.56 s).
 const BEHIND_FRAMES_MAX: u64 = 128;
+/// Time in µs from a stream's first frame on in which its delay may still be corrected at once.
+const SETTLING_US: i64 = 1_000_000;
 /// Place of a track's first frame is at least this, so that there are places before it.
 const FIRST_PLACE: u64 = 1 << 32;
 
 /// The choices of a [`JitterBuffer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JitterConfig {
-    /// Delay before anything has been measured. Default 60 ms: covers the scheduling noise of a busy
+    /// Least delay to begin a stream with, before anything has been measured. Default 60 ms: covers the scheduling noise of a busy
     /// machine at both ends (30 ms) and keeps the way from mouth to ear well under 150 ms.
     pub initial: Duration,
     /// Least delay. Default 40 ms: two frame periods, one because playout is clocked by frame
@@ -186,6 +188,8 @@ pub struct JitterBuffer<P> {
     /// The number that would confirm that the stream was restarted.
     restart_candidate: Option<u16>,
     last_growth_us: i64,
+    /// See [`Self::is_settling`].
+    settled_at_us: i64,
     /// Since when the delay has been too long, inside a talkspurt.
     too_long_since_us: Option<i64>,
     counts: JitterStats,
@@ -226,6 +230,7 @@ impl<P> JitterBuffer<P> {
             schedule: PlayoutSchedule::default(),
             restart_candidate: None,
             last_growth_us: 0,
+            settled_at_us: 0,
             too_long_since_us: None,
             counts: JitterStats::default(),
         }
@@ -266,9 +271,9 @@ impl<P> JitterBuffer<P> {
         self.counts.received += 1;
         let transit_us = transit_us(now_us, place);
         let is_talking = self.is_talking();
-        // Before anything is heard, frames slower than this one may be a replay of the past: their
+        // At a stream's beginning, frames slower than this one may be a replay of the past: their
         // delay says nothing about the network.
-        let is_replay = self.phase == Phase::Fresh && self.delays.is_quickest(transit_us);
+        let is_replay = self.is_settling(now_us) && self.delays.is_quickest(transit_us);
         if is_replay || (self.delays.is_discontinuous(transit_us) && !is_talking) {
             self.delays.forget();
         }
@@ -296,6 +301,9 @@ impl<P> JitterBuffer<P> {
                     Phase::Starved => Playout::Starved,
                     Phase::Fresh | Phase::Silent | Phase::Talking { .. } => Playout::Silence,
                 };
+            }
+            if self.phase == Phase::Fresh {
+                self.settled_at_us = now_us + SETTLING_US;
             }
             self.phase = Phase::Talking { empty_polls: 0 };
             self.too_long_since_us = None;
@@ -336,8 +344,18 @@ impl<P> JitterBuffer<P> {
         self.slots.clear();
         self.phase = Phase::Fresh;
         self.schedule.forget();
-        self.next = place - frames_up(self.delays.target_us());
+        self.next = place - frames_up(self.start_delay_us());
         self.pass_to(self.next);
+    }
+
+    /// Whether the stream has begun so recently that its delay is still being found.
+    fn is_settling(&self, now_us: i64) -> bool {
+        self.phase == Phase::Fresh || now_us < self.settled_at_us
+    }
+
+    /// The delay to begin a stream with.
+    fn start_delay_us(&self) -> i64 {
+        self.delays.target_us().max(self.config.initial_us())
     }
 
     fn is_out_of_window(&self, place: u64) -> bool {
@@ -363,16 +381,19 @@ impl<P> JitterBuffer<P> {
     /// A talkspurt is about to begin with the first frame in the buffer: chooses when.
     fn anchor(&mut self, now_us: i64) {
         let Some((&first, _)) = self.slots.first_key_value() else { return };
+        let is_settling = self.is_settling(now_us);
         let target_us = self.delays.target_us();
+        let most_us = if is_settling { self.start_delay_us() } else { target_us };
+        let may_shrink = is_settling || self.delays.is_trusted();
         match self.delay_us() {
             Some(delay_us) if delay_us <= target_us - FRAME_PERIOD_US => {
                 self.move_playout(-(frames_up(target_us - delay_us) as i64));
             }
-            Some(delay_us) if delay_us > target_us + micros(self.config.slack) => {
-                let excess = (delay_us - target_us) / FRAME_PERIOD_US;
+            Some(delay_us) if may_shrink && delay_us > most_us + micros(self.config.slack) => {
+                let excess = (delay_us - most_us) / FRAME_PERIOD_US;
                 let silence = first.saturating_sub(self.next) as i64;
-                if self.phase == Phase::Fresh && excess > silence {
-                    // What came in a burst before anything was heard is not worth a longer delay.
+                if is_settling && excess > silence {
+                    // What came in a burst before much was heard is not worth a longer delay.
                     self.move_playout(silence);
                     self.skip((excess - silence) as u64);
                 } else {
@@ -383,7 +404,7 @@ impl<P> JitterBuffer<P> {
             // Nothing has been polled since the stream began.
             None => {
                 let quickest_us = self.delays.min_transit_us().unwrap_or_default();
-                let wait_us = quickest_us + target_us - transit_us(now_us, first);
+                let wait_us = quickest_us + self.start_delay_us() - transit_us(now_us, first);
                 self.next = first - frames_up(wait_us);
                 if -wait_us > micros(self.config.slack) {
                     self.skip((-wait_us / FRAME_PERIOD_US) as u64);
@@ -415,7 +436,10 @@ impl<P> JitterBuffer<P> {
         if excess_us <= micros(self.config.slack_talking) {
             self.too_long_since_us = None;
         }
-        if delay_us > self.config.max_us() + FRAME_PERIOD_US {
+        let start_excess_us = delay_us - self.start_delay_us();
+        if self.is_settling(now_us) && start_excess_us > micros(self.config.slack) {
+            self.skip((start_excess_us / FRAME_PERIOD_US) as u64);
+        } else if delay_us > self.config.max_us() + FRAME_PERIOD_US {
             // After a stall: what has piled up is no longer live.
             self.skip((excess_us / FRAME_PERIOD_US) as u64);
         } else if excess_us > micros(self.config.slack) && !is_here && !self.slots.is_empty() {

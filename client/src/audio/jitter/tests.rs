@@ -346,20 +346,25 @@ fn one_stray_frame_does_not_restart_the_stream() {
 #[test]
 fn burst_before_anything_was_heard_does_not_become_delay() {
     // A relay replays 2 s when somebody joins; then frames come as they are spoken.
-    let sent =
-        talk(600, |index| if index < 100 { (100 - index as i64) * FRAME_PERIOD_US } else { 0 });
-    let run = run(&sent, on_time, 600, 0);
-    let (tick, first) = run
-        .heard
-        .iter()
-        .enumerate()
-        .find_map(|(tick, heard)| match heard {
-            Heard::Frame(index) => Some((tick as u64, *index)),
-            Heard::Lost | Heard::Stretch | Heard::Silence | Heard::Starved => None,
-        })
-        .unwrap();
-    assert!(tick - first <= 6, "frame {first} is played in tick {tick}");
-    assert!(run.is_aligned());
+    for spacing_us in [0, 400, 700] {
+        let sent = talk(600, |index| match index {
+            0..100 => (100 - index as i64) * (FRAME_PERIOD_US - spacing_us),
+            _ => 0,
+        });
+        let run = run(&sent, on_time, 610, 0);
+        let delays: Vec<i64> = run
+            .heard
+            .iter()
+            .enumerate()
+            .filter_map(|(tick, heard)| match heard {
+                Heard::Frame(index) => Some(tick as i64 - *index as i64),
+                Heard::Lost | Heard::Stretch | Heard::Silence | Heard::Starved => None,
+            })
+            .collect();
+        assert!(delays.len() > 495, "{spacing_us} µs apart: {} frames", delays.len());
+        assert!(delays[100] <= 7, "{spacing_us} µs apart: {} frames of delay", delays[100]);
+        assert!(delays[10..].iter().all(|delay| *delay == delays[10]), "{spacing_us} µs apart");
+    }
 }
 
 #[test]
