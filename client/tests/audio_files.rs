@@ -1,5 +1,7 @@
 //! Every kind of file that can be spoken, and every kind that can be recorded.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -18,12 +18,16 @@
 //! a talkspurt end. If nothing follows for [`JitterConfig::starved_after`], the stream has stalled:
 //! the places are then [`Playout::Starved`], and may still be played if they come.
 
+mod answer;
+mod config;
 mod delay;
 mod history;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+pub use self::answer::{Arrival, JitterStats, Playout};
+pub use self::config::JitterConfig;
 use self::delay::{DelayWindow, PlayoutSchedule};
 use self::history::History;
 use super::FRAME_PERIOD;
@@ -39,131 +43,6 @@ const BEHIND_FRAMES_MAX: u64 = 128;
 const SETTLING_US: i64 = 1_000_000;
 /// Place of a track's first frame is at least this, so that there are places before it.
 const FIRST_PLACE: u64 = 1 << 32;
-
-/// The choices of a [`JitterBuffer`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JitterConfig {
-    /// Least delay to begin a stream with, before anything has been measured. Default 60 ms: covers the scheduling noise of a busy
-    /// machine at both ends (30 ms) and keeps the way from mouth to ear well under 150 ms.
-    pub initial: Duration,
-    /// Least delay. Default 40 ms: two frame periods, one because playout is clocked by frame
-    /// periods, one for a sender that is late by a period.
-    pub min: Duration,
-    /// Most delay. Default 400 ms: beyond that people interrupt each other (ITU-T G.114).
-    pub max: Duration,
-    /// How much longer than the target the delay may be before a talkspurt's beginning shortens it.
-    /// Default 60 ms: the first frame's own lateness and the rounding to ticks add up to less.
-    pub slack: Duration,
-    /// How much longer than the target the delay may be before it is shortened inside a talkspurt,
-    /// where that can be heard. Default 120 ms.
-    pub slack_talking: Duration,
-    /// How long it must have been too long, inside one talkspurt, before a frame is dropped. Default
-    /// 2 s: most talkspurts end before that, and where one ends it costs nothing.
-    pub shrink_after: Duration,
-    /// Time between two frame periods inserted inside a talkspurt, where every frame is there in time
-    /// (where one is missing, nothing is lost by waiting for it). Default 200 ms.
-    pub grow_interval: Duration,
-    /// How long a track may be missing everything before that is a stall and no longer a loss.
-    /// Default 100 ms: as long as a concealment sounds natural.
-    pub starved_after: Duration,
-}
-
-impl Default for JitterConfig {
-    fn default() -> Self {
-        Self {
-            initial: Duration::from_millis(60),
-            min: Duration::from_millis(40),
-            max: Duration::from_millis(400),
-            slack: Duration::from_millis(60),
-            slack_talking: Duration::from_millis(120),
-            shrink_after: Duration::from_secs(2),
-            grow_interval: Duration::from_millis(200),
-            starved_after: Duration::from_millis(100),
-        }
-    }
-}
-
-impl JitterConfig {
-    fn initial_us(&self) -> i64 {
-        micros(self.initial)
-    }
-
-    fn min_us(&self) -> i64 {
-        micros(self.min)
-    }
-
-    fn max_us(&self) -> i64 {
-        micros(self.max).max(self.min_us())
-    }
-
-    fn starved_after_ticks(&self) -> u32 {
-        (micros(self.starved_after) / FRAME_PERIOD_US) as u32
-    }
-}
-
-/// What became of a frame that arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// It waits for its turn.
-    Buffered,
-    /// Its turn is over; it is dropped.
-    Late,
-    /// It was here before; it is dropped.
-    Duplicate,
-    /// It is more than 2 s ahead of playout and dropped. If the next frame follows it, the stream was
-    /// restarted, and playout starts over from there.
-    TooFarAhead,
-}
-
-/// What to play in one frame period.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Playout<'a, P> {
-    /// This frame.
-    Frame {
-        /// Its sequence number.
-        seq: u16,
-        /// What it came with.
-        payload: P,
-    },
-    /// A frame that did not come; conceal it, or recover it from the next one.
-    Lost {
-        /// Its sequence number.
-        seq: u16,
-        /// The frame right after it, if that is here already.
-        next: Option<&'a P>,
-    },
-    /// Conceal one frame period that no frame stands for: the delay is being made longer.
-    Stretch,
-    /// Nothing is being said, or nothing has come yet.
-    Silence,
-    /// The track should be talking, but nothing has come for a while.
-    Starved,
-}
-
-/// What a buffer has seen and how it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct JitterStats {
-    /// Frames that arrived, late ones included, duplicates not.
-    pub received: u64,
-    /// Frames that had not arrived when their turn came, and have not since.
-    pub lost: u64,
-    /// Frames that arrived after their turn.
-    pub late: u64,
-    /// Frames that arrived more than once.
-    pub duplicate: u64,
-    /// Frames that arrived too far ahead or behind, and were dropped.
-    pub out_of_window: u64,
-    /// Places dropped to make the delay shorter.
-    pub skipped: u64,
-    /// Frame periods inserted to make the delay longer.
-    pub stretched: u64,
-    /// From the next place to be played to the end of the last frame in the buffer, in ms.
-    pub buffer_ms: f64,
-    /// The delay that is aimed at, in ms.
-    pub target_ms: f64,
-    /// Interarrival jitter (RFC 3550, 6.4.1), in ms.
-    pub jitter_ms: f64,
-}
 
 /// An adaptive jitter buffer for one track whose frames carry a `P`.
 #[derive(Debug)]

@@ -1,0 +1,65 @@
+//! What a jitter buffer answers, and what it counts.
+
+/// What became of a frame that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// It waits for its turn.
+    Buffered,
+    /// Its turn is over; it is dropped.
+    Late,
+    /// It was here before; it is dropped.
+    Duplicate,
+    /// It is more than 2 s ahead of playout and dropped. If the next frame follows it, the stream was
+    /// restarted, and playout starts over from there.
+    TooFarAhead,
+}
+
+/// What to play in one frame period.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Playout<'a, P> {
+    /// This frame.
+    Frame {
+        /// Its sequence number.
+        seq: u16,
+        /// What it came with.
+        payload: P,
+    },
+    /// A frame that did not come; conceal it, or recover it from the next one.
+    Lost {
+        /// Its sequence number.
+        seq: u16,
+        /// The frame right after it, if that is here already.
+        next: Option<&'a P>,
+    },
+    /// Conceal one frame period that no frame stands for: the delay is being made longer.
+    Stretch,
+    /// Nothing is being said, or nothing has come yet.
+    Silence,
+    /// The track should be talking, but nothing has come for a while.
+    Starved,
+}
+
+/// What a buffer has seen and how it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct JitterStats {
+    /// Frames that arrived, late ones included, duplicates not.
+    pub received: u64,
+    /// Frames that had not arrived when their turn came, and have not since.
+    pub lost: u64,
+    /// Frames that arrived after their turn.
+    pub late: u64,
+    /// Frames that arrived more than once.
+    pub duplicate: u64,
+    /// Frames that arrived too far ahead or behind, and were dropped.
+    pub out_of_window: u64,
+    /// Places dropped to make the delay shorter.
+    pub skipped: u64,
+    /// Frame periods inserted to make the delay longer.
+    pub stretched: u64,
+    /// From the next place to be played to the end of the last frame in the buffer, in ms.
+    pub buffer_ms: f64,
+    /// The delay that is aimed at, in ms.
+    pub target_ms: f64,
+    /// Interarrival jitter (RFC 3550, 6.4.1), in ms.
+    pub jitter_ms: f64,
+}
