@@ -184,6 +184,8 @@ pub enum ShardCommand {
     },
     /// Where the origin's clock stands; `None` while it is not known.
     Clock(Option<Offset>),
+    /// The relay has drained: close every connection.
+    CloseAll,
 }
 
 /// Which view of a room a connection takes.

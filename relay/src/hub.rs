@@ -15,7 +15,9 @@ use tribune_protocol::clock::Offset;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
 use tribune_protocol::control::trunk::ToChild;
-use tribune_protocol::ids::{Channel, DisplayName, ParticipantId, RelayId, RequestId, RoomName};
+use tribune_protocol::ids::{
+    Channel, DisplayName, ParticipantId, RelayId, RequestId, Revision, RoomName,
+};
 use tribune_protocol::limits::MAX_TOKEN_BYTES;
 
 use crate::auth::{Auth, participant_id};
@@ -46,6 +48,9 @@ pub struct HubConfig {
     pub relay_token: Option<Secret>,
     /// Rooms at the same time.
     pub max_rooms: usize,
+    /// What the origin's rooms count their changes from. Above what an earlier life of this relay has
+    /// counted to, so that a confirmation of then is none of now.
+    pub first_revision: Revision,
     /// Where participants go when the relay drains.
     pub drain_to: Option<String>,
     /// How long it drains.
@@ -309,13 +314,7 @@ impl Hub {
         }
     }
 
-    fn handle_join(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        request: Option<RequestId>,
-        join: Join,
-    ) {
+    fn handle_join(&mut self, now: Instant, link: LinkId, request: Option<RequestId>, join: Join) {
         let Join { room, session, name, role, token, returning, heard: _ } = join;
         if self.draining.is_some() {
             let moved = ToParticipant::Moved { to: self.config.drain_to.clone(), within_ms: 0 };
@@ -379,7 +378,7 @@ impl Hub {
         let id = RoomId(self.next_room);
         self.next_room += 1;
         let mut room = if self.attach.is_origin() {
-            Room::origin(id, name.clone(), now)
+            Room::origin(id, name.clone(), self.config.first_revision, now)
         } else {
             Room::below(id, name.clone(), now)
         };

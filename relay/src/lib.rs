@@ -42,6 +42,7 @@ pub mod media;
 pub mod ops;
 pub mod outbox;
 pub mod room;
+pub mod run;
 pub mod shard;
 pub mod tls;
 pub mod tree;

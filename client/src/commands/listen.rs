@@ -159,7 +159,7 @@ impl Listening {
                     let pcm = self.ear.tick(Instant::now(), self.session.link().offset, self.session.clock());
                     self.sink.write(&pcm).await?;
                     self.periods += 1;
-                    if self.periods % REPORT_PERIODS == 0 {
+                    if self.periods.is_multiple_of(REPORT_PERIODS) {
                         self.report(output);
                     }
                     if self.periods_max.is_some_and(|max| self.periods >= max) {

@@ -21,7 +21,7 @@ pub(crate) struct SourceThread {
 /// What a source has at the moment.
 #[derive(Debug)]
 pub(crate) enum Ready {
-    Frame(SourceFrame),
+    Frame(Box<SourceFrame>),
     /// Nothing yet: a pipe that nobody writes to.
     NotYet,
     /// It is over.
@@ -68,7 +68,7 @@ impl SourceThread {
     /// The next frame if it is there.
     pub(crate) fn ready(&mut self) -> Result<Ready, CommandError> {
         match self.frames.try_recv() {
-            Ok(frame) => Ok(Ready::Frame(frame?)),
+            Ok(frame) => Ok(Ready::Frame(Box::new(frame?))),
             Err(mpsc::error::TryRecvError::Empty) => Ok(Ready::NotYet),
             Err(mpsc::error::TryRecvError::Disconnected) => Ok(Ready::End),
         }

@@ -219,7 +219,7 @@ impl Speaking {
             }
             Event::Message(message) => {
                 for change in self.view.handle_message(&message) {
-                    self.handle_change(&change, output).await?;
+                    self.handle_change(&change, output)?;
                 }
             }
             Event::Retrying { why, after, was_in_room } => {
@@ -257,7 +257,7 @@ impl Speaking {
         let (role, id, relay) = (joined.you.role, joined.you.participant, &joined.relay);
         output.note(&format!("{back} the room as {role}, by way of {relay}. Your id: {id}"));
         for change in changes {
-            self.handle_change(&change, output).await?;
+            self.handle_change(&change, output)?;
         }
         if let Some(note) = self.note.take() {
             self.session.request(FromParticipant::RaiseHand { note }).await?;
@@ -266,11 +266,7 @@ impl Speaking {
         Ok(())
     }
 
-    async fn handle_change(
-        &mut self,
-        change: &Change,
-        output: &mut Output,
-    ) -> Result<(), CommandError> {
+    fn handle_change(&mut self, change: &Change, output: &mut Output) -> Result<(), CommandError> {
         match change {
             Change::YourRole { role, track, reason } if role.speaks() => {
                 output.json(&Line::Granted { track: *track, reason });

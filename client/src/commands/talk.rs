@@ -27,7 +27,7 @@ pub(crate) struct Talk {
     periods: u32,
     periods_max: Option<u32>,
     /// Read before the first frame period begins, so that the source is running by then.
-    first: Option<SourceFrame>,
+    first: Option<Box<SourceFrame>>,
     sent: u64,
     is_muted: bool,
     is_silenced: bool,
@@ -79,7 +79,7 @@ impl Talk {
             return Ok(None);
         }
         let Some(started) = self.started else {
-            self.first = source.next().await?;
+            self.first = source.next().await?.map(Box::new);
             self.started = Some(Instant::now());
             return Ok(self.first.is_none().then_some(TalkEnd));
         };

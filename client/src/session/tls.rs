@@ -213,7 +213,8 @@ mod tests {
     #[test]
     fn a_file_without_certificates_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = client_config(&Trust::Ca(file.path().to_owned())).map(drop).unwrap_err().to_string();
+        let error =
+            client_config(&Trust::Ca(file.path().to_owned())).map(drop).unwrap_err().to_string();
         assert!(error.contains(&file.path().display().to_string()), "{error}");
         let error = client_config(&Trust::Ca("/does/not/exist.pem".into())).map(drop).unwrap_err();
         assert!(error.to_string().contains("/does/not/exist.pem"), "{error}");

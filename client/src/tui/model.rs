@@ -104,13 +104,11 @@ impl Model {
             Mode::Browse => self.browse(key.code, view),
             Mode::Help => None,
             Mode::Note(text) => self.type_note(text, key.code),
-            Mode::ConfirmKick(id, name) => match key.code {
-                KeyCode::Char('y') => Some(Action::Kick(id)),
-                _ => {
-                    self.tell(format!("{name} stays"));
-                    None
-                }
-            },
+            Mode::ConfirmKick(id, _) if key.code == KeyCode::Char('y') => Some(Action::Kick(id)),
+            Mode::ConfirmKick(_, name) => {
+                self.tell(format!("{name} stays"));
+                None
+            }
         }
     }
 

@@ -224,7 +224,8 @@ mod tests {
         fn say(&mut self, periods: u32, levels: &[(u32, u8)]) -> Vec<Hearing> {
             let mut heard = Vec::new();
             for _ in 0..periods {
-                heard = levels.iter().map(|(track, level)| self.frame(*track, *level, false)).collect();
+                heard =
+                    levels.iter().map(|(track, level)| self.frame(*track, *level, false)).collect();
                 self.now += FRAME_PERIOD;
             }
             heard

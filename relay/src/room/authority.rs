@@ -52,13 +52,13 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// The authority of a room that nobody has opened, at revision 0.
+    /// The authority of a room that nobody has opened, at revision `first`.
     #[must_use]
-    pub fn new(room: RoomName, _now: Instant) -> Self {
+    pub fn new(room: RoomName, first: Revision) -> Self {
         Self {
             state: RoomState::absent(room),
             hands: HandQueue::default(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(first),
             next_track: 1,
             silenced_leavers: SilencedLeavers::default(),
             away: VecDeque::new(),
@@ -440,7 +440,11 @@ pub(super) mod tests {
     impl Harness {
         pub(in crate::room) fn new() -> Self {
             let now = Instant::now();
-            Self { authority: Authority::new("stage".parse().unwrap(), now), now, requests: 0 }
+            Self {
+                authority: Authority::new("stage".parse().unwrap(), Revision(0)),
+                now,
+                requests: 0,
+            }
         }
 
         /// A host, in a room with an audience.

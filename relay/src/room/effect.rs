@@ -63,6 +63,11 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// No effects yet, and `first` as the revision in force.
+    pub(crate) fn new(first: Revision) -> Self {
+        Self { revision: first, ..Self::default() }
+    }
+
     /// A new input begins: its changes make one revision.
     pub(crate) fn begin(&mut self) {
         self.changed = false;

@@ -90,9 +90,11 @@ struct Counts {
 impl Room {
     /// The room on the relay that is its origin.
     #[must_use]
-    pub fn origin(id: RoomId, name: RoomName, now: Instant) -> Self {
-        let authority = Authority::new(name.clone(), now);
-        Self::new(id, name, now, Place::Origin(Box::new(authority)))
+    pub fn origin(id: RoomId, name: RoomName, first: Revision, now: Instant) -> Self {
+        let authority = Authority::new(name.clone(), first);
+        let mut room = Self::new(id, name, now, Place::Origin(Box::new(authority)));
+        room.revision = first;
+        room
     }
 
     /// The room on another relay; [`Self::attach_parent`] comes next, as soon as there is a parent.

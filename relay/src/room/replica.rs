@@ -133,8 +133,9 @@ impl Room {
         revision: Revision,
         out: &mut Outbox,
     ) {
-        if let Some(child) = self.children.get_mut(&link) {
-            child.confirmed = child.confirmed.max(revision);
+        // What is above the state here is left from another life of the origin.
+        if let Some(child) = self.children.get_mut(&link).filter(|_| revision <= self.revision) {
+            child.confirmed = revision;
             if child.confirmed >= self.revision {
                 child.confirm_by = None;
             }
@@ -194,8 +195,8 @@ impl Room {
         revision: Revision,
         out: &mut Outbox,
     ) {
-        if let Some(host) = self.hosts.get_mut(&shard) {
-            host.in_force = host.in_force.max(Some(revision));
+        if let Some(host) = self.hosts.get_mut(&shard).filter(|_| revision <= self.revision) {
+            host.in_force = Some(revision);
         }
         self.check_in_force(now, out);
     }

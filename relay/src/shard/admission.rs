@@ -92,8 +92,7 @@ impl Shard {
             self.peers.resize_with(slot + 1, || None);
         }
         self.generation = self.generation.wrapping_add(1);
-        let link =
-            LinkId { shard: self.config.id, slot: slot as u32, generation: self.generation };
+        let link = LinkId { shard: self.config.id, slot: slot as u32, generation: self.generation };
         let mut peer = Peer::new(now, conn, link, kind);
         peer.speak_by = Some(now + JOIN_TIMEOUT);
         self.peers[slot] = Some(Box::new(peer));

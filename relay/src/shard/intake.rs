@@ -274,7 +274,9 @@ impl Shard {
                     self.handle_nack(slot, nack);
                 }
                 Ok(Datagram::Probe(probe)) => self.handle_probe(now, slot, probe),
-                Err(DatagramError::UnknownKind) => self.counters.frames_dropped.count(DropCause::UnknownKind, 1),
+                Err(DatagramError::UnknownKind) => {
+                    self.counters.frames_dropped.count(DropCause::UnknownKind, 1)
+                }
                 Err(DatagramError::Truncated | DatagramError::OutOfRange) => {
                     self.counters.frames_dropped.count(DropCause::Malformed, 1);
                 }
@@ -308,8 +310,7 @@ impl Shard {
         let Some(ring) = room.ingress().ring(nack.track).filter(|_| !silenced) else { return };
         for wire in nack.seqs().filter_map(|seq| ring.get(seq)) {
             let max = tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-            let mut writer =
-                tribune_protocol::datagram::media::MediaWriter::new(nack.channel, max);
+            let mut writer = tribune_protocol::datagram::media::MediaWriter::new(nack.channel, max);
             if writer.push(wire) && peer.send_datagram(writer.take()) {
                 self.counters.nacks_answered += 1;
             }
@@ -361,4 +362,3 @@ fn parse<M: DeserializeOwned>(body: &[u8]) -> Result<Envelope<M>, (CloseCode, St
         (code, why)
     })
 }
-

@@ -27,7 +27,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_proto::{ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, VarInt};
+use quinn_proto::{
+    ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, VarInt,
+};
 use rustc_hash::FxHashMap;
 use tribune_protocol::clock::Offset;
 use tribune_protocol::codes::CloseCode;
@@ -37,9 +39,7 @@ use self::connection::{Peer, PeerKind};
 use self::limits::{REPLIES_WAITING, TIMEOUTS_PER_TURN};
 use self::steering::SteeringKey;
 use self::timers::Timers;
-use crate::crossing::{
-    Crossing, Hears, LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId,
-};
+use crate::crossing::{Crossing, Hears, LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId};
 use crate::media::fanout::{Accepted, RoomMedia};
 use crate::ops::metrics::ShardCounters;
 
@@ -199,6 +199,12 @@ impl Shard {
                 self.rooms.remove(&room);
             }
             ShardCommand::Clock(offset) => self.clock = offset,
+            ShardCommand::CloseAll => {
+                let code = CloseCode::Draining;
+                for slot in 0..self.peers.len() as u32 {
+                    self.close_and_tell(now, slot, code, code.to_string());
+                }
+            }
         }
     }
 

@@ -157,7 +157,9 @@ fn send_batch(
     use smallvec::SmallVec;
 
     let batch = packets.iter().take(SEND_BATCH).filter_map(|packet| {
-        packet.destination.map(|destination| (destination.as_any(), [IoSlice::new(&packet.payload)]))
+        packet
+            .destination
+            .map(|destination| (destination.as_any(), [IoSlice::new(&packet.payload)]))
     });
     let batch: SmallVec<[_; SEND_BATCH]> = batch.collect();
     let mut controls: SmallVec<[SendAncillaryBuffer<'_, '_, '_>; SEND_BATCH]> = SmallVec::new();

@@ -351,7 +351,10 @@ mod tests {
         assert_eq!(relay.attach.handle_timeout(relay.now), None);
         relay.now += ROOTLESS_PATIENCE;
         let close = Some(CloseCode::Done);
-        assert_eq!(relay.attach.handle_timeout(relay.now), Some(AttachEffect::Lost { link, close }));
+        assert_eq!(
+            relay.attach.handle_timeout(relay.now),
+            Some(AttachEffect::Lost { link, close })
+        );
     }
 
     struct Relay {

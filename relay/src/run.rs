@@ -1,0 +1,368 @@
+//! Starts a relay and ends it: sockets, a thread per shard, a task for the hub, the HTTP side,
+//! signals. Everything that decides is elsewhere, without I/O.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow};
+use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use tokio::sync::mpsc;
+use tribune_protocol::ids::Revision;
+
+use crate::auth::Auth;
+use crate::config::{Config, HostPort};
+use crate::crossing::{Crossing, DialId, ShardCommand, ShardEvent, ShardId};
+use crate::hub::{Hub, HubConfig, HubEffect};
+use crate::identity::{MasterKeys, relay_id};
+use crate::ops::{Ops, Readiness, http};
+use crate::shard::driver::{self, Wiring};
+use crate::shard::limits::{accepting_transport, dialling_transport};
+use crate::shard::socket::{BatchSocket, bind};
+use crate::shard::steering::{ShardCids, SteeringKey};
+use crate::shard::{Shard, ShardConfig, WallClock};
+use crate::tls::{TlsIdentity, server_crypto, trunk_client_crypto};
+
+/// Events that wait for the hub. Behind them the shards hold back, and QUIC's flow control.
+const HUB_QUEUE: usize = 8 * 1024;
+/// Commands that wait for a shard. The hub waits when it is full; a shard never waits for the hub.
+const SHARD_QUEUE: usize = 8 * 1024;
+/// Messages between shards that wait; more are dropped and counted.
+const CROSSING_QUEUE: usize = 4 * 1024;
+/// Events that the hub takes before it looks at the time and the signals again.
+const EVENTS_PER_TURN: usize = 256;
+/// How often the hub's gauges reach the metrics.
+const PUBLISH_PERIOD: Duration = Duration::from_millis(500);
+/// How long the last closes may take to leave the sockets.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Runs a relay until it has drained after SIGTERM or SIGINT, or until a second signal.
+///
+/// # Errors
+/// A sentence about what could not be had: a certificate, a port, a file.
+pub async fn run(config: Config) -> Result<()> {
+    let started = start(&config).await?;
+    let Started { mut hub, shards, mut events, dials, ops, threads } = started;
+    let outcome = tokio::select! {
+        outcome = hub_loop(&config, &mut hub, &shards, &mut events, dials, &ops) => outcome,
+        () = second_signal() => {
+            tracing::warn!("a second signal: the relay ends at once");
+            Ok(())
+        }
+    };
+    drop(shards);
+    drop(events);
+    let ended = tokio::task::spawn_blocking(move || {
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().map_err(|_| anyhow!("a shard has panicked"))?.context("a shard ended")
+        })
+    });
+    outcome.and(ended.await?)
+}
+
+struct Started {
+    hub: Hub,
+    shards: Vec<mpsc::Sender<ShardCommand>>,
+    events: mpsc::Receiver<(ShardId, ShardEvent)>,
+    dials: Dials,
+    ops: Arc<Ops>,
+    threads: Vec<std::thread::JoinHandle<std::io::Result<()>>>,
+}
+
+async fn start(config: &Config) -> Result<Started> {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let identity = TlsIdentity::from_config(config)?;
+    let relay = relay_id(config.data.as_deref())?;
+    let ops = Arc::new(Ops::new(config.shards)?);
+    let now = Instant::now();
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let wall = WallClock { at: now, unix_us: unix.as_micros() as u64 };
+
+    let sockets = bind_all(config)?;
+    let listen = sockets[0].local_addr()?;
+    let http = serve_http(config, &ops).await?;
+
+    let mut quic = Quic::new(config, &identity, wall)?;
+    let (event_sender, events) = mpsc::channel(HUB_QUEUE);
+    let (shards, commands): (Vec<_>, Vec<_>) =
+        sockets.iter().map(|_| mpsc::channel(SHARD_QUEUE)).unzip();
+    let (crossings, crossing_receivers): (Vec<_>, Vec<_>) =
+        sockets.iter().map(|_| mpsc::channel::<Crossing>(CROSSING_QUEUE)).unzip();
+    let mut threads = Vec::new();
+    let parts = sockets.into_iter().zip(commands).zip(crossing_receivers);
+    for (number, ((socket, commands), crossing_receiver)) in parts.enumerate() {
+        let id = ShardId(u8::try_from(number)?);
+        let shard = Shard::new(quic.shard_config(config, id)?);
+        let (events, shards, ops) = (event_sender.clone(), crossings.clone(), Arc::clone(&ops));
+        let wire = move |socket| Wiring {
+            id,
+            socket,
+            events,
+            commands,
+            shards,
+            crossings: crossing_receiver,
+            ops,
+        };
+        let thread = std::thread::Builder::new().name(format!("shard-{number}"));
+        threads.push(thread.spawn(move || run_shard(shard, socket, wire))?);
+    }
+    let hub = Hub::new(hub_config(config, relay, unix)?, now);
+    let fingerprint = identity.fingerprint();
+    announce(config, listen, http, &format!("{relay}"), &format!("{fingerprint}"));
+    let dials = Dials { parents: config.parents.clone(), events: event_sender };
+    Ok(Started { hub, shards, events, dials, ops, threads })
+}
+
+/// One line on standard output, for people and for scripts that start relays on ports that the
+/// system chooses.
+fn announce(
+    config: &Config,
+    listen: SocketAddr,
+    http: Option<SocketAddr>,
+    relay: &str,
+    fingerprint: &str,
+) {
+    use std::io::Write as _;
+    let http = http.map_or_else(|| "off".to_owned(), |http| http.to_string());
+    let name = &config.name;
+    let mut out = std::io::stdout();
+    let _ = writeln!(
+        out,
+        "ready listen={listen} http={http} name={name} relay={relay} fingerprint={fingerprint}"
+    );
+    let _ = out.flush();
+}
+
+fn hub_config(
+    config: &Config,
+    relay: tribune_protocol::ids::RelayId,
+    unix: Duration,
+) -> Result<HubConfig> {
+    Ok(HubConfig {
+        relay,
+        name: config.name.clone(),
+        shards: config.shards.get(),
+        parents: config.parents.len(),
+        auth: Auth::new(config),
+        relay_token: config.relay_token.clone(),
+        max_rooms: config.max_rooms,
+        // Milliseconds with room for a million changes in each: a restarted origin counts on above.
+        first_revision: Revision((unix.as_millis() as u64) << 20),
+        drain_to: config.drain_to.as_ref().map(ToString::to_string),
+        drain_timeout: config.drain_timeout,
+        seed: random()?,
+    })
+}
+
+fn run_shard(
+    shard: Shard,
+    socket: std::net::UdpSocket,
+    wire: impl FnOnce(BatchSocket) -> Wiring,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let socket = BatchSocket::new(socket)?;
+        driver::run(shard, wire(socket)).await
+    })
+}
+
+fn bind_all(config: &Config) -> Result<Vec<std::net::UdpSocket>> {
+    let shared = config.shards.get() > 1;
+    let mut address = config.listen;
+    let mut sockets = Vec::new();
+    for _ in 0..config.shards.get() {
+        let socket = bind(address, shared)
+            .with_context(|| format!("--listen: {address} cannot be listened on"))?;
+        // With port 0 the first one chooses for all.
+        address = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+async fn serve_http(config: &Config, ops: &Arc<Ops>) -> Result<Option<SocketAddr>> {
+    let Some(address) = config.http else { return Ok(None) };
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("--http: {address} cannot be listened on"))?;
+    let address = listener.local_addr()?;
+    let ops = Arc::clone(ops);
+    // It serves until the process ends, also while the relay drains.
+    tokio::spawn(async move {
+        if let Err(error) = http::serve(listener, ops, std::future::pending()).await {
+            tracing::error!(%error, "the HTTP side has ended");
+        }
+    });
+    Ok(Some(address))
+}
+
+/// What the shards' QUIC endpoints have in common.
+struct Quic {
+    keys: MasterKeys,
+    server: Arc<ServerConfig>,
+    clients: Vec<ClientConfig>,
+    steering: SteeringKey,
+    wall: WallClock,
+}
+
+impl Quic {
+    fn new(config: &Config, identity: &TlsIdentity, wall: WallClock) -> Result<Self> {
+        let keys = MasterKeys::load(config.data.as_deref())?;
+        let mut server = ServerConfig::new(server_crypto(config, identity)?, keys.retry_key());
+        server.transport_config(accepting_transport());
+        let clients = config.parents.iter().map(|parent| {
+            let mut client = ClientConfig::new(trunk_client_crypto(config, identity, parent)?);
+            client.transport_config(dialling_transport());
+            Ok(client)
+        });
+        let clients = clients.collect::<Result<_>>()?;
+        let steering = SteeringKey(u64::from_be_bytes(random()?));
+        Ok(Self { keys, server: Arc::new(server), clients, steering, wall })
+    }
+
+    fn shard_config(&mut self, config: &Config, id: ShardId) -> Result<ShardConfig> {
+        let mut endpoint = EndpointConfig::new(self.keys.reset_key());
+        let (steering, seed) = (self.steering, random()?);
+        endpoint.cid_generator(move || Box::new(ShardCids::new(id, steering, seed)));
+        Ok(ShardConfig {
+            id,
+            endpoint: Arc::new(endpoint),
+            server: Arc::clone(&self.server),
+            clients: if id == ShardId(0) { self.clients.clone() } else { Vec::new() },
+            steering,
+            wall: self.wall,
+            top_n: config.top_n,
+            max_connections: config.max_connections.div_ceil(usize::from(config.shards.get())),
+        })
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    OsRng.try_fill_bytes(&mut bytes).context("the system gives no random numbers")?;
+    Ok(bytes)
+}
+
+/// The hub's turn: events, time, effects, until it has drained.
+async fn hub_loop(
+    config: &Config,
+    hub: &mut Hub,
+    shards: &[mpsc::Sender<ShardCommand>],
+    events: &mut mpsc::Receiver<(ShardId, ShardEvent)>,
+    dials: Dials,
+    ops: &Arc<Ops>,
+) -> Result<()> {
+    let mut batch = Vec::with_capacity(EVENTS_PER_TURN);
+    let mut publish = tokio::time::interval(PUBLISH_PERIOD);
+    let mut signalled = Box::pin(first_signal());
+    let mut draining = false;
+    loop {
+        ops.set_readiness(hub.readiness());
+        while let Some(effect) = hub.poll_effect() {
+            match effect {
+                // A shard that is behind holds the hub up, never the other way round.
+                HubEffect::Shard(shard, command) => {
+                    let channel = &shards[usize::from(shard.0)];
+                    channel
+                        .send(command)
+                        .await
+                        .map_err(|_| anyhow!("shard {} is gone", shard.0))?;
+                }
+                HubEffect::Dial { dial, parent } => dials.dial(dial, parent, &shards[0]),
+                HubEffect::Drained => {
+                    close_down(shards).await;
+                    return Ok(());
+                }
+            }
+        }
+        let deadline = hub.poll_timeout().unwrap_or_else(|| Instant::now() + PUBLISH_PERIOD);
+        tokio::select! {
+            count = events.recv_many(&mut batch, EVENTS_PER_TURN) => {
+                anyhow::ensure!(count > 0, "all shards are gone");
+                let now = Instant::now();
+                for (shard, event) in batch.drain(..) {
+                    hub.handle_event(now, shard, event);
+                }
+            }
+            () = tokio::time::sleep_until(deadline.into()) => hub.handle_timeout(Instant::now()),
+            _ = publish.tick() => ops.metrics.publish_hub(hub.counters()),
+            () = &mut signalled, if !draining => {
+                draining = true;
+                tracing::info!(within = ?config.drain_timeout, "draining");
+                ops.set_readiness(Readiness::Draining);
+                hub.handle_drain(Instant::now());
+            }
+        }
+    }
+}
+
+/// Gives the shards' last packets a moment.
+async fn close_down(shards: &[mpsc::Sender<ShardCommand>]) {
+    for shard in shards {
+        let _ = shard.send(ShardCommand::CloseAll).await;
+    }
+    tokio::time::sleep(FAREWELL).await;
+}
+
+/// Looks parents up and has them dialled.
+#[derive(Debug)]
+struct Dials {
+    parents: Vec<HostPort>,
+    events: mpsc::Sender<(ShardId, ShardEvent)>,
+}
+
+impl Dials {
+    /// In a task of its own: a name server can take its time.
+    fn dial(&self, dial: DialId, parent: usize, shard: &mpsc::Sender<ShardCommand>) {
+        let (shard, events) = (shard.clone(), self.events.clone());
+        let target = self.parents[parent].clone();
+        tokio::spawn(async move {
+            let found = tokio::net::lookup_host((target.host(), target.port())).await;
+            let why = match found.map(|mut addresses| addresses.next()) {
+                Ok(Some(address)) => {
+                    let server_name = target.host().to_owned();
+                    let command = ShardCommand::Dial { dial, parent, address, server_name };
+                    let _ = shard.send(command).await;
+                    return;
+                }
+                Ok(None) => format!("{target} has no address"),
+                Err(error) => format!("{target}: {error}"),
+            };
+            let _ = events.send((ShardId(0), ShardEvent::DialFailed { dial, why })).await;
+        });
+    }
+}
+
+async fn first_signal() {
+    signal().await;
+}
+
+async fn second_signal() {
+    signal().await;
+    signal().await;
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
