@@ -388,9 +388,10 @@ impl<P> JitterBuffer<P> {
 
     /// All places below `floor` have had their turn.
     fn pass_to(&mut self, floor: u64) {
-        self.floor = floor;
-        self.arrived.advance(floor);
-        self.given_up.advance(floor);
+        // Before a talkspurt, playout may have been moved back to places that had their turn.
+        self.floor = self.floor.max(floor);
+        self.arrived.advance(self.floor);
+        self.given_up.advance(self.floor);
     }
 
     fn give_up(&mut self, place: u64) {

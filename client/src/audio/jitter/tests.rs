@@ -58,12 +58,22 @@ impl Run {
 
 /// Runs a buffer over frames that arrive and ticks that happen at the given times.
 fn run(sent: &[Sent], tick_at_us: impl Fn(u64) -> i64, ticks: u64, first_seq: u16) -> Run {
+    run_with(JitterConfig::default(), sent, tick_at_us, ticks, first_seq)
+}
+
+fn run_with(
+    config: JitterConfig,
+    sent: &[Sent],
+    tick_at_us: impl Fn(u64) -> i64,
+    ticks: u64,
+    first_seq: u16,
+) -> Run {
     let start = Instant::now();
     let at = |us: i64| start + Duration::from_micros(us as u64);
     let mut arrivals = sent.to_vec();
     arrivals.sort_by_key(|frame| frame.at_us);
     let mut arrivals = arrivals.into_iter().peekable();
-    let mut buffer = JitterBuffer::new(JitterConfig::default());
+    let mut buffer = JitterBuffer::new(config);
     let mut run = Run { heard: Vec::new(), stats: JitterStats::default(), slots_max: 0 };
     for tick in 0..ticks {
         let now_us = tick_at_us(tick);
@@ -376,7 +386,7 @@ fn hours_of_clock_drift_are_followed_with_single_moves() {
             .map(|index| {
                 let media_us = index as i64 * FRAME_PERIOD_US;
                 Sent {
-                    index: index as u64,
+                    index,
                     at_us: 5_000 + media_us + media_us / 1_000_000 * drift_ppm,
                     talkspurt_end: index + 1 == frames,
                 }
@@ -406,6 +416,7 @@ proptest! {
         jitter_us in 0..500_000_i64,
         pause in 0..400_u64,
         tick_noise_us in 0..100_000_i64,
+        slack_ms in 0..100_u64,
     ) {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut sent = Vec::new();
@@ -424,7 +435,9 @@ proptest! {
         let noise: Vec<i64> = (0..700).map(|_| rng.random_range(0..=tick_noise_us)).collect();
         let mut ticks: Vec<i64> = (0..700).map(|tick| on_time(tick) + noise[tick as usize]).collect();
         ticks.sort_unstable();
-        let run = run(&sent, |tick| ticks[tick as usize], 700, first_seq);
+        let slack = Duration::from_millis(slack_ms);
+        let config = JitterConfig { slack, slack_talking: slack * 2, ..JitterConfig::default() };
+        let run = run_with(config, &sent, |tick| ticks[tick as usize], 700, first_seq);
         prop_assert_eq!(run.heard.len(), 700);
         prop_assert!(run.frames().windows(2).all(|pair| pair[0] < pair[1]));
         prop_assert!(run.slots_max <= (AHEAD_FRAMES_MAX + BEHIND_FRAMES_MAX) as usize);
