@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 use tribune_protocol::clock::Offset;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::FromParticipant;
@@ -215,8 +214,8 @@ pub struct TrackRoute {
 pub struct Handover {
     /// Which room.
     pub room: RoomId,
-    /// The frames of one datagram, authorised and free of duplicates.
-    pub frames: SmallVec<[Frame; 4]>,
+    /// The frames of one datagram, authorised and free of duplicates; shared by the shards.
+    pub frames: Arc<[Frame]>,
 }
 
 impl ShardSet {

@@ -130,18 +130,15 @@ impl RoomMedia {
     }
 
     /// As [`Self::handle_datagram`], for frames that another shard let in.
-    pub fn handle_handover(&mut self, frames: Accepted, counters: &mut ShardCounters) -> Accepted {
-        let ingress = &mut self.ingress;
-        let keep = |frame: &mut Frame| match ingress.handle_handover(frame) {
-            Verdict::Accept => true,
-            Verdict::Drop(cause) => {
-                counters.frames_dropped.count(cause, 1);
-                false
+    pub fn handle_handover(&mut self, frames: &[Frame], counters: &mut ShardCounters) -> Accepted {
+        let mut accepted = Accepted::new();
+        for frame in frames {
+            match self.ingress.handle_handover(frame) {
+                Verdict::Accept => accepted.push(frame.clone()),
+                Verdict::Drop(cause) => counters.frames_dropped.count(cause, 1),
             }
-        };
-        let mut frames = frames;
-        frames.retain(keep);
-        frames
+        }
+        accepted
     }
 
     /// Adds frames of one datagram to the views. [`Self::poll_ready`] tells which of them send now.

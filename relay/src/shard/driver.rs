@@ -145,10 +145,9 @@ fn hand_over(shard: &mut Shard, wiring: &Wiring) {
         let (TrySendError::Full(lost) | TrySendError::Closed(lost)) = error;
         match lost {
             Crossing::Frames(handover) => {
-                for _ in &handover.frames {
-                    shard.counters().frames_dropped.count(DropCause::HandoverFull, 1);
-                }
-                shard.counters().handover_dropped += handover.frames.len() as u64;
+                let frames = handover.frames.len() as u64;
+                shard.counters().frames_dropped.count(DropCause::HandoverFull, frames);
+                shard.counters().handover_dropped += frames;
             }
             Crossing::Packet(_) => shard.counters().steer_dropped += 1,
         }

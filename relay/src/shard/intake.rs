@@ -1,5 +1,6 @@
 //! What a connection brings: the end of its handshake, control messages, datagrams, its own end.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use quinn_proto::crypto::rustls::HandshakeData;
@@ -8,9 +9,11 @@ use serde::de::DeserializeOwned;
 use tribune_protocol::clock::{ClockFilter, Offset};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::{ControlError, Envelope, decode};
-use tribune_protocol::datagram::media::MediaDatagram;
+use tribune_protocol::datagram::media::{Frame, MediaDatagram, MediaWriter};
+use tribune_protocol::datagram::nack::Nack;
 use tribune_protocol::datagram::probe::{Answer, Probe};
 use tribune_protocol::datagram::{Datagram, DatagramError};
+use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK};
 
 use super::Shard;
@@ -295,22 +298,24 @@ impl Shard {
         if accepted.is_empty() {
             return;
         }
-        for shard in room.hosts().iter().filter(|shard| *shard != self.config.id) {
-            let frames = Handover { room: id, frames: accepted.clone() };
-            self.crossings.push_back((shard, Crossing::Frames(frames)));
+        let others = room.hosts().iter().filter(|shard| *shard != self.config.id);
+        let mut shared: Option<Arc<[Frame]>> = None;
+        for shard in others {
+            let frames =
+                Arc::clone(shared.get_or_insert_with(|| accepted.iter().cloned().collect()));
+            self.crossings.push_back((shard, Crossing::Frames(Handover { room: id, frames })));
         }
         self.forward(now, id, &accepted);
     }
 
     /// Sends what is still kept of the frames that somebody misses.
-    fn handle_nack(&mut self, slot: u32, nack: tribune_protocol::datagram::nack::Nack) {
+    fn handle_nack(&mut self, slot: u32, nack: Nack) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         let Some(room) = peer.room(nack.channel).and_then(|id| self.rooms.get(&id)) else { return };
         let silenced = room.ingress().route(nack.track).is_none_or(|route| route.silenced);
         let Some(ring) = room.ingress().ring(nack.track).filter(|_| !silenced) else { return };
         for wire in nack.seqs().filter_map(|seq| ring.get(seq)) {
-            let max = tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-            let mut writer = tribune_protocol::datagram::media::MediaWriter::new(nack.channel, max);
+            let mut writer = MediaWriter::new(nack.channel, MAX_DATAGRAM_BYTES);
             if writer.push(wire) && peer.send_datagram(writer.take()) {
                 self.counters.nacks_answered += 1;
             }
@@ -357,8 +362,7 @@ fn parse<M: DeserializeOwned>(body: &[u8]) -> Result<Envelope<M>, (CloseCode, St
             ControlError::TooLong(_) => CloseCode::MessageTooLong,
             ControlError::NotCbor | ControlError::DoesNotFit(_) => CloseCode::ProtocolViolation,
         };
-        let mut why = error.to_string();
-        why.truncate(why.floor_char_boundary(200)); // a close reason has to fit a packet
-        (code, why)
+        // A close reason has to fit a packet.
+        (code, error.to_string().chars().take(200).collect())
     })
 }

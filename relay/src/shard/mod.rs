@@ -158,7 +158,7 @@ impl Shard {
             Crossing::Frames(handover) => {
                 self.counters.handover_in += handover.frames.len() as u64;
                 let Some(room) = self.rooms.get_mut(&handover.room) else { return };
-                let frames = room.handle_handover(handover.frames, &mut self.counters);
+                let frames = room.handle_handover(&handover.frames, &mut self.counters);
                 self.forward(now, handover.room, &frames);
             }
             Crossing::Packet(packet) => {
