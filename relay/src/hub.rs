@@ -340,7 +340,6 @@ impl Hub {
         let greeting = Greeting { relay: self.config.name.clone(), depth };
         let admission = Admission { link, request, name, role, may_govern, returning, greeting };
         self.participants.insert(link, (room, who));
-        self.counters.joins_ok += 1;
         if let Some(room) = self.rooms.get_mut(&room) {
             room.handle_join(now, who, admission, &mut self.out);
         }
@@ -408,9 +407,14 @@ impl Hub {
             self.out.close(link, code, code.to_string());
             self.drop_child(now, link);
         }
-        let over = self.rooms.iter().filter(|(_, room)| room.is_over()).map(|(id, _)| *id);
-        for room in over.collect::<Vec<_>>() {
+        for room in self.out.take_over() {
             self.forget(room);
+        }
+        for answer in self.out.take_joins() {
+            match answer {
+                Ok(()) => self.counters.joins_ok += 1,
+                Err(code) => self.counters.joins_refused.count(code),
+            }
         }
         if let Some(Draining::Until(until)) = self.draining {
             let alone = self.participants.is_empty() && self.children.is_empty();

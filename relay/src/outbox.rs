@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tribune_protocol::codes::CloseCode;
+use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
@@ -22,6 +22,10 @@ pub struct Outbox {
     parent: Option<LinkId>,
     /// Children that did not confirm in time.
     lagging: Vec<LinkId>,
+    /// Rooms that have ended.
+    over: Vec<RoomId>,
+    /// Joins that have been answered, and how.
+    joins: Vec<Result<(), ErrorCode>>,
     unsendable: u64,
 }
 
@@ -87,6 +91,26 @@ impl Outbox {
     /// The children named by [`Self::lagging`].
     pub fn take_lagging(&mut self) -> Vec<LinkId> {
         std::mem::take(&mut self.lagging)
+    }
+
+    /// Names a room that has ended; the hub forgets it.
+    pub fn over(&mut self, room: RoomId) {
+        self.over.push(room);
+    }
+
+    /// The rooms named by [`Self::over`].
+    pub fn take_over(&mut self) -> Vec<RoomId> {
+        std::mem::take(&mut self.over)
+    }
+
+    /// Notes how a join was answered, for the counters.
+    pub fn join_answered(&mut self, answer: Result<(), ErrorCode>) {
+        self.joins.push(answer);
+    }
+
+    /// What was noted by [`Self::join_answered`].
+    pub fn take_joins(&mut self) -> Vec<Result<(), ErrorCode>> {
+        std::mem::take(&mut self.joins)
     }
 
     /// The next command.

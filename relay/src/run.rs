@@ -338,31 +338,35 @@ impl Dials {
 }
 
 async fn first_signal() {
-    signal().await;
+    signals(1).await;
 }
 
 async fn second_signal() {
-    signal().await;
-    signal().await;
+    signals(2).await;
 }
 
+/// Waits for SIGTERM or SIGINT, that many times.
 #[cfg(unix)]
-async fn signal() {
+async fn signals(count: usize) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return std::future::pending().await;
     };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+    for _ in 0..count {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn signal() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+async fn signals(count: usize) {
+    for _ in 0..count {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -30,8 +30,8 @@ pub struct Member {
 
 #[derive(Debug)]
 enum Stay {
-    /// It wants in.
-    Joining(Admission),
+    /// It wants in. `asked`: the origin has been asked, and has not answered yet.
+    Joining { admission: Admission, asked: bool },
     /// It hears the room.
     In { hears: Hears },
 }
@@ -68,7 +68,7 @@ impl Member {
     pub(super) const fn is_in(&self) -> bool {
         match self.stay {
             Stay::In { .. } => true,
-            Stay::Joining(_) => false,
+            Stay::Joining { .. } => false,
         }
     }
 
@@ -95,7 +95,7 @@ impl Room {
             link: admission.link,
             name: admission.name.clone(),
             acted: admission.returning || before.is_some_and(|(_, acted)| acted),
-            stay: Stay::Joining(admission),
+            stay: Stay::Joining { admission, asked: false },
             hand: None,
             reason: Note::default(),
         };
@@ -179,9 +179,10 @@ impl Room {
                 && by <= now
                 && self.joining.iter().all(|(_, later)| *later != who)
             {
-                let Stay::Joining(admission) = &member.stay else { continue };
+                let Stay::Joining { admission, .. } = &member.stay else { continue };
                 let (link, request) = (admission.link, admission.request);
                 self.members.remove(&who);
+                out.join_answered(Err(ErrorCode::Unavailable));
                 out.to_participant(link, request, &unavailable());
                 self.note_idle(now);
             }
@@ -194,6 +195,15 @@ impl Room {
         let waiting: Vec<_> = waiting.map(|(who, _)| *who).collect();
         for who in waiting {
             self.proceed(now, who, out);
+        }
+    }
+
+    /// What the origin was asked by the old way to it may be lost.
+    pub(super) fn ask_again(&mut self) {
+        for member in self.members.values_mut() {
+            if let Stay::Joining { asked, .. } = &mut member.stay {
+                *asked = false;
+            }
         }
     }
 
@@ -222,12 +232,15 @@ impl Room {
         out: &mut Outbox,
     ) {
         let Some(member) = self.members.get_mut(&to) else { return };
-        if let Stay::Joining(admission) = &member.stay {
+        if let Stay::Joining { admission, .. } = &member.stay {
             let answers_join = request.is_some() && admission.request == request;
             if answers_join && message == (ToParticipant::Ok {}) {
                 self.admit(to, out);
             } else if answers_join {
                 out.to_participant(member.link, request, &message);
+                if let ToParticipant::Err { code, .. } = message {
+                    out.join_answered(Err(code));
+                }
                 self.members.remove(&to);
             }
             // Anything else comes before the answer to the join, which tells the same.
@@ -267,7 +280,7 @@ impl Room {
     /// Takes the next step of a join, as far as the state allows.
     fn proceed(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
         let Some(member) = self.members.get(&who) else { return };
-        let Stay::Joining(admission) = &member.stay else { return };
+        let Stay::Joining { admission, asked: false } = &member.stay else { return };
         let admission = admission.clone();
         let way = match &self.place {
             Place::Origin(_) | Place::Below { link: Some(_), known: true, .. } => true,
@@ -285,6 +298,9 @@ impl Room {
             let Admission { name, role, may_govern, request, .. } = admission;
             if let Some(member) = self.members.get_mut(&who) {
                 member.acted = true;
+                if let Stay::Joining { asked, .. } = &mut member.stay {
+                    *asked = true;
+                }
             }
             self.act(now, who, request, Action::Enter { name, role, may_govern }, out);
         } else if self.state.phase == Phase::Live {
@@ -308,6 +324,7 @@ impl Room {
         out: &mut Outbox,
     ) {
         self.members.remove(&who);
+        out.join_answered(Err(code));
         let message = ToParticipant::Err { code, message: text.to_owned() };
         out.to_participant(admission.link, admission.request, &message);
     }
@@ -316,7 +333,7 @@ impl Room {
     fn admit(&mut self, who: ParticipantId, out: &mut Outbox) {
         let hears = self.hears(who);
         let Some(member) = self.members.get_mut(&who) else { return };
-        let Stay::Joining(admission) = &member.stay else { return };
+        let Stay::Joining { admission, .. } = &member.stay else { return };
         let Admission { link, request, greeting, .. } = admission.clone();
         member.stay = Stay::In { hears };
         self.inside += 1;
@@ -328,6 +345,7 @@ impl Room {
             stage: self.state.stage.clone(),
             listeners: self.counts.whole_tree.max(self.listeners()),
         };
+        out.join_answered(Ok(()));
         out.to_participant(link, request, &ToParticipant::Joined(joined));
         if self.state.on_stage(who).is_some() {
             self.send_routes(out);

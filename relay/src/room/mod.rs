@@ -59,7 +59,6 @@ pub struct Room {
     inside: u64,
     /// Joins under way, oldest first, and when they are given up.
     joining: VecDeque<(Instant, ParticipantId)>,
-    over: bool,
 }
 
 /// A relay's part in a room.
@@ -119,7 +118,6 @@ impl Room {
             idle_since: Some(now),
             inside: 0,
             joining: VecDeque::new(),
-            over: false,
         }
     }
 
@@ -174,21 +172,21 @@ impl Room {
         }
     }
 
-    /// Whether the room has ended.
-    #[must_use]
-    pub const fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// Whether the hub can forget the room: it is over, or nobody has wanted it for a while.
+    /// Whether the hub can forget the room: nobody has wanted it for a while.
     #[must_use]
     pub fn is_done(&self, now: Instant) -> bool {
-        let alone = self.idle_since.is_some_and(|since| now >= since + IDLE_LINGER);
-        let decided_here = match &self.place {
-            Place::Origin(authority) => authority.state().phase == Phase::Live,
-            Place::Below { .. } => false,
-        };
-        self.over || (alone && !decided_here)
+        self.idle_until().is_some_and(|until| now >= until)
+    }
+
+    /// Until when the room is kept though nobody wants it. One that is not open is not kept at all:
+    /// names that somebody makes up cost nothing. On the origin an open one ends by the authority.
+    fn idle_until(&self) -> Option<Instant> {
+        let since = self.idle_since?;
+        match (&self.place, self.state.phase) {
+            (_, Phase::Absent | Phase::Ended) => Some(since),
+            (Place::Below { .. }, Phase::Live) => Some(since + IDLE_LINGER),
+            (Place::Origin(_), Phase::Live) => None,
+        }
     }
 
     /// The trunk to the parent is there: subscribes, and tells the origin who is here.
@@ -200,6 +198,7 @@ impl Room {
         let room = self.state.room.clone();
         out.to_parent(&ToParent::Subscribe { channel, room, heard: Vec::new() });
         self.host(link, Hears::Trunk(channel), out);
+        self.ask_again();
         self.announce_actors(out);
         let listeners = self.listeners();
         out.to_parent(&ToParent::Audience { channel, listeners });
@@ -245,10 +244,7 @@ impl Room {
             Place::Below { .. } => None,
         };
         let count = self.count_due();
-        let idle = self.idle_since.map(|since| since + IDLE_LINGER).filter(|_| match &self.place {
-            Place::Origin(_) => self.state.phase != Phase::Live,
-            Place::Below { .. } => true,
-        });
+        let idle = self.idle_until();
         let lag = self.children.values().filter_map(Child::confirm_by).min();
         let join = self.joining.front().map(|(by, _)| *by);
         [decision, count, idle, lag, join].into_iter().flatten().min()
@@ -294,7 +290,11 @@ impl Room {
                     }
                     Some(_) | None => self.deliver(to, request, message, out),
                 },
-                Some(OriginEffect::Finished) => self.over = true,
+                // The room may have been opened again by what came in between.
+                Some(OriginEffect::Finished) if self.state.phase == Phase::Ended => {
+                    out.over(self.id);
+                }
+                Some(OriginEffect::Finished) => {}
             }
         }
     }

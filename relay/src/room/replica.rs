@@ -315,7 +315,7 @@ impl Room {
 
     /// The room is over: everybody here goes. Relays below have been told by the state.
     fn end(&mut self, out: &mut Outbox) {
-        self.over = true;
+        out.over(self.id);
         for member in self.members.values() {
             let code = CloseCode::RoomEnded;
             out.close(member.link(), code, code.to_string());

@@ -31,6 +31,7 @@ impl Shard {
             let Some(event) = peer.conn.poll() else { break };
             self.handle_event(now, slot, event);
         }
+        self.ask_time(now, slot);
         self.mark_dirty(slot);
     }
 
@@ -42,7 +43,8 @@ impl Shard {
         let mut deadline = [peer.conn.poll_timeout(), peer.speak_by].into_iter().flatten().min();
         if let PeerKind::Parent(clock) = &peer.kind {
             let wait = clock.next_question_us().saturating_sub(local_us);
-            let question = now + std::time::Duration::from_micros(wait);
+            // A microsecond more: both clocks are rounded down, and early would be for nothing.
+            let question = now + std::time::Duration::from_micros(wait + 1);
             deadline = Some(deadline.map_or(question, |at| at.min(question)));
         }
         if let Some(deadline) = deadline {
@@ -89,6 +91,10 @@ impl Shard {
             }
             Event::Stream(event) => self.handle_stream_event(now, slot, event),
         }
+    }
+
+    /// Asks the parent for the time when it is due, which may be the only reason for a deadline.
+    fn ask_time(&mut self, now: Instant, slot: u32) {
         if let Some(peer) = self.peers[slot as usize].as_mut()
             && let PeerKind::Parent(clock) = &mut peer.kind
         {
