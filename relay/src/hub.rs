@@ -5,6 +5,8 @@
 //!
 //! The upper half is about participants, the lower half, in [`trunks`], about other relays.
 
+#[cfg(test)]
+mod tests;
 mod trunks;
 
 use std::collections::BTreeMap;

@@ -269,7 +269,9 @@ impl Room {
 
     /// Closes the connection of a member that has been kicked.
     pub(super) fn expel(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
-        let Some(member) = self.members.get(&who) else { return };
+        let member = self.members.get(&who).filter(|member| member.is_in());
+        // A join that is under way is refused instead.
+        let Some(member) = member else { return };
         let (link, reason) = (member.link, member.reason.to_string());
         let code = CloseCode::Kicked;
         let reason = if reason.is_empty() { code.to_string() } else { reason };
