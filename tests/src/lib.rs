@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What the end-to-end tests stand on. Nothing of it is part of Tribune.
+
+pub mod sim;

@@ -209,6 +209,8 @@ impl Listening {
         result: Result<(), CommandError>,
         output: &mut Output,
     ) -> Result<(), CommandError> {
+        // As long as there is a connection, the round trip is known.
+        let link = self.session.link();
         if self.ended.is_none() {
             self.session.leave().await;
             while let Some(event) = incoming.events.recv().await {
@@ -217,7 +219,6 @@ impl Listening {
                 }
             }
         }
-        let link = self.session.link();
         let report =
             Report { t_s: self.seconds(), reconnects: self.reconnects, link, ear: &self.ear };
         if self.in_room {

@@ -8,8 +8,9 @@ use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{Note, ParticipantId, RoomName};
 
 use super::{Context, Entry, session_gone};
-use crate::outcome::{CommandError, Exit};
+use crate::outcome::{CommandError, Exit, sentence};
 use crate::output::Output;
+use crate::session::reconnect::End as SessionEnd;
 use crate::session::room_view::{ResolveError, RoomView};
 use crate::session::{Event, Incoming, Session};
 
@@ -175,10 +176,9 @@ impl Kick {
 impl End {
     pub(crate) async fn run(self, context: &Context, output: &Output) -> Result<(), CommandError> {
         let (session, mut incoming, _) = enter(context, self.room.clone()).await?;
-        session.request(FromParticipant::EndRoom {}).await?;
+        end_room(&session, &mut incoming).await?;
         output.json(&serde_json::json!({ "event": "ended", "room": self.room }));
         output.result(&format!("ended {}", self.room));
-        leave(&session, &mut incoming).await;
         Ok(())
     }
 }
@@ -206,8 +206,7 @@ pub(super) async fn enter(
                 let you = &joined.you;
                 let is_alone = joined.stage.iter().all(|e| e.participant == you.participant);
                 if you.role == Role::Host && is_alone && context.session_file.is_none() {
-                    session.request(FromParticipant::EndRoom {}).await?;
-                    leave(&session, &mut incoming).await;
+                    end_room(&session, &mut incoming).await?;
                     return Err(CommandError::new(Exit::NoRoom, "room_not_found", missing));
                 }
                 return Ok((session, incoming, view));
@@ -217,6 +216,21 @@ pub(super) async fn enter(
                 return Err(CommandError::of_end(end).unwrap_or_else(session_gone));
             }
         }
+    }
+}
+
+/// Ends the room. That closes the connection too, maybe before the answer is read.
+async fn end_room(session: &Session, incoming: &mut Incoming) -> Result<(), CommandError> {
+    match request(session, incoming, FromParticipant::EndRoom {}).await {
+        Ok(()) => {
+            leave(session, incoming).await;
+            Ok(())
+        }
+        Err(error) => match incoming.events.recv().await {
+            Some(Event::Ended(SessionEnd::RoomEnded)) => Ok(()),
+            Some(_) | None if error.code == "room_ended" => Ok(()),
+            Some(_) | None => Err(error),
+        },
     }
 }
 
@@ -288,7 +302,7 @@ async fn resolve(
             ResolveError::Nobody(_) => "no_such_participant",
             ResolveError::Several { .. } => "ambiguous_name",
         };
-        let unresolved = || CommandError::new(Exit::Refused, code, format!("{error}."));
+        let unresolved = || CommandError::new(Exit::Refused, code, sentence(&error.to_string()));
         match tokio::time::timeout_at(deadline, incoming.events.recv()).await {
             Err(_) => return Err(unresolved()),
             Ok(None) => return Err(session_gone()),

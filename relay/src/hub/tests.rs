@@ -422,16 +422,16 @@ impl Tree {
     }
 
     fn joined(&self, who: usize) -> Option<Role> {
-        self.people[who].inbox.iter().find_map(|(_, message)| match message {
-            ToParticipant::Joined(joined) => Some(joined.you.role),
-            _ => None,
+        self.people[who].inbox.iter().find_map(|(_, message)| {
+            let ToParticipant::Joined(joined) = message else { return None };
+            Some(joined.you.role)
         })
     }
 
     fn refused(&self, who: usize) -> Option<ErrorCode> {
-        self.people[who].inbox.iter().find_map(|(_, message)| match message {
-            ToParticipant::Err { code, .. } => Some(*code),
-            _ => None,
+        self.people[who].inbox.iter().find_map(|(_, message)| {
+            let ToParticipant::Err { code, .. } = message else { return None };
+            Some(*code)
         })
     }
 }

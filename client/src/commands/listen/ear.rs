@@ -125,6 +125,9 @@ impl Ear {
         if record.silenced_at_us.is_some_and(|at| arrived_us > at) {
             record.received_silenced += 1;
         }
+        if record.silenced_at_us.is_some() {
+            return Ok(());
+        }
         self.left.retain(|(track, _)| *track != frame.track);
         self.player.handle_frame(
             arrived,
@@ -192,6 +195,8 @@ impl Ear {
             if entry.silenced != was_silenced {
                 record.silenced_at_us = entry.silenced.then(|| clock.us_at(now));
                 record.received_silenced = 0;
+                // Nothing more will come, in the middle of a word: that is no loss to be concealed.
+                self.player.remove_track(entry.track.0);
             }
         }
     }

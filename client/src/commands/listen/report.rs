@@ -105,8 +105,10 @@ impl Report<'_> {
     }
 
     fn tracks(&self) -> Vec<Track> {
+        let view = self.ear.view();
         let tracks = self.ear.tracks().iter();
         tracks
+            .filter(|(track, record)| record.received > 0 || view.on_track(**track).is_some())
             .map(|(track, record)| Track {
                 track: track.0,
                 name: record.name.as_ref().map(ToString::to_string),
