@@ -1,0 +1,217 @@
+//! One process: its lines, its signals, its end.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rustix::process::{Pid, kill_process};
+pub use rustix::process::Signal;
+
+use super::{Scratch, wait_for};
+
+/// Lines of a process that are remembered: ten minutes of statistics and a thousand events. The
+/// oldest are forgotten first; the file has them all.
+const LINES_REMEMBERED: usize = 2_000;
+/// Bytes of one line; what is longer is cut, as no program of ours prints that.
+const LINE_BYTES: u64 = 64 * 1024;
+
+/// A running process. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    lines: Arc<Mutex<VecDeque<String>>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+    stderr: PathBuf,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to its standard output.
+    pub stdout: Vec<String>,
+    /// What it wrote to its standard error.
+    pub stderr: String,
+}
+
+impl Process {
+    /// Starts `program` with what it needs to find no settings but its arguments. Its output goes to
+    /// `name.stdout` and `name.stderr`.
+    pub(super) fn start(
+        scratch: &Scratch,
+        name: &str,
+        program: &str,
+        args: &[String],
+    ) -> Result<Self> {
+        let stderr = scratch.file(&format!("{name}.stderr"));
+        let mut command = Command::new(super::binary::find(program)?);
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("TRIBUNE_") {
+                command.env_remove(variable);
+            }
+        }
+        let mut child = command
+            .args(args)
+            .env("HOME", scratch.path())
+            .env("XDG_STATE_HOME", scratch.file("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&stderr)?)
+            .spawn()
+            .with_context(|| format!("{program} cannot be started"))?;
+        let stdout = child.stdout.take().context("a process without standard output")?;
+        let copy = File::create(scratch.file(&format!("{name}.stdout")))?;
+        let lines = Arc::new(Mutex::new(VecDeque::new()));
+        let remembered = Arc::clone(&lines);
+        let reader = std::thread::spawn(move || remember(stdout, copy, &remembered));
+        Ok(Self { name: name.to_owned(), child, lines, reader: Some(reader), stderr })
+    }
+
+    /// What it is called here.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to its standard output so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        lock(&self.lines).iter().cloned().collect()
+    }
+
+    /// Its last line that `look` recognises.
+    pub fn last<T>(&self, look: impl Fn(&str) -> Option<T>) -> Option<T> {
+        lock(&self.lines).iter().rev().find_map(|line| look(line))
+    }
+
+    /// What it has written to its standard error so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    /// Waits for a line that `look` recognises; lines that are there already count.
+    ///
+    /// # Errors
+    /// If none comes within `limit`, or the process ends before.
+    pub fn wait_line<T>(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        look: impl Fn(&str) -> Option<T>,
+    ) -> Result<T> {
+        let what = format!("{what} from {}", self.name);
+        wait_for(&what, limit, || {
+            // Asked before the lines are read, so that the last ones of a process count.
+            let ended = self.try_code()?;
+            if ended.is_some() {
+                self.join_reader();
+            }
+            if let Some(found) = lock(&self.lines).iter().find_map(|line| look(line)) {
+                return Ok(Some(found));
+            }
+            match ended {
+                None => Ok(None),
+                Some(code) => Err(anyhow!(
+                    "{} ended with {code:?} while it was waited for {what}; it said: {}",
+                    self.name,
+                    self.stderr(),
+                )),
+            }
+        })
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.context("a process id that is none")?;
+        kill_process(pid, signal).with_context(|| format!("{} cannot be signalled", self.name))
+    }
+
+    /// Ends it without a chance to say goodbye.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.try_code()?.is_none())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// If it still runs after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<Ended> {
+        let what = format!("the end of {}", self.name);
+        let code = wait_for(&what, limit, || self.try_code())?;
+        self.join_reader();
+        Ok(Ended { code, stdout: self.lines(), stderr: self.stderr() })
+    }
+
+    fn try_code(&mut self) -> Result<Option<Option<i32>>> {
+        Ok(self.child.try_wait()?.map(|status| status.code()))
+    }
+
+    fn join_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.join_reader();
+    }
+}
+
+/// Reads lines until the process closes its output.
+fn remember(stdout: impl Read, mut copy: File, lines: &Mutex<VecDeque<String>>) {
+    let mut stdout = BufReader::new(stdout);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match stdout.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let _ = copy.write_all(&line);
+        let mut lines = lock(lines);
+        if lines.len() == LINES_REMEMBERED {
+            lines.pop_front();
+        }
+        lines.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

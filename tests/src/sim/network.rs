@@ -1,0 +1,145 @@
+//! Links between hosts: how long a packet takes, and whether it arrives. Pure, seeded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::HostId;
+use super::log::Fate;
+
+/// One direction of a path between two hosts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Link {
+    /// Time that every packet takes.
+    pub latency: Duration,
+    /// Added to it, evenly spread; packets keep their order.
+    pub jitter: Duration,
+    /// Share of packets that never arrive.
+    pub loss: f64,
+    /// Share of packets that take [`Self::detour`] more and are overtaken.
+    pub reordering: f64,
+    /// What an overtaken packet takes more.
+    pub detour: Duration,
+    /// Share of packets that arrive twice.
+    pub duplication: f64,
+}
+
+impl Default for Link {
+    /// A clean path of 10 ms.
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+            loss: 0.0,
+            reordering: 0.0,
+            detour: Duration::from_millis(30),
+            duplication: 0.0,
+        }
+    }
+}
+
+impl Link {
+    /// A clean path.
+    #[must_use]
+    pub fn of(latency: Duration) -> Self {
+        Self { latency, ..Self::default() }
+    }
+
+    /// The same path, losing that share of packets.
+    #[must_use]
+    pub const fn losing(self, loss: f64) -> Self {
+        Self { loss, ..self }
+    }
+
+    /// A bad path: jitter, loss, reordering, duplicates.
+    #[must_use]
+    pub fn rough() -> Self {
+        Self {
+            latency: Duration::from_millis(15),
+            jitter: Duration::from_millis(15),
+            loss: 0.03,
+            reordering: 0.03,
+            detour: Duration::from_millis(50),
+            duplication: 0.02,
+        }
+    }
+}
+
+/// All links.
+#[derive(Debug)]
+pub struct Network {
+    rng: StdRng,
+    usual: Link,
+    links: BTreeMap<(HostId, HostId), Link>,
+    cut: BTreeSet<(HostId, HostId)>,
+    /// The last arrival on each link, which later packets do not overtake.
+    latest: BTreeMap<(HostId, HostId), Duration>,
+}
+
+impl Network {
+    pub(super) fn new(seed: u64, usual: Link) -> Self {
+        let rng = StdRng::seed_from_u64(seed ^ 0x6e65_7477_6f72_6b00);
+        let (links, cut, latest) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { rng, usual, links, cut, latest }
+    }
+
+    /// Sets every link that has not been set by itself.
+    pub fn set_usual(&mut self, link: Link) {
+        self.usual = link;
+    }
+
+    /// Sets the links between two hosts, both ways.
+    pub fn set_link(&mut self, a: HostId, b: HostId, link: Link) {
+        self.links.insert((a, b), link);
+        self.links.insert((b, a), link);
+    }
+
+    /// Sets the link from one host to another, that way only.
+    pub fn set_one_way(&mut self, from: HostId, to: HostId, link: Link) {
+        self.links.insert((from, to), link);
+    }
+
+    /// Cuts two hosts off from each other, or lets them meet again.
+    pub fn set_cut(&mut self, a: HostId, b: HostId, cut: bool) {
+        self.set_cut_one_way(a, b, cut);
+        self.set_cut_one_way(b, a, cut);
+    }
+
+    /// Cuts one direction.
+    pub fn set_cut_one_way(&mut self, from: HostId, to: HostId, cut: bool) {
+        if cut {
+            self.cut.insert((from, to));
+        } else {
+            self.cut.remove(&(from, to));
+        }
+    }
+
+    /// What becomes of a packet: once, or twice.
+    pub(super) fn carry(&mut self, now: Duration, from: HostId, to: HostId) -> Vec<Fate> {
+        if self.cut.contains(&(from, to)) {
+            return vec![Fate::Cut];
+        }
+        let link = *self.links.get(&(from, to)).unwrap_or(&self.usual);
+        if self.happens(link.loss) {
+            return vec![Fate::Lost];
+        }
+        let copies = 1 + usize::from(self.happens(link.duplication));
+        (0..copies).map(|_| self.arrival(now, from, to, link)).collect()
+    }
+
+    fn arrival(&mut self, now: Duration, from: HostId, to: HostId, link: Link) -> Fate {
+        let jitter = link.jitter.mul_f64(self.rng.random_range(0.0..1.0));
+        if self.happens(link.reordering) {
+            return Fate::Arrives(now + link.latency + jitter + link.detour);
+        }
+        let latest = self.latest.entry((from, to)).or_default();
+        *latest = (*latest).max(now + link.latency + jitter);
+        Fate::Arrives(*latest)
+    }
+
+    fn happens(&mut self, share: f64) -> bool {
+        share > 0.0 && self.rng.random_bool(share)
+    }
+}

@@ -1,0 +1,469 @@
+//! A relay of the simulation: the production shards and hub, wired as in `tribune_relay::run` and
+//! `tribune_relay::shard::driver`, with the steps of a turn in the same order, without threads.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use quinn_proto::{ClientConfig, ConnectionId, EndpointConfig, ServerConfig};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tribune_protocol::ALPN_TRUNK;
+use tribune_protocol::ids::{DisplayName, RelayId, Revision, RoomName};
+use tribune_relay::auth::Auth;
+use tribune_relay::config::Secret;
+use tribune_relay::crossing::{Crossing, Packet, ShardCommand, ShardEvent, ShardId};
+use tribune_relay::hub::{Hub, HubConfig, HubEffect};
+use tribune_relay::identity::MasterKeys;
+use tribune_relay::ops::metrics::{DropCause, HubCounters, ShardCounters};
+use tribune_relay::room::Room;
+use tribune_relay::shard::limits::{accepting_transport, dialling_transport};
+use tribune_relay::shard::steering::{ShardCids, SteeringKey};
+use tribune_relay::shard::{Outgoing, Shard, ShardConfig, WallClock};
+use tribune_relay::tls::{ServerTrust, TlsIdentity, client_crypto, server_crypto_for};
+
+use super::log::{Entry, Log};
+use super::{Arrival, EPOCH_US, HostId, Sent};
+
+/// Packets that a shard takes in one turn, as in the driver: 16 batches of 32.
+const PACKETS_PER_TURN: usize = 512;
+/// Events that the hub takes in one turn, as in `run`.
+const EVENTS_PER_TURN: usize = 256;
+/// What the relays of a simulation show to each other.
+const TRUNK_TOKEN: &str = "trunk";
+
+/// The settings of a relay.
+#[derive(Debug, Clone)]
+pub struct RelaySpec {
+    /// How many shards.
+    pub shards: u8,
+    /// By how much its clock is ahead of true time, in microseconds.
+    pub clock_skew_us: i64,
+    /// Tracks heard at the same time.
+    pub top_n: usize,
+    /// Where participants go when it drains.
+    pub drain_to: Option<String>,
+    /// How long it drains.
+    pub drain_timeout: Duration,
+    /// CPU time of a packet received. A relay that is busy lets packets wait.
+    pub packet_cost: Duration,
+    /// CPU time of a connection attempt answered.
+    pub handshake_cost: Duration,
+}
+
+impl Default for RelaySpec {
+    fn default() -> Self {
+        Self {
+            shards: 1,
+            clock_skew_us: 0,
+            top_n: tribune_protocol::limits::DEFAULT_TOP_N,
+            drain_to: None,
+            drain_timeout: Duration::from_secs(5),
+            packet_cost: Duration::ZERO,
+            handshake_cost: Duration::ZERO,
+        }
+    }
+}
+
+/// One relay.
+#[derive(Debug)]
+pub struct SimRelay {
+    host: HostId,
+    name: String,
+    address: SocketAddr,
+    parents: Vec<SocketAddr>,
+    spec: RelaySpec,
+    rng: StdRng,
+    /// `None` before it starts, after a kill, and once it has drained.
+    core: Option<Core>,
+    busy_until: Duration,
+}
+
+#[derive(Debug)]
+struct Core {
+    shards: Vec<ShardHost>,
+    hub: Hub,
+    to_hub: VecDeque<(ShardId, ShardEvent)>,
+    drained: bool,
+}
+
+/// A shard and what waits for it.
+#[derive(Debug)]
+struct ShardHost {
+    shard: Shard,
+    packets: VecDeque<Packet>,
+    crossings: VecDeque<Crossing>,
+    commands: VecDeque<ShardCommand>,
+}
+
+impl SimRelay {
+    pub(super) fn new(
+        host: HostId,
+        name: &str,
+        address: SocketAddr,
+        parents: Vec<SocketAddr>,
+        spec: RelaySpec,
+        seed: u64,
+    ) -> Self {
+        let (name, rng) = (name.to_owned(), StdRng::seed_from_u64(seed));
+        let (core, busy_until) = (None, Duration::ZERO);
+        Self { host, name, address, parents, spec, rng, core, busy_until }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.core.is_some()
+    }
+
+    /// The relays from the origin down to this one; empty while there is no way to the origin.
+    #[must_use]
+    pub fn path(&self) -> Vec<RelayId> {
+        self.core.as_ref().map(|core| core.hub.path()).unwrap_or_default()
+    }
+
+    /// A room, if the relay carries it.
+    #[must_use]
+    pub fn room(&self, name: &str) -> Option<&Room> {
+        let name: RoomName = name.parse().ok()?;
+        self.core.as_ref()?.hub.room(&name)
+    }
+
+    /// What the hub has counted in this life.
+    pub fn hub_counters(&mut self) -> HubCounters {
+        self.core.as_mut().map(|core| core.hub.counters().clone()).unwrap_or_default()
+    }
+
+    /// What each shard has counted in this life.
+    pub fn shard_counters(&mut self) -> Vec<ShardCounters> {
+        let shards = self.core.iter_mut().flat_map(|core| &mut core.shards);
+        shards.map(|host| host.shard.counters().clone()).collect()
+    }
+
+    /// Frames that were not passed on for a cause, over all shards.
+    pub fn dropped(&mut self, cause: DropCause) -> u64 {
+        self.shard_counters().iter().map(|counters| counters.frames_dropped.of(cause)).sum()
+    }
+
+    /// Frames passed on, over all shards.
+    pub fn forwarded(&mut self) -> u64 {
+        self.shard_counters().iter().map(|counters| counters.frames_forwarded).sum()
+    }
+
+    /// Connections open, over all shards.
+    pub fn connections(&mut self) -> u64 {
+        self.shard_counters().iter().map(|counters| counters.connections).sum()
+    }
+
+    pub(super) fn set_parents(&mut self, parents: Vec<SocketAddr>) {
+        self.parents = parents;
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.core = None;
+    }
+
+    pub(super) fn drain(&mut self, now: Instant) {
+        if let Some(core) = &mut self.core {
+            core.hub.handle_drain(now);
+        }
+    }
+
+    pub(super) fn start(&mut self, base: Instant, now: Duration) {
+        let unix_us = EPOCH_US.wrapping_add_signed(self.spec.clock_skew_us);
+        let wall = WallClock { at: base, unix_us };
+        let steering = SteeringKey(self.rng.random());
+        let relay = RelayId(self.host.0 as u64 + 1);
+        let keys = MasterKeys::from_seed([self.host.0 as u8; 32]);
+        let shards = (0..self.spec.shards).map(|id| {
+            let config = self.shard_config(ShardId(id), &keys, steering, wall);
+            ShardHost {
+                shard: Shard::new(config),
+                packets: VecDeque::new(),
+                crossings: VecDeque::new(),
+                commands: VecDeque::new(),
+            }
+        });
+        let shards = shards.collect();
+        let unix_ms = wall.unix_us(base + now) / 1_000;
+        let token: Option<Secret> = TRUNK_TOKEN.parse().ok();
+        let config = HubConfig {
+            relay,
+            name: display_name(&self.name),
+            shards: self.spec.shards,
+            parents: self.parents.len(),
+            auth: Auth { relay_token: token.clone(), ..Auth::default() },
+            relay_token: token,
+            max_rooms: 1_000,
+            first_revision: Revision(unix_ms << 20),
+            drain_to: self.spec.drain_to.clone(),
+            drain_timeout: self.spec.drain_timeout,
+            seed: self.rng.random(),
+        };
+        let hub = Hub::new(config, base + now);
+        self.core = Some(Core { shards, hub, to_hub: VecDeque::new(), drained: false });
+        self.busy_until = now;
+    }
+
+    /// Takes a packet off the network. Whether the relay has time for it at once.
+    pub(super) fn receive(&mut self, now: Duration, arrival: Arrival) -> bool {
+        let Some(core) = &mut self.core else { return false };
+        let packet = Packet {
+            remote: arrival.from,
+            local_ip: Some(self.address.ip()),
+            ecn: None,
+            payload: BytesMut::from(&arrival.payload[..]),
+        };
+        // The kernel spreads by a hash of the addresses; this one is as good.
+        let shard = usize::from(arrival.from.port()) + octet(arrival.from);
+        let count = core.shards.len();
+        core.shards[shard % count].packets.push_back(packet);
+        // While it is busy, a wake-up at the end of that is scheduled already.
+        self.busy_until <= now
+    }
+
+    /// One turn of every shard and of the hub, and again while there is work. Gives the time at
+    /// which to call it next.
+    pub(super) fn turn(
+        &mut self,
+        base: Instant,
+        now: Duration,
+        sent: &mut Vec<Sent>,
+        log: &mut Log,
+    ) -> Option<Duration> {
+        if self.busy_until > now {
+            return Some(self.busy_until);
+        }
+        let core = self.core.as_mut()?;
+        let at = base + now;
+        let mut cost = Duration::ZERO;
+        let mut packets = PACKETS_PER_TURN;
+        loop {
+            for shard in 0..core.shards.len() {
+                let outcome = core.turn_shard(at, shard, &mut packets, self.address, sent);
+                cost += self.spec.packet_cost * outcome.packets
+                    + self.spec.handshake_cost * outcome.admitted;
+            }
+            core.turn_hub(at, now, self.host, &self.parents, log);
+            if core.is_quiet(packets) {
+                break;
+            }
+        }
+        if core.drained {
+            self.core = None;
+            log.push(Entry::note(now, self.host, "has drained".to_owned()));
+            return None;
+        }
+        self.busy_until = now + cost;
+        let waiting = core.shards.iter().any(|host| !host.packets.is_empty());
+        let next = if waiting { Some(now) } else { core.next(base, at) };
+        let next = next.map(|next| next.max(self.busy_until));
+        // What comes while it is busy is looked at afterwards.
+        if cost > Duration::ZERO { Some(self.busy_until) } else { next }
+    }
+
+    fn shard_config(
+        &mut self,
+        id: ShardId,
+        keys: &MasterKeys,
+        steering: SteeringKey,
+        wall: WallClock,
+    ) -> ShardConfig {
+        let mut endpoint = EndpointConfig::new(keys.reset_key());
+        let seed = self.rng.random();
+        endpoint.cid_generator(move || Box::new(ShardCids::new(id, steering, seed)));
+        endpoint.rng_seed(Some(self.rng.random()));
+        let crypto = server_crypto_for(identity(), None).expect("a fresh identity is usable");
+        let mut server = ServerConfig::new(crypto, keys.retry_key());
+        server.transport_config(accepting_transport());
+        let dialled = if id == ShardId(0) { self.parents.len() } else { 0 };
+        let clients = (0..dialled).map(|_| {
+            let crypto = client_crypto(ALPN_TRUNK, ServerTrust::Anything, None)
+                .expect("the TLS settings of a trunk are usable");
+            let mut client = ClientConfig::new(crypto);
+            client.transport_config(dialling_transport());
+            client.initial_dst_cid_provider(first_cids(self.rng.random()));
+            client
+        });
+        ShardConfig {
+            id,
+            endpoint: Arc::new(endpoint),
+            server: Arc::new(server),
+            clients: clients.collect(),
+            steering,
+            wall,
+            top_n: self.spec.top_n,
+            max_connections: 10_000,
+        }
+    }
+}
+
+/// What a shard's turn took.
+struct Outcome {
+    packets: u32,
+    admitted: u32,
+}
+
+impl Core {
+    /// The driver's turn: packets, other shards, the hub, timers, packets out, other shards, the hub.
+    fn turn_shard(
+        &mut self,
+        at: Instant,
+        number: usize,
+        packets: &mut usize,
+        address: SocketAddr,
+        sent: &mut Vec<Sent>,
+    ) -> Outcome {
+        let host = &mut self.shards[number];
+        let mut outcome = Outcome { packets: 0, admitted: 0 };
+        while *packets > 0
+            && let Some(packet) = host.packets.pop_front()
+        {
+            *packets -= 1;
+            outcome.packets += 1;
+            host.shard.handle_packet(at, packet);
+        }
+        while let Some(crossing) = host.crossings.pop_front() {
+            host.shard.handle_crossing(at, crossing);
+        }
+        while let Some(command) = host.commands.pop_front() {
+            host.shard.handle_command(at, command);
+        }
+        let before = host.shard.counters().connections;
+        host.shard.handle_timeout(at);
+        outcome.admitted = host.shard.counters().connections.saturating_sub(before) as u32;
+        let mut out = Outgoing::default();
+        while host.shard.poll_transmit(at, &mut out) {
+            if let Some(to) = out.destination {
+                sent.push(Sent { from: address, to, payload: out.payload.clone() });
+            }
+        }
+        let mut crossings = Vec::new();
+        while let Some(crossing) = host.shard.poll_crossing() {
+            crossings.push(crossing);
+        }
+        while let Some(event) = host.shard.poll_event() {
+            self.to_hub.push_back((ShardId(number as u8), event));
+        }
+        for (to, crossing) in crossings {
+            if let Some(host) = self.shards.get_mut(usize::from(to.0)) {
+                host.crossings.push_back(crossing);
+            }
+        }
+        outcome
+    }
+
+    fn turn_hub(
+        &mut self,
+        at: Instant,
+        now: Duration,
+        host: HostId,
+        parents: &[SocketAddr],
+        log: &mut Log,
+    ) {
+        self.carry_out(parents);
+        for _ in 0..EVENTS_PER_TURN {
+            let Some((shard, event)) = self.to_hub.pop_front() else { break };
+            if let Some(text) = in_words(&event) {
+                log.push(Entry::note(now, host, text));
+            }
+            self.hub.handle_event(at, shard, event);
+        }
+        if self.hub.poll_timeout().is_some_and(|due| due <= at) {
+            self.hub.handle_timeout(at);
+        }
+        self.carry_out(parents);
+    }
+
+    fn carry_out(&mut self, parents: &[SocketAddr]) {
+        while let Some(effect) = self.hub.poll_effect() {
+            match effect {
+                HubEffect::Shard(shard, command) => {
+                    self.shards[usize::from(shard.0)].commands.push_back(command);
+                }
+                HubEffect::Dial { dial, parent } => {
+                    let (address, server_name) = (parents[parent], "localhost".to_owned());
+                    let command = ShardCommand::Dial { dial, parent, address, server_name };
+                    self.shards[0].commands.push_back(command);
+                }
+                HubEffect::Drained => {
+                    self.drained = true;
+                    for shard in &mut self.shards {
+                        shard.commands.push_back(ShardCommand::CloseAll);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_quiet(&self, packets: usize) -> bool {
+        let idle = |host: &ShardHost| {
+            (host.packets.is_empty() || packets == 0)
+                && host.crossings.is_empty()
+                && host.commands.is_empty()
+        };
+        self.to_hub.is_empty() && self.shards.iter().all(idle)
+    }
+
+    fn next(&self, base: Instant, at: Instant) -> Option<Duration> {
+        let shards = self.shards.iter().filter_map(|host| host.shard.poll_timeout(at));
+        let next = shards.chain(self.hub.poll_timeout()).min()?;
+        Some(next.saturating_duration_since(base))
+    }
+}
+
+/// The identity of all relays: made once in a process, because a certificate's size varies by a byte
+/// with its serial number.
+fn identity() -> &'static TlsIdentity {
+    static IDENTITY: OnceLock<TlsIdentity> = OnceLock::new();
+    IDENTITY.get_or_init(|| TlsIdentity::ephemeral("relay").expect("Ed25519 keys can be made"))
+}
+
+/// The connection IDs that first packets bear, from a seed.
+pub(super) fn first_cids(seed: u64) -> Arc<dyn Fn() -> ConnectionId + Send + Sync> {
+    let next = AtomicU64::new(seed);
+    Arc::new(move || ConnectionId::new(&next.fetch_add(1, Ordering::Relaxed).to_be_bytes()))
+}
+
+pub(super) fn display_name(name: &str) -> DisplayName {
+    name.parse().expect("a name of the simulation is a name")
+}
+
+fn octet(address: SocketAddr) -> usize {
+    match address {
+        SocketAddr::V4(address) => usize::from(address.ip().octets()[3]),
+        SocketAddr::V6(address) => usize::from(address.ip().octets()[15]),
+    }
+}
+
+/// A hub event for the log; what comes every second from each shard is left out.
+fn in_words(event: &ShardEvent) -> Option<String> {
+    match event {
+        ShardEvent::FromParticipant { link, request, message } => {
+            let request = request.map(|request| request.0);
+            Some(format!(
+                "from participant {}/{}: {request:?} {message:?}",
+                link.shard.0, link.slot
+            ))
+        }
+        ShardEvent::FromChild { link, message, .. } => {
+            Some(format!("from child {}/{}: {message:?}", link.shard.0, link.slot))
+        }
+        ShardEvent::FromParent { message, .. } => Some(format!("from parent: {message:?}")),
+        ShardEvent::Dialled { dial, .. } => Some(format!("dial {} is up", dial.0)),
+        ShardEvent::DialFailed { dial, why } => Some(format!("dial {} failed: {why}", dial.0)),
+        ShardEvent::Closed { link, why } => {
+            Some(format!("{}/{} closed: {why}", link.shard.0, link.slot))
+        }
+        ShardEvent::InForce { .. } | ShardEvent::Clock { .. } => None,
+    }
+}
