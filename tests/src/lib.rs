@@ -1,3 +1,4 @@
 //! What the end-to-end tests stand on. Nothing of it is part of Tribune.
 
+pub mod process;
 pub mod sim;

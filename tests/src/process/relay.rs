@@ -66,9 +66,10 @@ impl RelayOptions {
         args.extend([format!("--listen={}", self.listen), format!("--name={}", self.name)]);
         args.extend_from_slice(&self.args);
         let mut process = Process::start(scratch, &self.name, "tribune-relay", &args)?;
-        let ready = process.wait_line("the line that says that it is ready", START_LIMIT, |line| {
-            line.strip_prefix("ready ").map(str::to_owned)
-        })?;
+        let ready =
+            process.wait_line("the line that says that it is ready", START_LIMIT, |line| {
+                line.strip_prefix("ready ").map(str::to_owned)
+            })?;
         let value = |key: &str| {
             let mut pairs = ready.split(' ').filter_map(|pair| pair.split_once('='));
             let value = pairs.find(|(found, _)| *found == key).map(|(_, value)| value.to_owned());

@@ -1,0 +1,83 @@
+//! Speech through trees of real relays: it is whole, in time, and the same from everywhere.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tribune_tests::process::sound::{align, conversation, longest_gap_ms, read_wav, write_wav};
+use tribune_tests::process::{Client, Relay, RelayOptions, Scratch, with_scratch};
+
+const ROOM: &str = "stage";
+/// What a command may take beyond its `--duration`.
+const SLACK: Duration = Duration::from_secs(20);
+
+/// Three relays, each the parent of the next: the origin, a mid relay, a leaf.
+fn chain(scratch: &Scratch) -> Result<[Relay; 3]> {
+    let origin = RelayOptions::new("origin").start(scratch)?;
+    let mid = RelayOptions::new("mid").parent(&origin).start(scratch)?;
+    let leaf = RelayOptions::new("leaf").parent(&mid).start(scratch)?;
+    Ok([origin, mid, leaf])
+}
+
+#[test]
+fn a_talk_three_relays_deep_is_heard_whole_and_in_time() {
+    with_scratch(|scratch| {
+        let [origin, _mid, leaf] = chain(scratch)?;
+        let talk = conversation()?;
+        write_wav(&scratch.file("talk.wav"), &talk)?;
+        let mut speaker = Client::speak(ROOM, "Ada", &scratch.file("talk.wav"), &origin)
+            .args(&["--bitrate", "64000"])
+            .enter(scratch, "speaker")?;
+        let heard = scratch.file("heard.wav");
+        let listener = Client::listen(ROOM, &heard, &leaf).args(&["--duration", "20s"]);
+        let ended = listener.run_well(scratch, "listener", Duration::from_secs(20) + SLACK)?;
+        let summary = ended.summary()?;
+        println!("{summary:?}");
+        ensure!(speaker.is_running()?, "the talk is shorter than the recording");
+        assert_eq!(summary.depth, 3);
+        assert_eq!((summary.lost, summary.late, summary.concealed, summary.dropped), (0, 0, 0, 0));
+        let p99 = summary.e2e_ms.p99.unwrap_or(f64::INFINITY);
+        assert!(p99 < 120.0, "end to end, 99 of 100 frames take up to {p99} ms");
+
+        let heard = read_wav(&heard)?;
+        assert_eq!(heard.len(), 20 * 48_000);
+        let found = align(&heard, &talk);
+        println!("{found:?}");
+        assert!(found.overlap > 19 * 48_000, "{found:?}");
+        assert!(found.correlation > 0.9, "{found:?}");
+        let (heard, talk) = found.overlapping(&heard, &talk);
+        // The listener joins in the middle of a word; its buffer fills first.
+        let settled = 48_000 / 5;
+        assert_eq!(longest_gap_ms(&heard[settled..], &talk[settled..]), 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_speaker_at_a_leaf_is_heard_at_another_leaf_at_the_root_and_between() {
+    with_scratch(|scratch| {
+        let [origin, mid, leaf] = chain(scratch)?;
+        let other = RelayOptions::new("other-leaf").parent(&mid).start(scratch)?;
+        write_wav(&scratch.file("talk.wav"), &conversation()?)?;
+        let _speaker = Client::speak(ROOM, "Ada", &scratch.file("talk.wav"), &leaf)
+            .enter(scratch, "speaker")?;
+        let places =
+            [(&origin, "root", 1), (&mid, "between", 2), (&other, "far", 3), (&leaf, "near", 3)];
+        let mut listeners = Vec::new();
+        for (relay, name, depth) in places {
+            let listener = Client::listen(ROOM, "null".as_ref(), relay)
+                .args(&["--duration", "8s"])
+                .start(scratch, name)?;
+            listeners.push((listener, depth));
+        }
+        for (mut listener, depth) in listeners {
+            let ended = listener.wait(Duration::from_secs(8) + SLACK)?;
+            let summary = ended.summary()?;
+            println!("{} {summary:?}", listener.name());
+            assert_eq!((ended.code, summary.depth), (Some(0), depth));
+            assert_eq!((summary.lost, summary.concealed), (0, 0), "{}", listener.name());
+            // Eight seconds have 400 frame periods, the pauses of the talk among them.
+            assert!(summary.received_of("Ada") > 250, "{}: {summary:?}", listener.name());
+        }
+        Ok(())
+    });
+}
