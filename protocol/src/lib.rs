@@ -6,6 +6,7 @@
 //! * [`datagram`] — what travels in QUIC datagrams (RFC 9221): media, repair requests, time probes
 //! * [`control`] — what travels on the control stream: length-prefixed CBOR maps (RFC 8949)
 //! * [`clock`] — the estimate of the origin's clock that probes feed
+//! * [`repair`] — which missing frames are worth asking for
 //! * [`ids`], [`limits`], [`codes`] — the small words of the protocol
 
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod control;
 pub mod datagram;
 pub mod ids;
 pub mod limits;
+pub mod repair;
 pub mod varint;
 
 /// ALPN of a participant's connection (RFC 7301). The digit is the protocol's major version.

@@ -12,10 +12,12 @@ use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::{FromParticipant, Heard, Join, Joined, ToParticipant};
 use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::{FrameHeader, MediaDatagram, MediaWriter};
+use tribune_protocol::datagram::media::{Frame, FrameHeader, MediaDatagram, MediaWriter};
+use tribune_protocol::datagram::nack::Nack;
 use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::{Channel, RequestId, Seq, TrackId};
 use tribune_protocol::limits::{CAPTURE_STAMP_PERIOD, MAX_STAGE};
+use tribune_protocol::repair::{Gap, GapDetector};
 
 use super::clock::LocalClock;
 use super::connection::{Connection, ControlIn};
@@ -31,6 +33,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// A relay that has sent nothing for so long, not even acknowledgements of our probes, is gone:
 /// five probes in a row. The idle timeout alone would leave a listener in silence for 15 s.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
+/// Round trip above which a repair comes too late for a live buffer.
+const REPAIR_ROUND_TRIP_MAX: Duration = Duration::from_millis(150);
 /// How long the relay may take to close after `leave`.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long control messages that came before a close are waited for.
@@ -73,6 +77,7 @@ struct Served {
     stamped: Option<Instant>,
     received_udp: u64,
     last_sign_of_life: Instant,
+    gaps: BTreeMap<TrackId, GapDetector>,
 }
 
 #[derive(Debug)]
@@ -290,7 +295,7 @@ impl Driver {
     fn handle_datagram(&mut self, served: &mut Served, datagram: Bytes) {
         let arrived = Instant::now();
         match Datagram::parse(datagram) {
-            Ok(Datagram::Media(media)) => self.handle_media(&media, arrived),
+            Ok(Datagram::Media(media)) => self.handle_media(served, &media, arrived),
             Ok(Datagram::Probe(Probe::Answer(answer))) => {
                 let local_us = self.clock.us_at(arrived);
                 served.filter.handle_answer(local_us, &answer);
@@ -306,7 +311,7 @@ impl Driver {
         }
     }
 
-    fn handle_media(&mut self, media: &MediaDatagram, arrived: Instant) {
+    fn handle_media(&mut self, served: &mut Served, media: &MediaDatagram, arrived: Instant) {
         for frame in media.frames() {
             let frame = match frame {
                 Ok(frame) => frame,
@@ -315,6 +320,7 @@ impl Driver {
                     return;
                 }
             };
+            served.ask_for_missing(&frame);
             let has_room = self.heard.len() < MAX_STAGE;
             match self.heard.get_mut(&frame.track) {
                 Some(last) if frame.seq.since(*last) > 0 => *last = frame.seq,
@@ -374,6 +380,22 @@ impl Served {
             stamped: None,
             received_udp: 0,
             last_sign_of_life: Instant::now(),
+            gaps: BTreeMap::new(),
+        }
+    }
+
+    /// Asks the relay for what is missing before a frame, while the answer can still be played.
+    fn ask_for_missing(&mut self, frame: &Frame) {
+        if !self.gaps.contains_key(&frame.track) && self.gaps.len() >= MAX_STAGE {
+            return;
+        }
+        let gaps = self.gaps.entry(frame.track).or_default();
+        let Some(Gap { first, count }) = gaps.handle_frame(frame.seq, frame.talkspurt_end) else {
+            return;
+        };
+        if self.connection.round_trip() <= REPAIR_ROUND_TRIP_MAX {
+            let nack = Nack { channel: Channel(0), track: frame.track, first, count };
+            self.connection.send_datagram(nack.write());
         }
     }
 

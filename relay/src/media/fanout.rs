@@ -6,7 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tribune_protocol::datagram::media::{Frame, FrameHeader, Level, MediaDatagram};
-use tribune_protocol::ids::Channel;
+use tribune_protocol::ids::{Channel, TrackId};
+use tribune_protocol::repair::Gap;
 
 use super::bundle::Bundle;
 use super::ingress::{Ingress, Verdict};
@@ -14,8 +15,10 @@ use super::select::{Hearing, Selection};
 use crate::crossing::{Hears, LinkId, ShardSet, TrackRoute};
 use crate::ops::metrics::{DropCause, ShardCounters};
 
-/// What a datagram left to be done.
+/// Frames that came in.
 pub type Accepted = SmallVec<[Frame; 4]>;
+/// Runs of frames that are missing, by track.
+pub type Missing = SmallVec<[(TrackId, Gap); 1]>;
 
 /// A room's frames on this shard.
 #[derive(Debug)]
@@ -107,14 +110,14 @@ impl RoomMedia {
     }
 
     /// Lets the frames of a datagram in that came over `link`. What is accepted goes on to
-    /// [`Self::handle_frames`], and to the other shards.
+    /// [`Self::handle_frames`], and to the other shards; what is missing can be asked for.
     pub fn handle_datagram(
         &mut self,
         link: LinkId,
         media: &MediaDatagram,
         counters: &mut ShardCounters,
-    ) -> Accepted {
-        let mut accepted = Accepted::new();
+    ) -> (Accepted, Missing) {
+        let (mut accepted, mut missing) = (Accepted::new(), Missing::new());
         for frame in media.frames() {
             counters.frames_in += 1;
             let Ok(frame) = frame else {
@@ -122,11 +125,15 @@ impl RoomMedia {
                 break;
             };
             match self.ingress.handle_frame(link, &frame) {
-                Verdict::Accept => accepted.push(frame),
+                Verdict::Accept => {
+                    let gap = self.ingress.gap_before(&frame);
+                    missing.extend(gap.map(|gap| (frame.track, gap)));
+                    accepted.push(frame);
+                }
                 Verdict::Drop(cause) => counters.frames_dropped.count(cause, 1),
             }
         }
-        accepted
+        (accepted, missing)
     }
 
     /// As [`Self::handle_datagram`], for frames that another shard let in.

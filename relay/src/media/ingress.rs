@@ -3,6 +3,7 @@
 
 use tribune_protocol::datagram::media::Frame;
 use tribune_protocol::ids::TrackId;
+use tribune_protocol::repair::{Gap, GapDetector};
 
 use super::ring::{Inserted, Ring};
 use crate::crossing::{LinkId, TrackRoute};
@@ -27,6 +28,7 @@ pub struct Ingress {
 struct Track {
     route: TrackRoute,
     ring: Ring,
+    gaps: GapDetector,
 }
 
 impl Ingress {
@@ -36,7 +38,11 @@ impl Ingress {
         for route in routes {
             match self.tracks.iter_mut().find(|track| track.route.track == route.track) {
                 Some(track) => track.route = *route,
-                None => self.tracks.push(Track { route: *route, ring: Ring::default() }),
+                None => self.tracks.push(Track {
+                    route: *route,
+                    ring: Ring::default(),
+                    gaps: GapDetector::default(),
+                }),
             }
         }
     }
@@ -50,6 +56,11 @@ impl Ingress {
             return Verdict::Drop(DropCause::NotYourTrack);
         }
         track.insert(frame)
+    }
+
+    /// What is missing before a frame that was accepted, to be asked for where it came from.
+    pub fn gap_before(&mut self, frame: &Frame) -> Option<Gap> {
+        self.track_mut(frame.track)?.gaps.handle_frame(frame.seq, frame.talkspurt_end)
     }
 
     /// Judges a frame that another shard of this relay has authorised.

@@ -14,7 +14,8 @@ use tribune_protocol::ids::Channel;
 use super::bucket::Bucket;
 use super::limits::{
     DATAGRAM_BURST, DATAGRAMS_PER_SECOND, MESSAGE_BURST, MESSAGES_PER_SECOND,
-    PARTICIPANT_OUTBOX_BYTES, TRUNK_OUTBOX_BYTES, TRUNK_QUEUE_DATAGRAMS,
+    PARTICIPANT_OUTBOX_BYTES, REPAIR_BURST, REPAIRS_PER_SECOND, TRUNK_OUTBOX_BYTES,
+    TRUNK_QUEUE_DATAGRAMS, TRUNK_REPAIRS_PER_SECOND,
 };
 use super::timers::Armed;
 use crate::crossing::{DialId, LinkId, RoomId};
@@ -35,6 +36,8 @@ pub(super) struct Peer {
     pub(super) trunk_queue: VecDeque<Bytes>,
     pub(super) datagrams: Bucket,
     pub(super) messages: Bucket,
+    /// Frames repaired for it, or asked of it.
+    pub(super) repairs: Bucket,
     /// The first message has to be there by then.
     pub(super) speak_by: Option<Instant>,
     pub(super) armed: Armed,
@@ -87,6 +90,7 @@ impl Peer {
             trunk_queue: VecDeque::new(),
             datagrams: Bucket::new(now, DATAGRAM_BURST, DATAGRAMS_PER_SECOND),
             messages: Bucket::new(now, MESSAGE_BURST, MESSAGES_PER_SECOND),
+            repairs: Bucket::new(now, REPAIR_BURST, REPAIRS_PER_SECOND),
             speak_by: None,
             armed: Armed::default(),
             dirty: false,
@@ -99,6 +103,12 @@ impl Peer {
             PeerKind::Child { .. } | PeerKind::Dialling(_) | PeerKind::Parent(_) => true,
             PeerKind::Arriving | PeerKind::Participant { .. } => false,
         }
+    }
+
+    /// It has turned out to be a trunk: repairs are for many rooms.
+    pub(super) fn set_trunk(&mut self, now: Instant, kind: PeerKind) {
+        self.kind = kind;
+        self.repairs = Bucket::new(now, TRUNK_REPAIRS_PER_SECOND, TRUNK_REPAIRS_PER_SECOND);
     }
 
     /// The room of a channel, if the connection hears it.

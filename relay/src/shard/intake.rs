@@ -13,13 +13,16 @@ use tribune_protocol::datagram::media::{Frame, MediaDatagram, MediaWriter};
 use tribune_protocol::datagram::nack::Nack;
 use tribune_protocol::datagram::probe::{Answer, Probe};
 use tribune_protocol::datagram::{Datagram, DatagramError};
+use tribune_protocol::ids::Channel;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK};
+use tribune_protocol::repair::Gap;
+use tribune_protocol::ALPN_TRUNK;
 
 use super::Shard;
 use super::connection::PeerKind;
-use super::limits::EVENTS_WAITING;
+use super::limits::{EVENTS_WAITING, REPAIR_RTT};
 use crate::crossing::{Crossing, Handover, ShardEvent};
+use crate::media::fanout::Missing;
 use crate::ops::metrics::DropCause;
 
 impl Shard {
@@ -110,7 +113,7 @@ impl Shard {
         self.handshaking -= 1;
         self.counters.handshakes_ok += 1;
         if let PeerKind::Dialling(dial) = peer.kind {
-            peer.kind = PeerKind::Parent(ClockFilter::default());
+            peer.set_trunk(now, PeerKind::Parent(ClockFilter::default()));
             peer.control = peer.conn.streams().open(Dir::Bi);
             peer.speak_by = None;
             self.events.push_back(ShardEvent::Dialled { dial, link: peer.link });
@@ -120,10 +123,11 @@ impl Shard {
         let certified = session.peer_identity().is_some();
         let data = session.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
         let alpn = data.and_then(|data| data.protocol);
-        peer.kind = match alpn.as_deref() {
-            Some(ALPN_TRUNK) => PeerKind::Child { announced: false, certified },
-            Some(ALPN_PARTICIPANT) | Some(_) | None => PeerKind::Participant { announced: false },
-        };
+        if alpn.as_deref() == Some(ALPN_TRUNK) {
+            peer.set_trunk(now, PeerKind::Child { announced: false, certified });
+        } else {
+            peer.kind = PeerKind::Participant { announced: false };
+        }
         // TLS has refused every other ALPN by now; without any, this is nobody we know.
         if alpn.is_none() {
             let code = CloseCode::ProtocolViolation;
@@ -280,7 +284,7 @@ impl Shard {
                 Ok(Datagram::Media(media)) => self.handle_media(now, slot, &media),
                 Ok(Datagram::Nack(nack)) => {
                     self.counters.nacks_in += 1;
-                    self.handle_nack(slot, nack);
+                    self.handle_nack(now, slot, nack);
                 }
                 Ok(Datagram::Probe(probe)) => self.handle_probe(now, slot, probe),
                 Err(DatagramError::UnknownKind) => {
@@ -300,7 +304,7 @@ impl Shard {
             return;
         };
         let Some(room) = self.rooms.get_mut(&id) else { return };
-        let accepted = room.handle_datagram(peer.link, media, &mut self.counters);
+        let (accepted, missing) = room.handle_datagram(peer.link, media, &mut self.counters);
         if accepted.is_empty() {
             return;
         }
@@ -312,15 +316,36 @@ impl Shard {
             self.crossings.push_back((shard, Crossing::Frames(Handover { room: id, frames })));
         }
         self.forward(now, id, &accepted);
+        self.ask_for(now, slot, media.channel, &missing);
+    }
+
+    /// Asks a relay for frames that it has sent and that have not come. Speakers keep nothing to
+    /// answer with.
+    fn ask_for(&mut self, now: Instant, slot: u32, channel: Channel, missing: &Missing) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        if !peer.is_trunk() || peer.conn.rtt() > REPAIR_RTT {
+            return;
+        }
+        for (track, Gap { first, count }) in missing {
+            if peer.repairs.take(now) {
+                let nack = Nack { channel, track: *track, first: *first, count: *count };
+                peer.send_datagram(nack.write());
+                self.counters.nacks_sent += 1;
+            }
+        }
+        self.mark_dirty(slot);
     }
 
     /// Sends what is still kept of the frames that somebody misses.
-    fn handle_nack(&mut self, slot: u32, nack: Nack) {
+    fn handle_nack(&mut self, now: Instant, slot: u32, nack: Nack) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         let Some(room) = peer.room(nack.channel).and_then(|id| self.rooms.get(&id)) else { return };
         let silenced = room.ingress().route(nack.track).is_none_or(|route| route.silenced);
         let Some(ring) = room.ingress().ring(nack.track).filter(|_| !silenced) else { return };
         for wire in nack.seqs().filter_map(|seq| ring.get(seq)) {
+            if !peer.repairs.take(now) {
+                break;
+            }
             let mut writer = MediaWriter::new(nack.channel, MAX_DATAGRAM_BYTES);
             if writer.push(wire) && peer.send_datagram(writer.take()) {
                 self.counters.nacks_answered += 1;

@@ -21,6 +21,15 @@ pub(super) const DATAGRAM_BURST: u32 = 40;
 /// Datagrams of a participant a second: 50 frames, a probe, and as much again for a clock that runs
 /// fast or a sender that catches up.
 pub(super) const DATAGRAMS_PER_SECOND: u32 = 110;
+/// Frames repaired for one connection at once, and asked of one: a second of one track.
+pub(super) const REPAIR_BURST: u32 = 50;
+/// Frames repaired for one connection a second: 5 % of the most that a room can play. More loss than
+/// that is congestion, which repairs would feed.
+pub(super) const REPAIRS_PER_SECOND: u32 = 20;
+/// Frames repaired over one trunk at once, and as many a second: 1 % of a thousand tracks.
+pub(super) const TRUNK_REPAIRS_PER_SECOND: u32 = 500;
+/// A hop longer than this answers too late for a live buffer.
+pub(super) const REPAIR_RTT: Duration = Duration::from_millis(150);
 /// Events that may wait for the hub before the shard stops reading control streams.
 pub(super) const EVENTS_WAITING: usize = 1_024;
 /// Connection attempts that wait to be answered; the next one is refused.
