@@ -202,7 +202,7 @@ async fn lower(context: &Context, output: &Output, room: RoomName) -> Result<(),
 }
 
 async fn list(context: &Context, output: &Output, room: RoomName) -> Result<(), CommandError> {
-    let (session, mut incoming, mut view) = moderate::enter(context, room).await?;
+    let (session, mut incoming, mut view) = moderate::enter(context, room, Role::Cohost).await?;
     // A room without hands need not say so.
     let deadline = tokio::time::Instant::now() + QUEUE_TIMEOUT;
     while view.hands().is_none() {

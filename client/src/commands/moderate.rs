@@ -1,6 +1,6 @@
 //! One-shot moderation for scripts: join as cohost, act, leave.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use tribune_protocol::control::participant::FromParticipant;
@@ -100,8 +100,10 @@ pub(crate) struct Kick {
 }
 
 /// End the room for everybody
+///
+/// Only the host may do that: give this command the --session FILE that the host speaks or joins
+/// with. It takes the host's place for the moment, so the host's own connection ends with the room.
 #[derive(Debug, Args)]
-#[command(long_about = about!("End the room for everybody"))]
 pub(crate) struct End {
     /// Which room
     room: RoomName,
@@ -175,7 +177,7 @@ impl Kick {
 
 impl End {
     pub(crate) async fn run(self, context: &Context, output: &Output) -> Result<(), CommandError> {
-        let (session, mut incoming, _) = enter(context, self.room.clone()).await?;
+        let (session, mut incoming, _) = enter(context, self.room.clone(), Role::Host).await?;
         end_room(&session, &mut incoming).await?;
         output.json(&serde_json::json!({ "event": "ended", "room": self.room }));
         output.result(&format!("ended {}", self.room));
@@ -183,18 +185,20 @@ impl End {
     }
 }
 
-/// Joins as cohost. Whoever joins so in a room that is not there would open it, which is not what
+/// Joins to moderate. Whoever joins so in a room that is not there would open it, which is not what
 /// anybody wants of a moderation: the room is ended again at once.
 pub(super) async fn enter(
     context: &Context,
     room: RoomName,
+    role: Role,
 ) -> Result<(Session, Incoming, RoomView), CommandError> {
     let missing = format!("There is no room {room}.");
     let entry = Entry {
         room,
-        role: Role::Cohost,
+        role,
         key: context.key()?,
-        returning: false,
+        // With the session of somebody who is in the room, their place is taken up.
+        returning: context.session_file.is_some(),
         waits_for_room: false,
     };
     let (session, mut incoming) = context.start(entry)?;
@@ -226,11 +230,21 @@ async fn end_room(session: &Session, incoming: &mut Incoming) -> Result<(), Comm
             leave(session, incoming).await;
             Ok(())
         }
-        Err(error) => match incoming.events.recv().await {
-            Some(Event::Ended(SessionEnd::RoomEnded)) => Ok(()),
-            Some(_) | None if error.code == "room_ended" => Ok(()),
-            Some(_) | None => Err(error),
-        },
+        Err(error) if error.code == "room_ended" => Ok(()),
+        Err(error) if error.code == "offline" => {
+            while let Some(event) = incoming.events.recv().await {
+                match event {
+                    Event::Ended(SessionEnd::RoomEnded) => return Ok(()),
+                    Event::Ended(_) | Event::Retrying { .. } => break,
+                    Event::Joined { .. } | Event::Message(_) => {}
+                }
+            }
+            Err(error)
+        }
+        Err(error) => {
+            leave(session, incoming).await;
+            Err(error)
+        }
     }
 }
 
@@ -247,22 +261,31 @@ async fn act(
     done: &str,
     message: impl FnOnce(ParticipantId) -> FromParticipant,
 ) -> Result<(), CommandError> {
-    let (session, mut incoming, view) = enter(context, target.room).await?;
+    let (session, mut incoming, view) = enter(context, target.room, Role::Cohost).await?;
     let result = async {
         let participant = resolve(&mut incoming, view, &target.subject).await?;
+        let asked_unix_ms = unix_ms();
         request(&session, &mut incoming, message(participant)).await?;
-        Ok::<_, CommandError>(participant)
+        Ok::<_, CommandError>((participant, asked_unix_ms, unix_ms()))
     }
     .await;
     leave(&session, &mut incoming).await;
-    let participant = result?;
+    let (participant, asked_unix_ms, acknowledged_unix_ms) = result?;
     output.json(&serde_json::json!({
         "event": done,
         "participant": participant.to_string(),
         "subject": target.subject,
+        "asked_unix_ms": asked_unix_ms,
+        "acknowledged_unix_ms": acknowledged_unix_ms,
     }));
     output.result(&format!("{} {} ({participant})", done.replace('_', " "), target.subject));
     Ok(())
+}
+
+/// The time as a program reads it that compares it with a listener's `last_received_unix_ms`.
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Sends a request while events are taken off their queue, which else could hold up its answer.
