@@ -1,2 +1,102 @@
-//! x
-fn main() {}
+//! `tribune-bench`: what a relay carries on this machine, and at what price. Without a command it runs
+//! the loads that `make bench` is for.
+//!
+//! * [`load`] starts a relay and an audience; [`crowd`] and [`swarm`] are the audience, [`frame`] and
+//!   [`tally`] what it says and hears, [`report`] what came of it
+//! * [`ceiling`] is what the machine allows
+//! * [`accounting`] and [`process`] are the operating system's side
+
+mod accounting;
+mod ceiling;
+mod crowd;
+mod frame;
+mod load;
+mod process;
+mod report;
+mod swarm;
+mod tally;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::ceiling::CeilingPlan;
+use crate::load::LoadPlan;
+use crate::report::Verdict;
+
+/// Load, latency and ceilings of a relay on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "tribune-bench", version, max_term_width = 100)]
+struct Cli {
+    /// One JSON object a line on standard output instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Listeners and speakers on one relay: frames lost, latency, CPU per frame, memory per listener.
+    Load(LoadPlan),
+    /// What the machine allows: seal, mask and send, without QUIC and without a relay.
+    Ceiling(CeilingPlan),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("tribune-bench: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Returns whether every run was good.
+fn run(cli: &Cli) -> Result<bool> {
+    match &cli.command {
+        Some(Command::Load(plan)) => run_load(plan, cli.json),
+        Some(Command::Ceiling(plan)) => run_ceiling(plan, cli.json),
+        None => run_all(cli.json),
+    }
+}
+
+/// What the machine allows, then a thousand listeners, with one speaker and with four.
+fn run_all(json: bool) -> Result<bool> {
+    let mut good = true;
+    for command in [&["ceiling"][..], &["load"], &["load", "--speakers", "4"]] {
+        let words = ["tribune-bench"].iter().chain(command);
+        good &= match Cli::try_parse_from(words)?.command {
+            Some(Command::Load(plan)) => run_load(&plan, json)?,
+            Some(Command::Ceiling(plan)) => run_ceiling(&plan, json)?,
+            None => true,
+        };
+    }
+    Ok(good)
+}
+
+fn run_load(plan: &LoadPlan, json: bool) -> Result<bool> {
+    let report = load::run(plan)?;
+    print(&report, json)?;
+    Ok(report.verdict == Verdict::Good)
+}
+
+fn run_ceiling(plan: &CeilingPlan, json: bool) -> Result<bool> {
+    print(&ceiling::run(plan)?, json)?;
+    Ok(true)
+}
+
+fn print(report: &(impl Display + Serialize), json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}

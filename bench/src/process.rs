@@ -1,0 +1,139 @@
+//! A relay started for the length of a run, on ports that the system chooses.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tribune_relay::config::Fingerprint;
+
+/// Time for a relay to say that it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// A relay's process. It ends with this value.
+#[derive(Debug)]
+pub(crate) struct RelayProcess {
+    child: Child,
+    ready: Ready,
+    _data: TempDir,
+}
+
+/// What a relay says of itself when it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ready {
+    listen: SocketAddr,
+    fingerprint: Fingerprint,
+}
+
+impl RelayProcess {
+    /// Starts a relay and waits until it is ready.
+    ///
+    /// # Errors
+    /// It cannot be started, or ends, or says nothing for ten seconds.
+    pub(crate) fn start(program: &PathBuf, shards: u8) -> Result<Self> {
+        let data = tempfile::tempdir().context("a directory for the relay")?;
+        let mut child = Command::new(program)
+            .args(["--dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "warn"])
+            .args(["--shards", &shards.to_string()])
+            .arg("--data")
+            .arg(data.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{} cannot be started", program.display()))?;
+        let ready = child.stdout.take().context("the relay has no standard output");
+        match ready.and_then(wait_until_ready) {
+            Ok(ready) => Ok(Self { child, ready, _data: data }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.ready.listen
+    }
+
+    /// The fingerprint of its certificate.
+    pub(crate) const fn fingerprint(&self) -> Fingerprint {
+        self.ready.fingerprint
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for RelayProcess {
+    fn drop(&mut self) {
+        // Nothing of it is kept, so it need not drain.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The relay of the same build: next to this program.
+///
+/// # Errors
+/// It is not there.
+pub(crate) fn relay_of_this_build() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("this program's path")?;
+    let relay = own.with_file_name(format!("tribune-relay{}", std::env::consts::EXE_SUFFIX));
+    if !relay.is_file() {
+        bail!("{} is not there: build it, or name a relay with --relay", relay.display());
+    }
+    Ok(relay)
+}
+
+fn wait_until_ready(output: impl Read + Send + 'static) -> Result<Ready> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    // It reads on to the end, so that the relay never writes into a closed pipe.
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let _ = sender.send(lines.find_map(|line| parse_ready(&line)));
+        lines.for_each(drop);
+    });
+    match receiver.recv_timeout(READY_WITHIN) {
+        Ok(Some(ready)) => Ok(ready),
+        Ok(None) => bail!("the relay has ended before it was ready"),
+        Err(_) => bail!("the relay was not ready within {READY_WITHIN:?}"),
+    }
+}
+
+/// `ready listen=ADDR http=ADDR name=… relay=… fingerprint=…`
+fn parse_ready(line: &str) -> Option<Ready> {
+    let words = line.strip_prefix("ready ")?;
+    let value = |key: &str| {
+        let mut pairs = words.split_whitespace().filter_map(|word| word.split_once('='));
+        pairs.find(|(name, _)| *name == key).map(|(_, value)| value)
+    };
+    Some(Ready {
+        listen: value("listen")?.parse().ok()?,
+        fingerprint: value("fingerprint")?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_is_read() {
+        let hex = "ab".repeat(32);
+        let line = format!(
+            "ready listen=127.0.0.1:7000 http=127.0.0.1:9 name=x relay=1 fingerprint={hex}"
+        );
+        let ready = parse_ready(&line).unwrap();
+        assert_eq!(ready.listen, "127.0.0.1:7000".parse().unwrap());
+        assert_eq!(ready.fingerprint, Fingerprint([0xab; 32]));
+        assert_eq!(parse_ready("ready listen=127.0.0.1:7000"), None);
+    }
+}

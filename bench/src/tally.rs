@@ -1,0 +1,183 @@
+//! What a thread's listeners have heard: each measured frame once, by its number. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+use tribune_protocol::datagram::media::Frame;
+
+use crate::crowd::latencies;
+use crate::frame::{Schedule, Stamp};
+use crate::swarm::MemberId;
+
+/// The sum over a thread's listeners.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// Measured frames that came, each once per listener.
+    pub(crate) frames: u64,
+    /// Measured frames that came again.
+    pub(crate) duplicates: u64,
+    /// Frames that no speaker of the load sent, or that are not what was sent.
+    pub(crate) foreign: u64,
+    /// Listeners that missed a frame.
+    pub(crate) listeners_with_loss: u64,
+    /// For each room, a bit for each frame that some listener heard.
+    heard_by_some: BTreeMap<u16, Vec<u64>>,
+    /// From when a frame was due to when it was read, in microseconds.
+    pub(crate) latency_us: Option<Histogram<u64>>,
+    /// Packets of these listeners that the kernel did not take.
+    pub(crate) send_refused: u64,
+}
+
+impl Heard {
+    /// Adds what another thread's listeners have heard.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.duplicates += other.duplicates;
+        self.foreign += other.foreign;
+        self.listeners_with_loss += other.listeners_with_loss;
+        self.send_refused += other.send_refused;
+        for (room, seen) in other.heard_by_some {
+            merge_bits(self.heard_by_some.entry(room).or_default(), &seen);
+        }
+        match (&mut self.latency_us, other.latency_us) {
+            // All have the same bounds, so that it fits.
+            (Some(sum), Some(more)) => drop(sum.add(&more)),
+            (sum @ None, more) => *sum = more,
+            (Some(_), None) => {}
+        }
+    }
+
+    /// Frames that at least one listener of the speaker's room heard. Less than were sent: the rest
+    /// was lost on the way to the relay, or in it, before the listeners' ways part.
+    pub(crate) fn heard_by_some(&self) -> u64 {
+        self.heard_by_some.values().flatten().map(|word| u64::from(word.count_ones())).sum()
+    }
+}
+
+fn merge_bits(sum: &mut Vec<u64>, more: &[u64]) {
+    sum.resize(sum.len().max(more.len()), 0);
+    sum.iter_mut().zip(more).for_each(|(all, own)| *all |= own);
+}
+
+/// Keeps count while a load runs.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    schedule: Schedule,
+    /// The room of each listener.
+    rooms: Vec<u16>,
+    speakers: u16,
+    /// A bit for each listener, speaker and measured frame.
+    seen: Vec<u64>,
+    words_per_speaker: usize,
+    heard: Heard,
+}
+
+impl Tally {
+    /// Nothing heard yet, by listeners of these rooms with that many speakers each.
+    pub(crate) fn new(schedule: Schedule, rooms: Vec<u16>, speakers: u16) -> Self {
+        let words_per_speaker = schedule.measured.div_ceil(u64::BITS) as usize;
+        let words = words_per_speaker * usize::from(speakers) * rooms.len();
+        let heard = Heard { latency_us: latencies().ok(), ..Heard::default() };
+        Self { schedule, rooms, speakers, seen: vec![0; words], words_per_speaker, heard }
+    }
+
+    /// Counts a frame that a listener has heard.
+    pub(crate) fn handle_frame(&mut self, now: Instant, listener: MemberId, frame: &Frame) {
+        let fits = |stamp: &Stamp| {
+            stamp.room == self.rooms[listener]
+                && stamp.speaker < self.speakers
+                && stamp.index as u16 == frame.seq.0
+        };
+        let Some(stamp) = Stamp::read(&frame.opus).filter(fits) else {
+            self.heard.foreign += 1;
+            return;
+        };
+        let Some(place) = self.schedule.measured_place(stamp.index) else { return };
+        let speaker = listener * usize::from(self.speakers) + usize::from(stamp.speaker);
+        let word = speaker * self.words_per_speaker + (place / u64::BITS) as usize;
+        let bit = 1 << (place % u64::BITS);
+        if self.seen[word] & bit != 0 {
+            self.heard.duplicates += 1;
+            return;
+        }
+        self.seen[word] |= bit;
+        self.heard.frames += 1;
+        let age = now.saturating_duration_since(self.schedule.start).as_nanos() as u64;
+        if let Some(latency) = &mut self.heard.latency_us {
+            latency.saturating_record(age.saturating_sub(stamp.due_ns) / 1_000);
+        }
+    }
+
+    /// The end of the run.
+    pub(crate) fn close(mut self) -> Heard {
+        let per_listener = self.words_per_speaker * usize::from(self.speakers);
+        let expected = u64::from(self.schedule.measured) * u64::from(self.speakers);
+        if per_listener == 0 {
+            return self.heard;
+        }
+        for (seen, room) in self.seen.chunks_exact(per_listener).zip(&self.rooms) {
+            let frames: u64 = seen.iter().map(|word| u64::from(word.count_ones())).sum();
+            self.heard.listeners_with_loss += u64::from(frames < expected);
+            merge_bits(self.heard.heard_by_some.entry(*room).or_default(), seen);
+        }
+        self.heard
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use tribune_protocol::datagram::media::Level;
+    use tribune_protocol::ids::{Seq, TrackId};
+
+    use super::*;
+    use crate::frame::STAMP_BYTES;
+
+    #[test]
+    fn each_measured_frame_counts_once_per_listener() {
+        let start = Instant::now();
+        let schedule = Schedule { start, before: 10, measured: 100, after: 10 };
+        let mut tally = Tally::new(schedule, vec![0, 0, 1], 2);
+        let late = start + Duration::from_millis(5);
+        for index in 0..120 {
+            tally.handle_frame(late, 0, &frame(0, 0, index));
+            tally.handle_frame(late, 0, &frame(0, 1, index));
+            if index != 50 {
+                tally.handle_frame(late, 1, &frame(0, 0, index));
+            }
+            tally.handle_frame(late, 2, &frame(1, 1, index));
+        }
+        tally.handle_frame(late, 0, &frame(0, 0, 60)); // again
+        tally.handle_frame(late, 0, &frame(1, 0, 61)); // of the other room
+        tally.handle_frame(late, 0, &frame(0, 2, 61)); // of nobody
+        tally.handle_frame(late, 0, &Frame { seq: Seq(7), ..frame(0, 0, 61) });
+        let heard = tally.close();
+        assert_eq!(heard.frames, 100 + 100 + 99 + 100);
+        assert_eq!((heard.duplicates, heard.foreign), (1, 3));
+        assert_eq!(heard.listeners_with_loss, 2);
+        assert_eq!(heard.heard_by_some(), 300);
+        let latency = heard.latency_us.as_ref().unwrap();
+        assert_eq!(latency.len(), 399);
+        assert!(latency.equivalent(latency.max(), 5_000));
+        let mut sum = Heard::default();
+        sum.merge(heard);
+        assert_eq!((sum.frames, sum.heard_by_some()), (399, 300));
+    }
+
+    fn frame(room: u16, speaker: u16, index: u32) -> Frame {
+        let mut opus = [0; STAMP_BYTES];
+        Stamp { room, speaker, index, due_ns: 0 }.write(&mut opus);
+        Frame {
+            track: TrackId(1),
+            seq: Seq(index as u16),
+            level: Level::SILENCE,
+            talkspurt_end: false,
+            captured: None,
+            opus: Bytes::copy_from_slice(&opus),
+            wire: Bytes::new(),
+        }
+    }
+}
