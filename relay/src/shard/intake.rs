@@ -29,10 +29,14 @@ impl Shard {
     /// Takes everything off a connection that has been given a packet, a deadline or a command.
     pub(super) fn drive(&mut self, now: Instant, slot: u32) {
         loop {
-            self.exchange_endpoint_events(slot);
+            // Events first, of which the loss of the connection is the last: once the endpoint has
+            // been told that it has drained, it is gone.
             let Some(peer) = self.peers[slot as usize].as_mut() else { return };
-            let Some(event) = peer.conn.poll() else { break };
-            self.handle_event(now, slot, event);
+            if let Some(event) = peer.conn.poll() {
+                self.handle_event(now, slot, event);
+            } else if !self.exchange_endpoint_events(slot) {
+                break;
+            }
         }
         self.ask_time(now, slot);
         self.mark_dirty(slot);
@@ -65,11 +69,13 @@ impl Shard {
         }
     }
 
-    fn exchange_endpoint_events(&mut self, slot: u32) {
-        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+    /// Whether there was anything to exchange.
+    fn exchange_endpoint_events(&mut self, slot: u32) -> bool {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return false };
         let handle = quinn_proto::ConnectionHandle(slot as usize);
-        let mut drained = false;
+        let (mut any, mut drained) = (false, false);
         while let Some(event) = peer.conn.poll_endpoint_events() {
+            any = true;
             drained |= event.is_drained();
             if let Some(event) = self.endpoint.handle_event(handle, event) {
                 peer.conn.handle_event(event);
@@ -79,6 +85,7 @@ impl Shard {
             self.forget_peer(slot);
             self.peers[slot as usize] = None;
         }
+        any
     }
 
     fn handle_event(&mut self, now: Instant, slot: u32, event: Event) {
