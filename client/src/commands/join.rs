@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tribune_protocol::control::participant::{FromParticipant, Joined};
+use tribune_protocol::control::participant::{FromParticipant, Joined, ToParticipant};
 use tribune_protocol::ids::{Note, RoomName, TrackId};
 
 use super::listen::{ear::Ear, playout_clock};
@@ -70,6 +70,8 @@ struct Joining<'a> {
     source: Option<SourceThread>,
     answers: mpsc::Sender<Answer>,
     has_been_in: bool,
+    /// When the queue of hands came last.
+    hands_at: Instant,
 }
 
 impl Join {
@@ -106,6 +108,7 @@ impl Join {
             source: None,
             answers,
             has_been_in: false,
+            hands_at: Instant::now(),
         };
         let time_is_over = async {
             match self.duration {
@@ -175,6 +178,9 @@ impl Joining<'_> {
                 self.tell_changes(&changes);
             }
             Event::Message(message) => {
+                if let ToParticipant::Hands { .. } = message {
+                    self.hands_at = now;
+                }
                 let changes = self.ear.handle_message(now, &message, clock);
                 self.tell_changes(&changes);
             }
@@ -347,6 +353,8 @@ impl Joining<'_> {
                 self.tell("the microphone is on", json!({ "event": "microphone", "on": true }));
             }
             Err(error) => {
+                // Sound libraries write to the terminal when they find no device.
+                self.face.clear();
                 self.tell(&format!("error: {error}"), json!({ "error": error }));
             }
         }
@@ -389,6 +397,7 @@ impl Joining<'_> {
 
     fn draw(&mut self) -> Result<(), CommandError> {
         let (now, tracks) = (Instant::now(), self.ear.tracks());
+        self.model.set_hands_age(now.duration_since(self.hands_at));
         let level = |track: TrackId| {
             let (at, level) = tracks.get(&track)?.last_level?;
             (now.duration_since(at) < METER_HOLD).then_some(level.minus_dbov)

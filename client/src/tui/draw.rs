@@ -128,7 +128,8 @@ fn draw_stage(
 fn draw_hands(frame: &mut Frame<'_>, area: Rect, model: &Model, view: &RoomView) {
     let row = |hand: &Hand| {
         let marker = if model.selected(view) == Some(hand.participant) { "▶ " } else { "  " };
-        let (minutes, seconds) = (hand.waiting_s / 60, hand.waiting_s % 60);
+        let waiting_s = u64::from(hand.waiting_s) + model.hands_age().as_secs();
+        let (minutes, seconds) = (waiting_s / 60, waiting_s % 60);
         Line::raw(format!(
             "{marker}{} {minutes:3}:{seconds:02}  {}",
             fit(hand.name.as_str()),
@@ -145,8 +146,10 @@ fn draw_hands(frame: &mut Frame<'_>, area: Rect, model: &Model, view: &RoomView)
 
 fn draw_log(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let shown = usize::from(area.height.saturating_sub(2));
-    let skipped = model.log().len().saturating_sub(shown);
-    let lines: Vec<Line<'_>> = model.log().skip(skipped).map(Line::raw).collect();
+    let width = usize::from(area.width.saturating_sub(2)).max(1);
+    let mut rows: Vec<String> = model.log().flat_map(|line| wrap(line, width)).collect();
+    let lines: Vec<Line<'_>> =
+        rows.split_off(rows.len().saturating_sub(shown)).into_iter().map(Line::raw).collect();
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" Events ")), area);
 }
 
@@ -170,6 +173,23 @@ fn draw_help(frame: &mut Frame<'_>) {
         Rect { x: (screen.width - width) / 2, y: (screen.height - height) / 2, width, height };
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" Keys ")), area);
+}
+
+/// A line of the log in rows of so many characters; those after the first are indented.
+fn wrap(line: &str, width: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    let mut used = 0;
+    for c in line.chars() {
+        if used >= width {
+            rows.push("  ".to_owned());
+            used = 2;
+        }
+        if let Some(row) = rows.last_mut() {
+            row.push(c);
+        }
+        used += 1;
+    }
+    rows
 }
 
 /// How much of a meter is lit.
@@ -249,6 +269,16 @@ mod tests {
         let mut offline = online();
         offline.offline = Some("the relay is gone".to_owned());
         assert!(screen(&offline, &host, 90, 24).contains("no connection: the relay is gone"));
+    }
+
+    #[test]
+    fn long_events_are_wrapped_and_waiting_times_go_on() {
+        let mut model = online();
+        model.tell("x".repeat(100) + "END");
+        model.set_hands_age(std::time::Duration::from_secs(60));
+        let screen = screen(&model, &view(Role::Host, None), 60, 20);
+        assert!(screen.contains("END"), "{screen}");
+        assert!(screen.contains("2:05  about trees"), "{screen}");
     }
 
     #[test]

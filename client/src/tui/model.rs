@@ -1,6 +1,7 @@
 //! What the screen knows and what a key means. Pure: keys in, actions out.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tribune_protocol::control::room::Role;
@@ -57,6 +58,8 @@ pub(crate) struct Model {
     pub(crate) microphone: Microphone,
     /// Why there is no connection, if there is none.
     pub(crate) offline: Option<String>,
+    /// How long ago the queue of hands came, and with it its waiting times.
+    hands_age: Duration,
     selected: Option<ParticipantId>,
     log: VecDeque<String>,
 }
@@ -68,6 +71,7 @@ impl Model {
             mode: Mode::Browse,
             microphone: Microphone::Off,
             offline: Some("connecting".to_owned()),
+            hands_age: Duration::ZERO,
             selected: None,
             log: VecDeque::new(),
         }
@@ -79,6 +83,16 @@ impl Model {
             self.log.pop_front();
         }
         self.log.push_back(line.into());
+    }
+
+    /// How long ago the queue of hands came.
+    pub(crate) const fn hands_age(&self) -> Duration {
+        self.hands_age
+    }
+
+    /// Sets how long ago the queue of hands came.
+    pub(crate) const fn set_hands_age(&mut self, age: Duration) {
+        self.hands_age = age;
     }
 
     /// The log, oldest first.

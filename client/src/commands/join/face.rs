@@ -62,6 +62,15 @@ impl Face {
         matches!(self, Self::Screen(_))
     }
 
+    /// Has the next drawing fill the whole screen.
+    pub(super) fn clear(&mut self) {
+        if let Self::Screen(terminal) = self
+            && let Err(error) = terminal.clear()
+        {
+            tracing::debug!(%error, "the screen is not cleared");
+        }
+    }
+
     /// Says what happens.
     pub(super) fn tell(
         &self,
