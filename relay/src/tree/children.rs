@@ -103,12 +103,18 @@ impl Children {
     }
 
     /// The children that have become too deep, or part of a loop, since the way to here has changed.
+    /// With a way to the origin, depth is judged at the eighth level alone: were every level to judge
+    /// by height, all of them would part at once. Without one, height is what ends a circle.
     #[must_use]
     pub fn misplaced(&self, path: &[RelayId]) -> Vec<(LinkId, CloseCode)> {
+        let too_deep = |child: &ChildRelay| match path.len() {
+            0 => usize::from(child.height) > MAX_TREE_DEPTH,
+            depth => depth >= MAX_TREE_DEPTH,
+        };
         let judge = |child: &ChildRelay| {
             if path.contains(&child.relay) {
                 Some(CloseCode::TrunkLoop)
-            } else if path.len() + usize::from(child.height) > MAX_TREE_DEPTH {
+            } else if too_deep(child) {
                 Some(CloseCode::TreeTooDeep)
             } else {
                 None
