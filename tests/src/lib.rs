@@ -1,4 +1,5 @@
 //! What the end-to-end tests stand on. Nothing of it is part of Tribune.
 
+pub mod demo;
 pub mod process;
 pub mod sim;

@@ -61,7 +61,8 @@ impl Process {
             .args(args)
             .env("HOME", scratch.path())
             .env("XDG_STATE_HOME", scratch.file("state"))
-            .stdin(Stdio::null())
+            // Held open: whoever reads from it waits.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr)?)
             .spawn()

@@ -4,9 +4,10 @@
 //! directory of their own. They end when their handle is dropped, by their own process id. Every
 //! wait has a limit and says what it waited for.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 
 mod binary;
 mod child;
@@ -27,6 +28,26 @@ pub use scratch::{Scratch, with_scratch};
 /// How often a condition is looked at while it is waited for.
 const POLL_PERIOD: Duration = Duration::from_millis(10);
 
+/// Whether all waits are to end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ends every wait of this process with an error, those to come too, so that whoever waits lets go
+/// of what it has started.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Waits this long.
+///
+/// # Errors
+/// If it is interrupted.
+pub fn pause(length: Duration) -> Result<()> {
+    let deadline = Instant::now() + length;
+    wait_for("the time to pass", length * 2 + POLL_PERIOD, || {
+        Ok((Instant::now() >= deadline).then_some(()))
+    })
+}
+
 /// Waits until `look` finds something.
 ///
 /// # Errors
@@ -38,6 +59,7 @@ pub fn wait_for<T>(
 ) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
+        ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
         if let Some(found) = look()? {
             return Ok(found);
         }

@@ -99,6 +99,12 @@ impl Relay {
         &self.fingerprint
     }
 
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.process.name()
+    }
+
     /// Its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
