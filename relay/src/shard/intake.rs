@@ -6,6 +6,7 @@ use std::time::Instant;
 use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{ConnectionError, Dir, Event, StreamEvent};
 use serde::de::DeserializeOwned;
+use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::clock::{ClockFilter, Offset};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::{ControlError, Envelope, decode};
@@ -16,7 +17,6 @@ use tribune_protocol::datagram::{Datagram, DatagramError};
 use tribune_protocol::ids::Channel;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::repair::Gap;
-use tribune_protocol::ALPN_TRUNK;
 
 use super::Shard;
 use super::connection::PeerKind;
