@@ -42,7 +42,19 @@ impl Bundle {
         self.due
     }
 
-    /// The datagrams, usually one, and an empty bundle.
+    /// Frames in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The datagrams, usually one; the bundle is empty then.
     pub fn take(&mut self, channel: Channel) -> SmallVec<[Bytes; 1]> {
         self.due = None;
         let mut datagrams = SmallVec::new();

@@ -40,6 +40,17 @@ struct View {
     bundle: Bundle,
 }
 
+/// Datagrams, and who gets them.
+#[derive(Debug)]
+pub struct Departure<'a> {
+    /// Usually one.
+    pub datagrams: SmallVec<[Bytes; 1]>,
+    /// Frames in them.
+    pub frames: u64,
+    /// The slots of the connections.
+    pub slots: &'a [u32],
+}
+
 impl RoomMedia {
     /// A room that no connection hears yet.
     #[must_use]
@@ -185,14 +196,15 @@ impl RoomMedia {
         self.views.iter().filter_map(|view| view.bundle.due()).min()
     }
 
-    /// The datagrams of a view and the slots of the connections that get them.
-    pub fn take(&mut self, view: usize) -> (SmallVec<[Bytes; 1]>, &[u32]) {
+    /// What a view sends now.
+    pub fn take(&mut self, view: usize) -> Departure<'_> {
         let view = &mut self.views[view];
         let channel = match view.hears {
             Hears::Trunk(channel) => channel,
             Hears::Everything | Hears::AllBut(_) => Channel(0),
         };
-        (view.bundle.take(channel), &view.members)
+        let frames = view.bundle.len() as u64;
+        Departure { datagrams: view.bundle.take(channel), frames, slots: &view.members }
     }
 
     fn add(&mut self, now: Instant, frame: &Frame, wire: &Bytes) {

@@ -8,7 +8,7 @@ use tribune_protocol::ids::Channel;
 
 use super::Shard;
 use crate::crossing::{Hears, LinkId, RoomId};
-use crate::media::fanout::Accepted;
+use crate::media::fanout::{Accepted, Departure};
 
 impl Shard {
     pub(super) fn broadcast(&mut self, now: Instant, room: RoomId, message: &Bytes) {
@@ -48,13 +48,13 @@ impl Shard {
         let mut from = 0;
         while let Some(view) = media.poll_ready(now, from) {
             from = view + 1;
-            let (datagrams, slots) = media.take(view);
+            let Departure { datagrams, frames, slots } = media.take(view);
+            self.counters.frames_forwarded += frames * slots.len() as u64;
+            self.counters.datagrams_out += (datagrams.len() * slots.len()) as u64;
             for slot in slots {
                 let Some(peer) = self.peers[*slot as usize].as_mut() else { continue };
                 for datagram in &datagrams {
                     let kept = peer.send_datagram(datagram.clone());
-                    self.counters.datagrams_out += 1;
-                    self.counters.frames_forwarded += u64::from(kept);
                     self.counters.send_dropped += u64::from(!kept);
                 }
                 if !peer.dirty {
