@@ -121,6 +121,7 @@ pub(crate) struct LoadReport {
     pub(crate) joins_per_second: f64,
     pub(crate) relay_cpu_us_per_join: Option<f64>,
     pub(crate) relay_memory_kib_per_listener: Option<f64>,
+    pub(crate) relay_memory_kib_per_listener_after: Option<f64>,
     pub(crate) relay_memory_kib_before: Option<u64>,
     pub(crate) relay_memory_kib_joined: Option<u64>,
     pub(crate) relay_memory_kib_after: Option<u64>,
@@ -153,7 +154,9 @@ impl LoadReport {
         let kib = |bytes: u64| bytes / 1024;
         let lateness = Percentiles::of(&f.lateness_us);
         let busiest = f.costs.busiest_thread.as_secs_f64() / span;
-        let grown = f.memory_joined.zip(f.memory_before);
+        let kib_each = |(now, before): (u64, u64)| {
+            (now as f64 - before as f64) / 1024.0 / f64::from(plan.listeners)
+        };
         Self {
             verdict: judge(&f),
             generator_was_the_limit: busiest > BUSY_ABOVE || lateness.p99 > LATE_ABOVE_US,
@@ -192,9 +195,8 @@ impl LoadReport {
             join_seconds: f.join_time.as_secs_f64(),
             joins_per_second: f64::from(plan.listeners) / f.join_time.as_secs_f64(),
             relay_cpu_us_per_join: f.join_cpu.map(|cpu| us_per(cpu, plan.listeners.into())),
-            relay_memory_kib_per_listener: grown.map(|(joined, before)| {
-                (joined as f64 - before as f64) / 1024.0 / f64::from(plan.listeners)
-            }),
+            relay_memory_kib_per_listener: f.memory_joined.zip(f.memory_before).map(kib_each),
+            relay_memory_kib_per_listener_after: f.memory_after.zip(f.memory_before).map(kib_each),
             relay_memory_kib_before: f.memory_before.map(kib),
             relay_memory_kib_joined: f.memory_joined.map(kib),
             relay_memory_kib_after: f.memory_after.map(kib),
@@ -281,8 +283,9 @@ impl fmt::Display for LoadReport {
         row(
             "relay memory per listener",
             format!(
-                "{} (peak {} in all)",
+                "{} once joined, {} after the speech (peak {} in all)",
                 or_none(self.relay_memory_kib_per_listener, "KiB"),
+                or_none(self.relay_memory_kib_per_listener_after, "KiB"),
                 or_none(self.relay_memory_kib_peak.map(|kib| kib as f64 / 1024.0), "MiB")
             ),
         )?;
