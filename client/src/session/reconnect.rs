@@ -15,6 +15,9 @@ pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Time between two looks for a room that is not there yet.
 pub const ROOM_RETRY: Duration = Duration::from_secs(1);
+/// Times that each relay may put off somebody who has not been in the room: with the waits between
+/// them, four to eight seconds for one relay.
+const REFUSALS_MAX: usize = 6;
 /// Longest wait before going on at the relay that `moved` names; spreads the arrivals there.
 const MOVE_SPREAD: Duration = Duration::from_millis(500);
 
@@ -159,8 +162,7 @@ impl Reconnect {
             Failure::Lost(why) => self.another(why.clone(), random, End::Unreachable(why)),
             Failure::Refused { code: ErrorCode::RoomNotFound, message } => self.no_room(message),
             Failure::Refused { code, message } if code.is_transient() => {
-                let end = End::Refused { code, message: message.clone() };
-                self.another(message, random, end)
+                self.refused_for_now(code, message, random)
             }
             Failure::Refused { code, message } => Next::GiveUp(End::Refused { code, message }),
             Failure::Closed { code, reason } => self.closed(code, reason, random),
@@ -205,6 +207,18 @@ impl Reconnect {
         let untried = self.failures < self.addresses.len();
         let after = if untried { Duration::ZERO } else { self.backoff(random) };
         Next::Retry { after, why }
+    }
+
+    /// A relay that answers is about to be of use: it has just started, or is about to stop.
+    fn refused_for_now(&mut self, code: ErrorCode, message: String, random: f64) -> Next {
+        let is_patient = self.has_joined || self.waits_for_room;
+        if !is_patient && self.failures >= REFUSALS_MAX * self.addresses.len() {
+            return Next::GiveUp(End::Refused { code, message });
+        }
+        self.next_address();
+        let untried = self.failures < self.addresses.len();
+        let after = if untried { Duration::ZERO } else { self.backoff(random) };
+        Next::Retry { after, why: message }
     }
 
     /// A room is opened by others, so somebody who waits for it waits. Somebody who was in it gives
@@ -318,6 +332,19 @@ mod tests {
             assert_eq!(after(back.handle_failure(missing(), 0.0)), ROOM_RETRY);
         }
         assert!(matches!(back.handle_failure(missing(), 0.0), Next::GiveUp(End::RoomNotFound(_))));
+    }
+
+    #[test]
+    fn a_relay_that_is_about_to_be_of_use_is_asked_again() {
+        let not_yet =
+            || Failure::Refused { code: ErrorCode::Unavailable, message: "Not yet.".into() };
+        let mut once = Reconnect::new(addresses(&["a", "b"]), false);
+        assert_eq!(after(once.handle_failure(not_yet(), 1.0)), Duration::ZERO);
+        let waited: Duration = (0..10).map(|_| after(once.handle_failure(not_yet(), 1.0))).sum();
+        assert!(waited >= Duration::from_secs(4), "{waited:?}");
+        assert!(matches!(once.handle_failure(not_yet(), 1.0), Next::GiveUp(End::Refused { .. })));
+        let mut waiting = Reconnect::new(addresses(&["a"]), true);
+        (0..100).for_each(|_| drop(after(waiting.handle_failure(not_yet(), 1.0))));
     }
 
     #[test]

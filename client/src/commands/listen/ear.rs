@@ -201,3 +201,76 @@ impl Ear {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tribune_protocol::control::room::Role;
+    use tribune_protocol::datagram::media::{Frame, OriginTime};
+    use tribune_protocol::ids::Seq;
+
+    use super::*;
+    use crate::audio::FRAME_PERIOD;
+    use crate::audio::encode::{BITRATE_DEFAULT_BPS, VoiceEncoder};
+    use crate::tui::model::tests::view;
+
+    /// Frames of a room in which Bob (track 2) is silenced and Ada (track 1) is not.
+    fn frame(track: u32, n: u32, at: Instant, captured: Option<u64>) -> ReceivedFrame {
+        let tone: PcmFrame = std::array::from_fn(|i| (i as f32 * 0.06).sin() * 0.5);
+        let opus = VoiceEncoder::new(BITRATE_DEFAULT_BPS).unwrap().encode(&tone).unwrap().opus;
+        let frame = Frame {
+            track: TrackId(track),
+            seq: Seq(n as u16),
+            level: Level { voice: true, minus_dbov: 20 },
+            talkspurt_end: false,
+            captured: captured.map(OriginTime),
+            opus,
+            wire: bytes::Bytes::new(),
+        };
+        ReceivedFrame { frame, arrived: at + FRAME_PERIOD * n }
+    }
+
+    fn ear(now: Instant, clock: LocalClock) -> Ear {
+        let mut ear = Ear::new();
+        let stage = view(Role::Listener, None).stage().to_vec();
+        ear.handle_message(now, &ToParticipant::Stage { stage }, clock);
+        ear
+    }
+
+    #[test]
+    fn a_silenced_track_is_counted_and_not_played() {
+        let clock = LocalClock::start();
+        let start = Instant::now();
+        let mut ear = ear(start, clock);
+        for n in 1..20 {
+            ear.handle_frame(frame(2, n, start, None), clock).unwrap();
+            let pcm = ear.tick(start + FRAME_PERIOD * n, None, clock);
+            assert!(pcm.iter().all(|sample| *sample == 0.0));
+        }
+        let bob = &ear.tracks()[&TrackId(2)];
+        assert_eq!((bob.received, bob.received_silenced), (19, 19));
+        assert_eq!(bob.last_received_us, clock.us_at(start + FRAME_PERIOD * 19));
+        assert_eq!((ear.stats().received, ear.stats().lost), (0, 0));
+    }
+
+    #[test]
+    fn latency_is_measured_at_playout_in_the_origins_clock() {
+        let clock = LocalClock::start();
+        let start = Instant::now();
+        let mut ear = ear(start, clock);
+        let offset = Offset { offset_us: 7_000_000, error_us: 300 };
+        // Captured 30 ms before it came in; the buffer adds its delay, in whole frame periods.
+        let captured = offset.to_origin(clock.us_at(start)).0 - 30_000;
+        let mut sounded = None;
+        for n in 0..20 {
+            ear.handle_frame(frame(1, n, start, (n == 0).then_some(captured)), clock).unwrap();
+            let pcm = ear.tick(start + FRAME_PERIOD * n, Some(offset), clock);
+            if sounded.is_none() && pcm.iter().any(|sample| *sample != 0.0) {
+                sounded = Some(n);
+            }
+        }
+        let expected = 30.0 + 20.0 * f64::from(sounded.unwrap());
+        let measured = ear.latency_ms(50.0).unwrap();
+        assert!((measured - expected).abs() < expected / 500.0, "{measured} for {expected}");
+        assert_eq!(ear.latency_error_ms(), Some(0.3));
+    }
+}
