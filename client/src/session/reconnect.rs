@@ -344,7 +344,9 @@ mod tests {
         assert!(waited >= Duration::from_secs(4), "{waited:?}");
         assert!(matches!(once.handle_failure(not_yet(), 1.0), Next::GiveUp(End::Refused { .. })));
         let mut waiting = Reconnect::new(addresses(&["a"]), true);
-        (0..100).for_each(|_| drop(after(waiting.handle_failure(not_yet(), 1.0))));
+        for _ in 0..100 {
+            after(waiting.handle_failure(not_yet(), 1.0));
+        }
     }
 
     #[test]
