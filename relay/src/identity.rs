@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::shard::steering::SteeringKey;
 use rand::TryRngCore;
 use ring::{hkdf, hmac};
 use tribune_protocol::ids::RelayId;
@@ -50,13 +51,14 @@ pub fn relay_id(data: Option<&Path>) -> Result<RelayId, IdentityError> {
     text.trim().parse().map_err(|_| IdentityError::Damaged { path, what: "relay id" })
 }
 
-/// The keys under stateless resets and Retry tokens (RFC 9000 sections 10.3 and 8.1.2). All shards
+/// The keys under stateless resets, Retry tokens (RFC 9000 sections 10.3 and 8.1.2) and connection IDs. All shards
 /// share them. Kept in the data directory (`quic-secret`, mode 0600) they let a restarted relay tell
 /// the peers of its former life at once that their connections are gone.
 #[derive(Clone)]
 pub struct MasterKeys {
     reset: Arc<hmac::Key>,
     retry: Arc<hkdf::Prk>,
+    steering: SteeringKey,
 }
 
 impl MasterKeys {
@@ -81,9 +83,12 @@ impl MasterKeys {
         let master = hmac::Key::new(hmac::HMAC_SHA256, &seed);
         let reset = hmac::sign(&master, b"tribune stateless reset");
         let retry = hmac::sign(&master, b"tribune retry token");
+        let steering = hmac::sign(&master, b"tribune connection ids");
+        let steering = steering.as_ref().iter().take(8);
         Self {
             reset: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, reset.as_ref())),
             retry: Arc::new(hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(retry.as_ref())),
+            steering: SteeringKey(steering.fold(0, |key, byte| key << 8 | u64::from(*byte))),
         }
     }
 
@@ -91,6 +96,13 @@ impl MasterKeys {
     #[must_use]
     pub fn reset_key(&self) -> Arc<dyn quinn_proto::crypto::HmacKey> {
         Arc::clone(&self.reset) as _
+    }
+
+    /// What connection IDs are checked with. It outlives a restart with the others: a packet whose ID
+    /// does not look like ours gets no stateless reset.
+    #[must_use]
+    pub const fn steering(&self) -> SteeringKey {
+        self.steering
     }
 
     /// For `quinn_proto::ServerConfig::new`.

@@ -220,7 +220,7 @@ impl Quic {
             Ok(client)
         });
         let clients = clients.collect::<Result<_>>()?;
-        let steering = SteeringKey(u64::from_be_bytes(random()?));
+        let steering = keys.steering();
         Ok(Self { keys, server: Arc::new(server), clients, steering, wall })
     }
 
