@@ -240,7 +240,9 @@ fn failure_of(error: &ConnectionError) -> Failure {
         ConnectionError::TransportError(error)
             if CRYPTO_ERRORS.contains(&u64::from(error.code)) =>
         {
-            Failure::Tls(error.reason.clone())
+            // As rustls introduces what our own check of the certificate says.
+            let reason = error.reason.strip_prefix("other error: ");
+            Failure::Tls(reason.unwrap_or(&error.reason).to_owned())
         }
         ConnectionError::ConnectionClosed(close)
             if CRYPTO_ERRORS.contains(&u64::from(close.error_code)) =>

@@ -8,7 +8,7 @@ use quinn::crypto::rustls::QuicClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{
-    CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
+    CipherSuite, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
     SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject;
@@ -37,6 +37,14 @@ pub struct Fingerprint([u8; 32]);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a fingerprint: 64 hexadecimal digits, with or without colons")]
 pub struct InvalidFingerprint(String);
+
+/// Another certificate than the pinned one.
+#[derive(Debug, thiserror::Error)]
+#[error("its fingerprint is {presented}, and {pinned} is what was asked for")]
+struct WrongFingerprint {
+    presented: Fingerprint,
+    pinned: Fingerprint,
+}
 
 /// TLS cannot be set up on this side.
 #[derive(Debug, thiserror::Error)]
@@ -161,10 +169,10 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let presented = Fingerprint::of(end_entity);
         match self.pin {
-            Some(pin) if pin != Fingerprint::of(end_entity) => {
-                tracing::warn!(presented = %Fingerprint::of(end_entity), "another certificate than the pinned one");
-                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            Some(pinned) if pinned != presented => {
+                Err(Error::Other(OtherError(Arc::new(WrongFingerprint { presented, pinned }))))
             }
             Some(_) | None => Ok(ServerCertVerified::assertion()),
         }
