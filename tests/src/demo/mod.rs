@@ -166,7 +166,7 @@ impl<'a> Play<'a> {
     }
 
     /// Has the heckler silenced, who must have been heard before.
-    fn silence(&mut self) -> Result<Silence> {
+    fn silence(&self) -> Result<Silence> {
         let heard = wait_for("the heckler to be heard at the farthest leaf", PATIENCE, || {
             let statistics = self.audience.far().statistics();
             Ok(statistics.map(|s| s.received_of("Heckler")).filter(|&frames| frames > 0))
