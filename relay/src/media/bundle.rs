@@ -28,6 +28,14 @@ impl Bundle {
         true
     }
 
+    /// Keeps only the frames of those tracks.
+    pub fn retain(&mut self, keep: impl Fn(TrackId) -> bool) {
+        self.waiting.retain(|(track, _)| keep(*track));
+        if self.waiting.is_empty() {
+            self.due = None;
+        }
+    }
+
     /// Whether it leaves now: `clock`'s frame is in it, nothing clocks it, or a period is over.
     #[must_use]
     pub fn is_ready(&self, now: Instant, clock: Option<TrackId>) -> bool {

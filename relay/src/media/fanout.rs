@@ -63,10 +63,14 @@ impl RoomMedia {
         }
     }
 
-    /// Puts new routes in force.
+    /// Puts new routes in force. Also what waits to be bundled does not get past a silence.
     pub fn set_routes(&mut self, routes: &[TrackRoute]) {
+        let audible = |track| routes.iter().any(|route| route.track == track && !route.silenced);
         self.ingress.set_routes(routes);
-        self.selection.retain(|track| routes.iter().any(|route| route.track == track));
+        self.selection.retain(audible);
+        for view in &mut self.views {
+            view.bundle.retain(audible);
+        }
     }
 
     /// Says which shards hear the room.
