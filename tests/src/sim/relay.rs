@@ -80,6 +80,7 @@ pub struct SimRelay {
     /// `None` before it starts, after a kill, and once it has drained.
     core: Option<Core>,
     busy_until: Duration,
+    hub_hangs: bool,
 }
 
 #[derive(Debug)]
@@ -109,8 +110,8 @@ impl SimRelay {
         seed: u64,
     ) -> Self {
         let (name, rng) = (name.to_owned(), StdRng::seed_from_u64(seed));
-        let (core, busy_until) = (None, Duration::ZERO);
-        Self { host, name, address, parents, spec, rng, core, busy_until }
+        let (core, busy_until, hub_hangs) = (None, Duration::ZERO, false);
+        Self { host, name, address, parents, spec, rng, core, busy_until, hub_hangs }
     }
 
     /// What it is called.
@@ -162,6 +163,12 @@ impl SimRelay {
     /// Connections open, over all shards.
     pub fn connections(&mut self) -> u64 {
         self.shard_counters().iter().map(|counters| counters.connections).sum()
+    }
+
+    /// Has the hub do nothing from now on, while the shards go on: a relay that is alive and does not
+    /// decide.
+    pub const fn set_hub_hangs(&mut self, hangs: bool) {
+        self.hub_hangs = hangs;
     }
 
     pub(super) fn set_parents(&mut self, parents: Vec<SocketAddr>) {
@@ -253,8 +260,10 @@ impl SimRelay {
                 cost += self.spec.packet_cost * outcome.packets
                     + self.spec.handshake_cost * outcome.admitted;
             }
-            core.turn_hub(at, now, self.host, &self.parents, log);
-            if core.is_quiet(packets) {
+            if !self.hub_hangs {
+                core.turn_hub(at, now, self.host, &self.parents, log);
+            }
+            if core.is_quiet(packets, self.hub_hangs) {
                 break;
             }
         }
@@ -265,7 +274,7 @@ impl SimRelay {
         }
         self.busy_until = now + cost;
         let waiting = core.shards.iter().any(|host| !host.packets.is_empty());
-        let next = if waiting { Some(now) } else { core.next(base, at) };
+        let next = if waiting { Some(now) } else { core.next(base, at, self.hub_hangs) };
         let next = next.map(|next| next.max(self.busy_until));
         // What comes while it is busy is looked at afterwards.
         if cost > Duration::ZERO { Some(self.busy_until) } else { next }
@@ -405,18 +414,19 @@ impl Core {
         }
     }
 
-    fn is_quiet(&self, packets: usize) -> bool {
+    fn is_quiet(&self, packets: usize, hub_hangs: bool) -> bool {
         let idle = |host: &ShardHost| {
             (host.packets.is_empty() || packets == 0)
                 && host.crossings.is_empty()
                 && host.commands.is_empty()
         };
-        self.to_hub.is_empty() && self.shards.iter().all(idle)
+        (self.to_hub.is_empty() || hub_hangs) && self.shards.iter().all(idle)
     }
 
-    fn next(&self, base: Instant, at: Instant) -> Option<Duration> {
+    fn next(&self, base: Instant, at: Instant, hub_hangs: bool) -> Option<Duration> {
         let shards = self.shards.iter().filter_map(|host| host.shard.poll_timeout(at));
-        let next = shards.chain(self.hub.poll_timeout()).min()?;
+        let hub = self.hub.poll_timeout().filter(|_| !hub_hangs);
+        let next = shards.chain(hub).min()?;
         Some(next.saturating_duration_since(base))
     }
 }
