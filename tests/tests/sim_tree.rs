@@ -113,7 +113,9 @@ fn on_lossy_links_a_frame_comes_at_most_once_and_few_are_missing() {
             let lost = 1.0 - heard as f64 / sent as f64;
             let expected = 1.0 - 0.98_f64.powi(hops);
             assert!(lost < 1.5 * expected + 0.005, "lost {lost}, expected {expected}");
-            assert!(lost > 0.02, "lost {lost}: the links lose nothing");
+            // Nobody mends the last link: these clients ask for nothing again.
+            assert!(lost > 0.01, "lost {lost}: the links lose nothing");
+            println!("seed {seed}: {:.2} % lost over {hops} links", 100.0 * lost);
         }
     });
 }

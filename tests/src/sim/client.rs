@@ -381,11 +381,18 @@ impl SimClient {
         [quic, control, talk, probe].into_iter().flatten().min()
     }
 
+    /// Takes everything off the connection; events first, of which the loss of the connection is the
+    /// last.
     fn drive(&mut self, log: &mut Log) {
         loop {
             let Some(link) = &mut self.link else { return };
-            let mut drained = false;
+            if let Some(event) = link.conn.poll() {
+                self.handle_event(event, log);
+                continue;
+            }
+            let (mut any, mut drained) = (false, false);
             while let Some(event) = link.conn.poll_endpoint_events() {
+                any = true;
                 drained |= event.is_drained();
                 if let Some(event) = link.endpoint.handle_event(link.handle, event) {
                     link.conn.handle_event(event);
@@ -393,10 +400,10 @@ impl SimClient {
             }
             if drained {
                 self.link = None;
+            }
+            if !any {
                 return;
             }
-            let Some(event) = link.conn.poll() else { return };
-            self.handle_event(event, log);
         }
     }
 
