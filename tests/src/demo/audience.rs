@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::report::{Depth, Recording};
+use super::report::Recording;
 use super::tree::Tree;
 use super::{PATIENCE, ROOM};
 use crate::process::sound::{decode, rms};
@@ -65,8 +65,8 @@ impl Audience {
         self.listeners.iter().filter_map(Process::statistics).collect()
     }
 
-    /// Everybody leaves; what they have measured by depth, and what has been recorded.
-    pub(super) fn leave(mut self) -> Result<(Vec<Depth>, Recording)> {
+    /// Everybody leaves; what they have measured, and what has been recorded.
+    pub(super) fn leave(mut self) -> Result<(Vec<Statistics>, Recording)> {
         for listener in &self.listeners {
             listener.signal(Signal::TERM)?;
         }
@@ -78,8 +78,7 @@ impl Audience {
             all.push(ended.summary()?);
         }
         let listened_s = all.last().context("no listeners")?.t_s;
-        let depths = (1..=3).map(|depth| Depth::of(depth, &all)).collect();
-        Ok((depths, recorded(self.recording, Duration::from_secs_f64(listened_s))?))
+        Ok((all, recorded(self.recording, Duration::from_secs_f64(listened_s))?))
     }
 }
 

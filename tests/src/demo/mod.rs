@@ -150,7 +150,9 @@ impl<'a> Play<'a> {
         pause(LAST_FRAMES)?;
         ensure!(self.host.is_running()?, "the host is gone: {}", self.host.stderr());
         self.narrator.say("The listeners leave and say what they have heard.");
-        let (depths, recording) = self.audience.leave()?;
+        let (heard, recording) = self.audience.leave()?;
+        let depths = (1..=3).map(|depth| Depth::of(depth, &heard)).collect();
+        let granted = granted && heard.iter().all(|listener| listener.received_of("Guest") > 0);
         let seconds = self.narrator.began.elapsed().as_secs_f64();
         Ok(Report { depths, silence, kicked, granted, recording, seconds })
     }
@@ -215,7 +217,7 @@ impl<'a> Play<'a> {
         Ok(ended.code == Some(audience::EXIT_REMOVED))
     }
 
-    /// Lets the guest speak; whether everybody has heard that.
+    /// Lets the guest speak; whether that has gone well.
     fn grant(&self, guest: &mut Process) -> Result<bool> {
         self.moderate(&["grant", ROOM, "Guest"], "granted")?;
         guest.wait_event("granted", PATIENCE, |_| true)?;

@@ -31,7 +31,7 @@ pub struct Report {
     pub silence: Silence,
     /// Whether the heckler was removed.
     pub kicked: bool,
-    /// Whether the raised hand was granted and its owner spoke.
+    /// Whether the raised hand was granted and every listener has heard its owner.
     pub granted: bool,
     /// What was recorded.
     pub recording: Recording,
@@ -56,7 +56,7 @@ pub struct Depth {
     pub lost: u64,
     /// Frames made up.
     pub concealed: u64,
-    /// The fewest frames that one of them has received, of the loudest speaker and all others.
+    /// The fewest frames that one of them has received.
     pub fewest: u64,
 }
 
@@ -152,7 +152,10 @@ impl Report {
         );
         check(took_ms > SILENCE_MS_MAX, format!("the silence took {took_ms} ms"));
         check(!self.kicked, "the heckler was not removed".to_owned());
-        check(!self.granted, "the raised hand did not lead to speech".to_owned());
+        check(
+            !self.granted,
+            "the raised hand did not lead to speech that everybody heard".to_owned(),
+        );
         let Recording { seconds, speech_s, listened_s, .. } = self.recording;
         check(
             (seconds - listened_s).abs() > RECORDING_TOLERANCE_S,
