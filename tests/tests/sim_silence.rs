@@ -208,7 +208,9 @@ fn the_kicked_is_closed_with_0x10_and_barred_everywhere() {
         }
         let room = Heckled::new(&mut sim, 1, &RelaySpec::default());
         // Somebody on the stage, and a listener of whom the origin has never heard.
-        for (subject, name) in [(room.heckler, "heckling"), (room.listeners[6], "")] {
+        let subjects =
+            [(room.heckler, "heckling", Role::Speaker), (room.listeners[6], "", Role::Listener)];
+        for (subject, name, role) in subjects {
             let participant = sim.client_ref(subject).id();
             let reason: Note = name.parse().expect("a short note");
             let message = FromParticipant::Kick { participant, reason };
@@ -221,8 +223,10 @@ fn the_kicked_is_closed_with_0x10_and_barred_everywhere() {
             assert_eq!(sim.client_ref(subject).close_code(), Some(CloseCode::Kicked));
             for relay in room.tree.relays() {
                 sim.connect(subject, relay);
-                let request = sim.with(subject, |client| client.rejoin(ROOM, Role::Speaker));
-                sim.run_for(2 * SECOND);
+                let request = sim.with(subject, |client| client.rejoin(ROOM, role));
+                sim.run_until("the join is answered", 10 * SECOND, |sim| {
+                    sim.client_ref(subject).answer(request).is_some()
+                });
                 let answer = sim.client_ref(subject).answer(request).map(|(_, answer)| answer);
                 let barred = tribune_protocol::codes::ErrorCode::Barred;
                 assert_eq!(answer, Some(Answer::Err(barred)), "seed {seed}");

@@ -9,20 +9,20 @@
 //! * [`network`] — links: latency, loss, reordering, duplication, partitions
 //! * [`relay`] — shards and hub, wired as in `tribune_relay::run`, without threads
 //! * [`client`], [`heard`], [`talk`] — participants: obedient, deaf, hostile
-//! * [`log`], [`seed`], [`tree`] — parts
+//! * [`log`], [`schedule`], [`seed`], [`tree`] — parts
 
 pub mod client;
 pub mod heard;
 pub mod log;
 pub mod network;
 pub mod relay;
+mod schedule;
 pub mod seed;
 pub mod talk;
 pub mod tree;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -30,8 +30,9 @@ use rand::{Rng, SeedableRng};
 
 use self::client::SimClient;
 use self::log::{Entry, Fate, Log};
-use self::network::{Link, Network};
+use self::network::{Link, Network, client_address, relay_address};
 use self::relay::{RelaySpec, SimRelay};
+use self::schedule::{Schedule, What};
 
 /// Unix time at virtual time 0, in microseconds.
 pub const EPOCH_US: u64 = 1_700_000_000_000_000;
@@ -74,19 +75,6 @@ enum Host {
     Client(Box<SimClient>),
 }
 
-#[derive(Debug)]
-enum What {
-    Packet { to: HostId, arrival: Arrival },
-    Wake { host: HostId },
-}
-
-#[derive(Debug)]
-struct Scheduled {
-    at: Duration,
-    order: u64,
-    what: What,
-}
-
 /// The world. See the module's documentation.
 #[derive(Debug)]
 pub struct Sim {
@@ -101,8 +89,7 @@ pub struct Sim {
     /// For each host, the wake-up that is in force.
     armed: Vec<Option<Duration>>,
     spins: Vec<(Duration, u32)>,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    order: u64,
+    schedule: Schedule,
     log: Log,
 }
 
@@ -121,8 +108,7 @@ impl Sim {
             addresses: BTreeMap::new(),
             armed: Vec::new(),
             spins: Vec::new(),
-            queue: BinaryHeap::new(),
-            order: 0,
+            schedule: Schedule::default(),
             log: Log::default(),
         }
     }
@@ -266,7 +252,7 @@ impl Sim {
     /// Throws a UDP packet at a relay, from an address of nobody.
     pub fn inject(&mut self, from: SocketAddr, to: RelayHandle, payload: Vec<u8>) {
         let arrival = Arrival { from, payload, sent: self.now };
-        self.schedule(self.now, What::Packet { to: to.0, arrival });
+        self.schedule.push(self.now, What::Packet { to: to.0, arrival });
     }
 
     /// Lets virtual time pass.
@@ -298,10 +284,7 @@ impl Sim {
 
     /// The next event up to `end`. `false` if there is none.
     fn step(&mut self, end: Duration) -> bool {
-        if self.queue.peek().is_none_or(|Reverse(next)| next.at > end) {
-            return false;
-        }
-        let Some(Reverse(Scheduled { at, what, .. })) = self.queue.pop() else { return false };
+        let Some((at, what)) = self.schedule.pop_until(end) else { return false };
         self.now = at;
         match what {
             What::Packet { to, arrival } => {
@@ -347,7 +330,7 @@ impl Sim {
             let at = deadline.max(now);
             if self.armed[id.0].is_none_or(|armed| at < armed) {
                 self.armed[id.0] = Some(at);
-                self.schedule(at, What::Wake { host: id });
+                self.schedule.push(at, What::Wake { host: id });
             }
         }
     }
@@ -363,14 +346,9 @@ impl Sim {
             self.log.push(Entry::packet(self.now, from_host, Some(to_host), bytes, fate));
             if let Fate::Arrives(at) = fate {
                 let arrival = Arrival { from, payload: payload.clone(), sent: self.now };
-                self.schedule(at, What::Packet { to: to_host, arrival });
+                self.schedule.push(at, What::Packet { to: to_host, arrival });
             }
         }
-    }
-
-    fn schedule(&mut self, at: Duration, what: What) {
-        self.order += 1;
-        self.queue.push(Reverse(Scheduled { at, order: self.order, what }));
     }
 
     fn insert(&mut self, id: HostId, address: SocketAddr, host: Host) {
@@ -422,34 +400,4 @@ impl Drop for Sim {
             }
         }
     }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
-fn relay_address(id: HostId) -> SocketAddr {
-    let [high, low] = (id.0 as u16).to_be_bytes();
-    SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 4433))
-}
-
-fn client_address(id: HostId, attempt: u16) -> SocketAddr {
-    let [high, low] = (id.0 as u16).to_be_bytes();
-    SocketAddr::from((Ipv4Addr::new(10, 1, high, low), 20_000 + attempt))
 }

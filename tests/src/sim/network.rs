@@ -1,6 +1,7 @@
 //! Links between hosts: how long a packet takes, and whether it arrives. Pure, seeded.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -142,4 +143,16 @@ impl Network {
     fn happens(&mut self, share: f64) -> bool {
         share > 0.0 && self.rng.random_bool(share)
     }
+}
+
+/// Where a relay listens.
+pub(super) fn relay_address(id: HostId) -> SocketAddr {
+    let [high, low] = (id.0 as u16).to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 4433))
+}
+
+/// Where a client is at its n-th attempt to connect.
+pub(super) fn client_address(id: HostId, attempt: u16) -> SocketAddr {
+    let [high, low] = (id.0 as u16).to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(10, 1, high, low), 20_000 + attempt))
 }

@@ -1,6 +1,8 @@
 //! A relay of the simulation: the production shards and hub, wired as in `tribune_relay::run` and
 //! `tribune_relay::shard::driver`, with the steps of a turn in the same order, without threads.
 
+mod core;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,23 +17,22 @@ use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::ids::{DisplayName, RelayId, Revision, RoomName};
 use tribune_relay::auth::Auth;
 use tribune_relay::config::Secret;
-use tribune_relay::crossing::{Crossing, Packet, ShardCommand, ShardEvent, ShardId};
-use tribune_relay::hub::{Hub, HubConfig, HubEffect};
+use tribune_relay::crossing::{Packet, ShardId};
+use tribune_relay::hub::{Hub, HubConfig};
 use tribune_relay::identity::MasterKeys;
 use tribune_relay::ops::metrics::{DropCause, HubCounters, ShardCounters};
 use tribune_relay::room::Room;
 use tribune_relay::shard::limits::{accepting_transport, dialling_transport};
 use tribune_relay::shard::steering::{ShardCids, SteeringKey};
-use tribune_relay::shard::{Outgoing, Shard, ShardConfig, WallClock};
+use tribune_relay::shard::{Shard, ShardConfig, WallClock};
 use tribune_relay::tls::{ServerTrust, TlsIdentity, client_crypto, server_crypto_for};
 
+use self::core::{Core, ShardHost};
 use super::log::{Entry, Log};
 use super::{Arrival, EPOCH_US, HostId, Sent};
 
 /// Packets that a shard takes in one turn, as in the driver: 16 batches of 32.
 const PACKETS_PER_TURN: usize = 512;
-/// Events that the hub takes in one turn, as in `run`.
-const EVENTS_PER_TURN: usize = 256;
 /// What the relays of a simulation show to each other.
 const TRUNK_TOKEN: &str = "trunk";
 
@@ -81,23 +82,6 @@ pub struct SimRelay {
     core: Option<Core>,
     busy_until: Duration,
     hub_hangs: bool,
-}
-
-#[derive(Debug)]
-struct Core {
-    shards: Vec<ShardHost>,
-    hub: Hub,
-    to_hub: VecDeque<(ShardId, ShardEvent)>,
-    drained: bool,
-}
-
-/// A shard and what waits for it.
-#[derive(Debug)]
-struct ShardHost {
-    shard: Shard,
-    packets: VecDeque<Packet>,
-    crossings: VecDeque<Crossing>,
-    commands: VecDeque<ShardCommand>,
 }
 
 impl SimRelay {
@@ -316,121 +300,6 @@ impl SimRelay {
     }
 }
 
-/// What a shard's turn took.
-struct Outcome {
-    packets: u32,
-    admitted: u32,
-}
-
-impl Core {
-    /// The driver's turn: packets, other shards, the hub, timers, packets out, other shards, the hub.
-    fn turn_shard(
-        &mut self,
-        at: Instant,
-        number: usize,
-        packets: &mut usize,
-        address: SocketAddr,
-        sent: &mut Vec<Sent>,
-    ) -> Outcome {
-        let host = &mut self.shards[number];
-        let mut outcome = Outcome { packets: 0, admitted: 0 };
-        while *packets > 0
-            && let Some(packet) = host.packets.pop_front()
-        {
-            *packets -= 1;
-            outcome.packets += 1;
-            host.shard.handle_packet(at, packet);
-        }
-        while let Some(crossing) = host.crossings.pop_front() {
-            host.shard.handle_crossing(at, crossing);
-        }
-        while let Some(command) = host.commands.pop_front() {
-            host.shard.handle_command(at, command);
-        }
-        let before = host.shard.counters().connections;
-        host.shard.handle_timeout(at);
-        outcome.admitted = host.shard.counters().connections.saturating_sub(before) as u32;
-        let mut out = Outgoing::default();
-        while host.shard.poll_transmit(at, &mut out) {
-            if let Some(to) = out.destination {
-                sent.push(Sent { from: address, to, payload: out.payload.clone() });
-            }
-        }
-        let mut crossings = Vec::new();
-        while let Some(crossing) = host.shard.poll_crossing() {
-            crossings.push(crossing);
-        }
-        while let Some(event) = host.shard.poll_event() {
-            self.to_hub.push_back((ShardId(number as u8), event));
-        }
-        for (to, crossing) in crossings {
-            if let Some(host) = self.shards.get_mut(usize::from(to.0)) {
-                host.crossings.push_back(crossing);
-            }
-        }
-        outcome
-    }
-
-    fn turn_hub(
-        &mut self,
-        at: Instant,
-        now: Duration,
-        host: HostId,
-        parents: &[SocketAddr],
-        log: &mut Log,
-    ) {
-        self.carry_out(parents);
-        for _ in 0..EVENTS_PER_TURN {
-            let Some((shard, event)) = self.to_hub.pop_front() else { break };
-            if let Some(text) = in_words(&event) {
-                log.push(Entry::note(now, host, text));
-            }
-            self.hub.handle_event(at, shard, event);
-        }
-        if self.hub.poll_timeout().is_some_and(|due| due <= at) {
-            self.hub.handle_timeout(at);
-        }
-        self.carry_out(parents);
-    }
-
-    fn carry_out(&mut self, parents: &[SocketAddr]) {
-        while let Some(effect) = self.hub.poll_effect() {
-            match effect {
-                HubEffect::Shard(shard, command) => {
-                    self.shards[usize::from(shard.0)].commands.push_back(command);
-                }
-                HubEffect::Dial { dial, parent } => {
-                    let (address, server_name) = (parents[parent], "localhost".to_owned());
-                    let command = ShardCommand::Dial { dial, parent, address, server_name };
-                    self.shards[0].commands.push_back(command);
-                }
-                HubEffect::Drained => {
-                    self.drained = true;
-                    for shard in &mut self.shards {
-                        shard.commands.push_back(ShardCommand::CloseAll);
-                    }
-                }
-            }
-        }
-    }
-
-    fn is_quiet(&self, packets: usize, hub_hangs: bool) -> bool {
-        let idle = |host: &ShardHost| {
-            (host.packets.is_empty() || packets == 0)
-                && host.crossings.is_empty()
-                && host.commands.is_empty()
-        };
-        (self.to_hub.is_empty() || hub_hangs) && self.shards.iter().all(idle)
-    }
-
-    fn next(&self, base: Instant, at: Instant, hub_hangs: bool) -> Option<Duration> {
-        let shards = self.shards.iter().filter_map(|host| host.shard.poll_timeout(at));
-        let hub = self.hub.poll_timeout().filter(|_| !hub_hangs);
-        let next = shards.chain(hub).min()?;
-        Some(next.saturating_duration_since(base))
-    }
-}
-
 /// The identity of all relays: made once in a process, because a certificate's size varies by a byte
 /// with its serial number.
 fn identity() -> &'static TlsIdentity {
@@ -452,28 +321,5 @@ fn octet(address: SocketAddr) -> usize {
     match address {
         SocketAddr::V4(address) => usize::from(address.ip().octets()[3]),
         SocketAddr::V6(address) => usize::from(address.ip().octets()[15]),
-    }
-}
-
-/// A hub event for the log; what comes every second from each shard is left out.
-fn in_words(event: &ShardEvent) -> Option<String> {
-    match event {
-        ShardEvent::FromParticipant { link, request, message } => {
-            let request = request.map(|request| request.0);
-            Some(format!(
-                "from participant {}/{}: {request:?} {message:?}",
-                link.shard.0, link.slot
-            ))
-        }
-        ShardEvent::FromChild { link, message, .. } => {
-            Some(format!("from child {}/{}: {message:?}", link.shard.0, link.slot))
-        }
-        ShardEvent::FromParent { message, .. } => Some(format!("from parent: {message:?}")),
-        ShardEvent::Dialled { dial, .. } => Some(format!("dial {} is up", dial.0)),
-        ShardEvent::DialFailed { dial, why } => Some(format!("dial {} failed: {why}", dial.0)),
-        ShardEvent::Closed { link, why } => {
-            Some(format!("{}/{} closed: {why}", link.shard.0, link.slot))
-        }
-        ShardEvent::InForce { .. } | ShardEvent::Clock { .. } => None,
     }
 }
