@@ -3,9 +3,10 @@
 
 use crate::ids::Seq;
 
-/// Frames asked for in one go: 200 ms. What is missing beyond that is an outage, or silence whose
-/// announcement was lost, and a repair would come too late for most of it.
-pub const MAX_RUN: u16 = 10;
+/// Frames asked for in one go: 200 ms. More than that missing is an outage, or silence whose
+/// announcement was lost: a repair would come too late, and old frames would only make listeners
+/// take the network for a slow one.
+pub const MAX_RUN: i16 = 10;
 /// A jump further than this is a new beginning, not a gap: 60 s.
 const MAX_JUMP: i16 = 3_000;
 
@@ -43,11 +44,11 @@ impl GapDetector {
             return None;
         }
         self.newest = Some(Newest { seq, talkspurt_end });
-        if newest.talkspurt_end || !(2..=MAX_JUMP).contains(&ahead) {
+        let missing = ahead.saturating_sub(1);
+        if newest.talkspurt_end || !(1..=MAX_RUN).contains(&missing) {
             return None;
         }
-        let count = (ahead as u16 - 1).min(MAX_RUN);
-        Some(Gap { first: newest.seq.plus(1), count: count as u8 })
+        Some(Gap { first: newest.seq.plus(1), count: missing as u8 })
     }
 }
 
@@ -66,7 +67,8 @@ mod tests {
         assert_eq!(frame(0, false), None);
         assert_eq!(frame(3, true), None);
         assert_eq!(frame(90, false), None);
-        assert_eq!(frame(120, false), Some(Gap { first: Seq(91), count: 10 }));
+        assert_eq!(frame(101, false), Some(Gap { first: Seq(91), count: 10 }));
+        assert_eq!(frame(113, false), None, "an outage");
         assert_eq!(frame(20_000, false), None);
         assert_eq!(frame(20_002, false), Some(Gap { first: Seq(20_001), count: 1 }));
     }

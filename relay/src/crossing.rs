@@ -183,8 +183,8 @@ pub enum ShardCommand {
     },
     /// Where the origin's clock stands; `None` while it is not known.
     Clock(Option<Offset>),
-    /// The relay has drained: close every connection.
-    CloseAll,
+    /// The relay ends: close every connection.
+    CloseAll(CloseCode),
 }
 
 /// Which view of a room a connection takes.

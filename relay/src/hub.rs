@@ -326,7 +326,7 @@ impl Hub {
         }
         if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN_BYTES) {
             let text = "The token is over 4 KiB long.";
-            return self.refuse(link, request, ErrorCode::BadRequest, text);
+            return self.refuse(link, request, ErrorCode::Unauthorised, text);
         }
         let may_govern = self.config.auth.may_govern(token.as_deref());
         if token.is_some() && !may_govern {

@@ -10,6 +10,7 @@ use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use tokio::sync::mpsc;
+use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::Revision;
 
 use crate::auth::Auth;
@@ -49,6 +50,7 @@ pub async fn run(config: Config) -> Result<()> {
         outcome = hub_loop(&config, &mut hub, &shards, &mut events, dials, &ops) => outcome,
         () = second_signal() => {
             tracing::warn!("a second signal: the relay ends at once");
+            close_down(&shards, CloseCode::Shutdown).await;
             Ok(())
         }
     };
@@ -113,7 +115,8 @@ async fn start(config: &Config) -> Result<Started> {
     let hub = Hub::new(hub_config(config, relay, unix)?, now);
     let fingerprint = identity.fingerprint();
     announce(config, listen, http, &format!("{relay}"), &format!("{fingerprint}"));
-    let dials = Dials { parents: config.parents.clone(), events: event_sender };
+    let from_ipv6 = listen.is_ipv6();
+    let dials = Dials { parents: config.parents.clone(), from_ipv6, events: event_sender };
     Ok(Started { hub, shards, events, dials, ops, threads })
 }
 
@@ -173,6 +176,12 @@ fn run_shard(
 fn bind_all(config: &Config) -> Result<Vec<std::net::UdpSocket>> {
     let shared = config.shards.get() > 1;
     let mut address = config.listen;
+    if shared {
+        // Another relay that shares the address would take half of the packets: only a socket that
+        // shares with nobody finds out.
+        let alone = bind(address, false);
+        drop(alone.with_context(|| format!("--listen: {address} cannot be listened on"))?);
+    }
     let mut sockets = Vec::new();
     for _ in 0..config.shards.get() {
         let socket = bind(address, shared)
@@ -274,7 +283,7 @@ async fn hub_loop(
                 }
                 HubEffect::Dial { dial, parent } => dials.dial(dial, parent, &shards[0]),
                 HubEffect::Drained => {
-                    close_down(shards).await;
+                    close_down(shards, CloseCode::Draining).await;
                     return Ok(());
                 }
             }
@@ -301,9 +310,9 @@ async fn hub_loop(
 }
 
 /// Gives the shards' last packets a moment.
-async fn close_down(shards: &[mpsc::Sender<ShardCommand>]) {
+async fn close_down(shards: &[mpsc::Sender<ShardCommand>], code: CloseCode) {
     for shard in shards {
-        let _ = shard.send(ShardCommand::CloseAll).await;
+        let _ = shard.try_send(ShardCommand::CloseAll(code));
     }
     tokio::time::sleep(FAREWELL).await;
 }
@@ -312,24 +321,34 @@ async fn close_down(shards: &[mpsc::Sender<ShardCommand>]) {
 #[derive(Debug)]
 struct Dials {
     parents: Vec<HostPort>,
+    /// Whether the relay's socket, which it dials from, is an IPv6 one.
+    from_ipv6: bool,
     events: mpsc::Sender<(ShardId, ShardEvent)>,
 }
 
 impl Dials {
     /// In a task of its own: a name server can take its time.
     fn dial(&self, dial: DialId, parent: usize, shard: &mpsc::Sender<ShardCommand>) {
-        let (shard, events) = (shard.clone(), self.events.clone());
+        let (shard, events, from_ipv6) = (shard.clone(), self.events.clone(), self.from_ipv6);
         let target = self.parents[parent].clone();
         tokio::spawn(async move {
             let found = tokio::net::lookup_host((target.host(), target.port())).await;
-            let why = match found.map(|mut addresses| addresses.next()) {
+            let reachable = |address: SocketAddr| match (address, from_ipv6) {
+                (SocketAddr::V4(v4), true) => {
+                    // As the kernel names it on a socket that takes both: answers come from there.
+                    Some(SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()))
+                }
+                (SocketAddr::V4(_), false) | (SocketAddr::V6(_), true) => Some(address),
+                (SocketAddr::V6(_), false) => None,
+            };
+            let why = match found.map(|mut addresses| addresses.find_map(reachable)) {
                 Ok(Some(address)) => {
                     let server_name = target.host().to_owned();
                     let command = ShardCommand::Dial { dial, parent, address, server_name };
                     let _ = shard.send(command).await;
                     return;
                 }
-                Ok(None) => format!("{target} has no address"),
+                Ok(None) => format!("{target} has no address that --listen can reach"),
                 Err(error) => format!("{target}: {error}"),
             };
             let _ = events.send((ShardId(0), ShardEvent::DialFailed { dial, why })).await;

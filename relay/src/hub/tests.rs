@@ -360,7 +360,7 @@ impl Tree {
             | ShardCommand::Hosts { .. }
             | ShardCommand::Forget { .. }
             | ShardCommand::Clock(_)
-            | ShardCommand::CloseAll => {}
+            | ShardCommand::CloseAll(_) => {}
         }
     }
 

@@ -38,6 +38,11 @@ impl Hub {
             ToParent::Height { height } => {
                 if let Some(child) = self.children.get_mut(link) {
                     child.height = height.max(1);
+                    for room in child.channels.values() {
+                        if let Some(room) = self.rooms.get_mut(room) {
+                            room.handle_height(link, height.max(1));
+                        }
+                    }
                     self.part_with_misplaced(now);
                     self.say_height();
                 }

@@ -166,16 +166,18 @@ impl RoomMedia {
     /// Adds frames of one datagram to the views. [`Self::poll_ready`] tells which of them send now.
     pub fn handle_frames(&mut self, now: Instant, frames: &[Frame], counters: &mut ShardCounters) {
         for frame in frames {
-            match self.selection.handle_frame(now, frame) {
-                Hearing::Heard => self.add(now, frame, &frame.wire),
+            let heard = match self.selection.handle_frame(now, frame) {
+                Hearing::Heard => Some(frame.wire.clone()),
                 Hearing::Cut => {
                     counters.frames_dropped.count(DropCause::NotSelected, 1);
-                    if let Some(mark) = mark(frame) {
-                        self.add(now, frame, &mark);
-                    }
+                    mark(frame)
                 }
-                Hearing::Unheard => counters.frames_dropped.count(DropCause::NotSelected, 1),
-            }
+                Hearing::Unheard => {
+                    counters.frames_dropped.count(DropCause::NotSelected, 1);
+                    None
+                }
+            };
+            self.add(now, frame, heard.as_ref());
         }
     }
 
@@ -211,10 +213,15 @@ impl RoomMedia {
         Departure { datagrams: view.bundle.take(channel), frames, slots: &view.members }
     }
 
-    fn add(&mut self, now: Instant, frame: &Frame, wire: &Bytes) {
+    /// To relays goes every frame, so that each selects for its own listeners; to listeners what is
+    /// `heard` of it.
+    fn add(&mut self, now: Instant, frame: &Frame, heard: Option<&Bytes>) {
         let Some(route) = self.ingress.route(frame.track) else { return };
         for view in self.views.iter_mut().filter(|view| view.has(route)) {
-            view.bundle.add(now, frame.track, wire);
+            let wire = if view.trunk.is_some() { Some(&frame.wire) } else { heard };
+            if let Some(wire) = wire {
+                view.bundle.add(now, frame.track, wire);
+            }
         }
     }
 }

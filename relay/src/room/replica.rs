@@ -117,6 +117,13 @@ impl Room {
         self.check_in_force(now, out);
     }
 
+    /// The tree below a child has become deeper, or less deep.
+    pub fn handle_height(&mut self, link: LinkId, height: u8) {
+        if let Some(child) = self.children.get_mut(&link) {
+            child.height = height;
+        }
+    }
+
     /// A relay below says how many listen there.
     pub fn handle_audience(&mut self, now: Instant, link: LinkId, count: u64, out: &mut Outbox) {
         if let Some(child) = self.children.get_mut(&link) {
@@ -302,7 +309,7 @@ impl Room {
         let Some(child) = self.children.get_mut(&link) else { return };
         let (channel, revision) = (child.channel, self.revision);
         // An older wait goes on: a stream of changes does not excuse a child that confirms none.
-        let patience = CONFIRM_PATIENCE * (u32::from(child.height) + 1);
+        let patience = CONFIRM_PATIENCE * u32::from(child.height.max(1));
         if child.confirmed < revision {
             child.confirm_by.get_or_insert(now + patience);
         }

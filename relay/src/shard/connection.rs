@@ -38,7 +38,7 @@ pub(super) struct Peer {
     pub(super) messages: Bucket,
     /// Frames repaired for it, or asked of it.
     pub(super) repairs: Bucket,
-    /// The first message has to be there by then.
+    /// A participant has to be in a room by then, a child to have said something.
     pub(super) speak_by: Option<Instant>,
     pub(super) armed: Armed,
     /// It waits in the queue of connections that may have something to send.

@@ -32,6 +32,7 @@ impl Shard {
         };
         peer.rooms.retain(|(_, known)| *known != room);
         peer.rooms.push((channel, room));
+        peer.speak_by = None; // it has joined
         self.room_mut(room).attach(link, hears);
     }
 

@@ -134,6 +134,12 @@ impl Shard {
             peer.set_trunk(now, PeerKind::Child { announced: false, certified });
         } else {
             peer.kind = PeerKind::Participant { announced: false };
+            // Everything here travels in datagrams: who takes none is nobody's listener.
+            if peer.conn.datagrams().max_size().is_none() {
+                let code = CloseCode::ProtocolViolation;
+                self.close_and_tell(now, slot, code, "DATAGRAM frames are needed".to_owned());
+                return;
+            }
         }
         // TLS has refused every other ALPN by now; without any, this is nobody we know.
         if alpn.is_none() {
@@ -247,7 +253,6 @@ impl Shard {
     ) -> Result<(), (CloseCode, String)> {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return Ok(()) };
         self.counters.control_in += 1;
-        peer.speak_by = None;
         let link = peer.link;
         let event = match &mut peer.kind {
             PeerKind::Participant { announced } => {
@@ -262,6 +267,7 @@ impl Shard {
             PeerKind::Child { announced, certified } => {
                 let Envelope { id: _, message } = parse(body)?;
                 *announced = true;
+                peer.speak_by = None;
                 let (remote, certified) = (peer.conn.remote_address(), *certified);
                 ShardEvent::FromChild { link, remote, certified, message }
             }

@@ -200,8 +200,7 @@ impl Shard {
                 self.rooms.remove(&room);
             }
             ShardCommand::Clock(offset) => self.clock = offset,
-            ShardCommand::CloseAll => {
-                let code = CloseCode::Draining;
+            ShardCommand::CloseAll(code) => {
                 for slot in 0..self.peers.len() as u32 {
                     self.close_and_tell(now, slot, code, code.to_string());
                 }

@@ -93,7 +93,6 @@ snapshot! {
     counters HUB_COUNTERS {
         joins_ok, "tribune_relay_joins_total", "Joins that went well.";
         actions, "tribune_relay_actions_total", "Requests decided here, as the origin of their room.";
-        commands_dropped, "tribune_relay_commands_dropped_total", "Commands to a shard dropped because its queue was full.";
         reattachments, "tribune_relay_reattachments_total", "Times that a parent was attached after one was lost.";
         trunk_lagging_closed, "tribune_relay_trunks_lagging_closed_total", "Trunks closed because the child did not confirm a moderation in time.";
         trunks_refused, "tribune_relay_trunks_refused_total", "Children refused, for want of proof.";
@@ -114,16 +113,12 @@ snapshot! {
 /// Why a frame, or a datagram of which no frame could be read, is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropCause {
-    /// The connection has not joined a room.
-    NotAMember,
-    /// The trunk knows no room of that channel.
+    /// The connection hears no room of that channel.
     UnknownChannel,
     /// The room has no track of that number.
     UnknownTrack,
     /// The track belongs to somebody else, or lives on another side of the tree.
     NotYourTrack,
-    /// The sender is in the room only to listen.
-    MayNotSpeak,
     /// A moderator's silence is on.
     Silenced,
     /// The same frame has come before.
@@ -144,12 +139,10 @@ pub enum DropCause {
 
 impl DropCause {
     /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::NotAMember,
+    pub const ALL: [Self; 11] = [
         Self::UnknownChannel,
         Self::UnknownTrack,
         Self::NotYourTrack,
-        Self::MayNotSpeak,
         Self::Silenced,
         Self::Duplicate,
         Self::TooOld,
@@ -166,11 +159,9 @@ impl DropCause {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::NotAMember => "not_a_member",
             Self::UnknownChannel => "unknown_channel",
             Self::UnknownTrack => "unknown_track",
             Self::NotYourTrack => "not_your_track",
-            Self::MayNotSpeak => "may_not_speak",
             Self::Silenced => "silenced",
             Self::Duplicate => "duplicate",
             Self::TooOld => "too_old",
