@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use tribune_protocol::codes::CloseCode;
 use tribune_relay::crossing::{Crossing, Packet, ShardCommand, ShardEvent, ShardId};
 use tribune_relay::hub::{Hub, HubEffect};
 use tribune_relay::shard::{Outgoing, Shard};
@@ -123,7 +124,7 @@ impl Core {
                 HubEffect::Drained => {
                     self.drained = true;
                     for shard in &mut self.shards {
-                        shard.commands.push_back(ShardCommand::CloseAll);
+                        shard.commands.push_back(ShardCommand::CloseAll(CloseCode::Draining));
                     }
                 }
             }
