@@ -16,13 +16,20 @@ pub(crate) fn print() -> Result<(), CommandError> {
     let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
+    append(&mut page, &command).map_err(failed)?;
+    std::io::stdout().write_all(&page).map_err(failed)
+}
+
+/// The commands below `command`, each with what `--help` says, and theirs.
+fn append(page: &mut Vec<u8>, command: &clap::Command) -> std::io::Result<()> {
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
         let man = clap_mangen::Man::new(sub.clone());
-        writeln!(page, ".SH \"{}\"", sub.get_display_name().unwrap_or(sub.get_name()))
-            .map_err(failed)?;
-        man.render_description_section(&mut page).map_err(failed)?;
-        man.render_synopsis_section(&mut page).map_err(failed)?;
-        man.render_options_section(&mut page).map_err(failed)?;
+        writeln!(page, ".SH \"{}\"", sub.get_display_name().unwrap_or(sub.get_name()))?;
+        man.render_description_section(page)?;
+        man.render_synopsis_section(page)?;
+        man.render_options_section(page)?;
+        man.render_extra_section(page)?;
+        append(page, sub)?;
     }
-    std::io::stdout().write_all(&page).map_err(failed)
+    Ok(())
 }
