@@ -13,6 +13,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A dead parent is noticed after 1.5 s of silence; dialling, greeting and subscribing take some
 /// round trips of 20 ms.
 const LONGEST_GAP: Duration = Duration::from_millis(2_000);
+/// The same on rough links, where two packets of the way to the standby can be lost in a row, the
+/// first for 300 ms, the second for twice that.
+const LONGEST_ROUGH_GAP: Duration = Duration::from_millis(3_000);
 
 #[test]
 fn an_idle_tree_rests() {
@@ -57,7 +60,8 @@ fn a_killed_parent_is_replaced_by_the_standby_and_listeners_hear_on() {
         }
         let root = sim.client_ref(at_the_root).heard();
         assert!(root.since(speaker, sim.now() - SECOND) > 40, "the speaker behind it is heard");
-        assert!(longest < LONGEST_GAP + SECOND / 2 * (seed % 2 == 0) as u32, "gap {longest:?}");
+        let allowed = if seed % 2 == 0 { LONGEST_ROUGH_GAP } else { LONGEST_GAP };
+        assert!(longest < allowed, "gap {longest:?}");
         println!("seed {seed}: the longest gap was {longest:?}");
     });
 }

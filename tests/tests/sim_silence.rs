@@ -16,8 +16,8 @@ use tribune_tests::sim::tree::{ROOM, Tree};
 use tribune_tests::sim::{ClientHandle, RelayHandle, Sim};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// A mid relay with leaves below has 1 s for each of its two levels and 1 s for itself.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A mid relay with leaves below has 1 s for each of its two levels.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// For the request, the answer, and what of both is lost and sent again.
 const ON_THE_WAY: Duration = Duration::from_millis(500);
 
@@ -163,7 +163,7 @@ fn a_child_behind_a_partition_does_not_hold_the_acknowledgement_up_for_long() {
             _ => sim.network.set_cut_one_way(mid.0, room.tree.origin.0, true),
         }
         let (acknowledged, took) = room.silence(&mut sim, |_| {});
-        assert!(took > SECOND && took < PATIENCE + ON_THE_WAY, "{took:?}");
+        assert!(took > SECOND / 2 && took < PATIENCE + ON_THE_WAY, "{took:?}");
         sim.run_for(SECOND);
         for (a, b) in [(mid, leaf), (room.tree.origin, mid)] {
             sim.network.set_cut(a.0, b.0, false);
@@ -184,8 +184,8 @@ fn a_child_that_lives_and_does_not_confirm_is_cut_off() {
     let (mid, leaf) = (room.tree.mids[0], room.tree.leaves[0]);
     sim.relay_mut(leaf).set_hub_hangs(true);
     let (acknowledged, took) = room.silence(&mut sim, |_| {});
-    // One level, and the leaf itself.
-    assert!(took > 2 * SECOND - ON_THE_WAY && took < 2 * SECOND + ON_THE_WAY, "{took:?}");
+    // The leaf is one level.
+    assert!(took > SECOND - ON_THE_WAY && took < SECOND + ON_THE_WAY, "{took:?}");
     assert_eq!(sim.relay_mut(mid).hub_counters().trunk_lagging_closed, 1);
     sim.run_for(2 * SECOND);
     assert_eq!(room.handed_over_after(&sim, acknowledged), 0);
@@ -224,7 +224,7 @@ fn the_kicked_is_closed_with_0x10_and_barred_everywhere() {
             for relay in room.tree.relays() {
                 sim.connect(subject, relay);
                 let request = sim.with(subject, |client| client.rejoin(ROOM, role));
-                sim.run_until("the join is answered", 10 * SECOND, |sim| {
+                sim.run_until("the join is answered", 20 * SECOND, |sim| {
                     sim.client_ref(subject).answer(request).is_some()
                 });
                 let answer = sim.client_ref(subject).answer(request).map(|(_, answer)| answer);
