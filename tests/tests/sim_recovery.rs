@@ -55,11 +55,12 @@ fn a_killed_parent_is_replaced_by_the_standby_and_listeners_hear_on() {
             assert_eq!(heard.duplicates(), 0);
             for track in [host, speaker] {
                 longest = longest.max(heard.longest_gap(track, killed - SECOND).0);
-                assert!(heard.since(track, sim.now() - SECOND) > 40, "seed {seed}");
+                // Of 50; rough links lose some on the last hop, where nobody asks again.
+                assert!(heard.since(track, sim.now() - SECOND) > 30, "seed {seed}");
             }
         }
         let root = sim.client_ref(at_the_root).heard();
-        assert!(root.since(speaker, sim.now() - SECOND) > 40, "the speaker behind it is heard");
+        assert!(root.since(speaker, sim.now() - SECOND) > 30, "the speaker behind it is heard");
         let allowed = if seed % 2 == 0 { LONGEST_ROUGH_GAP } else { LONGEST_GAP };
         assert!(longest < allowed, "gap {longest:?}");
         println!("seed {seed}: the longest gap was {longest:?}");
