@@ -198,11 +198,9 @@ impl Sim {
 
     /// Connects a client to a relay, from a fresh address; what it had before is gone without a word.
     pub fn connect(&mut self, client: ClientHandle, relay: RelayHandle) {
-        let now = self.instant();
-        let address = relay_address(relay.0);
-        let attempt = self.client_ref(client).attempts() + 1;
+        let (now, attempt) = (self.instant(), self.client_ref(client).attempts() + 1);
         self.move_to(client, client_address(client.0, attempt));
-        self.client_mut(client).connect(now, address);
+        self.client_mut(client).connect(now, relay_address(relay.0));
         self.turn(client.0);
     }
 
@@ -214,11 +212,10 @@ impl Sim {
 
     /// Has a client do something, and lets it send what follows.
     pub fn with<R>(&mut self, client: ClientHandle, act: impl FnOnce(&mut SimClient) -> R) -> R {
-        let now = self.now;
-        let base = self.base;
-        let client_mut = self.client_mut(client);
-        client_mut.set_time(base, now);
-        let result = act(client_mut);
+        let (base, now) = (self.base, self.now);
+        let host = self.client_mut(client);
+        host.set_time(base, now);
+        let result = act(host);
         self.turn(client.0);
         result
     }
@@ -341,8 +338,7 @@ impl Sim {
             self.log.push(Entry::packet(self.now, from_host, None, bytes, Fate::Nowhere));
             return;
         };
-        let fates = self.network.carry(self.now, from_host, to_host);
-        for fate in fates {
+        for fate in self.network.carry(self.now, from_host, to_host) {
             self.log.push(Entry::packet(self.now, from_host, Some(to_host), bytes, fate));
             if let Fate::Arrives(at) = fate {
                 let arrival = Arrival { from, payload: payload.clone(), sent: self.now };
