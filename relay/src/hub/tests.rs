@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
 use tribune_protocol::control::room::Role;
+use tribune_protocol::control::trunk::ToParent;
 use tribune_protocol::control::{ControlReader, decode};
 use tribune_protocol::ids::{Note, ParticipantId, RelayId, RequestId, Revision, SessionKey};
 
@@ -124,6 +125,22 @@ fn a_room_is_let_go_when_nobody_wants_it() {
     assert!(!tree.child_room(LEAF));
     tree.pass(Duration::from_secs(10));
     assert!(!tree.child_room(MID));
+    assert_eq!(tree.room(ORIGIN).listeners(), 0);
+}
+
+#[test]
+fn a_second_hello_changes_nothing() {
+    let mut tree = Tree::new();
+    tree.join(ORIGIN, 1, Role::Host);
+    tree.join(MID, 2, Role::Listener);
+    let link = tree.child_link(ORIGIN, MID).expect("the mid relay is attached");
+    let (relay, name) = (RelayId(2), "relay".parse().unwrap());
+    let message = ToParent::Hello { relay, name, height: 1, token: None };
+    let (remote, certified) = ("127.0.0.1:1".parse().unwrap(), false);
+    tree.event(ORIGIN, ShardEvent::FromChild { link, remote, certified, message });
+    tree.pass(Duration::from_secs(2));
+    assert_eq!(tree.room(ORIGIN).listeners(), 1);
+    tree.event(ORIGIN, ShardEvent::Closed { link, why: "gone".to_owned() });
     assert_eq!(tree.room(ORIGIN).listeners(), 0);
 }
 

@@ -25,6 +25,8 @@ impl Hub {
         message: ToParent,
     ) {
         match message {
+            // A second one would take the rooms off the first one's books.
+            ToParent::Hello { .. } if self.children.get(link).is_some() => {}
             ToParent::Hello { relay, name, height, token } => {
                 let token = token.as_deref();
                 if self.config.auth.trunk_allowed(remote, certified, token) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use quinn_proto::crypto::rustls::HandshakeData;
-use quinn_proto::{ConnectionError, Dir, Event, StreamEvent};
+use quinn_proto::{ConnectionError, Dir, Event, ReadError, StreamEvent};
 use serde::de::DeserializeOwned;
 use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::clock::{ClockFilter, Offset};
@@ -236,11 +236,11 @@ impl Shard {
             }
             match next {
                 Ok(Some(chunk)) => peer.reader.handle_bytes(&chunk.bytes),
-                Ok(None) => {
+                Ok(None) | Err(ReadError::Reset(_)) => {
                     self.close_and_tell(now, slot, CloseCode::Done, CloseCode::Done.to_string());
                     return;
                 }
-                Err(_) => return,
+                Err(ReadError::Blocked) => return,
             }
         }
     }
