@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// There is no such process.
-pub(crate) fn process_cpu(pid: u32) -> Result<Duration> {
+pub fn process_cpu(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
     parse_stat(&text).with_context(|| format!("{path} is not as expected"))
@@ -26,7 +26,7 @@ pub(crate) fn process_cpu(pid: u32) -> Result<Duration> {
 ///
 /// # Errors
 /// There is no such thread.
-pub(crate) fn thread_cpu(thread: u32) -> Result<Duration> {
+pub fn thread_cpu(thread: u32) -> Result<Duration> {
     let path = format!("/proc/self/task/{thread}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
     parse_stat(&text).with_context(|| format!("{path} is not as expected"))
@@ -36,7 +36,7 @@ pub(crate) fn thread_cpu(thread: u32) -> Result<Duration> {
 ///
 /// # Errors
 /// /proc is not there.
-pub(crate) fn this_thread() -> Result<u32> {
+pub fn this_thread() -> Result<u32> {
     let link = fs::read_link("/proc/thread-self").context("/proc/thread-self cannot be read")?;
     let number = link.file_name().and_then(|name| name.to_str()?.parse().ok());
     number.context("/proc/thread-self is not as expected")
@@ -46,7 +46,7 @@ pub(crate) fn this_thread() -> Result<u32> {
 ///
 /// # Errors
 /// The kernel does not count it (CONFIG_SCHED_INFO).
-pub(crate) fn this_thread_cpu() -> Result<Duration> {
+pub fn this_thread_cpu() -> Result<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")
         .context("/proc/thread-self/schedstat cannot be read")?;
     let nanos = text.split_whitespace().next().and_then(|word| word.parse().ok());
@@ -55,18 +55,18 @@ pub(crate) fn this_thread_cpu() -> Result<Duration> {
 
 /// Memory of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// Resident now, in bytes.
-    pub(crate) resident_bytes: u64,
+    pub resident_bytes: u64,
     /// The most that was ever resident, in bytes.
-    pub(crate) peak_bytes: u64,
+    pub peak_bytes: u64,
 }
 
 /// Memory of a process.
 ///
 /// # Errors
 /// There is no such process.
-pub(crate) fn process_memory(pid: u32) -> Result<Memory> {
+pub fn process_memory(pid: u32) -> Result<Memory> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
     parse_status(&text).with_context(|| format!("{path} is not as expected"))
@@ -76,7 +76,7 @@ pub(crate) fn process_memory(pid: u32) -> Result<Memory> {
 ///
 /// # Errors
 /// /proc is not there.
-pub(crate) fn machine_cpu() -> Result<Duration> {
+pub fn machine_cpu() -> Result<Duration> {
     let text = fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;
     parse_machine(&text).context("/proc/stat is not as expected")
 }
@@ -86,7 +86,7 @@ pub(crate) fn machine_cpu() -> Result<Duration> {
 ///
 /// # Errors
 /// /proc is not there.
-pub(crate) fn machine_drops() -> Result<u64> {
+pub fn machine_drops() -> Result<u64> {
     let v4 = fs::read_to_string("/proc/net/snmp").context("/proc/net/snmp cannot be read")?;
     let v6 = fs::read_to_string("/proc/net/snmp6").unwrap_or_default();
     let v4 = parse_snmp(&v4).context("/proc/net/snmp is not as expected")?;
@@ -97,7 +97,7 @@ pub(crate) fn machine_drops() -> Result<u64> {
 ///
 /// # Errors
 /// The process is gone or not ours.
-pub(crate) fn process_drops(pid: u32) -> Result<u64> {
+pub fn process_drops(pid: u32) -> Result<u64> {
     let inodes = socket_inodes(pid)?;
     let mut drops = 0;
     for table in ["/proc/net/udp", "/proc/net/udp6"] {
@@ -111,7 +111,7 @@ pub(crate) fn process_drops(pid: u32) -> Result<u64> {
 }
 
 /// The machine, in a line: cores, processor, kernel.
-pub(crate) fn machine() -> String {
+pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

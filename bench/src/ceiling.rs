@@ -18,7 +18,9 @@ use tribune_protocol::limits::{FRAME_PERIOD, MAX_OPUS_BYTES};
 use tribune_relay::shard::Outgoing;
 use tribune_relay::shard::socket::{BatchSocket, SEND_BATCH, bind};
 
-use crate::accounting::{machine, machine_cpu, process_cpu, process_drops, this_thread_cpu};
+use tribune_bench::accounting::{
+    machine, machine_cpu, process_cpu, process_drops, this_thread_cpu,
+};
 
 /// Of a short header (RFC 9000 section 17.3.1): a byte, a connection ID of 8, a packet number of 2.
 const HEADER_BYTES: usize = 11;

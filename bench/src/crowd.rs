@@ -17,10 +17,11 @@ use tribune_protocol::datagram::media::{FrameHeader, Level, MediaWriter};
 use tribune_protocol::ids::{Channel, Seq, SessionKey, TrackId};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 
-use crate::accounting;
-use crate::frame::{Schedule, Stamp};
 use crate::swarm::{Arrival, MemberId, News, Swarm, Target};
 use crate::tally::{Heard, Tally};
+use tribune_bench::accounting;
+use tribune_bench::contender::latencies;
+use tribune_bench::frame::{Schedule, Stamp};
 
 /// Rest between two sweeps that find nothing: the resolution of the latencies. No thread waits on
 /// its sockets, so that the relay is not charged for waking it.
@@ -29,8 +30,6 @@ const SWEEP: Duration = Duration::from_micros(250);
 const SPEAKER_NAP: Duration = Duration::from_millis(5);
 /// Time for the speakers to be let in.
 const SPEAKERS_WITHIN: Duration = Duration::from_secs(15);
-/// Latencies above are counted as this: they are all too late.
-const LATEST: Duration = Duration::from_secs(60);
 
 const NO_RANDOM: &str = "the system gives no random numbers";
 
@@ -254,14 +253,6 @@ fn join(room: &str, role: Role, number: usize) -> Result<Join> {
         returning: false,
         heard: Vec::new(),
     })
-}
-
-/// A histogram of microseconds.
-///
-/// # Errors
-/// None with these bounds.
-pub(crate) fn latencies() -> Result<Histogram<u64>> {
-    Ok(Histogram::new_with_bounds(1, LATEST.as_micros() as u64, 3)?)
 }
 
 fn lose_one(shared: &Shared, who: &str, why: &str) -> usize {

@@ -6,26 +6,26 @@ use std::time::{Duration, Instant};
 use tribune_protocol::limits::FRAME_PERIOD;
 
 /// Bytes of a stamp, and so of the smallest frame.
-pub(crate) const STAMP_BYTES: usize = 18;
+pub const STAMP_BYTES: usize = 18;
 /// First bytes of each frame, so that another speaker's audio is not taken for a stamp.
 const MARK: [u8; 2] = *b"TB";
 
 /// What a frame says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     /// The room, counted from 0.
-    pub(crate) room: u16,
+    pub room: u16,
     /// The speaker, counted from 0 in the room.
-    pub(crate) speaker: u16,
+    pub speaker: u16,
     /// The frame's place in the schedule, counted from 0.
-    pub(crate) index: u32,
+    pub index: u32,
     /// When it was due, in nanoseconds after the schedule's start.
-    pub(crate) due_ns: u64,
+    pub due_ns: u64,
 }
 
 impl Stamp {
     /// Writes the stamp over the first bytes of a frame.
-    pub(crate) fn write(&self, frame: &mut [u8]) {
+    pub fn write(&self, frame: &mut [u8]) {
         let mut bytes = [0; STAMP_BYTES];
         bytes[..2].copy_from_slice(&MARK);
         bytes[2..4].copy_from_slice(&self.room.to_be_bytes());
@@ -36,7 +36,7 @@ impl Stamp {
     }
 
     /// Reads the stamp of a frame, if it has one.
-    pub(crate) fn read(frame: &[u8]) -> Option<Self> {
+    pub fn read(frame: &[u8]) -> Option<Self> {
         let bytes: &[u8; STAMP_BYTES] = frame.first_chunk()?;
         let [m0, m1, r0, r1, s0, s1, i0, i1, i2, i3, due @ ..] = *bytes;
         ([m0, m1] == MARK).then(|| Self {
@@ -50,42 +50,42 @@ impl Stamp {
 
 /// When each frame is due, whatever has become of the ones before it (open loop).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Schedule {
+pub struct Schedule {
     /// When the first frame is due.
-    pub(crate) start: Instant,
+    pub start: Instant,
     /// Frames of each speaker before the measured ones: acknowledgements and caches settle.
-    pub(crate) before: u32,
+    pub before: u32,
     /// Frames of each speaker that count.
-    pub(crate) measured: u32,
+    pub measured: u32,
     /// Frames of each speaker after that, so that the end of the measured span is not quieter.
-    pub(crate) after: u32,
+    pub after: u32,
 }
 
 impl Schedule {
     /// When a frame of a speaker is due. The speakers of a load are spread over a frame period.
-    pub(crate) fn due(&self, index: u32, speaker: usize, speakers: usize) -> Instant {
+    pub fn due(&self, index: u32, speaker: usize, speakers: usize) -> Instant {
         let shift = FRAME_PERIOD.mul_f64(speaker as f64 / speakers as f64);
         self.start + FRAME_PERIOD * index + shift
     }
 
     /// Frames of each speaker in all.
-    pub(crate) const fn frames(&self) -> u32 {
+    pub const fn frames(&self) -> u32 {
         self.before + self.measured + self.after
     }
 
     /// The place of a frame among the measured ones.
-    pub(crate) fn measured_place(&self, index: u32) -> Option<u32> {
+    pub fn measured_place(&self, index: u32) -> Option<u32> {
         index.checked_sub(self.before).filter(|place| *place < self.measured)
     }
 
     /// From when to when the measured frames are due.
-    pub(crate) fn span(&self) -> (Instant, Instant) {
+    pub fn span(&self) -> (Instant, Instant) {
         let from = self.start + FRAME_PERIOD * self.before;
         (from, from + FRAME_PERIOD * self.measured)
     }
 
     /// When the last frame has had a second to arrive.
-    pub(crate) fn end(&self) -> Instant {
+    pub fn end(&self) -> Instant {
         self.start + FRAME_PERIOD * self.frames() + Duration::from_secs(1)
     }
 }

@@ -13,15 +13,15 @@ use tribune_protocol::limits::{FRAME_PERIOD, MAX_OPUS_BYTES, MAX_STAGE};
 use tribune_relay::config::Fingerprint;
 use tribune_relay::tls::ServerTrust;
 
-use crate::accounting::{
-    Memory, machine_cpu, machine_drops, process_cpu, process_drops, process_memory, thread_cpu,
-};
 use crate::crowd::{Audience, Shared, Spoken, Stage, listen, speak};
-use crate::frame::{STAMP_BYTES, Schedule};
 use crate::process::{RelayProcess, relay_of_this_build};
 use crate::report::{Costs, Figures, LoadReport};
 use crate::swarm::Target;
 use crate::tally::Heard;
+use tribune_bench::accounting::{
+    Memory, machine_cpu, machine_drops, process_cpu, process_drops, process_memory, thread_cpu,
+};
+use tribune_bench::frame::{STAMP_BYTES, Schedule};
 
 /// Speech before the measured span, so that windows, acknowledgements and caches settle.
 const BEFORE: Duration = Duration::from_secs(2);

@@ -4,12 +4,12 @@
 //! * [`load`] starts a relay and an audience; [`crowd`] and [`swarm`] are the audience, [`frame`] and
 //!   [`tally`] what it says and hears, [`report`] what came of it
 //! * [`ceiling`] is what the machine allows
-//! * [`accounting`] and [`process`] are the operating system's side
+//! * [`process`] is the relay as a process; the operating system's side is in the library, which the
+//!   load clients of other systems share
 
-mod accounting;
 mod ceiling;
 mod crowd;
-mod frame;
+
 mod load;
 mod process;
 mod report;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use tribune_bench::contender::Percentiles;
 
 use crate::load::LoadPlan;
 
@@ -128,23 +129,6 @@ pub(crate) struct LoadReport {
     pub(crate) relay_memory_kib_peak: Option<u64>,
 }
 
-/// A distribution in five numbers, in microseconds.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct Percentiles {
-    pub(crate) p50: u64,
-    pub(crate) p90: u64,
-    pub(crate) p99: u64,
-    pub(crate) p999: u64,
-    pub(crate) max: u64,
-}
-
-impl Percentiles {
-    fn of(histogram: &Histogram<u64>) -> Self {
-        let at = |quantile| histogram.value_at_quantile(quantile);
-        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: histogram.max() }
-    }
-}
-
 impl LoadReport {
     /// Judges figures.
     pub(crate) fn new(plan: &LoadPlan, figures: Figures) -> Self {
@@ -160,7 +144,7 @@ impl LoadReport {
         Self {
             verdict: judge(&f),
             generator_was_the_limit: busiest > BUSY_ABOVE || lateness.p99 > LATE_ABOVE_US,
-            machine: crate::accounting::machine(),
+            machine: tribune_bench::accounting::machine(),
             listeners: plan.listeners,
             speakers_per_room: plan.speakers,
             rooms: plan.rooms,
@@ -314,7 +298,7 @@ impl fmt::Display for LoadReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crowd::latencies;
+    use tribune_bench::contender::latencies;
 
     #[test]
     fn what_the_kernel_dropped_is_not_the_relays_loss() {

@@ -6,9 +6,9 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use tribune_protocol::datagram::media::Frame;
 
-use crate::crowd::latencies;
-use crate::frame::{Schedule, Stamp};
 use crate::swarm::MemberId;
+use tribune_bench::contender::latencies;
+use tribune_bench::frame::{Schedule, Stamp};
 
 /// The sum over a thread's listeners.
 #[derive(Debug, Default)]
@@ -134,7 +134,7 @@ mod tests {
     use tribune_protocol::ids::{Seq, TrackId};
 
     use super::*;
-    use crate::frame::STAMP_BYTES;
+    use tribune_bench::frame::STAMP_BYTES;
 
     #[test]
     fn each_measured_frame_counts_once_per_listener() {
