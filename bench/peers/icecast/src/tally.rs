@@ -1,0 +1,93 @@
+//! What the listeners of one window have heard. Pure.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+use tribune_bench::contender::latencies;
+use tribune_bench::frame::{Schedule, Stamp};
+
+/// A frame that comes later after the end of the span has not come in time: a server that falls
+/// behind does not catch up for free.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Counts the frames of one window.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    number: u16,
+    schedule: Schedule,
+    counted: Heard,
+}
+
+/// What has been counted.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// Measured frames that came in time, over all listeners.
+    pub(crate) frames: u64,
+    /// From when they were due to when they came, in microseconds.
+    pub(crate) latency_us: Histogram<u64>,
+}
+
+impl Tally {
+    /// Nothing heard yet, in the window of that number.
+    ///
+    /// # Errors
+    /// None; see [`latencies`].
+    pub(crate) fn new(number: u16, schedule: Schedule) -> Result<Self> {
+        let counted = Heard { frames: 0, latency_us: latencies()? };
+        Ok(Self { number, schedule, counted })
+    }
+
+    /// Counts a frame that a listener got, which it gets but once.
+    pub(crate) fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+        let Some(stamp) = Stamp::read(frame).filter(|stamp| stamp.room == self.number) else {
+            return;
+        };
+        let (_, to) = self.schedule.span();
+        if self.schedule.measured_place(stamp.index).is_none() || now > to + GRACE {
+            return;
+        }
+        self.counted.frames += 1;
+        let due = self.schedule.start + Duration::from_nanos(stamp.due_ns);
+        let age = now.saturating_duration_since(due);
+        self.counted.latency_us.saturating_record(age.as_micros() as u64);
+    }
+
+    /// The end of the window.
+    pub(crate) fn close(self) -> Heard {
+        self.counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tribune_bench::frame::STAMP_BYTES;
+
+    use super::*;
+
+    #[test]
+    fn only_frames_of_the_window_that_came_in_time_are_counted() {
+        let start = Instant::now();
+        let schedule = Schedule { start, before: 10, measured: 5, after: 2 };
+        let mut tally = Tally::new(3, schedule).unwrap();
+        let ms = Duration::from_millis;
+        let mut hear = |room: u16, index: u32, age: Duration| {
+            let due = schedule.due(index, 0, 1);
+            let mut frame = [0; STAMP_BYTES + 2];
+            let due_ns = (due - start).as_nanos() as u64;
+            Stamp { room, speaker: 0, index, due_ns }.write(&mut frame);
+            tally.handle_frame(due + age, &frame);
+        };
+        hear(3, 10, ms(7));
+        hear(3, 14, ms(220)); // the span ends 20 ms after it is due
+        hear(3, 14, ms(221)); // too late
+        hear(3, 9, ms(1)); // before the span
+        hear(3, 15, ms(1)); // after it
+        hear(2, 10, ms(1)); // of the window before
+        tally.handle_frame(start, b"TB");
+        let heard = tally.close();
+        assert_eq!(heard.frames, 2);
+        assert_eq!(heard.latency_us.len(), 2);
+        assert!((7_000..7_010).contains(&heard.latency_us.min()), "{}", heard.latency_us.min());
+    }
+}
