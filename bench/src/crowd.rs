@@ -1,8 +1,9 @@
 //! The two kinds of thread of a load: one says frames on a schedule, the other hears them and keeps
-//! count. [`crate::load`] starts them and talks to them through [`Shared`].
+//! count. [`crate::crew`] starts them, has them do rounds, and talks to them through [`Shared`].
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,15 +18,16 @@ use tribune_protocol::datagram::media::{FrameHeader, Level, MediaWriter};
 use tribune_protocol::ids::{Channel, Seq, SessionKey, TrackId};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 
-use crate::swarm::{Arrival, MemberId, News, Swarm, Target};
-use crate::tally::{Heard, Tally};
+use crate::swarm::{Arrival, MemberId, News, Place, Swarm, Target};
+use crate::tally::{Heard, Round, Tally};
 use tribune_bench::accounting;
 use tribune_bench::contender::latencies;
-use tribune_bench::frame::{Schedule, Stamp};
+use tribune_bench::frame::Stamp;
 
-/// Rest between two sweeps that find nothing: the resolution of the latencies. No thread waits on
-/// its sockets, so that the relay is not charged for waking it.
-const SWEEP: Duration = Duration::from_micros(250);
+/// From one sweep of all sockets to the next. Latencies are late by half of it on average and by all
+/// of it at worst, which is well below the 3 ms that a relay may add; a sweep of a thousand sockets
+/// that have nothing takes about a tenth of it.
+pub(crate) const SWEEP: Duration = Duration::from_millis(1);
 /// The longest a speakers' thread sleeps: acknowledgements want to be read.
 const SPEAKER_NAP: Duration = Duration::from_millis(5);
 /// Time for the speakers to be let in.
@@ -36,8 +38,6 @@ const NO_RANDOM: &str = "the system gives no random numbers";
 /// What the threads of a load share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// Set once everybody is in.
-    pub(crate) schedule: OnceLock<Schedule>,
     /// Tells the threads to end.
     pub(crate) stop: AtomicBool,
     /// Speakers that are in.
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub(crate) listeners_in: AtomicUsize,
     /// Participants whose connection is over.
     pub(crate) gone: AtomicUsize,
-    /// Frames that listeners have heard, measured or not.
+    /// Frames that listeners and guests have heard, measured or not.
     pub(crate) frames: AtomicU64,
     /// Datagrams in which they came.
     pub(crate) datagrams: AtomicU64,
@@ -55,8 +55,28 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn stopped(&self) -> bool {
+    pub(crate) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Counts a datagram that a listener or a guest has got; its frames go to `take`.
+    pub(crate) fn count(
+        &self,
+        datagram: Bytes,
+        mut take: impl FnMut(&tribune_protocol::datagram::media::Frame),
+    ) {
+        let Ok(Datagram::Media(media)) = Datagram::parse(datagram) else { return };
+        self.datagrams.fetch_add(1, Ordering::Relaxed);
+        for frame in media.frames().map_while(Result::ok) {
+            self.frames.fetch_add(1, Ordering::Relaxed);
+            take(&frame);
+        }
+    }
+
+    fn lose_one(&self, who: &str, why: &str) {
+        if self.gone.fetch_add(1, Ordering::Relaxed) == 0 {
+            eprintln!("{who} is gone: {why}");
+        }
     }
 }
 
@@ -69,64 +89,68 @@ pub(crate) struct Audience {
     pub(crate) rooms: Vec<(String, u16)>,
     /// Listeners of each socket.
     pub(crate) per_socket: usize,
+    /// Round trip to the relay.
+    pub(crate) rtt: Duration,
     /// Joins begun in a second.
     pub(crate) joins_per_second: f64,
-    /// Speakers of each room.
-    pub(crate) speakers: u16,
 }
 
-/// Joins listeners and counts what they hear, until told to stop.
+/// Joins listeners and counts what they hear in each round, until told to stop.
 ///
 /// # Errors
 /// A socket is unusable, or a listener cannot begin to join.
-pub(crate) fn listen(audience: &Audience, shared: &Shared) -> Result<Heard> {
+pub(crate) fn listen(
+    audience: &Audience,
+    shared: &Shared,
+    rounds: &Receiver<Round>,
+    results: &SyncSender<Heard>,
+) -> Result<()> {
     let thread = accounting::this_thread()?;
     shared.listener_threads.lock().map_err(|_| anyhow!("a thread has panicked"))?.push(thread);
-    on_a_reactor(async {
-        let sockets = audience.rooms.len().div_ceil(audience.per_socket);
-        let mut swarm = Swarm::open(audience.target.clone(), sockets).await?;
-        let mut tally: Option<Tally> = None;
-        let began = Instant::now();
-        let mut joining = 0;
-        while !shared.stopped() {
-            let due = (began.elapsed().as_secs_f64() * audience.joins_per_second) as usize;
-            while joining < due.min(audience.rooms.len()) {
-                let (room, _) = &audience.rooms[joining];
-                swarm.join(joining / audience.per_socket, join(room, Role::Listener, joining)?)?;
-                joining += 1;
-            }
-            if tally.is_none() {
-                tally = shared.schedule.get().map(|schedule| {
-                    let rooms = audience.rooms.iter().map(|(_, number)| *number);
-                    Tally::new(*schedule, rooms.collect(), audience.speakers)
-                });
-            }
-            let packets = swarm.turn(|arrival| {
-                if let Some(tally) = &mut tally {
-                    hear(tally, &arrival, shared);
-                }
-            })?;
-            while let Some(news) = swarm.poll_news() {
-                match news {
-                    News::In(..) => shared.listeners_in.fetch_add(1, Ordering::Relaxed),
-                    News::Gone(why) => lose_one(shared, "a listener", &why),
-                };
-            }
-            rest(packets, SWEEP).await;
+    let Audience { target, rooms, per_socket, rtt, joins_per_second } = audience;
+    let place =
+        Place { sockets: rooms.len().div_ceil(*per_socket), per_socket: *per_socket, rtt: *rtt };
+    let mut swarm = Swarm::open(target.clone(), place)?;
+    let mut tally: Option<Tally> = None;
+    let (began, mut joining, mut refused) = (Instant::now(), 0, 0);
+    while !shared.stopped() {
+        let swept = Instant::now();
+        let due = (began.elapsed().as_secs_f64() * joins_per_second) as usize;
+        while joining < due.min(rooms.len()) {
+            let (room, _) = &rooms[joining];
+            swarm.join(joining / per_socket, join(room, Role::Listener, "listener", joining)?)?;
+            joining += 1;
         }
-        let mut heard = tally.map(Tally::close).unwrap_or_default();
-        heard.send_refused = swarm.refused();
-        Ok(heard)
-    })
-}
-
-fn hear(tally: &mut Tally, arrival: &Arrival, shared: &Shared) {
-    let Ok(Datagram::Media(media)) = Datagram::parse(arrival.datagram.clone()) else { return };
-    shared.datagrams.fetch_add(1, Ordering::Relaxed);
-    for frame in media.frames().map_while(Result::ok) {
-        shared.frames.fetch_add(1, Ordering::Relaxed);
-        tally.handle_frame(arrival.at, arrival.member, &frame);
+        if tally.is_none() {
+            let rooms = || rooms.iter().map(|(_, number)| *number).collect();
+            tally = rounds.try_recv().ok().map(|round| Tally::new(round, rooms()));
+        }
+        if let Some(tally) = &mut tally {
+            tally.handle_sweep(swept);
+        }
+        swarm.turn(|Arrival { at, member, datagram }| {
+            shared.count(datagram, |frame| {
+                if let Some(tally) = &mut tally {
+                    tally.handle_frame(at, member, frame);
+                }
+            });
+        })?;
+        while let Some(news) = swarm.poll_news() {
+            match news {
+                News::In(..) => drop(shared.listeners_in.fetch_add(1, Ordering::Relaxed)),
+                News::Gone(_, why) => shared.lose_one("a listener", &why),
+            }
+        }
+        if let Some(over) = tally.take_if(|tally| tally.is_over(swept)) {
+            let mut heard = over.close();
+            heard.send_refused = swarm.refused() - std::mem::replace(&mut refused, swarm.refused());
+            if results.send(heard).is_err() {
+                return Ok(());
+            }
+        }
+        rest_until(swept + SWEEP);
     }
+    Ok(())
 }
 
 /// The work of the speakers' thread.
@@ -141,7 +165,7 @@ pub(crate) struct Stage {
     pub(crate) frame_bytes: usize,
 }
 
-/// How the schedule was kept.
+/// How the schedule of a round was kept.
 #[derive(Debug)]
 pub(crate) struct Spoken {
     /// Measured frames that were sent, of all speakers.
@@ -152,102 +176,150 @@ pub(crate) struct Spoken {
     pub(crate) lateness_us: Histogram<u64>,
 }
 
-/// Joins the speakers, then says a frame each whenever one is due, until told to stop.
+/// Joins the speakers, then says a frame each whenever a round has one due, until told to stop.
 ///
 /// # Errors
 /// A speaker is not let in.
-pub(crate) fn speak(stage: &Stage, shared: &Shared) -> Result<Spoken> {
-    on_a_reactor(async {
-        let count = stage.speakers.len();
-        let mut swarm = Swarm::open(stage.target.clone(), count).await?;
-        let tracks = enter(stage, shared, &mut swarm).await?;
-        let mut opus = vec![0; stage.frame_bytes];
-        OsRng.try_fill_bytes(&mut opus).context(NO_RANDOM)?;
-        let mut spoken = Spoken { frames: 0, unsent: 0, lateness_us: latencies()? };
-        let mut next = 0_u64; // of all speakers' frames, in the order in which they are due
-        while !shared.stopped() {
-            let mut nap = SPEAKER_NAP;
-            if let Some(schedule) = shared.schedule.get() {
-                let last = u64::from(schedule.frames()) * count as u64;
-                while next < last {
-                    let (index, speaker) = ((next / count as u64) as u32, next as usize % count);
-                    let due = schedule.due(index, speaker, count);
-                    let now = Instant::now();
-                    if now < due {
-                        nap = nap.min(due - now);
-                        break;
-                    }
-                    let (_, room, place) = stage.speakers[speaker];
-                    let due_ns = (due - schedule.start).as_nanos() as u64;
-                    Stamp { room, speaker: place, index, due_ns }.write(&mut opus);
-                    let datagram = datagram(tracks[speaker], index, place, &opus)?;
-                    let taken = swarm.send_datagram(speaker, datagram);
-                    swarm.flush();
-                    if schedule.measured_place(index).is_some() {
-                        spoken.frames += 1;
-                        spoken.unsent += u64::from(!taken);
-                        spoken.lateness_us.saturating_record((now - due).as_micros() as u64);
-                    }
-                    next += 1;
-                }
-            }
-            let packets = swarm.turn(drop)?;
-            while let Some(news) = swarm.poll_news() {
-                if let News::Gone(why) = news {
-                    lose_one(shared, "a speaker", &why);
-                }
-            }
-            rest(packets, nap).await;
+pub(crate) fn speak(
+    stage: &Stage,
+    shared: &Shared,
+    rounds: &Receiver<Round>,
+    results: &SyncSender<Spoken>,
+) -> Result<()> {
+    let place = Place { sockets: stage.speakers.len(), per_socket: 1, rtt: Duration::ZERO };
+    let mut swarm = Swarm::open(stage.target.clone(), place)?;
+    let tracks = enter(stage, shared, &mut swarm)?;
+    let mut opus = vec![0; stage.frame_bytes];
+    OsRng.try_fill_bytes(&mut opus).context(NO_RANDOM)?;
+    let mut speech: Option<Speech> = None;
+    let mut refused = 0;
+    while !shared.stopped() {
+        let now = Instant::now();
+        if speech.is_none() {
+            speech = rounds.try_recv().ok().map(|round| Speech::new(stage, round)).transpose()?;
         }
-        spoken.unsent += swarm.refused();
-        Ok(spoken)
-    })
+        let mut wake = now + SPEAKER_NAP;
+        if let Some(speech) = &mut speech {
+            let next = speech.say_what_is_due(stage, &tracks, &mut swarm, &mut opus)?;
+            wake = next.map_or(wake, |next| next.min(wake));
+        }
+        swarm.turn(drop)?;
+        while let Some(news) = swarm.poll_news() {
+            if let News::Gone(_, why) = news {
+                shared.lose_one("a speaker", &why);
+            }
+        }
+        if let Some(over) = speech.take_if(|speech| now >= speech.round.schedule.end()) {
+            let mut spoken = over.spoken;
+            spoken.unsent += swarm.refused() - std::mem::replace(&mut refused, swarm.refused());
+            if results.send(spoken).is_err() {
+                return Ok(());
+            }
+        }
+        rest_until(wake);
+    }
+    Ok(())
+}
+
+/// A round as the speakers' thread goes through it.
+struct Speech {
+    round: Round,
+    /// The speakers that speak, by their places in the stage.
+    active: Vec<usize>,
+    /// Of all their frames, in the order in which they are due.
+    next: u64,
+    spoken: Spoken,
+}
+
+impl Speech {
+    fn new(stage: &Stage, round: Round) -> Result<Self> {
+        let speaks = |place: &usize| stage.speakers[*place].2 < round.speakers;
+        let active = (0..stage.speakers.len()).filter(speaks).collect();
+        let spoken = Spoken { frames: 0, unsent: 0, lateness_us: latencies()? };
+        Ok(Self { round, active, next: 0, spoken })
+    }
+
+    /// Returns when the next frame is due.
+    fn say_what_is_due(
+        &mut self,
+        stage: &Stage,
+        tracks: &[TrackId],
+        swarm: &mut Swarm,
+        opus: &mut [u8],
+    ) -> Result<Option<Instant>> {
+        let (schedule, count) = (self.round.schedule, self.active.len());
+        loop {
+            let index = self.round.first + (self.next / count as u64) as u32;
+            if index >= schedule.frames() {
+                return Ok(None);
+            }
+            let turn = self.next as usize % count;
+            let (due, now) = (schedule.due(index, turn, count), Instant::now());
+            if now < due {
+                return Ok(Some(due));
+            }
+            let speaker = self.active[turn];
+            let (_, room, place) = stage.speakers[speaker];
+            let due_ns = (due - schedule.start).as_nanos() as u64;
+            Stamp { room, speaker: place, index, due_ns }.write(opus);
+            Stamp::write_sent(opus, (now - schedule.start).as_nanos() as u64);
+            let last = index + 1 == schedule.frames();
+            let datagram = datagram(tracks[speaker], index, place, last, opus)?;
+            let taken = swarm.send_datagram(speaker, datagram);
+            swarm.flush();
+            if schedule.measured_place(index).is_some() {
+                self.spoken.frames += 1;
+                self.spoken.unsent += u64::from(!taken);
+                self.spoken.lateness_us.saturating_record((now - due).as_micros() as u64);
+            }
+            self.next += 1;
+        }
+    }
 }
 
 /// Brings the speakers in, one after the other, so that the first of each room opens it.
-async fn enter(stage: &Stage, shared: &Shared, swarm: &mut Swarm) -> Result<Vec<TrackId>> {
+fn enter(stage: &Stage, shared: &Shared, swarm: &mut Swarm) -> Result<Vec<TrackId>> {
     let mut tracks = Vec::new();
     for (number, (room, _, _)) in stage.speakers.iter().enumerate() {
-        let member = swarm.join(number, join(room, Role::Speaker, number)?)?;
-        let track = tokio::time::timeout(SPEAKERS_WITHIN, track_of(swarm, member)).await;
-        let track = track.with_context(|| format!("speaker {number} got no answer"))?;
+        let member = swarm.join(number, join(room, Role::Speaker, "speaker", number)?)?;
+        let track = track_of(swarm, member, Instant::now() + SPEAKERS_WITHIN);
         tracks.push(track.with_context(|| format!("speaker {number} was not let in"))?);
         shared.speakers_in.fetch_add(1, Ordering::Relaxed);
     }
     Ok(tracks)
 }
 
-async fn track_of(swarm: &mut Swarm, member: MemberId) -> Result<TrackId> {
-    loop {
+fn track_of(swarm: &mut Swarm, member: MemberId, until: Instant) -> Result<TrackId> {
+    while Instant::now() < until {
         swarm.turn(drop)?;
         while let Some(news) = swarm.poll_news() {
             match news {
                 News::In(who, Some(track)) if who == member => return Ok(track),
                 News::In(..) => {}
-                News::Gone(why) => bail!(why),
+                News::Gone(_, why) => bail!(why),
             }
         }
-        tokio::time::sleep(SWEEP).await;
+        rest_until(Instant::now() + SWEEP);
     }
+    bail!("no answer within {SPEAKERS_WITHIN:?}")
 }
 
-fn datagram(track: TrackId, index: u32, place: u16, opus: &[u8]) -> Result<Bytes> {
-    // All speak, the first one loudest: who leads does not change.
-    let level = Level { voice: true, minus_dbov: 20 + place.min(60) as u8 };
-    let seq = Seq(index as u16);
-    let header = FrameHeader { track, seq, level, talkspurt_end: false, captured: None };
-    let mut writer = MediaWriter::new(Channel(0), MAX_DATAGRAM_BYTES);
-    writer.push(&header.write(opus)?);
-    Ok(writer.take())
+/// Sleeps, if there is time left.
+pub(crate) fn rest_until(moment: Instant) {
+    std::thread::sleep(moment.saturating_duration_since(Instant::now()));
 }
 
-fn join(room: &str, role: Role, number: usize) -> Result<Join> {
+/// What a participant says first.
+///
+/// # Errors
+/// A name that is none.
+pub(crate) fn join(room: &str, role: Role, name: &str, number: usize) -> Result<Join> {
     let mut session = [0; 16];
     OsRng.try_fill_bytes(&mut session).context(NO_RANDOM)?;
     Ok(Join {
         room: room.parse()?,
         session: SessionKey(session),
-        name: format!("{role} {number}").parse()?,
+        name: format!("{name} {number}").parse()?,
         role,
         token: None,
         returning: false,
@@ -255,23 +327,18 @@ fn join(room: &str, role: Role, number: usize) -> Result<Join> {
     })
 }
 
-fn lose_one(shared: &Shared, who: &str, why: &str) -> usize {
-    let before = shared.gone.fetch_add(1, Ordering::Relaxed);
-    if before == 0 {
-        eprintln!("{who} is gone: {why}");
-    }
-    before
-}
-
-/// Between two sweeps: the reactor looks at the sockets, and this thread sleeps if nothing came. It
-/// sleeps outside the reactor, or each packet would wake it.
-async fn rest(packets: usize, nap: Duration) {
-    if packets == 0 {
-        std::thread::sleep(nap);
-    }
-    tokio::task::yield_now().await;
-}
-
-fn on_a_reactor<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+fn datagram(
+    track: TrackId,
+    index: u32,
+    place: u16,
+    talkspurt_end: bool,
+    opus: &[u8],
+) -> Result<Bytes> {
+    // All speak, the first one loudest: who leads does not change.
+    let level = Level { voice: true, minus_dbov: 20 + place.min(60) as u8 };
+    let seq = Seq(index as u16);
+    let header = FrameHeader { track, seq, level, talkspurt_end, captured: None };
+    let mut writer = MediaWriter::new(Channel(0), MAX_DATAGRAM_BYTES);
+    writer.push(&header.write(opus)?);
+    Ok(writer.take())
 }

@@ -7,6 +7,8 @@ use tribune_protocol::limits::FRAME_PERIOD;
 
 /// Bytes of a stamp, and so of the smallest frame.
 pub const STAMP_BYTES: usize = 18;
+/// Bytes of a stamp and of the moment of sending that may follow it, see [`Stamp::write_sent`].
+pub const SENT_STAMP_BYTES: usize = STAMP_BYTES + 8;
 /// First bytes of each frame, so that another speaker's audio is not taken for a stamp.
 const MARK: [u8; 2] = *b"TB";
 
@@ -45,6 +47,17 @@ impl Stamp {
             index: u32::from_be_bytes([i0, i1, i2, i3]),
             due_ns: u64::from_be_bytes(due),
         })
+    }
+
+    /// Writes behind the stamp when the frame was really sent, in nanoseconds after the schedule's
+    /// start: what is later than it was due is the speaker's doing, not the server's.
+    pub fn write_sent(frame: &mut [u8], sent_ns: u64) {
+        frame[STAMP_BYTES..SENT_STAMP_BYTES].copy_from_slice(&sent_ns.to_be_bytes());
+    }
+
+    /// Reads what [`Self::write_sent`] wrote, of a frame that has it.
+    pub fn read_sent(frame: &[u8]) -> Option<u64> {
+        frame.get(STAMP_BYTES..)?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
     }
 }
 
@@ -102,6 +115,10 @@ mod tests {
         assert_eq!(Stamp::read(&frame), Some(stamp));
         assert_eq!(frame[STAMP_BYTES], 0xaa);
         assert_eq!(Stamp::read(&frame[..STAMP_BYTES - 1]), None);
+        Stamp::write_sent(&mut frame, 1 << 40);
+        assert_eq!(Stamp::read(&frame), Some(stamp));
+        assert_eq!(Stamp::read_sent(&frame), Some(1 << 40));
+        assert_eq!(Stamp::read_sent(&frame[..SENT_STAMP_BYTES - 1]), None);
         frame[0] = 0;
         assert_eq!(Stamp::read(&frame), None);
     }

@@ -3,38 +3,36 @@
 use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
-use tribune_protocol::limits::{FRAME_PERIOD, MAX_OPUS_BYTES, MAX_STAGE};
+use anyhow::{Context, Result, ensure};
+use tribune_protocol::limits::{MAX_OPUS_BYTES, MAX_STAGE, MAX_TREE_DEPTH};
 use tribune_relay::config::Fingerprint;
 use tribune_relay::tls::ServerTrust;
 
-use crate::crowd::{Audience, Shared, Spoken, Stage, listen, speak};
-use crate::process::{RelayProcess, relay_of_this_build};
-use crate::report::{Costs, Figures, LoadReport};
+use crate::crew::{Cast, Crew, Joining, Venue};
+use crate::crowd::{Shared, Spoken};
+use crate::guests::{Coming, Guests, STORM, Visits};
+use crate::process::{RelayChain, relay_of_this_build};
+use crate::report::{Costs, Figures, LoadReport, StormFigures};
 use crate::swarm::Target;
-use crate::tally::Heard;
+use crate::tally::{Heard, Round};
 use tribune_bench::accounting::{
-    Memory, machine_cpu, machine_drops, process_cpu, process_drops, process_memory, thread_cpu,
+    machine_cpu, machine_drops, process_cpu, process_drops, process_memory, thread_cpu,
 };
-use tribune_bench::frame::{STAMP_BYTES, Schedule};
+use tribune_bench::frame::SENT_STAMP_BYTES;
 
 /// Speech before the measured span, so that windows, acknowledgements and caches settle.
 const BEFORE: Duration = Duration::from_secs(2);
 /// Speech after it, so that its end is as loud as its middle.
 const AFTER: Duration = Duration::from_millis(500);
-/// Rest before memory is read, for what joining has left to do.
-const SETTLE: Duration = Duration::from_millis(500);
-/// Time for the last joins beyond what the rate asks for.
-const JOIN_PATIENCE: Duration = Duration::from_secs(30);
-/// How often progress is looked at.
-const GLANCE: Duration = Duration::from_millis(20);
-/// How often progress is shown where lines stay, not on a terminal.
+/// How often progress is shown on a terminal.
+const TERMINAL_PERIOD: Duration = Duration::from_millis(200);
+/// How often progress is shown where lines stay.
 const LINE_PERIOD: Duration = Duration::from_secs(5);
+/// From one reading of the CPU for the plot to the next: /proc counts hundredths of a second.
+const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
 
 /// What to load, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,7 +50,7 @@ pub(crate) struct LoadPlan {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_200))]
     pub(crate) seconds: u32,
     /// Opus bytes in a frame; one frame every 20 ms.
-    #[arg(long, value_name = "BYTES", default_value_t = 120, value_parser = clap::value_parser!(u16).range(STAMP_BYTES as i64..=MAX_OPUS_BYTES as i64))]
+    #[arg(long, value_name = "BYTES", default_value_t = 120, value_parser = clap::value_parser!(u16).range(SENT_STAMP_BYTES as i64..=MAX_OPUS_BYTES as i64))]
     pub(crate) frame_bytes: u16,
     /// Joins begun in a second.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -61,9 +59,28 @@ pub(crate) struct LoadPlan {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: u8,
     /// Listeners that share a UDP socket, and so an address that the relay sends to.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) per_socket: u32,
-    /// Shards of the relay that is started: 1, so that figures per frame are those of one core.
+    /// Round trip between listeners and relay, in milliseconds: the generator holds their packets for
+    /// half of it in both directions. Latencies are taken before that, when a packet comes off its
+    /// socket. Speakers are at 0.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1_000))]
+    pub(crate) rtt: u16,
+    /// Relays in a chain: speakers at the first, listeners at the last, whose costs are reported.
+    #[arg(long, value_name = "D", default_value_t = 1, conflicts_with = "url", value_parser = clap::value_parser!(u8).range(1..=MAX_TREE_DEPTH as i64))]
+    pub(crate) depth: u8,
+    /// Listeners that come and leave each second of the measured span, beside those who stay. Each
+    /// stays for a second; what they hear is not expected of the relay.
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "storm", value_parser = clap::value_parser!(u32).range(0..=5_000))]
+    pub(crate) churn: u32,
+    /// Listeners that join within one second in the middle of the measured span, and stay: the gaps
+    /// that this adds for those who are there are reported. Takes a span of at least 2 s.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) storm: u32,
+    /// Draws the distribution of latencies and the CPU over the run.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Shards of each relay that is started: 1, so that figures per frame are those of one core.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) shards: u8,
     /// The relay's program [default: tribune-relay next to this one]
@@ -80,32 +97,59 @@ pub(crate) struct LoadPlan {
     pub(crate) relay_pid: Option<u32>,
 }
 
+impl LoadPlan {
+    /// Sockets of all listeners.
+    pub(crate) fn listener_sockets(&self) -> u32 {
+        self.cast().listener_sockets()
+    }
+
+    fn cast(&self) -> Cast {
+        Cast {
+            listeners: self.listeners,
+            speakers: self.speakers,
+            rooms: self.rooms,
+            frame_bytes: self.frame_bytes,
+            join_rate: self.join_rate,
+            threads: self.threads,
+            per_socket: self.per_socket,
+            rtt: self.rtt(),
+            other_sockets: Coming::sockets(self.churn, false) + Coming::sockets(self.storm, true),
+        }
+    }
+
+    fn rtt(&self) -> Duration {
+        Duration::from_millis(self.rtt.into())
+    }
+}
+
 /// Runs a load from the start of the relay to its end.
 ///
 /// # Errors
 /// What prevents the run: no relay, nobody let in, no /proc.
 pub(crate) fn run(plan: &LoadPlan) -> Result<LoadReport> {
-    let own_relay = match plan.url {
+    ensure!(plan.storm == 0 || plan.seconds >= 2, "--storm takes --seconds 2 or more");
+    let own_relays = match plan.url {
         Some(_) => None,
         None => {
             let program = plan.relay.clone().map_or_else(relay_of_this_build, Ok)?;
-            Some(RelayProcess::start(&program, plan.shards)?)
+            Some(RelayChain::start(&program, plan.shards, plan.depth)?)
         }
     };
-    let target = target(plan, own_relay.as_ref())?;
-    let pid = own_relay.as_ref().map(RelayProcess::pid).or(plan.relay_pid);
-    let shared = Arc::new(Shared::default());
-    let crew = Crew::start(plan, &target, &shared)?;
-    let outcome = measure(plan, pid, &shared, crew);
-    shared.stop.store(true, Ordering::Relaxed);
-    outcome
+    let venue = match &own_relays {
+        Some(relays) => Venue::of(relays),
+        None => running_relay(plan)?,
+    };
+    let mut progress = Progress::new();
+    let (mut crew, joining) =
+        Crew::assemble(&plan.cast(), &venue, &mut |_, text| progress.show(text))?;
+    let outcome = measure(plan, &venue, &mut crew, &joining, &mut progress);
+    let ended = crew.end();
+    let report = outcome?;
+    ended?;
+    Ok(report)
 }
 
-fn target(plan: &LoadPlan, own: Option<&RelayProcess>) -> Result<Target> {
-    if let Some(relay) = own {
-        let trust = ServerTrust::Pinned(relay.fingerprint());
-        return Ok(Target { address: relay.address(), name: "localhost".to_owned(), trust });
-    }
+fn running_relay(plan: &LoadPlan) -> Result<Venue> {
     let url = plan.url.as_deref().context("--url names the relay")?;
     let url = url.strip_prefix("tribune://").unwrap_or(url).trim_end_matches('/');
     let mut addresses = url.to_socket_addrs().with_context(|| format!("--url: {url}"))?;
@@ -114,77 +158,17 @@ fn target(plan: &LoadPlan, own: Option<&RelayProcess>) -> Result<Target> {
     let name = url.rsplit_once(':').map_or(url, |(host, _)| host);
     let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
     let trust = plan.fingerprint.map_or(ServerTrust::Anything, ServerTrust::Pinned);
-    Ok(Target { address, name, trust })
-}
-
-/// The threads of a load.
-struct Crew {
-    plan: LoadPlan,
-    target: Target,
-    speakers: JoinHandle<Result<Spoken>>,
-    listeners: Vec<JoinHandle<Result<Heard>>>,
-}
-
-impl Crew {
-    /// Starts the speakers' thread. Listeners come later: the first speaker opens the room.
-    fn start(plan: &LoadPlan, target: &Target, shared: &Arc<Shared>) -> Result<Self> {
-        let rooms = 0..plan.rooms;
-        let stage = Stage {
-            target: target.clone(),
-            speakers: rooms
-                .flat_map(|room| {
-                    (0..plan.speakers).map(move |speaker| (room_name(room), room, speaker))
-                })
-                .collect(),
-            frame_bytes: usize::from(plan.frame_bytes),
-        };
-        let shared = Arc::clone(shared);
-        let speakers = std::thread::Builder::new().name("speakers".to_owned());
-        let speakers = speakers.spawn(move || speak(&stage, &shared))?;
-        Ok(Self { plan: plan.clone(), target: target.clone(), speakers, listeners: Vec::new() })
-    }
-
-    fn add_listeners(&mut self, shared: &Arc<Shared>) -> Result<()> {
-        let plan = &self.plan;
-        let threads = usize::from(plan.threads);
-        for thread in 0..threads {
-            let own = (thread..plan.listeners as usize).step_by(threads);
-            let rooms = own.map(|listener| (listener % usize::from(plan.rooms)) as u16);
-            let audience = Audience {
-                target: self.target.clone(),
-                rooms: rooms.map(|room| (room_name(room), room)).collect(),
-                per_socket: plan.per_socket as usize,
-                joins_per_second: f64::from(plan.join_rate) / threads as f64,
-                speakers: plan.speakers,
-            };
-            let shared = Arc::clone(shared);
-            let builder = std::thread::Builder::new().name(format!("listeners-{thread}"));
-            self.listeners.push(builder.spawn(move || listen(&audience, &shared))?);
-        }
-        Ok(())
-    }
-
-    /// Whether a thread has ended, which none does on its own but by an error.
-    fn broken(&self) -> bool {
-        self.speakers.is_finished() || self.listeners.iter().any(JoinHandle::is_finished)
-    }
-
-    fn join(self, shared: &Shared) -> Result<(Spoken, Heard)> {
-        shared.stop.store(true, Ordering::Relaxed);
-        let spoken =
-            self.speakers.join().map_err(|_| anyhow!("the speakers' thread panicked"))??;
-        let mut heard = Heard::default();
-        for thread in self.listeners {
-            heard.merge(thread.join().map_err(|_| anyhow!("a listeners' thread panicked"))??);
-        }
-        Ok((spoken, heard))
-    }
+    let target = Target { address, name, trust };
+    Ok(Venue { root: target.clone(), edge: target, edge_pid: plan.relay_pid, above: Vec::new() })
 }
 
 /// What the system has counted up to a moment.
+#[derive(Debug, Clone)]
 struct Snapshot {
     at: Instant,
     relay_cpu: Option<Duration>,
+    /// Of the relays above the edge.
+    above_cpu: Duration,
     own_cpu: Duration,
     /// Of each listeners' thread.
     threads_cpu: Vec<Duration>,
@@ -197,18 +181,26 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn take(pid: Option<u32>, shared: &Shared) -> Result<Self> {
+    fn take(venue: &Venue, shared: &Shared) -> Result<Self> {
         let own = std::process::id();
-        let threads = shared.listener_threads.lock().map_err(|_| anyhow!("a thread panicked"))?;
+        let threads = shared.listener_threads.lock();
+        let threads = threads.map_err(|_| anyhow::anyhow!("a thread panicked"))?.clone();
+        let (mut above_cpu, mut relay_drops) = (Duration::ZERO, 0);
+        for pid in &venue.above {
+            above_cpu += process_cpu(*pid)?;
+            relay_drops += process_drops(*pid)?;
+        }
+        relay_drops += venue.edge_pid.map(process_drops).transpose()?.unwrap_or(0);
         Ok(Self {
             at: Instant::now(),
-            relay_cpu: pid.map(process_cpu).transpose()?,
+            relay_cpu: venue.edge_pid.map(process_cpu).transpose()?,
+            above_cpu,
             own_cpu: process_cpu(own)?,
             threads_cpu: threads.iter().map(|thread| thread_cpu(*thread)).collect::<Result<_>>()?,
             machine_cpu: machine_cpu()?,
             machine_drops: machine_drops()?,
             own_drops: process_drops(own)?,
-            relay_drops: pid.map(process_drops).transpose()?.unwrap_or(0),
+            relay_drops,
             frames: shared.frames.load(Ordering::Relaxed),
             datagrams: shared.datagrams.load(Ordering::Relaxed),
         })
@@ -217,119 +209,144 @@ impl Snapshot {
 
 fn measure(
     plan: &LoadPlan,
-    pid: Option<u32>,
-    shared: &Arc<Shared>,
-    mut crew: Crew,
-) -> Result<LoadReport> {
-    let mut progress = Progress::new();
-    let speakers = usize::from(plan.speakers) * usize::from(plan.rooms);
-    let speakers_by = Instant::now() + JOIN_PATIENCE;
-    wait_for(&mut progress, &crew, shared, speakers_by, |progress| {
-        let count = shared.speakers_in.load(Ordering::Relaxed);
-        progress.show(&format!("{count} of {speakers} speakers are in"));
-        count == speakers
-    });
-    if shared.speakers_in.load(Ordering::Relaxed) < speakers {
-        crew.join(shared)?;
-        bail!("not all speakers were let in");
-    }
-    std::thread::sleep(SETTLE);
-    let memory = |pid: Option<u32>| pid.map(process_memory).transpose();
-    let (memory_before, cpu_before) = (memory(pid)?, pid.map(process_cpu).transpose()?);
-
-    let listeners = plan.listeners as usize;
-    let began = Instant::now();
-    crew.add_listeners(shared)?;
-    let patience = Duration::from_secs_f64(f64::from(plan.listeners) / f64::from(plan.join_rate));
-    wait_for(&mut progress, &crew, shared, began + patience + JOIN_PATIENCE, |progress| {
-        let count = shared.listeners_in.load(Ordering::Relaxed);
-        progress.show(&format!("{count} of {listeners} listeners are in"));
-        count == listeners
-    });
-    let join_time = began.elapsed();
-    let joined = shared.listeners_in.load(Ordering::Relaxed);
-    if joined < listeners {
-        crew.join(shared)?;
-        bail!("only {joined} of {listeners} listeners were let in within {join_time:.0?}");
-    }
-    std::thread::sleep(SETTLE);
-    let (memory_joined, cpu_joined) = (memory(pid)?, pid.map(process_cpu).transpose()?);
-
-    let (first, last) = run_schedule(plan, pid, shared, &crew, &mut progress)?;
-    let memory_after = memory(pid)?;
-    progress.end();
-    let gone = shared.gone.load(Ordering::Relaxed);
-    let (spoken, heard) = crew.join(shared)?;
-    let joining = Joining {
-        took: join_time,
-        cpu: cpu_before.zip(cpu_joined).map(|(before, after)| after - before),
-        memory: memory_before.zip(memory_joined),
-        memory_after,
-    };
-    Ok(LoadReport::new(plan, figures(plan, &first, &last, &joining, &spoken, &heard, gone)))
-}
-
-/// Has the speakers speak, and reads the counters at both ends of the measured span.
-fn run_schedule(
-    plan: &LoadPlan,
-    pid: Option<u32>,
-    shared: &Shared,
-    crew: &Crew,
+    venue: &Venue,
+    crew: &mut Crew,
+    joining: &Joining,
     progress: &mut Progress,
-) -> Result<(Snapshot, Snapshot)> {
-    let frames = |span: Duration| (span.as_millis() / FRAME_PERIOD.as_millis()) as u32;
-    let schedule = Schedule {
-        start: Instant::now() + SETTLE,
-        before: frames(BEFORE),
-        measured: frames(Duration::from_secs(u64::from(plan.seconds))),
-        after: frames(AFTER),
-    };
-    shared.schedule.set(schedule).map_err(|_| anyhow!("the schedule is set once"))?;
-    let (from, to) = schedule.span();
-    std::thread::sleep(from.saturating_duration_since(Instant::now()));
-    let first = Snapshot::take(pid, shared)?;
-    wait_for(progress, crew, shared, to, |progress| {
+) -> Result<LoadReport> {
+    let span = Duration::from_secs(u64::from(plan.seconds));
+    let mut round = crew.round(BEFORE, span, AFTER);
+    round.speakers = plan.speakers;
+    round.gaps = plan.storm > 0;
+    let (from, to) = round.schedule.span();
+    crew.begin(round)?;
+    let coming = coming(plan, from, to);
+    let guests = coming
+        .map(|coming| Guests::invite(coming, &venue.edge, plan.rooms, plan.rtt(), &crew.shared));
+    let guests = guests.transpose()?;
+    crew.pass(from, &mut |_| ())?;
+    let first = Snapshot::take(venue, &crew.shared)?;
+    let mut samples = Samples::new(venue, &first);
+    crew.pass(to, &mut |shared| {
         let heard = shared.frames.load(Ordering::Relaxed) - first.frames;
         let elapsed = from.elapsed().as_secs_f64();
         let rate = heard as f64 / elapsed.max(0.001);
         progress.show(&format!("{elapsed:.0} of {} s, {rate:.0} frames/s", plan.seconds));
-        false
-    });
-    let last = Snapshot::take(pid, shared)?;
-    std::thread::sleep(schedule.end().saturating_duration_since(Instant::now()));
-    Ok((first, last))
+        samples.glance();
+    })?;
+    let last = Snapshot::take(venue, &crew.shared)?;
+    let (spoken, heard) = crew.finish(&round)?;
+    let memory_after = venue.edge_pid.map(process_memory).transpose()?;
+    progress.end();
+    let gone = crew.shared.gone.load(Ordering::Relaxed);
+    crew.end()?;
+    let visits = guests.map(Guests::end).transpose()?;
+    let storm = match (&heard.gaps, &visits) {
+        (Some(gaps), Some(visits)) => {
+            Some(StormFigures::new(gaps, storm_second(plan), storm_seconds(plan, from, visits))?)
+        }
+        (Some(_), None) | (None, _) => None,
+    };
+    let mut figures = figures(plan, &round, (&first, &last), joining, &spoken, &heard);
+    figures.gone = gone as u64;
+    figures.memory_after = memory_after.map(|memory| memory.resident_bytes);
+    figures.memory_peak = memory_after.map(|memory| memory.peak_bytes);
+    (figures.visits, figures.storm, figures.samples) = (visits, storm, samples.taken);
+    let latency = figures.latency_us.clone();
+    let report = LoadReport::new(plan, figures);
+    if let Some(path) = &plan.plot {
+        crate::plot::write(path, &report, latency.as_ref())?;
+    }
+    Ok(report)
 }
 
-/// What joining took.
-struct Joining {
-    took: Duration,
-    cpu: Option<Duration>,
-    memory: Option<(Memory, Memory)>,
-    memory_after: Option<Memory>,
+fn coming(plan: &LoadPlan, from: Instant, to: Instant) -> Option<Coming> {
+    if plan.storm > 0 {
+        let from = from + Duration::from_secs(storm_second(plan) as u64);
+        return Some(Coming::Storm { guests: plan.storm, from });
+    }
+    (plan.churn > 0).then_some(Coming::Churn { per_second: plan.churn, from, to })
+}
+
+/// The second of the span in which a storm begins.
+const fn storm_second(plan: &LoadPlan) -> usize {
+    plan.seconds as usize / 2
+}
+
+/// Whole seconds from a storm's beginning until its last guest is in: at least the one in which it
+/// begins, at most as many as there are before it.
+fn storm_seconds(plan: &LoadPlan, from: Instant, visits: &Visits) -> usize {
+    let began = from + Duration::from_secs(storm_second(plan) as u64);
+    let took = visits.last_in.map_or(STORM, |last| last.saturating_duration_since(began));
+    (took.as_secs_f64().ceil() as usize).clamp(1, storm_second(plan))
+}
+
+/// CPU used in a piece of the run, in cores.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub(crate) struct Sample {
+    /// The end of the piece, in seconds of the measured span.
+    pub(crate) at_seconds: f64,
+    /// Of the edge relay.
+    pub(crate) relay_cores: f64,
+    /// Of this process.
+    pub(crate) generator_cores: f64,
+}
+
+/// Reads the CPU again and again.
+struct Samples {
+    relay: Option<u32>,
+    began: Instant,
+    last: (Instant, Duration, Duration),
+    taken: Vec<Sample>,
+}
+
+impl Samples {
+    fn new(venue: &Venue, first: &Snapshot) -> Self {
+        let last = (first.at, first.relay_cpu.unwrap_or_default(), first.own_cpu);
+        Self { relay: venue.edge_pid, began: first.at, last, taken: Vec::new() }
+    }
+
+    fn glance(&mut self) {
+        let (at, relay, own) = self.last;
+        let now = Instant::now();
+        if now < at + SAMPLE_PERIOD {
+            return;
+        }
+        let cpu = |pid: Option<u32>| pid.and_then(|pid| process_cpu(pid).ok());
+        let relay_now = cpu(self.relay).unwrap_or(relay);
+        let own_now = cpu(Some(std::process::id())).unwrap_or(own);
+        let cores = |now_cpu: Duration, cpu: Duration| {
+            (now_cpu - cpu).as_secs_f64() / (now - at).as_secs_f64()
+        };
+        self.taken.push(Sample {
+            at_seconds: (now - self.began).as_secs_f64(),
+            relay_cores: cores(relay_now, relay),
+            generator_cores: cores(own_now, own),
+        });
+        self.last = (now, relay_now, own_now);
+    }
 }
 
 fn figures(
     plan: &LoadPlan,
-    first: &Snapshot,
-    last: &Snapshot,
+    round: &Round,
+    (first, last): (&Snapshot, &Snapshot),
     joining: &Joining,
     spoken: &Spoken,
     heard: &Heard,
-    gone: usize,
 ) -> Figures {
-    let span = last.at - first.at;
-    let listeners = u64::from(plan.listeners);
     // Each room has the same speakers, so each listener is owed its share of all frames.
-    let expected = spoken.frames / u64::from(plan.rooms) * listeners;
+    let expected = spoken.frames / u64::from(plan.rooms) * u64::from(plan.listeners);
     let relay_cpu = last.relay_cpu.zip(first.relay_cpu).map(|(last, first)| last - first);
-    let own_cpu = last.own_cpu - first.own_cpu;
+    let (own_cpu, above_cpu) = (last.own_cpu - first.own_cpu, last.above_cpu - first.above_cpu);
     let threads = last.threads_cpu.iter().zip(&first.threads_cpu);
-    let busiest = threads.map(|(last, first)| *last - *first).max().unwrap_or_default();
+    let threads: Vec<Duration> = threads.map(|(last, first)| *last - *first).collect();
     let others = (last.machine_cpu - first.machine_cpu)
-        .saturating_sub(own_cpu)
+        .saturating_sub(own_cpu + above_cpu)
         .saturating_sub(relay_cpu.unwrap_or_default());
+    debug_assert_eq!(spoken.frames % u64::from(round.schedule.measured), 0);
     Figures {
-        span,
+        span: last.at - first.at,
         expected,
         delivered: heard.frames,
         duplicates: heard.duplicates,
@@ -337,7 +354,7 @@ fn figures(
         listeners_with_loss: heard.listeners_with_loss,
         lost_before_fanout: spoken.frames.saturating_sub(heard.heard_by_some()),
         unsent: spoken.unsent,
-        gone: gone as u64,
+        gone: 0,
         frames_per_datagram: (last.frames - first.frames) as f64
             / (last.datagrams - first.datagrams).max(1) as f64,
         machine_drops: last.machine_drops - first.machine_drops,
@@ -348,39 +365,25 @@ fn figures(
         costs: Costs {
             frames: last.frames - first.frames,
             relay_cpu,
+            above_cpu: (plan.depth > 1).then_some(above_cpu),
             generator_cpu: own_cpu,
-            busiest_thread: busiest,
+            listener_threads: threads.iter().sum(),
+            busiest_thread: threads.iter().max().copied().unwrap_or_default(),
             others,
         },
         latency_us: heard.latency_us.clone(),
+        added_us: heard.added_us.clone(),
+        sweeps_us: heard.sweeps_us.clone(),
         lateness_us: spoken.lateness_us.clone(),
         join_time: joining.took,
         join_cpu: joining.cpu,
         memory_before: joining.memory.map(|(before, _)| before.resident_bytes),
         memory_joined: joining.memory.map(|(_, joined)| joined.resident_bytes),
-        memory_after: joining.memory_after.map(|memory| memory.resident_bytes),
-        memory_peak: joining.memory_after.map(|memory| memory.peak_bytes),
-    }
-}
-
-fn room_name(room: u16) -> String {
-    format!("bench-{room}")
-}
-
-/// Looks at `done` again and again: until it is, the time is over, or a thread or somebody is gone.
-fn wait_for(
-    progress: &mut Progress,
-    crew: &Crew,
-    shared: &Shared,
-    until: Instant,
-    mut done: impl FnMut(&mut Progress) -> bool,
-) {
-    let gone = shared.gone.load(Ordering::Relaxed);
-    while !done(progress) && Instant::now() < until && !crew.broken() {
-        if shared.schedule.get().is_none() && shared.gone.load(Ordering::Relaxed) > gone {
-            return;
-        }
-        std::thread::sleep(GLANCE.min(until.saturating_duration_since(Instant::now())));
+        memory_after: None,
+        memory_peak: None,
+        visits: None,
+        storm: None,
+        samples: Vec::new(),
     }
 }
 
@@ -396,7 +399,7 @@ impl Progress {
     }
 
     fn show(&mut self, text: &str) {
-        let period = if self.terminal { GLANCE * 10 } else { LINE_PERIOD };
+        let period = if self.terminal { TERMINAL_PERIOD } else { LINE_PERIOD };
         if self.shown.is_some_and(|at| at.elapsed() < period) {
             return;
         }

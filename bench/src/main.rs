@@ -1,19 +1,27 @@
 //! `tribune-bench`: what a relay carries on this machine, and at what price. Without a command it runs
 //! the loads that `make bench` is for.
 //!
-//! * [`load`] starts a relay and an audience; [`crowd`] and [`swarm`] are the audience, [`frame`] and
-//!   [`tally`] what it says and hears, [`report`] what came of it
+//! * [`load`] starts relays and a [`crew`]: the threads of [`crowd`], and [`guests`] that come and go.
+//!   Participants are [`members`] of a [`swarm`], on [`sockets`] and at the end of a [`delay`]
+//! * [`tally`] and [`gaps`] are what they hear, [`report`] and [`plot`] what came of it
 //! * [`ceiling`] is what the machine allows
 //! * [`process`] is the relay as a process; the operating system's side is in the library, which the
 //!   load clients of other systems share
 
 mod ceiling;
+mod crew;
 mod crowd;
-
+mod delay;
+mod gaps;
+mod guests;
 mod load;
+mod members;
+mod plot;
 mod process;
 mod report;
+mod sockets;
 mod swarm;
+mod table;
 mod tally;
 
 use std::fmt::Display;

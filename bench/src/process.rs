@@ -1,18 +1,22 @@
-//! A relay started for the length of a run, on ports that the system chooses.
+//! Relays started for the length of a run, on ports that the system chooses.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use tribune_relay::config::Fingerprint;
 
-/// Time for a relay to say that it is ready.
+/// Time for a relay to say that it is ready, and then to be attached to its parent.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is asked whether it is attached.
+const ASK_PERIOD: Duration = Duration::from_millis(20);
+/// Bytes of an answer of its HTTP side that are read: the first line says it all.
+const ANSWER_BYTES: u64 = 1_024;
 
 /// A relay's process. It ends with this value.
 #[derive(Debug)]
@@ -26,28 +30,38 @@ pub(crate) struct RelayProcess {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ready {
     listen: SocketAddr,
+    http: SocketAddr,
     fingerprint: Fingerprint,
 }
 
 impl RelayProcess {
-    /// Starts a relay and waits until it is ready.
+    /// Starts a relay and waits until it is ready: one with a parent, until it is attached.
     ///
     /// # Errors
-    /// It cannot be started, or ends, or says nothing for ten seconds.
-    pub(crate) fn start(program: &PathBuf, shards: u8) -> Result<Self> {
+    /// It cannot be started, or ends, or is not ready within ten seconds.
+    pub(crate) fn start(program: &Path, shards: u8, parent: Option<&Self>) -> Result<Self> {
         let data = tempfile::tempdir().context("a directory for the relay")?;
+        let parent = parent.map_or_else(Vec::new, |parent| {
+            let Ready { listen, fingerprint, .. } = parent.ready;
+            vec![format!("--parent={listen}"), format!("--parent-fingerprint={fingerprint}")]
+        });
         let mut child = Command::new(program)
             .args(["--dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "warn"])
             .args(["--shards", &shards.to_string()])
             .arg("--data")
             .arg(data.path())
+            .args(&parent)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("{} cannot be started", program.display()))?;
         let ready = child.stdout.take().context("the relay has no standard output");
         match ready.and_then(wait_until_ready) {
-            Ok(ready) => Ok(Self { child, ready, _data: data }),
+            Ok(ready) => {
+                let relay = Self { child, ready, _data: data };
+                relay.wait_until_attached()?;
+                Ok(relay)
+            }
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -69,6 +83,71 @@ impl RelayProcess {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    fn wait_until_attached(&self) -> Result<()> {
+        let until = Instant::now() + READY_WITHIN;
+        while !is_ready(self.ready.http)? {
+            if Instant::now() >= until {
+                bail!("the relay was not attached to its parent within {READY_WITHIN:?}");
+            }
+            std::thread::sleep(ASK_PERIOD);
+        }
+        Ok(())
+    }
+}
+
+/// Asks a relay's HTTP side whether participants should be sent there.
+fn is_ready(http: SocketAddr) -> Result<bool> {
+    let mut stream = TcpStream::connect_timeout(&http, READY_WITHIN)
+        .with_context(|| format!("http://{http}/readyz cannot be reached"))?;
+    stream.set_read_timeout(Some(READY_WITHIN))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES).read_to_string(&mut answer)?;
+    Ok(answer.split_ascii_whitespace().nth(1) == Some("200"))
+}
+
+/// A chain of relays: speakers are at the first one, the root, listeners at the last one, the edge.
+#[derive(Debug)]
+pub(crate) struct RelayChain {
+    relays: Vec<RelayProcess>,
+}
+
+impl RelayChain {
+    /// Starts a root and `depth - 1` relays below it, each the child of the one before.
+    ///
+    /// # Errors
+    /// As [`RelayProcess::start`].
+    pub(crate) fn start(program: &Path, shards: u8, depth: u8) -> Result<Self> {
+        let mut relays: Vec<RelayProcess> = Vec::new();
+        for level in 0..depth.max(1) {
+            let relay = RelayProcess::start(program, shards, relays.last());
+            relays.push(relay.with_context(|| format!("relay {level} of the chain"))?);
+        }
+        Ok(Self { relays })
+    }
+
+    /// Where speakers are.
+    pub(crate) fn root(&self) -> &RelayProcess {
+        &self.relays[0]
+    }
+
+    /// Where listeners are.
+    pub(crate) fn edge(&self) -> &RelayProcess {
+        &self.relays[self.relays.len() - 1]
+    }
+
+    /// The processes of all but the edge.
+    pub(crate) fn above_edge(&self) -> Vec<u32> {
+        self.relays[..self.relays.len() - 1].iter().map(RelayProcess::pid).collect()
+    }
+}
+
+impl Drop for RelayChain {
+    fn drop(&mut self) {
+        // From below, so that no child looks for its parent meanwhile.
+        while self.relays.pop().is_some() {}
     }
 }
 
@@ -117,6 +196,7 @@ fn parse_ready(line: &str) -> Option<Ready> {
     };
     Some(Ready {
         listen: value("listen")?.parse().ok()?,
+        http: value("http")?.parse().ok()?,
         fingerprint: value("fingerprint")?.parse().ok()?,
     })
 }
@@ -133,6 +213,7 @@ mod tests {
         );
         let ready = parse_ready(&line).unwrap();
         assert_eq!(ready.listen, "127.0.0.1:7000".parse().unwrap());
+        assert_eq!(ready.http, "127.0.0.1:9".parse().unwrap());
         assert_eq!(ready.fingerprint, Fingerprint([0xab; 32]));
         assert_eq!(parse_ready("ready listen=127.0.0.1:7000"), None);
     }

@@ -1,19 +1,23 @@
-//! What a load says at its end: figures, a verdict, a table for people and JSON for programs.
+//! What a load says at its end: figures, a verdict, and JSON for programs. [`crate::table`] has it for
+//! people.
 
-use std::fmt;
 use std::time::Duration;
 
+use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use tribune_bench::contender::Percentiles;
 
-use crate::load::LoadPlan;
+use crate::gaps::Gaps;
+use crate::guests::Visits;
+use crate::load::{LoadPlan, Sample};
 
 /// Share of dropped datagrams above which a run says nothing about the relay.
 const VOID_ABOVE: f64 = 0.001;
 /// Share of a core above which a thread of the generator may have been the limit.
 const BUSY_ABOVE: f64 = 0.9;
-/// Lateness of the schedule, in microseconds at the 99th percentile, above which the same holds.
+/// Lateness of the schedule, and time between two sweeps of the listeners' sockets, in microseconds at
+/// the 99th percentile, above which the same holds.
 const LATE_ABOVE_US: u64 = 5_000;
 
 /// What a run has measured.
@@ -44,7 +48,12 @@ pub(crate) struct Figures {
     /// Heard between the two readings of the CPU.
     pub(crate) datagrams: u64,
     pub(crate) costs: Costs,
+    /// From when frames were due.
     pub(crate) latency_us: Option<Histogram<u64>>,
+    /// From when they were sent.
+    pub(crate) added_us: Option<Histogram<u64>>,
+    /// From one sweep of the listeners' sockets to the next.
+    pub(crate) sweeps_us: Option<Histogram<u64>>,
     /// How late frames left the speakers.
     pub(crate) lateness_us: Histogram<u64>,
     pub(crate) join_time: Duration,
@@ -53,6 +62,10 @@ pub(crate) struct Figures {
     pub(crate) memory_joined: Option<u64>,
     pub(crate) memory_after: Option<u64>,
     pub(crate) memory_peak: Option<u64>,
+    /// Those who came and went, or came all at once.
+    pub(crate) visits: Option<Visits>,
+    pub(crate) storm: Option<StormFigures>,
+    pub(crate) samples: Vec<Sample>,
 }
 
 /// CPU time between two readings.
@@ -60,12 +73,81 @@ pub(crate) struct Figures {
 pub(crate) struct Costs {
     /// Frames that listeners heard between them.
     pub(crate) frames: u64,
+    /// Of the edge.
     pub(crate) relay_cpu: Option<Duration>,
+    /// Of the relays above it together, if there are any.
+    pub(crate) above_cpu: Option<Duration>,
     pub(crate) generator_cpu: Duration,
+    /// Of all listeners' threads.
+    pub(crate) listener_threads: Duration,
     /// Of the listeners' thread that used most.
     pub(crate) busiest_thread: Duration,
     /// Of everything else on the machine.
     pub(crate) others: Duration,
+}
+
+/// What a crowd that joined within a second did to those who were there.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StormFigures {
+    /// Length of the storm, in whole seconds: until its last guest was in, as far as the span reaches.
+    pub(crate) seconds: usize,
+    /// Each listener's longest gap in as many seconds before the storm. A gap is the time between two
+    /// frames of a speaker less 20 ms.
+    pub(crate) gap_before_us: Percentiles,
+    /// The same during the storm.
+    pub(crate) gap_during_us: Percentiles,
+    /// 99th percentile during less that before.
+    pub(crate) added_gap_p99_us: i64,
+    /// Longest time between two sweeps of the listeners' sockets before the storm: what the generator
+    /// itself can have to do with a gap.
+    pub(crate) generator_sweep_max_before_us: u32,
+    /// The same during the storm.
+    pub(crate) generator_sweep_max_during_us: u32,
+}
+
+impl StormFigures {
+    /// Compares a storm of some seconds with as many seconds before it.
+    ///
+    /// # Errors
+    /// None with the bounds of a histogram of latencies.
+    pub(crate) fn new(gaps: &Gaps, begins: usize, seconds: usize) -> Result<Self> {
+        let (before, during) = (
+            begins.saturating_sub(seconds)..begins,
+            begins..(begins + seconds).min(gaps.seconds()),
+        );
+        let gap_before_us = Percentiles::of(&gaps.longest(before.clone())?);
+        let gap_during_us = Percentiles::of(&gaps.longest(during.clone())?);
+        Ok(Self {
+            seconds,
+            gap_before_us,
+            gap_during_us,
+            added_gap_p99_us: gap_during_us.p99 as i64 - gap_before_us.p99 as i64,
+            generator_sweep_max_before_us: gaps.longest_sweep(before),
+            generator_sweep_max_during_us: gaps.longest_sweep(during),
+        })
+    }
+}
+
+/// Those who came and went beside the listeners, or came all at once.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct GuestReport {
+    /// Joins begun.
+    pub(crate) begun: u64,
+    /// Guests that were let in.
+    pub(crate) joined: u64,
+    /// Guests that left on their own account.
+    pub(crate) left: u64,
+    /// Guests that were refused or cut off.
+    pub(crate) failed: u64,
+    /// From the beginning of a join to the relay's welcome.
+    pub(crate) join_us: Percentiles,
+}
+
+impl From<Visits> for GuestReport {
+    fn from(visits: Visits) -> Self {
+        let Visits { begun, joined, left, failed, join_us, last_in: _ } = visits;
+        Self { begun, joined, left, failed, join_us: Percentiles::of(&join_us) }
+    }
 }
 
 /// Whether a run counts.
@@ -91,6 +173,10 @@ pub(crate) struct LoadReport {
     pub(crate) speakers_per_room: u16,
     pub(crate) rooms: u16,
     pub(crate) shards: u8,
+    /// Relays from the speakers to the listeners.
+    pub(crate) depth: u8,
+    /// Round trip between listeners and relay that the generator adds.
+    pub(crate) rtt_ms: u16,
     pub(crate) frame_bytes: u16,
     pub(crate) listener_sockets: u32,
     pub(crate) listener_threads: u8,
@@ -110,12 +196,24 @@ pub(crate) struct LoadReport {
     pub(crate) kernel_drops_generator: u64,
     pub(crate) kernel_drops_relay: u64,
     pub(crate) packets_refused_generator: u64,
+    /// From when a frame was due to when it came off a listener's socket.
     pub(crate) latency_us: Percentiles,
+    /// From when a frame was sent to when it came off a listener's socket.
+    pub(crate) added_delay_us: Percentiles,
+    /// The 99th percentile of that again.
+    pub(crate) added_delay_p99_us: u64,
+    /// From one sweep of the listeners' sockets to the next: how late the two above may be.
+    pub(crate) generator_sweep_us: Percentiles,
     pub(crate) speaker_lateness_us: Percentiles,
+    /// Of the relay that has the listeners.
     pub(crate) relay_cpu_us_per_frame: Option<f64>,
+    /// Of all relays above it, for each frame that a listener heard.
+    pub(crate) relays_above_cpu_us_per_frame: Option<f64>,
     pub(crate) relay_cpu_us_per_datagram: Option<f64>,
     pub(crate) relay_cores: Option<f64>,
     pub(crate) generator_cpu_us_per_frame: f64,
+    /// Of the listeners' threads: what a thousand listeners take of a core.
+    pub(crate) generator_core_percent_per_1000_listeners: f64,
     pub(crate) generator_busiest_thread_cores: f64,
     pub(crate) other_processes_cores: f64,
     pub(crate) join_seconds: f64,
@@ -127,36 +225,50 @@ pub(crate) struct LoadReport {
     pub(crate) relay_memory_kib_joined: Option<u64>,
     pub(crate) relay_memory_kib_after: Option<u64>,
     pub(crate) relay_memory_kib_peak: Option<u64>,
+    pub(crate) churn: Option<GuestReport>,
+    pub(crate) storm_guests: Option<GuestReport>,
+    pub(crate) storm: Option<StormFigures>,
+    pub(crate) cpu_by_second: Vec<Sample>,
 }
 
 impl LoadReport {
     /// Judges figures.
     pub(crate) fn new(plan: &LoadPlan, figures: Figures) -> Self {
+        let (verdict, lost_by_relay) = (judge(&figures), lost_by_relay(&figures));
         let f = figures;
         let span = f.span.as_secs_f64();
         let us_per = |cpu: Duration, count: u64| cpu.as_secs_f64() * 1e6 / count.max(1) as f64;
         let kib = |bytes: u64| bytes / 1024;
         let lateness = Percentiles::of(&f.lateness_us);
         let busiest = f.costs.busiest_thread.as_secs_f64() / span;
+        let percentiles = |histogram: &Option<Histogram<u64>>| {
+            histogram.as_ref().map(Percentiles::of).unwrap_or_default()
+        };
+        let (added, sweeps) = (percentiles(&f.added_us), percentiles(&f.sweeps_us));
+        let visits = f.visits.map(GuestReport::from);
+        let (churn, storm_guests) = if plan.storm > 0 { (None, visits) } else { (visits, None) };
         let kib_each = |(now, before): (u64, u64)| {
             (now as f64 - before as f64) / 1024.0 / f64::from(plan.listeners)
         };
         Self {
-            verdict: judge(&f),
-            generator_was_the_limit: busiest > BUSY_ABOVE || lateness.p99 > LATE_ABOVE_US,
+            verdict,
+            generator_was_the_limit: busiest > BUSY_ABOVE
+                || lateness.p99.max(sweeps.p99) > LATE_ABOVE_US,
             machine: tribune_bench::accounting::machine(),
             listeners: plan.listeners,
             speakers_per_room: plan.speakers,
             rooms: plan.rooms,
             shards: plan.shards,
+            depth: plan.depth,
+            rtt_ms: plan.rtt,
             frame_bytes: plan.frame_bytes,
-            listener_sockets: sockets(plan),
+            listener_sockets: plan.listener_sockets(),
             listener_threads: plan.threads,
             seconds: span,
             frames_expected: f.expected,
             frames_delivered: f.delivered,
             frames_lost: f.expected.saturating_sub(f.delivered),
-            frames_lost_by_relay: lost_by_relay(&f),
+            frames_lost_by_relay: lost_by_relay,
             frames_lost_before_fanout: f.lost_before_fanout,
             frames_unsent: f.unsent,
             frames_duplicated: f.duplicates,
@@ -168,12 +280,21 @@ impl LoadReport {
             kernel_drops_generator: f.generator_drops,
             kernel_drops_relay: f.relay_drops,
             packets_refused_generator: f.generator_refused,
-            latency_us: f.latency_us.as_ref().map(Percentiles::of).unwrap_or_default(),
+            latency_us: percentiles(&f.latency_us),
+            added_delay_us: added,
+            added_delay_p99_us: added.p99,
+            generator_sweep_us: sweeps,
             speaker_lateness_us: lateness,
             relay_cpu_us_per_frame: f.costs.relay_cpu.map(|cpu| us_per(cpu, f.costs.frames)),
+            relays_above_cpu_us_per_frame: f.costs.above_cpu.map(|cpu| us_per(cpu, f.costs.frames)),
             relay_cpu_us_per_datagram: f.costs.relay_cpu.map(|cpu| us_per(cpu, f.datagrams)),
             relay_cores: f.costs.relay_cpu.map(|cpu| cpu.as_secs_f64() / span),
             generator_cpu_us_per_frame: us_per(f.costs.generator_cpu, f.costs.frames),
+            generator_core_percent_per_1000_listeners: f.costs.listener_threads.as_secs_f64()
+                / span
+                * 100.0
+                * 1_000.0
+                / f64::from(plan.listeners),
             generator_busiest_thread_cores: busiest,
             other_processes_cores: f.costs.others.as_secs_f64() / span,
             join_seconds: f.join_time.as_secs_f64(),
@@ -185,14 +306,12 @@ impl LoadReport {
             relay_memory_kib_joined: f.memory_joined.map(kib),
             relay_memory_kib_after: f.memory_after.map(kib),
             relay_memory_kib_peak: f.memory_peak.map(kib),
+            churn,
+            storm_guests,
+            storm: f.storm,
+            cpu_by_second: f.samples,
         }
     }
-}
-
-fn sockets(plan: &LoadPlan) -> u32 {
-    let threads = u32::from(plan.threads);
-    let of = |thread: u32| (plan.listeners + threads - 1 - thread) / threads;
-    (0..threads).map(|thread| of(thread).div_ceil(plan.per_socket)).sum()
 }
 
 /// Missing frames that drops at the generator's sockets cannot explain.
@@ -209,89 +328,6 @@ fn judge(figures: &Figures) -> Verdict {
         (true, _) => Verdict::Void,
         (false, true) => Verdict::Lost,
         (false, false) => Verdict::Good,
-    }
-}
-
-impl fmt::Display for LoadReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut row = |name: &str, value: String| writeln!(f, "  {name:<36}{value}");
-        let or_none = |value: Option<f64>, unit: &str| {
-            value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.1} {unit}"))
-        };
-        let ms = |us: u64| us as f64 / 1e3;
-        row(
-            "load",
-            format!(
-                "{} listeners, {} speaker(s) in each of {} room(s), {:.1} s, {} Opus bytes / 20 ms",
-                self.listeners, self.speakers_per_room, self.rooms, self.seconds, self.frame_bytes
-            ),
-        )?;
-        row("machine", self.machine.clone())?;
-        row(
-            "generator",
-            format!(
-                "{} sockets, {} thread(s) for listeners, {:.1} µs CPU a frame, busiest thread {:.0} % of a core",
-                self.listener_sockets,
-                self.listener_threads,
-                self.generator_cpu_us_per_frame,
-                self.generator_busiest_thread_cores * 100.0
-            ),
-        )?;
-        row("other processes meanwhile", format!("{:.2} cores", self.other_processes_cores))?;
-        row(
-            "frames expected / delivered / lost",
-            format!("{} / {} / {}", self.frames_expected, self.frames_delivered, self.frames_lost),
-        )?;
-        row("  of these lost by the relay", self.frames_lost_by_relay.to_string())?;
-        row(
-            "kernel drops",
-            format!(
-                "{} at listeners, {} at the relay, {} on the machine",
-                self.kernel_drops_generator, self.kernel_drops_relay, self.kernel_drops_machine
-            ),
-        )?;
-        let Percentiles { p50, p99, p999, max, .. } = self.latency_us;
-        row(
-            "latency p50 / p99 / p99.9 / max",
-            format!("{:.1} / {:.1} / {:.1} / {:.1} ms", ms(p50), ms(p99), ms(p999), ms(max)),
-        )?;
-        row(
-            "relay CPU per delivered frame",
-            format!(
-                "{} ({} a datagram, {} used)",
-                or_none(self.relay_cpu_us_per_frame, "µs"),
-                or_none(self.relay_cpu_us_per_datagram, "µs"),
-                or_none(self.relay_cores.map(|cores| cores * 100.0), "% of a core")
-            ),
-        )?;
-        row(
-            "relay memory per listener",
-            format!(
-                "{} once joined, {} after the speech (peak {} in all)",
-                or_none(self.relay_memory_kib_per_listener, "KiB"),
-                or_none(self.relay_memory_kib_per_listener_after, "KiB"),
-                or_none(self.relay_memory_kib_peak.map(|kib| kib as f64 / 1024.0), "MiB")
-            ),
-        )?;
-        row(
-            "joining",
-            format!(
-                "{:.1} s, {:.0} a second, {} relay CPU each",
-                self.join_seconds,
-                self.joins_per_second,
-                or_none(self.relay_cpu_us_per_join, "µs")
-            ),
-        )?;
-        let verdict = match self.verdict {
-            Verdict::Good => "good: no frame lost by the relay",
-            Verdict::Void => "VOID: the kernel or the generator dropped too much",
-            Verdict::Lost => "LOST: frames are missing, or foreign, or participants are gone",
-        };
-        row("verdict", verdict.to_owned())?;
-        if self.generator_was_the_limit {
-            row("", "the generator was the limit, not the relay".to_owned())?;
-        }
-        Ok(())
     }
 }
 
@@ -331,11 +367,15 @@ mod tests {
             costs: Costs {
                 frames: delivered,
                 relay_cpu: None,
+                above_cpu: None,
                 generator_cpu: Duration::ZERO,
+                listener_threads: Duration::ZERO,
                 busiest_thread: Duration::ZERO,
                 others: Duration::ZERO,
             },
             latency_us: None,
+            added_us: None,
+            sweeps_us: None,
             lateness_us: latencies().unwrap(),
             join_time: Duration::from_secs(1),
             join_cpu: None,
@@ -343,6 +383,9 @@ mod tests {
             memory_joined: None,
             memory_after: None,
             memory_peak: None,
+            visits: None,
+            storm: None,
+            samples: Vec::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a thread's listeners have heard: each measured frame once, by its number. Pure.
+//! What a thread's listeners have heard in a round: each measured frame once, by its number. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -6,9 +6,24 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use tribune_protocol::datagram::media::Frame;
 
+use crate::gaps::Gaps;
 use crate::swarm::MemberId;
 use tribune_bench::contender::latencies;
 use tribune_bench::frame::{Schedule, Stamp};
+
+/// A stretch of speech over a standing audience. All rounds of a run count their frames from the same
+/// moment, as a speaker's frames do that pauses: their numbers are not used again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Round {
+    /// When each frame is due. What lies before [`Self::first`] is not said.
+    pub(crate) schedule: Schedule,
+    /// The first frame that is said.
+    pub(crate) first: u32,
+    /// Speakers of each room that speak: the first ones.
+    pub(crate) speakers: u16,
+    /// Whether the listeners' gaps are wanted second by second.
+    pub(crate) gaps: bool,
+}
 
 /// The sum over a thread's listeners.
 #[derive(Debug, Default)]
@@ -25,6 +40,12 @@ pub(crate) struct Heard {
     heard_by_some: BTreeMap<u16, Vec<u64>>,
     /// From when a frame was due to when it was read, in microseconds.
     pub(crate) latency_us: Option<Histogram<u64>>,
+    /// From when a frame was sent to when it was read, in microseconds.
+    pub(crate) added_us: Option<Histogram<u64>>,
+    /// From one sweep of the sockets to the next, in microseconds: how late the two above may be.
+    pub(crate) sweeps_us: Option<Histogram<u64>>,
+    /// The listeners' gaps, if the round wants them.
+    pub(crate) gaps: Option<Gaps>,
     /// Packets of these listeners that the kernel did not take.
     pub(crate) send_refused: u64,
 }
@@ -40,9 +61,11 @@ impl Heard {
         for (room, seen) in other.heard_by_some {
             merge_bits(self.heard_by_some.entry(room).or_default(), &seen);
         }
-        match (&mut self.latency_us, other.latency_us) {
-            // All have the same bounds, so that it fits.
-            (Some(sum), Some(more)) => drop(sum.add(&more)),
+        merge_histograms(&mut self.latency_us, other.latency_us);
+        merge_histograms(&mut self.added_us, other.added_us);
+        merge_histograms(&mut self.sweeps_us, other.sweeps_us);
+        match (&mut self.gaps, other.gaps) {
+            (Some(sum), Some(more)) => sum.merge(more),
             (sum @ None, more) => *sum = more,
             (Some(_), None) => {}
         }
@@ -60,41 +83,59 @@ fn merge_bits(sum: &mut Vec<u64>, more: &[u64]) {
     sum.iter_mut().zip(more).for_each(|(all, own)| *all |= own);
 }
 
-/// Keeps count while a load runs.
+fn merge_histograms(sum: &mut Option<Histogram<u64>>, more: Option<Histogram<u64>>) {
+    match (&mut *sum, more) {
+        // All have the same bounds, so that it fits.
+        (Some(sum), Some(more)) => drop(sum.add(&more)),
+        (None, more) => *sum = more,
+        (Some(_), None) => {}
+    }
+}
+
+/// Keeps count while a round runs.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    schedule: Schedule,
+    round: Round,
     /// The room of each listener.
     rooms: Vec<u16>,
-    speakers: u16,
     /// A bit for each listener, speaker and measured frame.
     seen: Vec<u64>,
     words_per_speaker: usize,
+    swept: Option<Instant>,
     heard: Heard,
 }
 
 impl Tally {
-    /// Nothing heard yet, by listeners of these rooms with that many speakers each.
-    pub(crate) fn new(schedule: Schedule, rooms: Vec<u16>, speakers: u16) -> Self {
-        let words_per_speaker = schedule.measured.div_ceil(u64::BITS) as usize;
-        let words = words_per_speaker * usize::from(speakers) * rooms.len();
-        let heard = Heard { latency_us: latencies().ok(), ..Heard::default() };
-        Self { schedule, rooms, speakers, seen: vec![0; words], words_per_speaker, heard }
+    /// Nothing heard yet, by listeners of these rooms.
+    pub(crate) fn new(round: Round, rooms: Vec<u16>) -> Self {
+        let words_per_speaker = round.schedule.measured.div_ceil(u64::BITS) as usize;
+        let words = words_per_speaker * usize::from(round.speakers) * rooms.len();
+        let gaps = || Gaps::new(round.schedule.span(), rooms.len(), round.speakers);
+        let heard = Heard {
+            latency_us: latencies().ok(),
+            added_us: latencies().ok(),
+            sweeps_us: latencies().ok(),
+            gaps: round.gaps.then(gaps),
+            ..Heard::default()
+        };
+        Self { round, rooms, seen: vec![0; words], words_per_speaker, swept: None, heard }
     }
 
     /// Counts a frame that a listener has heard.
     pub(crate) fn handle_frame(&mut self, now: Instant, listener: MemberId, frame: &Frame) {
-        let fits = |stamp: &Stamp| {
-            stamp.room == self.rooms[listener]
-                && stamp.speaker < self.speakers
-                && stamp.index as u16 == frame.seq.0
-        };
+        let Round { schedule, speakers, .. } = self.round;
+        let fits =
+            |stamp: &Stamp| stamp.room == self.rooms[listener] && stamp.index as u16 == frame.seq.0;
         let Some(stamp) = Stamp::read(&frame.opus).filter(fits) else {
             self.heard.foreign += 1;
             return;
         };
-        let Some(place) = self.schedule.measured_place(stamp.index) else { return };
-        let speaker = listener * usize::from(self.speakers) + usize::from(stamp.speaker);
+        let Some(place) = schedule.measured_place(stamp.index) else { return };
+        if stamp.speaker >= speakers {
+            self.heard.foreign += 1;
+            return;
+        }
+        let speaker = listener * usize::from(speakers) + usize::from(stamp.speaker);
         let word = speaker * self.words_per_speaker + (place / u64::BITS) as usize;
         let bit = 1 << (place % u64::BITS);
         if self.seen[word] & bit != 0 {
@@ -103,16 +144,45 @@ impl Tally {
         }
         self.seen[word] |= bit;
         self.heard.frames += 1;
-        let age = now.saturating_duration_since(self.schedule.start).as_nanos() as u64;
+        let age = now.saturating_duration_since(schedule.start).as_nanos() as u64;
         if let Some(latency) = &mut self.heard.latency_us {
             latency.saturating_record(age.saturating_sub(stamp.due_ns) / 1_000);
         }
+        if let (Some(added), Some(sent)) = (&mut self.heard.added_us, Stamp::read_sent(&frame.opus))
+        {
+            added.saturating_record(age.saturating_sub(sent) / 1_000);
+        }
+        if let Some(gaps) = &mut self.heard.gaps {
+            gaps.handle_frame(now, speaker);
+        }
     }
 
-    /// The end of the run.
+    /// The sockets are about to be swept.
+    pub(crate) fn handle_sweep(&mut self, now: Instant) {
+        let (from, to) = self.round.schedule.span();
+        if let Some(before) = self.swept.replace(now).filter(|_| now >= from && now < to) {
+            if let Some(sweeps) = &mut self.heard.sweeps_us {
+                sweeps.saturating_record((now - before).as_micros() as u64);
+            }
+            if let Some(gaps) = &mut self.heard.gaps {
+                gaps.handle_sweep(now, now - before);
+            }
+        }
+    }
+
+    /// Whether what has not come yet is lost.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        now >= self.round.schedule.end()
+    }
+
+    /// The end of the round.
     pub(crate) fn close(mut self) -> Heard {
-        let per_listener = self.words_per_speaker * usize::from(self.speakers);
-        let expected = u64::from(self.schedule.measured) * u64::from(self.speakers);
+        let Round { schedule, speakers, .. } = self.round;
+        if let Some(gaps) = &mut self.heard.gaps {
+            gaps.close();
+        }
+        let per_listener = self.words_per_speaker * usize::from(speakers);
+        let expected = u64::from(schedule.measured) * u64::from(speakers);
         if per_listener == 0 {
             return self.heard;
         }
@@ -134,13 +204,14 @@ mod tests {
     use tribune_protocol::ids::{Seq, TrackId};
 
     use super::*;
-    use tribune_bench::frame::STAMP_BYTES;
+    use tribune_bench::frame::SENT_STAMP_BYTES;
 
     #[test]
     fn each_measured_frame_counts_once_per_listener() {
         let start = Instant::now();
         let schedule = Schedule { start, before: 10, measured: 100, after: 10 };
-        let mut tally = Tally::new(schedule, vec![0, 0, 1], 2);
+        let round = Round { schedule, first: 0, speakers: 2, gaps: false };
+        let mut tally = Tally::new(round, vec![0, 0, 1]);
         let late = start + Duration::from_millis(5);
         for index in 0..120 {
             tally.handle_frame(late, 0, &frame(0, 0, index));
@@ -162,14 +233,17 @@ mod tests {
         let latency = heard.latency_us.as_ref().unwrap();
         assert_eq!(latency.len(), 399);
         assert!(latency.equivalent(latency.max(), 5_000));
+        let added = heard.added_us.as_ref().unwrap();
+        assert!(added.len() == 399 && added.equivalent(added.max(), 3_000), "{added:?}");
         let mut sum = Heard::default();
         sum.merge(heard);
         assert_eq!((sum.frames, sum.heard_by_some()), (399, 300));
     }
 
     fn frame(room: u16, speaker: u16, index: u32) -> Frame {
-        let mut opus = [0; STAMP_BYTES];
+        let mut opus = [0; SENT_STAMP_BYTES];
         Stamp { room, speaker, index, due_ns: 0 }.write(&mut opus);
+        Stamp::write_sent(&mut opus, 2_000_000);
         Frame {
             track: TrackId(1),
             seq: Seq(index as u16),

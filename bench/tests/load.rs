@@ -1,39 +1,143 @@
-//! A small load over real processes: what is printed adds up. Costs are not judged here.
+//! Small loads over real processes: what is printed adds up. Costs are not judged here.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+const BENCH: &str = env!("CARGO_BIN_EXE_tribune-bench");
+
 #[test]
 fn a_small_load_loses_nothing_and_says_so() {
-    let bench = env!("CARGO_BIN_EXE_tribune-bench");
-    let relay = Path::new(bench).with_file_name("tribune-relay");
-    assert!(relay.is_file(), "{} is not built: run `make test`", relay.display());
-    let output = Command::new(bench)
-        .args(["load", "--json", "--listeners", "20", "--rooms", "2", "--speakers", "2"])
-        .args(["--seconds", "1", "--per-socket", "7"])
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    let report: Value = serde_json::from_slice(&output.stdout).expect(&told);
+    let report = load(&["--listeners=20", "--rooms=2", "--speakers=2", "--per-socket=7"]);
     // 50 frames of each of two speakers, for each listener of their room.
     assert_eq!(report["frames_expected"], 20 * 2 * 50, "{report}");
-    assert_eq!(report["frames_delivered"], 20 * 2 * 50, "{report}");
-    assert_eq!(report["frames_foreign"], 0, "{report}");
+    assert_all_came(&report);
     assert_eq!(report["listener_sockets"], 3, "{report}");
-    assert_eq!(report["verdict"], "good", "{report}");
-    assert!(report["relay_cpu_us_per_frame"].as_f64().is_some_and(|cpu| cpu > 0.0), "{report}");
-    assert!(output.status.success(), "{told}");
+    assert!(is_positive(&report["relay_cpu_us_per_frame"]), "{report}");
+    assert!(is_positive(&report["generator_core_percent_per_1000_listeners"]), "{report}");
+    let (delay, latency) = (&report["added_delay_p99_us"], &report["latency_us"]["p99"]);
+    assert!(delay.as_u64() > Some(0) && delay.as_u64() <= latency.as_u64(), "{report}");
+}
+
+#[test]
+fn a_distant_audience_joins_slower_and_hears_as_soon() {
+    let report = load(&["--listeners=10", "--rtt=300", "--churn=5"]);
+    assert_eq!(report["rtt_ms"], 300, "{report}");
+    assert_eq!(report["listener_sockets"], 10, "each has a socket of its own: {report}");
+    assert_all_came(&report);
+    // A handshake and a join take two round trips, whatever the machine does meanwhile.
+    assert!(report["churn"]["join_us"]["p50"].as_u64() >= Some(600_000), "{report}");
+    assert!(report["latency_us"]["p50"].as_u64() < Some(150_000), "taken off the socket: {report}");
+}
+
+#[test]
+fn a_chain_of_relays_carries_what_one_does() {
+    let report = load(&["--listeners=10", "--depth=2"]);
+    assert_eq!((&report["depth"], &report["frames_expected"]), (&2.into(), &500.into()));
+    assert_all_came(&report);
+    assert!(report["relays_above_cpu_us_per_frame"].is_number(), "{report}");
+}
+
+#[test]
+fn guests_come_and_leave_beside_those_who_stay() {
+    let report = load(&["--listeners=10", "--churn=20", "--seconds=2"]);
+    assert_eq!(report["frames_expected"], 10 * 100, "guests are not counted: {report}");
+    assert_all_came(&report);
+    let churn = &report["churn"];
+    assert_eq!((&churn["begun"], &churn["joined"]), (&40.into(), &40.into()), "{report}");
+    // Each stays for a second, so that those of the first one have left when the span ends.
+    assert!(churn["left"].as_u64() >= Some(20), "{report}");
+    assert_eq!(churn["failed"], 0, "{report}");
+}
+
+#[test]
+fn a_storm_is_measured_at_those_who_were_there() {
+    let report = load(&["--listeners=10", "--storm=30", "--seconds=2"]);
+    assert_eq!(report["frames_expected"], 10 * 100, "{report}");
+    assert_all_came(&report);
+    let guests = &report["storm_guests"];
+    assert_eq!((&guests["begun"], &guests["joined"]), (&30.into(), &30.into()), "{report}");
+    assert_eq!(guests["left"], 0, "{report}");
+    let (storm, p99) =
+        (&report["storm"], |piece: &Value| piece["p99"].as_i64().expect("microseconds"));
+    let added = p99(&storm["gap_during_us"]) - p99(&storm["gap_before_us"]);
+    assert_eq!(storm["added_gap_p99_us"], added, "{report}");
+    assert!(storm["generator_sweep_max_before_us"].as_u64() > Some(0), "{report}");
+}
+
+#[test]
+fn a_plot_is_a_picture_of_the_run() {
+    let file = tempfile::NamedTempFile::with_suffix(".svg").unwrap();
+    let report = load(&["--listeners=10", &format!("--plot={}", file.path().display())]);
+    assert_all_came(&report);
+    let picture = std::fs::read_to_string(file.path()).unwrap();
+    assert_well_formed(&picture);
+    assert_eq!(picture.matches("<polyline").count(), 3, "{picture}");
+    assert!(picture.contains("10 listeners, 1 speaker"), "{picture}");
 }
 
 #[test]
 fn a_relay_that_cannot_be_started_is_named() {
-    let output = Command::new(env!("CARGO_BIN_EXE_tribune-bench"))
-        .args(["load", "--relay", "/nowhere/tribune-relay"])
-        .output()
-        .unwrap();
+    let output = run(&["load", "--relay", "/nowhere/tribune-relay"], "");
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("/nowhere/tribune-relay"), "{told}");
+}
+
+/// A load of a second, if not told otherwise, that has to be good.
+fn load(args: &[&str]) -> Value {
+    let seconds = if args.iter().any(|arg| arg.starts_with("--seconds")) {
+        &[][..]
+    } else {
+        &["--seconds=1"]
+    };
+    let output = run(&[&["load", "--json"], seconds, args].concat(), "");
+    let told = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout).expect(&told);
+    assert_eq!(report["verdict"], "good", "{report} {told}");
+    assert!(output.status.success(), "{told}");
+    report
+}
+
+fn run(args: &[&str], input: &str) -> Output {
+    let relay = Path::new(BENCH).with_file_name("tribune-relay");
+    assert!(relay.is_file(), "{} is not built: run `make test`", relay.display());
+    let mut child = Command::new(BENCH)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tribune-bench starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(input.as_bytes()).expect("it reads");
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
+}
+
+fn assert_all_came(report: &Value) {
+    assert_eq!(report["frames_delivered"], report["frames_expected"], "{report}");
+    assert_eq!(report["frames_foreign"], 0, "{report}");
+    assert_eq!(report["frames_duplicated"], 0, "{report}");
+}
+
+fn is_positive(value: &Value) -> bool {
+    value.as_f64().is_some_and(|value| value > 0.0)
+}
+
+/// Every tag that is opened is closed, in order, and quotes come in pairs.
+fn assert_well_formed(xml: &str) {
+    let mut open = Vec::new();
+    for piece in xml.split('<').skip(1) {
+        let (tag, text) = piece.split_once('>').expect("a tag ends");
+        assert!(!text.contains('>') && tag.matches('"').count() % 2 == 0, "{piece}");
+        match (tag.strip_prefix('/'), tag.ends_with('/')) {
+            (Some(name), _) => assert_eq!(open.pop(), Some(name), "{piece}"),
+            (None, true) => {}
+            (None, false) => open.push(tag.split(' ').next().expect("a name")),
+        }
+    }
+    assert!(xml.starts_with("<svg ") && open.is_empty(), "{open:?}");
 }

@@ -1,0 +1,207 @@
+//! Listeners that come and go while others are measured, in a swarm and a thread of their own, so that
+//! the account of those who stay is exact. What they hear is counted as a cost that the relay has, and
+//! not expected of it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use hdrhistogram::Histogram;
+use tribune_bench::contender::latencies;
+use tribune_protocol::control::room::Role;
+
+use crate::crew::room_name;
+use crate::crowd::{SWEEP, Shared, join, rest_until};
+use crate::swarm::{Arrival, MemberId, News, Place, Swarm, Target};
+
+/// Time in which a storm begins its joins.
+pub(crate) const STORM: Duration = Duration::from_secs(1);
+/// How long a churning guest stays before it is the next to leave.
+const STAY: Duration = Duration::from_secs(1);
+
+/// Who comes when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Coming {
+    /// So many a second join from the beginning to the end, and leave in the same order after a second.
+    Churn {
+        /// Guests a second.
+        per_second: u32,
+        /// When the first one comes.
+        from: Instant,
+        /// When the last one comes.
+        to: Instant,
+    },
+    /// All join within a second, and stay.
+    Storm {
+        /// Guests in all.
+        guests: u32,
+        /// When the first one comes.
+        from: Instant,
+    },
+}
+
+impl Coming {
+    /// Sockets that the guests need: each has its own while it is there, and a while longer.
+    pub(crate) fn sockets(count: u32, stays: bool) -> usize {
+        // QUIC keeps a closed connection for three probe timeouts, here less than a second.
+        count as usize * if stays { 1 } else { 3 }
+    }
+
+    /// When the guest of that number begins to join, if there is one.
+    fn joins_at(&self, number: u32) -> Option<Instant> {
+        match *self {
+            Self::Churn { per_second, from, to } => {
+                let at = from
+                    + Duration::from_secs(1).mul_f64(f64::from(number) / f64::from(per_second));
+                (at < to).then_some(at)
+            }
+            Self::Storm { guests, from } => (number < guests)
+                .then(|| from + STORM.mul_f64(f64::from(number) / f64::from(guests))),
+        }
+    }
+
+    /// How long one stays, from the beginning of its join.
+    fn stay(&self) -> Option<Duration> {
+        match self {
+            Self::Churn { .. } => Some(STAY),
+            Self::Storm { .. } => None,
+        }
+    }
+
+    fn sockets_of(&self) -> usize {
+        match *self {
+            Self::Churn { per_second, .. } => Self::sockets(per_second, false),
+            Self::Storm { guests, .. } => Self::sockets(guests, true),
+        }
+    }
+}
+
+/// What became of the guests.
+#[derive(Debug)]
+pub(crate) struct Visits {
+    /// Joins begun.
+    pub(crate) begun: u64,
+    /// Guests that were let in.
+    pub(crate) joined: u64,
+    /// Guests that left on their own account.
+    pub(crate) left: u64,
+    /// Guests that were refused or cut off.
+    pub(crate) failed: u64,
+    /// From the beginning of a join to the relay's welcome, in microseconds.
+    pub(crate) join_us: Histogram<u64>,
+    /// When the last one was let in.
+    pub(crate) last_in: Option<Instant>,
+}
+
+/// A thread of guests.
+#[derive(Debug)]
+pub(crate) struct Guests {
+    thread: JoinHandle<Result<Visits>>,
+}
+
+impl Guests {
+    /// Has guests come to the rooms in turn.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub(crate) fn invite(
+        coming: Coming,
+        target: &Target,
+        rooms: u16,
+        rtt: Duration,
+        shared: &Arc<Shared>,
+    ) -> Result<Self> {
+        let (target, shared) = (target.clone(), Arc::clone(shared));
+        let thread = std::thread::Builder::new().name("guests".to_owned());
+        let thread = thread.spawn(move || receive(coming, target, rooms, rtt, &shared))?;
+        Ok(Self { thread })
+    }
+
+    /// Waits for the end of a thread that [`Shared::stop`] ends.
+    ///
+    /// # Errors
+    /// A socket is unusable, or a guest cannot begin to join.
+    pub(crate) fn end(self) -> Result<Visits> {
+        self.thread.join().map_err(|_| anyhow!("the guests' thread panicked"))?.context("guests")
+    }
+}
+
+/// Guests that are there or about to be, and when each began to join.
+#[derive(Default)]
+struct Present {
+    by_id: BTreeMap<MemberId, Instant>,
+    in_order: VecDeque<(MemberId, Instant)>,
+}
+
+impl Present {
+    /// The next one that has been there that long.
+    fn poll_stayed(&mut self, now: Instant, stay: Duration) -> Option<(MemberId, Instant)> {
+        let (_, begun) = self.in_order.front()?;
+        if now.saturating_duration_since(*begun) < stay {
+            return None;
+        }
+        self.in_order.pop_front()
+    }
+}
+
+fn receive(
+    coming: Coming,
+    target: Target,
+    rooms: u16,
+    rtt: Duration,
+    shared: &Shared,
+) -> Result<Visits> {
+    let sockets = coming.sockets_of();
+    let mut swarm = Swarm::open(target, Place { sockets, per_socket: 1, rtt })?;
+    let mut present = Present::default();
+    let join_us = latencies()?;
+    let mut visits = Visits { begun: 0, joined: 0, left: 0, failed: 0, join_us, last_in: None };
+    let mut number = 0;
+    while !shared.stopped() {
+        let now = Instant::now();
+        while coming.joins_at(number).is_some_and(|at| at <= now) {
+            let room = room_name((number % u32::from(rooms)) as u16);
+            let begun = Instant::now();
+            let said = join(&room, Role::Listener, "guest", number as usize)?;
+            let member = swarm.join(number as usize % sockets, said)?;
+            present.by_id.insert(member, begun);
+            present.in_order.push_back((member, begun));
+            (visits.begun, number) = (visits.begun + 1, number + 1);
+        }
+        if let Some(stay) = coming.stay() {
+            while let Some((member, begun)) = present.poll_stayed(now, stay) {
+                // One that has failed is not there to leave, and its number may be another's.
+                if present.by_id.get(&member) == Some(&begun) {
+                    present.by_id.remove(&member);
+                    swarm.leave(member);
+                    visits.left += 1;
+                }
+            }
+        }
+        swarm.turn(|Arrival { datagram, .. }| shared.count(datagram, |_| ()))?;
+        while let Some(news) = swarm.poll_news() {
+            match news {
+                News::In(member, _) => {
+                    if let Some(begun) = present.by_id.get(&member) {
+                        let now = Instant::now();
+                        visits.join_us.saturating_record((now - *begun).as_micros() as u64);
+                        visits.last_in = Some(now);
+                        visits.joined += 1;
+                    }
+                }
+                News::Gone(member, why) => {
+                    if present.by_id.remove(&member).is_some() {
+                        if visits.failed == 0 {
+                            eprintln!("a guest is gone: {why}");
+                        }
+                        visits.failed += 1;
+                    }
+                }
+            }
+        }
+        rest_until(now + SWEEP);
+    }
+    Ok(visits)
+}

@@ -1,0 +1,323 @@
+//! The participants of a swarm without I/O: a QUIC connection each, and what they say and hear on
+//! the control stream. Pure but for QUIC's own randomness.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use bytes::Bytes;
+use quinn_proto::{
+    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
+    Event, IdleTimeout, StreamEvent, StreamId, TransportConfig, VarInt,
+};
+use tribune_protocol::ALPN_PARTICIPANT;
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
+use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
+use tribune_protocol::ids::RequestId;
+use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+use tribune_relay::crossing::Packet;
+use tribune_relay::shard::Outgoing;
+use tribune_relay::tls::client_crypto;
+
+use crate::swarm::{Arrival, MemberId, News, Target};
+
+/// As participants have it; two of three keep-alives may be lost.
+const IDLE_TIMEOUT_MS: u32 = 15_000;
+/// As participants have it.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Datagrams that wait for a sweep, per participant: about a second.
+const RECEIVE_DATAGRAMS: usize = 64;
+/// Datagrams that wait for the network, per participant.
+const SEND_DATAGRAMS: usize = 16;
+/// Control bytes on their way to a participant: four of the largest messages.
+const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// One participant.
+#[derive(Debug)]
+struct Member {
+    conn: Connection,
+    socket: usize,
+    /// The first message, until it is sent.
+    join: Option<Bytes>,
+    control: Option<StreamId>,
+    reader: ControlReader,
+    /// The deadline that is in the queue.
+    armed: Option<Instant>,
+    dirty: bool,
+    leaving: bool,
+}
+
+/// The participants of a swarm.
+#[derive(Debug)]
+pub(crate) struct Members {
+    target: Target,
+    client: ClientConfig,
+    endpoint: Endpoint,
+    members: Vec<Option<Box<Member>>>,
+    /// Participants that may have something to send.
+    dirty: Vec<MemberId>,
+    deadlines: BinaryHeap<Reverse<(Instant, MemberId)>>,
+    news: VecDeque<News>,
+}
+
+impl Members {
+    /// Nobody yet.
+    ///
+    /// # Errors
+    /// TLS that cannot be set up.
+    pub(crate) fn new(target: Target) -> Result<Self> {
+        let mut client =
+            ClientConfig::new(client_crypto(ALPN_PARTICIPANT, target.trust.clone(), None)?);
+        client.transport_config(participant_transport());
+        Ok(Self {
+            target,
+            client,
+            endpoint: Endpoint::new(Arc::new(EndpointConfig::default()), None, false, None),
+            members: Vec::new(),
+            dirty: Vec::new(),
+            deadlines: BinaryHeap::new(),
+            news: VecDeque::new(),
+        })
+    }
+
+    /// Dials the relay from a socket; the join is said once the connection stands.
+    ///
+    /// # Errors
+    /// What QUIC says about the address or the name.
+    pub(crate) fn join(&mut self, now: Instant, socket: usize, join: Join) -> Result<MemberId> {
+        let join = encode(Some(RequestId(1)), &FromParticipant::Join(join))?;
+        let Target { address, name, .. } = &self.target;
+        let (handle, conn) = self.endpoint.connect(now, self.client.clone(), *address, name)?;
+        let member = Member {
+            conn,
+            socket,
+            join: Some(join),
+            control: None,
+            reader: ControlReader::default(),
+            armed: None,
+            dirty: false,
+            leaving: false,
+        };
+        // QUIC gives the lowest free number.
+        if self.members.len() <= handle.0 {
+            self.members.resize_with(handle.0 + 1, || None);
+        }
+        self.members[handle.0] = Some(Box::new(member));
+        self.mark_dirty(handle.0);
+        Ok(handle.0)
+    }
+
+    /// Closes a participant's connection.
+    pub(crate) fn leave(&mut self, now: Instant, member: MemberId) {
+        let Some(state) = self.state(member) else { return };
+        let code = VarInt::from_u64(CloseCode::Done.to_wire()).unwrap_or_default();
+        state.conn.close(now, code, Bytes::new());
+        state.leaving = true;
+        self.mark_dirty(member);
+    }
+
+    /// Queues a datagram. Returns whether QUIC took it.
+    pub(crate) fn send_datagram(&mut self, member: MemberId, datagram: Bytes) -> bool {
+        let Some(state) = self.state(member) else { return false };
+        let taken = state.conn.datagrams().send(datagram, false).is_ok();
+        self.mark_dirty(member);
+        taken
+    }
+
+    /// A packet that came off a socket `at`.
+    pub(crate) fn handle_packet(
+        &mut self,
+        now: Instant,
+        at: Instant,
+        packet: Packet,
+        heard: &mut impl FnMut(Arrival),
+    ) {
+        let Packet { remote, local_ip, ecn, payload } = packet;
+        let mut reply = Vec::new();
+        match self.endpoint.handle(now, remote, local_ip, ecn, payload, &mut reply) {
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                if let Some(state) = self.state(handle.0) {
+                    state.conn.handle_event(event);
+                    self.drive(at, handle.0, heard);
+                }
+            }
+            // Nobody calls a client, and an answer to a stray packet is owed to nobody.
+            Some(DatagramEvent::NewConnection(_) | DatagramEvent::Response(_)) | None => {}
+        }
+    }
+
+    /// Tells participants whose deadline is over.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, heard: &mut impl FnMut(Arrival)) {
+        while let Some(Reverse((at, member))) = self.deadlines.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.deadlines.pop();
+            let Some(state) = self.state(member).filter(|state| state.armed == Some(at)) else {
+                continue;
+            };
+            state.armed = None;
+            if state.conn.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                state.conn.handle_timeout(now);
+            }
+            self.drive(now, member, heard);
+        }
+    }
+
+    /// The next participant that may have something to send.
+    pub(crate) fn poll_dirty(&mut self) -> Option<MemberId> {
+        let member = self.dirty.pop()?;
+        if let Some(state) = self.state(member) {
+            state.dirty = false;
+        }
+        Some(member)
+    }
+
+    /// The next packet of a participant, and the socket over which it goes.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        member: MemberId,
+        out: &mut Outgoing,
+    ) -> Option<usize> {
+        let state = self.state(member)?;
+        out.payload.clear();
+        let transmit = state.conn.poll_transmit(now, 1, &mut out.payload)?;
+        out.destination = Some(transmit.destination);
+        Some(state.socket)
+    }
+
+    /// Queues the participant's deadline, if it is earlier than the one that is queued: each packet
+    /// moves it later, which needs no work.
+    pub(crate) fn settle(&mut self, member: MemberId) {
+        self.exchange_endpoint_events(member);
+        let Some(state) = self.state(member) else { return };
+        let Some(deadline) = state.conn.poll_timeout() else { return };
+        if state.armed.is_none_or(|at| deadline < at) {
+            state.armed = Some(deadline);
+            self.deadlines.push(Reverse((deadline, member)));
+        }
+    }
+
+    /// The next thing that has happened to a participant.
+    pub(crate) fn poll_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    fn state(&mut self, member: MemberId) -> Option<&mut Member> {
+        self.members.get_mut(member)?.as_deref_mut()
+    }
+
+    fn drive(&mut self, at: Instant, member: MemberId, heard: &mut impl FnMut(Arrival)) {
+        loop {
+            self.exchange_endpoint_events(member);
+            let Some(state) = self.state(member) else { return };
+            let Some(event) = state.conn.poll() else { break };
+            match event {
+                Event::DatagramReceived => {
+                    while let Some(datagram) = state.conn.datagrams().recv() {
+                        heard(Arrival { at, member, datagram });
+                    }
+                }
+                Event::Connected => self.send_join(member),
+                Event::Stream(StreamEvent::Readable { .. }) => self.read_control(member),
+                Event::ConnectionLost { reason } if !state.leaving => {
+                    self.news.push_back(News::Gone(member, reason.to_string()));
+                }
+                Event::ConnectionLost { .. }
+                | Event::HandshakeDataReady
+                | Event::DatagramsUnblocked
+                | Event::Stream(_) => {}
+            }
+        }
+        self.mark_dirty(member);
+    }
+
+    fn send_join(&mut self, member: MemberId) {
+        let Some(state) = self.state(member) else { return };
+        state.control = state.conn.streams().open(Dir::Bi);
+        let (Some(stream), Some(join)) = (state.control, state.join.take()) else { return };
+        let written = state.conn.send_stream(stream).write(&join);
+        if !written.is_ok_and(|bytes| bytes == join.len()) {
+            let why = "the relay takes no control message".to_owned();
+            self.news.push_back(News::Gone(member, why));
+        }
+    }
+
+    fn read_control(&mut self, member: MemberId) {
+        let Some(Some(state)) = self.members.get_mut(member) else { return };
+        let Some(stream) = state.control else { return };
+        let mut receive = state.conn.recv_stream(stream);
+        let Ok(mut chunks) = receive.read(true) else { return };
+        while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
+            state.reader.handle_bytes(&chunk.bytes);
+            while let Ok(Some(message)) = state.reader.poll_message() {
+                self.news.extend(read_message(member, &message));
+            }
+        }
+        // Whether there is credit to give back is asked by the flush that follows.
+        let _ = chunks.finalize();
+    }
+
+    fn exchange_endpoint_events(&mut self, member: MemberId) {
+        let Some(Some(state)) = self.members.get_mut(member) else { return };
+        let mut drained = false;
+        while let Some(event) = state.conn.poll_endpoint_events() {
+            drained |= event.is_drained();
+            if let Some(event) = self.endpoint.handle_event(ConnectionHandle(member), event) {
+                state.conn.handle_event(event);
+            }
+        }
+        if drained {
+            self.members[member] = None;
+        }
+    }
+
+    fn mark_dirty(&mut self, member: MemberId) {
+        let Some(Some(state)) = self.members.get_mut(member) else { return };
+        if !std::mem::replace(&mut state.dirty, true) {
+            self.dirty.push(member);
+        }
+    }
+}
+/// The transport settings of the `tribune` command, acknowledgements included: quinn's own, which
+/// the relay thins by the extension for it.
+fn participant_transport() -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .datagram_receive_buffer_size(Some(RECEIVE_DATAGRAMS * MAX_DATAGRAM_BYTES))
+        .datagram_send_buffer_size(SEND_DATAGRAMS * MAX_DATAGRAM_BYTES)
+        .stream_receive_window(VarInt::from_u32(CONTROL_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(2 * CONTROL_WINDOW_BYTES))
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .mtu_discovery_config(None)
+        // A batch mixes destinations, which segmentation offload does not.
+        .enable_segmentation_offload(false);
+    Arc::new(transport)
+}
+
+fn read_message(member: MemberId, message: &[u8]) -> Option<News> {
+    let Envelope { message, .. } = match decode::<ToParticipant>(message) {
+        Ok(envelope) => envelope,
+        Err(error) => return Some(News::Gone(member, error.to_string())),
+    };
+    match message {
+        ToParticipant::Joined(joined) => Some(News::In(member, joined.you.track)),
+        // A speaker's track can come later than its welcome.
+        ToParticipant::You(you) => you.track.map(|track| News::In(member, Some(track))),
+        ToParticipant::Err { message, .. } => Some(News::Gone(member, message)),
+        ToParticipant::Moved { .. } => Some(News::Gone(member, "the relay stops".to_owned())),
+        ToParticipant::Ok {}
+        | ToParticipant::Stage { .. }
+        | ToParticipant::Listeners { .. }
+        | ToParticipant::Hands { .. }
+        | ToParticipant::PleaseMute { .. }
+        | ToParticipant::Unknown => None,
+    }
+}

@@ -1,0 +1,168 @@
+//! The report of a load as a table for people. [`crate::report`] has the figures.
+
+use std::fmt;
+
+use tribune_bench::contender::Percentiles;
+
+use crate::report::{GuestReport, LoadReport, Verdict};
+
+type Row<'a> = dyn FnMut(&str, String) -> fmt::Result + 'a;
+
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row: &mut Row<'_> = &mut |name, value| writeln!(f, "  {name:<36}{value}");
+        self.what_ran(row)?;
+        self.what_came(row)?;
+        self.costs(row)?;
+        self.guests(row)?;
+        let verdict = match self.verdict {
+            Verdict::Good => "good: no frame lost by the relay",
+            Verdict::Void => "VOID: the kernel or the generator dropped too much",
+            Verdict::Lost => "LOST: frames are missing, or foreign, or participants are gone",
+        };
+        row("verdict", verdict.to_owned())?;
+        if self.generator_was_the_limit {
+            row("", "the generator was the limit, not the relay".to_owned())?;
+        }
+        Ok(())
+    }
+}
+
+impl LoadReport {
+    /// The plan in a line.
+    pub(crate) fn title(&self) -> String {
+        let plural = |count, what: &str| match count {
+            1 => format!("1 {what}"),
+            count => format!("{count} {what}s"),
+        };
+        let mut title = format!("{} listeners, ", self.listeners);
+        title += &plural(self.speakers_per_room, "speaker");
+        if self.rooms > 1 {
+            title += &format!(" in each of {} rooms", self.rooms);
+        }
+        title += &format!(", {} Opus bytes / 20 ms, {:.0} s", self.frame_bytes, self.seconds);
+        if self.rtt_ms > 0 {
+            title += &format!(", RTT {} ms", self.rtt_ms);
+        }
+        if self.depth > 1 {
+            title += &format!(", {} relays in a chain", self.depth);
+        }
+        if self.shards > 1 {
+            title += &format!(", {} shards", self.shards);
+        }
+        title
+    }
+
+    fn what_ran(&self, row: &mut Row<'_>) -> fmt::Result {
+        row("load", self.title())?;
+        row("machine", self.machine.clone())?;
+        row(
+            "generator",
+            format!(
+                "{} sockets, {} thread(s) for listeners, busiest {:.0} % of a core",
+                self.listener_sockets,
+                self.listener_threads,
+                self.generator_busiest_thread_cores * 100.0
+            ),
+        )?;
+        row(
+            "  its own cost",
+            format!(
+                "{:.1} µs CPU a frame, {:.0} % of a core per 1,000 listeners",
+                self.generator_cpu_us_per_frame, self.generator_core_percent_per_1000_listeners
+            ),
+        )?;
+        row("  sweeps of sockets, apart", in_ms(&self.generator_sweep_us))?;
+        row("other processes meanwhile", format!("{:.2} cores", self.other_processes_cores))
+    }
+
+    fn what_came(&self, row: &mut Row<'_>) -> fmt::Result {
+        row(
+            "frames expected / delivered / lost",
+            format!("{} / {} / {}", self.frames_expected, self.frames_delivered, self.frames_lost),
+        )?;
+        row("  of these lost by the relay", self.frames_lost_by_relay.to_string())?;
+        row(
+            "kernel drops",
+            format!(
+                "{} at listeners, {} at relays, {} on the machine",
+                self.kernel_drops_generator, self.kernel_drops_relay, self.kernel_drops_machine
+            ),
+        )?;
+        row("latency since due", in_ms(&self.latency_us))?;
+        row("delay since sent", in_ms(&self.added_delay_us))?;
+        row("speakers late by", in_ms(&self.speaker_lateness_us))
+    }
+
+    fn costs(&self, row: &mut Row<'_>) -> fmt::Result {
+        let or_none = |value: Option<f64>, unit: &str| {
+            value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.1} {unit}"))
+        };
+        row(
+            "relay CPU per delivered frame",
+            format!(
+                "{} ({} a datagram, {} used)",
+                or_none(self.relay_cpu_us_per_frame, "µs"),
+                or_none(self.relay_cpu_us_per_datagram, "µs"),
+                or_none(self.relay_cores.map(|cores| cores * 100.0), "% of a core")
+            ),
+        )?;
+        if let Some(above) = self.relays_above_cpu_us_per_frame {
+            row("  of the relays above it together", format!("{above:.2} µs"))?;
+        }
+        row(
+            "relay memory per listener",
+            format!(
+                "{} once joined, {} after the speech (peak {} in all)",
+                or_none(self.relay_memory_kib_per_listener, "KiB"),
+                or_none(self.relay_memory_kib_per_listener_after, "KiB"),
+                or_none(self.relay_memory_kib_peak.map(|kib| kib as f64 / 1024.0), "MiB")
+            ),
+        )?;
+        row(
+            "joining",
+            format!(
+                "{:.1} s, {:.0} a second, {} relay CPU each",
+                self.join_seconds,
+                self.joins_per_second,
+                or_none(self.relay_cpu_us_per_join, "µs")
+            ),
+        )
+    }
+
+    fn guests(&self, row: &mut Row<'_>) -> fmt::Result {
+        let visits = |guests: &GuestReport| {
+            let GuestReport { begun, joined, left, failed, .. } = guests;
+            format!("{joined} of {begun} let in, {left} left, {failed} failed")
+        };
+        if let Some(churn) = &self.churn {
+            row("churn", visits(churn))?;
+            row("  joins took", in_ms(&churn.join_us))?;
+        }
+        if let Some(guests) = &self.storm_guests {
+            row("storm", visits(guests))?;
+            row("  joins took", in_ms(&guests.join_us))?;
+        }
+        if let Some(storm) = &self.storm {
+            row("  listeners' gaps before it", in_ms(&storm.gap_before_us))?;
+            row(&format!("  in its {} s", storm.seconds), in_ms(&storm.gap_during_us))?;
+            row(
+                "  added gap p99",
+                format!(
+                    "{:.1} ms (the generator paused {:.1} ms before, {:.1} ms in it at most)",
+                    storm.added_gap_p99_us as f64 / 1e3,
+                    f64::from(storm.generator_sweep_max_before_us) / 1e3,
+                    f64::from(storm.generator_sweep_max_during_us) / 1e3
+                ),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn in_ms(percentiles: &Percentiles) -> String {
+    let ms = |us: u64| us as f64 / 1e3;
+    let Percentiles { p50, p99, p999, max, .. } = *percentiles;
+    let (p50, p99, p999, max) = (ms(p50), ms(p99), ms(p999), ms(max));
+    format!("p50 {p50:.1}, p99 {p99:.1}, p99.9 {p999:.1}, max {max:.1} ms")
+}
