@@ -10,9 +10,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use quinn::{Connection, Endpoint, Incoming, ServerConfig};
+use quinn::{Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime};
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use socket2::SockRef;
 use tokio::runtime::Builder;
+
+/// Receive buffer of the socket, as Tribune's relay has it; the kernel may allow less. With the system's
+/// default a burst of acknowledgements is lost while the relay sends.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
 /// Everybody's datagrams to everybody else.
 #[derive(Debug, Parser)]
@@ -48,8 +53,8 @@ fn run(cli: &Cli) -> Result<()> {
         if cli.single_thread { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     let config = server_config(&cli.certificate)?;
     builder.enable_all().build()?.block_on(async {
-        let endpoint = Endpoint::server(config, cli.listen)
-            .with_context(|| format!("--listen {}", cli.listen))?;
+        let endpoint =
+            listen(config, cli.listen).with_context(|| format!("--listen {}", cli.listen))?;
         let mut out = std::io::stdout();
         writeln!(out, "ready {}", endpoint.local_addr()?)?;
         out.flush()?;
@@ -60,6 +65,15 @@ fn run(cli: &Cli) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// As `Endpoint::server`, but for the room that a crowd's acknowledgements need.
+fn listen(config: ServerConfig, address: SocketAddr) -> Result<Endpoint> {
+    let socket = std::net::UdpSocket::bind(address)?;
+    // More is better, less works too.
+    let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    let (endpoint, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+    Ok(Endpoint::new(endpoint, Some(config), socket, runtime)?)
 }
 
 /// quinn's default settings with a fresh certificate for `localhost`.
