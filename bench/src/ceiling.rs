@@ -6,21 +6,25 @@ use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use hdrhistogram::Histogram;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use ring::aead::quic::HeaderProtectionKey;
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey, quic};
 use serde::Serialize;
+use tokio::runtime::Runtime;
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_OPUS_BYTES};
 use tribune_relay::shard::Outgoing;
 use tribune_relay::shard::socket::{BatchSocket, SEND_BATCH, bind};
 
-use tribune_bench::accounting::{
-    machine, machine_cpu, process_cpu, process_drops, this_thread_cpu,
-};
+use tribune_bench::accounting::{machine, this_thread_cpu};
+use tribune_bench::contender::{Meter, latencies};
+
+use crate::sockets::allow_sockets;
 
 /// Of a short header (RFC 9000 section 17.3.1): a byte, a connection ID of 8, a packet number of 2.
 const HEADER_BYTES: usize = 11;
@@ -69,24 +73,157 @@ pub(crate) struct CeilingReport {
 /// # Errors
 /// Sockets or keys cannot be had.
 pub(crate) fn run(plan: &CeilingPlan) -> Result<CeilingReport> {
-    let receivers = (0..plan.listeners).map(|_| bind(([127, 0, 0, 1], 0).into(), false));
-    let receivers =
-        receivers.collect::<std::io::Result<Vec<_>>>().context("a receiver's socket")?;
-    let addresses = receivers.iter().map(UdpSocket::local_addr);
-    let addresses = addresses.collect::<std::io::Result<Vec<_>>>()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let received = Arc::new(AtomicU64::new(0));
-    let sweeper = {
-        let (stop, received) = (Arc::clone(&stop), Arc::clone(&received));
-        std::thread::spawn(move || sweep(&receivers, &stop, &received))
-    };
-    let report = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(send(plan, &addresses));
-    stop.store(true, Ordering::Relaxed);
-    sweeper.join().map_err(|_| anyhow!("the receivers' thread panicked"))?;
-    report
+    let mut ceiling = Ceiling::open(plan.listeners, plan.frame_bytes)?;
+    let meter = Meter::start(&[])?;
+    let sent = ceiling.send(1, Duration::from_secs(plan.seconds.into()), Counted::Yes)?;
+    let reading = meter.read()?;
+    let seconds = reading.span.as_secs_f64();
+    Ok(CeilingReport {
+        machine: machine(),
+        listeners: plan.listeners,
+        packet_bytes: HEADER_BYTES + FRAMING_BYTES + usize::from(plan.frame_bytes) + TAG_BYTES,
+        datagrams: sent.datagrams,
+        seconds,
+        cpu_us_per_datagram: sent.cpu.as_secs_f64() * 1e6 / sent.datagrams.max(1) as f64,
+        kernel_drops: reading.drops,
+        packets_refused: sent.refused,
+        other_processes_cores: reading.others.as_secs_f64() / seconds,
+    })
+}
+
+/// Whether the receivers count what comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counted {
+    /// The measured span.
+    Yes,
+    /// Before and after it.
+    No,
+}
+
+impl Counted {
+    /// Stands in the connection ID, which nothing hides.
+    const fn mark(self) -> u8 {
+        match self {
+            Self::Yes => 8,
+            Self::No => 7,
+        }
+    }
+}
+
+/// A sender, which is the calling thread, and its receivers, which are a thread of their own.
+pub(crate) struct Ceiling {
+    runtime: Runtime,
+    socket: BatchSocket,
+    lines: Vec<Line>,
+    payload: Vec<u8>,
+    batch: Vec<Outgoing>,
+    /// Packets that have gone to each receiver: no nonce is used twice.
+    number: u32,
+    stop: Arc<AtomicBool>,
+    received: Arc<AtomicU64>,
+    sweeper: Option<JoinHandle<()>>,
+}
+
+/// What sending took.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// Datagrams to all receivers.
+    pub(crate) datagrams: u64,
+    /// Of these not taken by the kernel.
+    pub(crate) refused: u64,
+    /// Of the sending thread.
+    pub(crate) cpu: Duration,
+    /// How late a frame's first datagram was sent, in microseconds.
+    pub(crate) lateness_us: Histogram<u64>,
+}
+
+impl Ceiling {
+    /// Opens a socket and makes a key for each receiver.
+    ///
+    /// # Errors
+    /// Sockets or keys cannot be had.
+    pub(crate) fn open(listeners: u32, frame_bytes: u16) -> Result<Self> {
+        allow_sockets(listeners as usize)?;
+        let receivers = (0..listeners).map(|_| bind(([127, 0, 0, 1], 0).into(), false));
+        let receivers =
+            receivers.collect::<std::io::Result<Vec<_>>>().context("a receiver's socket")?;
+        let addresses = receivers.iter().map(UdpSocket::local_addr);
+        let lines = addresses.map(|address| Line::new(address?)).collect::<Result<Vec<_>>>()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let socket = runtime.block_on(async {
+            let socket = BatchSocket::new(bind(([127, 0, 0, 1], 0).into(), false)?)?;
+            socket.writable().await?;
+            anyhow::Ok(socket)
+        })?;
+        let mut payload = vec![0; FRAMING_BYTES + usize::from(frame_bytes)];
+        OsRng.try_fill_bytes(&mut payload).context("the system gives no random numbers")?;
+        let mut batch: Vec<Outgoing> = Vec::new();
+        batch.resize_with(SEND_BATCH, Outgoing::default);
+        let (stop, received) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let sweeper = {
+            let (stop, received) = (Arc::clone(&stop), Arc::clone(&received));
+            std::thread::spawn(move || sweep(&receivers, &stop, &received))
+        };
+        let sweeper = Some(sweeper);
+        Ok(Self { runtime, socket, lines, payload, batch, number: 0, stop, received, sweeper })
+    }
+
+    /// Sends for some time: every 20 ms a datagram of each speaker to each receiver, the speakers
+    /// spread over the period.
+    ///
+    /// # Errors
+    /// A datagram cannot be sealed.
+    pub(crate) fn send(&mut self, speakers: u16, time: Duration, counted: Counted) -> Result<Sent> {
+        let frames = time.as_nanos() / FRAME_PERIOD.as_nanos() * u128::from(speakers);
+        let started = Instant::now();
+        let cpu = this_thread_cpu()?;
+        let mut sent =
+            Sent { datagrams: 0, refused: 0, cpu: Duration::ZERO, lateness_us: latencies()? };
+        for frame in 0..frames as u32 {
+            let due = started + FRAME_PERIOD * frame / u32::from(speakers);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            sent.lateness_us.saturating_record(due.elapsed().as_micros() as u64);
+            self.number = self.number.wrapping_add(1);
+            for lines in self.lines.chunks(SEND_BATCH) {
+                for (line, out) in lines.iter().zip(&mut self.batch) {
+                    line.seal(self.number, counted, &self.payload, out)?;
+                }
+                let batch = &self.batch[..lines.len()];
+                sent.refused += self.runtime.block_on(send_batch(&self.socket, batch))?;
+                sent.datagrams += lines.len() as u64;
+            }
+        }
+        // The last frame has its period too.
+        let end = started + FRAME_PERIOD * (frames as u32) / u32::from(speakers);
+        std::thread::sleep(end.saturating_duration_since(Instant::now()));
+        sent.cpu = this_thread_cpu()? - cpu;
+        Ok(sent)
+    }
+
+    /// Datagrams that receivers have got of those that count, since the start.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Ceiling {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(sweeper) = self.sweeper.take() {
+            let _ = sweeper.join();
+        }
+    }
+}
+
+/// Returns how many packets the kernel did not take.
+async fn send_batch(socket: &BatchSocket, batch: &[Outgoing]) -> Result<u64> {
+    let mut errors = 0;
+    let sent = socket.send(batch, |_| errors += 1);
+    // The reactor notices when the socket is writable again.
+    if sent < batch.len() {
+        socket.writable().await?;
+    }
+    Ok((batch.len() - sent) as u64 + errors)
 }
 
 /// Takes what has come off all sockets, again and again.
@@ -95,7 +232,7 @@ fn sweep(receivers: &[UdpSocket], stop: &AtomicBool, received: &AtomicU64) {
     while !stop.load(Ordering::Relaxed) {
         for receiver in receivers {
             while receiver.recv(&mut buffer).is_ok() {
-                received.fetch_add(1, Ordering::Relaxed);
+                received.fetch_add(u64::from(buffer[1] == Counted::Yes.mark()), Ordering::Relaxed);
             }
         }
         std::thread::sleep(SWEEP);
@@ -107,53 +244,6 @@ struct Line {
     address: SocketAddr,
     seal: LessSafeKey,
     mask: HeaderProtectionKey,
-}
-
-async fn send(plan: &CeilingPlan, addresses: &[SocketAddr]) -> Result<CeilingReport> {
-    let socket = BatchSocket::new(bind(([127, 0, 0, 1], 0).into(), false)?)?;
-    socket.writable().await?;
-    let lines = addresses.iter().map(|address| Line::new(*address)).collect::<Result<Vec<_>>>()?;
-    let mut payload = vec![0; FRAMING_BYTES + usize::from(plan.frame_bytes)];
-    OsRng.try_fill_bytes(&mut payload).context("the system gives no random numbers")?;
-    let mut batch: Vec<Outgoing> = Vec::new();
-    batch.resize_with(SEND_BATCH, Outgoing::default);
-
-    let rounds = plan.seconds * 50;
-    let own = std::process::id();
-    let (started, cpu, drops) = (Instant::now(), this_thread_cpu()?, process_drops(own)?);
-    let (machine_before, own_before) = (machine_cpu()?, process_cpu(own)?);
-    let (mut datagrams, mut refused) = (0, 0);
-    for round in 0..rounds {
-        let due = started + FRAME_PERIOD * round;
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        for lines in lines.chunks(SEND_BATCH) {
-            for (line, out) in lines.iter().zip(&mut batch) {
-                line.seal(round, &payload, out)?;
-            }
-            let mut errors = 0;
-            let sent = socket.send(&batch[..lines.len()], |_| errors += 1);
-            refused += (lines.len() - sent) as u64 + errors;
-            datagrams += lines.len() as u64;
-            // The reactor notices when the socket is writable again.
-            if sent < lines.len() {
-                socket.writable().await?;
-            }
-        }
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    let cpu = this_thread_cpu()? - cpu;
-    let others = (machine_cpu()? - machine_before).saturating_sub(process_cpu(own)? - own_before);
-    Ok(CeilingReport {
-        machine: machine(),
-        listeners: plan.listeners,
-        packet_bytes: HEADER_BYTES + payload.len() + TAG_BYTES,
-        datagrams,
-        seconds,
-        cpu_us_per_datagram: cpu.as_secs_f64() * 1e6 / datagrams.max(1) as f64,
-        kernel_drops: process_drops(own)? - drops,
-        packets_refused: refused,
-        other_processes_cores: others.as_secs_f64() / seconds,
-    })
 }
 
 impl Line {
@@ -169,12 +259,18 @@ impl Line {
     }
 
     /// Builds a packet as QUIC would: header, sealed payload, tag, then the header's mask.
-    fn seal(&self, number: u32, payload: &[u8], out: &mut Outgoing) -> Result<()> {
+    fn seal(
+        &self,
+        number: u32,
+        counted: Counted,
+        payload: &[u8],
+        out: &mut Outgoing,
+    ) -> Result<()> {
         out.destination = Some(self.address);
         let packet = &mut out.payload;
         packet.clear();
         packet.push(0x41); // fixed bit, two bytes of packet number
-        packet.extend_from_slice(&[7; 8]);
+        packet.extend_from_slice(&[counted.mark(); 8]);
         packet.extend_from_slice(&(number as u16).to_be_bytes());
         packet.extend_from_slice(payload);
         let (header, body) = packet.split_at_mut(HEADER_BYTES);
@@ -219,7 +315,7 @@ mod tests {
         let line = Line::new(([127, 0, 0, 1], 1).into()).unwrap();
         let payload = [9; 140];
         let mut out = Outgoing::default();
-        line.seal(258, &payload, &mut out).unwrap();
+        line.seal(258, Counted::Yes, &payload, &mut out).unwrap();
         let mut packet = out.payload;
         assert_eq!(packet.len(), HEADER_BYTES + payload.len() + TAG_BYTES);
         let sample = &packet[SAMPLE_AT..SAMPLE_AT + SAMPLE_BYTES];

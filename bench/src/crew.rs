@@ -21,7 +21,7 @@ use crate::swarm::Target;
 use crate::tally::{Heard, Round};
 
 /// From the call for a round to its first frame: the threads have taken it by then.
-const LEAD: Duration = Duration::from_millis(500);
+const LEAD: Duration = Duration::from_millis(100);
 /// Rest before memory is read, for what joining has left to do.
 const SETTLE: Duration = Duration::from_millis(500);
 /// Time for the speakers' joins, and for the last joins of listeners beyond what the rate asks for.

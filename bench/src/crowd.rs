@@ -59,6 +59,16 @@ impl Shared {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Listeners that are in.
+    pub(crate) fn joined(&self) -> u32 {
+        self.listeners_in.load(Ordering::Relaxed) as u32
+    }
+
+    /// Participants whose connection is over.
+    pub(crate) fn gone(&self) -> usize {
+        self.gone.load(Ordering::Relaxed)
+    }
+
     /// Counts a datagram that a listener or a guest has got; its frames go to `take`.
     pub(crate) fn count(
         &self,

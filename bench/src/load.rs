@@ -238,7 +238,7 @@ fn measure(
     let (spoken, heard) = crew.finish(&round)?;
     let memory_after = venue.edge_pid.map(process_memory).transpose()?;
     progress.end();
-    let gone = crew.shared.gone.load(Ordering::Relaxed);
+    let gone = crew.shared.gone();
     crew.end()?;
     let visits = guests.map(Guests::end).transpose()?;
     let storm = match (&heard.gaps, &visits) {

@@ -5,10 +5,12 @@
 //!   Participants are [`members`] of a [`swarm`], on [`sockets`] and at the end of a [`delay`]
 //! * [`tally`] and [`gaps`] are what they hear, [`report`] and [`plot`] what came of it
 //! * [`ceiling`] is what the machine allows
+//! * [`contend`] is either of them measured next to other systems
 //! * [`process`] is the relay as a process; the operating system's side is in the library, which the
 //!   load clients of other systems share
 
 mod ceiling;
+mod contend;
 mod crew;
 mod crowd;
 mod delay;
@@ -32,6 +34,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 use crate::ceiling::CeilingPlan;
+use crate::contend::ContendPlan;
 use crate::load::LoadPlan;
 use crate::report::Verdict;
 
@@ -52,6 +55,9 @@ enum Command {
     Load(LoadPlan),
     /// What the machine allows: seal, mask and send, without QUIC and without a relay.
     Ceiling(CeilingPlan),
+    /// Tribune or the ceiling as one of several systems that are measured in turn: JSON lines on
+    /// standard input ask for windows, those on standard output answer.
+    Contend(ContendPlan),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +77,7 @@ fn run(cli: &Cli) -> Result<bool> {
     match &cli.command {
         Some(Command::Load(plan)) => run_load(plan, cli.json),
         Some(Command::Ceiling(plan)) => run_ceiling(plan, cli.json),
+        Some(Command::Contend(plan)) => contend::run(plan).map(|()| true),
         None => run_all(cli.json),
     }
 }
@@ -83,7 +90,7 @@ fn run_all(json: bool) -> Result<bool> {
         good &= match Cli::try_parse_from(words)?.command {
             Some(Command::Load(plan)) => run_load(&plan, json)?,
             Some(Command::Ceiling(plan)) => run_ceiling(&plan, json)?,
-            None => true,
+            Some(Command::Contend(_)) | None => true,
         };
     }
     Ok(good)

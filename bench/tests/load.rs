@@ -79,6 +79,36 @@ fn a_plot_is_a_picture_of_the_run() {
 }
 
 #[test]
+fn contenders_measure_a_window_for_each_line() {
+    for (contender, told) in [("tribune", "tribune-relay"), ("ceiling", "ceiling")] {
+        let asks = "{\"speakers\":1,\"seconds\":1}\n{\"speakers\":4,\"seconds\":1}\n";
+        let output = run(&["contend", contender, "--listeners=10"], asks);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let said: Vec<Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [ready, one, four] = &said[..] else { panic!("{lines}") };
+        assert_eq!((&ready["event"], &ready["listeners"]), (&"ready".into(), &10.into()));
+        assert!(ready["system"].as_str().unwrap().contains(told), "{ready}");
+        for (window, speakers) in [(one, 1), (four, 4)] {
+            assert_eq!(window["event"], "window", "{window}");
+            assert_eq!(window["frames_expected"], speakers * 10 * 50, "{window}");
+            assert_eq!(window["frames_delivered"], window["frames_expected"], "{window}");
+            assert_eq!(window["kernel_drops"], 0, "{window}");
+        }
+    }
+}
+
+#[test]
+fn a_window_that_cannot_be_had_is_refused() {
+    let ask = "{\"speakers\":5,\"seconds\":1}\n";
+    let output = run(&["contend", "ceiling", "--listeners=2"], ask);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("5 speakers"), "{told}");
+}
+
+#[test]
 fn a_relay_that_cannot_be_started_is_named() {
     let output = run(&["load", "--relay", "/nowhere/tribune-relay"], "");
     assert_eq!(output.status.code(), Some(2));
