@@ -18,7 +18,7 @@ use crate::speaker::PAYLOAD_TYPE;
 /// Time for Janus to answer, once it is started.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 /// Janus 1.1.2 may end at its start: the thread of its Unix socket ends at once if it runs before the
-/// thread that made it has gone on. On a busy machine that is nearly every second time.
+/// thread that made it has gone on. On a busy machine that is about one start in four.
 const START_TRIES: u32 = 20;
 /// Rest between two looks whether it does.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
