@@ -269,7 +269,12 @@ mod tests {
             let (mut inbox, mut got) = (Inbox::default(), Vec::new());
             for part in [&stream[..cut], &stream[cut..]] {
                 inbox.extend(part);
-                inbox.drain(|message| Ok(got.push(message))).unwrap();
+                inbox
+                    .drain(|message| {
+                        got.push(message);
+                        Ok(())
+                    })
+                    .unwrap();
             }
             assert_eq!(got, expected, "cut at {cut}");
             assert!(inbox.bytes.is_empty());
