@@ -14,8 +14,10 @@ use tribune_bench::frame::{Schedule, Stamp};
 use crate::api::{Api, HandleId, News, RequestId, SessionId};
 use crate::viewer::{DATAGRAM_BYTES, Viewer};
 
-/// Rest between two sweeps that find nothing: the resolution of the latencies.
+/// Rest between two sweeps: the resolution of the latencies.
 const SWEEP: Duration = Duration::from_millis(2);
+/// The same between windows, so that others are measured in peace. Connectivity checks can wait longer.
+const IDLE_SWEEP: Duration = Duration::from_millis(50);
 /// Viewers that join at the same time: enough that Janus is not idle, few enough that none times out.
 const JOIN_AT_ONCE: usize = 8;
 /// Time without anybody getting in after which joining is given up.
@@ -94,7 +96,7 @@ impl Audience {
                 self.api.create(self.seats.len())?;
                 self.seats.push(Seat::Creating);
             }
-            let datagrams = self.turn(&mut |_, _| {})?;
+            self.turn(&mut |_, _| {})?;
             if let Some(why) = &self.gone {
                 bail!("a viewer was lost while others joined: {why}");
             }
@@ -111,7 +113,7 @@ impl Audience {
                 reported = Instant::now();
                 report(self.joined as u32)?;
             }
-            rest(datagrams);
+            std::thread::sleep(SWEEP);
         }
         Ok(())
     }
@@ -128,7 +130,7 @@ impl Audience {
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
-            let datagrams = self.turn(&mut |at, frame| {
+            self.turn(&mut |at, frame| {
                 if let Some(tally) = &mut tally {
                     tally.hear(at, frame);
                 }
@@ -138,27 +140,25 @@ impl Audience {
                 // Whoever has asked and does not wait has failed otherwise.
                 let _ = over.listen.heard.send(over.heard);
             }
-            rest(datagrams);
+            std::thread::sleep(if tally.is_some() { SWEEP } else { IDLE_SWEEP });
         }
     }
 
-    /// One sweep: what Janus says, then all viewers. Returns how many datagrams have come.
-    fn turn(&mut self, heard: &mut impl FnMut(Instant, &[u8])) -> Result<usize> {
+    /// One sweep: what Janus says, then all viewers.
+    fn turn(&mut self, heard: &mut impl FnMut(Instant, &[u8])) -> Result<()> {
         while let Some(news) = self.api.poll()? {
             self.handle_news(news)?;
         }
-        let mut datagrams = 0;
         let mut buffer = [0; DATAGRAM_BYTES];
         for number in 0..self.seats.len() {
             let seat = &mut self.seats[number];
             let (Seat::In(viewer) | Seat::Connecting { viewer, .. }) = seat else { continue };
-            match viewer.sweep(&mut buffer, heard) {
-                Ok(count) => datagrams += count,
-                Err(error) => self.lose(number, format!("{error:#}")),
+            if let Err(error) = viewer.sweep(&mut buffer, heard) {
+                self.lose(number, format!("{error:#}"));
             }
             self.seat_connected(number);
         }
-        Ok(datagrams)
+        Ok(())
     }
 
     fn handle_news(&mut self, news: News) -> Result<()> {
@@ -262,12 +262,6 @@ impl Tally {
         let due = schedule.start + Duration::from_nanos(stamp.due_ns);
         heard.frames += 1;
         heard.latency_us.saturating_record(at.saturating_duration_since(due).as_micros() as u64);
-    }
-}
-
-fn rest(datagrams: usize) {
-    if datagrams == 0 {
-        std::thread::sleep(SWEEP);
     }
 }
 

@@ -50,7 +50,6 @@ impl Viewer {
     }
 
     /// Takes all datagrams that have come, and does what is due. `heard` gets each frame with its time.
-    /// Returns how many datagrams there were.
     ///
     /// # Errors
     /// The connection is over.
@@ -58,15 +57,13 @@ impl Viewer {
         &mut self,
         buffer: &mut [u8; DATAGRAM_BYTES],
         heard: &mut impl FnMut(Instant, &[u8]),
-    ) -> Result<usize> {
-        let mut datagrams = 0;
+    ) -> Result<()> {
         loop {
             let (bytes, source) = match self.socket.recv_from(buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error).context("a viewer's socket cannot be read"),
             };
-            datagrams += 1;
             let Ok(contents) = buffer[..bytes].try_into() else { continue };
             let destination = self.local;
             let receive = Receive { proto: Protocol::Udp, source, destination, contents };
@@ -78,7 +75,7 @@ impl Viewer {
             self.rtc.handle_input(Input::Timeout(now))?;
             self.drain(heard)?;
         }
-        Ok(datagrams)
+        Ok(())
     }
 
     fn drain(&mut self, heard: &mut impl FnMut(Instant, &[u8])) -> Result<()> {

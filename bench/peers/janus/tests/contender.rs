@@ -5,17 +5,18 @@ use std::process::{Command, Output, Stdio};
 
 use tribune_bench::contender::{MISSING, Said};
 
-fn run(arguments: &[&str], asks: &str) -> Output {
+fn run(arguments: &[&str], asks: &str) -> std::io::Result<Output> {
     let mut peer = Command::new(env!("CARGO_BIN_EXE_peer-janus"))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // One that ends before it is asked closes its end: its exit code tells why.
-    let _ = peer.stdin.take().unwrap().write_all(asks.as_bytes());
-    peer.wait_with_output().unwrap()
+        .spawn()?;
+    if let Some(mut stdin) = peer.stdin.take() {
+        // One that ends before it is asked closes its end: its exit code tells why.
+        let _ = stdin.write_all(asks.as_bytes());
+    }
+    peer.wait_with_output()
 }
 
 fn is_missing(output: &Output) -> bool {
@@ -32,7 +33,7 @@ fn complaint(output: &Output) -> String {
 fn viewers_hear_the_speaker_with_event_loops_and_without() {
     for (event_loops, system) in [("2", ", 2 event loops"), ("0", ", a thread per viewer")] {
         let arguments = ["--listeners", "10", "--event-loops", event_loops];
-        let output = run(&arguments, &"{\"speakers\":1,\"seconds\":1}\n".repeat(2));
+        let output = run(&arguments, &"{\"speakers\":1,\"seconds\":1}\n".repeat(2)).unwrap();
         if is_missing(&output) {
             return;
         }
@@ -59,7 +60,7 @@ fn viewers_hear_the_speaker_with_event_loops_and_without() {
 
 #[test]
 fn several_speakers_are_refused() {
-    let output = run(&["--listeners", "1"], "{\"speakers\":4,\"seconds\":1}\n");
+    let output = run(&["--listeners", "1"], "{\"speakers\":4,\"seconds\":1}\n").unwrap();
     if !is_missing(&output) {
         assert_eq!(output.status.code(), Some(2));
         assert!(complaint(&output).contains("one speaker, not 4"), "{}", complaint(&output));
