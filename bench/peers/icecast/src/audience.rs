@@ -110,7 +110,8 @@ impl Shared {
 impl Listener {
     fn connect(server: SocketAddr) -> Result<Self> {
         let mut stream = TcpStream::connect(server)?;
-        let request = format!("GET {MOUNT} HTTP/1.0\r\nHost: {server}\r\n\r\n");
+        let request =
+            format!("GET {MOUNT} HTTP/1.0\r\nHost: {server}\r\nUser-Agent: tribune-bench\r\n\r\n");
         stream.write_all(request.as_bytes())?;
         stream.set_nonblocking(true)?;
         Ok(Self { stream: Some(stream), parser: StreamParser::default() })

@@ -30,7 +30,9 @@ use crate::source::{Manner, Source};
 
 /// Speech before and after the measured span: whole pages of either size.
 const AROUND: Duration = Duration::from_millis(500);
-/// Rest before memory is read, for what joining has left to do.
+/// How often Icecast is started: it rarely crashes while its first clients come.
+const STARTS: u32 = 3;
+/// Rest before memory is read, for what starting and joining have left to do.
 const SETTLE: Duration = Duration::from_millis(500);
 /// From the begin of a window to its first frame.
 const LEAD: Duration = Duration::from_millis(100);
@@ -90,14 +92,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, version: &str) -> Result<()> {
     // Icecast inherits it.
     allow_open_files(u64::from(cli.listeners) + OTHER_FILES)?;
-    let server = Server::start(cli.listeners)?;
-    let source = Source::connect(server.address())?;
-    let before = process_memory(server.pid())?.resident_bytes;
-    let began = Instant::now();
-    let audience = Audience::join(server.address(), cli.listeners)?;
-    let join_seconds = began.elapsed().as_secs_f64();
-    std::thread::sleep(SETTLE);
-    let added = process_memory(server.pid())?.resident_bytes.saturating_sub(before);
+    let joined = join(cli.listeners)?;
     let frames = cli.page_ms.frames();
     let page_ms = FRAME_PERIOD.as_millis() as u32 * frames;
     let ready = Ready {
@@ -108,31 +103,67 @@ fn run(cli: &Cli, version: &str) -> Result<()> {
                 the latency here is without"
             .to_owned(),
         listeners: cli.listeners,
-        join_seconds,
-        memory_kib_per_listener: added as f64 / 1024.0 / f64::from(cli.listeners),
+        join_seconds: joined.join_seconds,
+        memory_kib_per_listener: joined.memory_bytes as f64 / 1024.0 / f64::from(cli.listeners),
     };
     let manner = Manner { frame_bytes: usize::from(cli.frame_bytes), frames_per_page: frames };
     let mut windows = 0;
     serve(ready, |ask| {
         windows += 1;
-        let gone = audience.gone();
+        let gone = joined.audience.gone();
         ensure!(gone == 0, "{gone} of {} listeners are gone", cli.listeners);
-        measure(ask, windows, manner, &server, &source, &audience).map(|window| Window {
+        measure(ask, windows, manner, &joined).map(|window| Window {
             frames_expected: window.frames_expected * u64::from(cli.listeners),
             ..window
         })
     })
 }
 
+/// Everybody who is in, and what that took. Dropped in this order.
+struct Joined {
+    audience: Audience,
+    source: Source,
+    server: Server,
+    join_seconds: f64,
+    memory_bytes: u64,
+}
+
+/// Starts Icecast and joins all, again with a new one if it crashes in its first moments.
+fn join(listeners: u32) -> Result<Joined> {
+    let mut starts_left = STARTS;
+    loop {
+        starts_left -= 1;
+        let mut server = Server::start(listeners)?;
+        match join_server(&server, listeners) {
+            Ok((audience, source, join_seconds, memory_bytes)) => {
+                return Ok(Joined { audience, source, server, join_seconds, memory_bytes });
+            }
+            Err(error) => match server.ended()? {
+                Some(status) if starts_left > 0 => {
+                    eprintln!("icecast2 has crashed ({status}) and is started again: {error:#}");
+                }
+                Some(status) => return Err(error.context(format!("icecast2 crashed: {status}"))),
+                None => return Err(error),
+            },
+        }
+    }
+}
+
+fn join_server(server: &Server, listeners: u32) -> Result<(Audience, Source, f64, u64)> {
+    let source = Source::connect(server.address())?;
+    std::thread::sleep(SETTLE);
+    let before = process_memory(server.pid())?.resident_bytes;
+    let began = Instant::now();
+    let audience = Audience::join(server.address(), listeners)?;
+    let join_seconds = began.elapsed().as_secs_f64();
+    std::thread::sleep(SETTLE);
+    let memory_bytes = process_memory(server.pid())?.resident_bytes.saturating_sub(before);
+    Ok((audience, source, join_seconds, memory_bytes))
+}
+
 /// Measures a window. The frames that it expects are those of one listener.
-fn measure(
-    ask: Ask,
-    number: u16,
-    manner: Manner,
-    server: &Server,
-    source: &Source,
-    audience: &Audience,
-) -> Result<Window> {
+fn measure(ask: Ask, number: u16, manner: Manner, joined: &Joined) -> Result<Window> {
+    let Joined { audience, source, server, .. } = joined;
     let Ask { speakers, seconds } = ask;
     ensure!(speakers == 1, "{speakers} speakers are asked for; a stream of Icecast has one source");
     ensure!((1..=1_200).contains(&seconds), "{seconds} seconds are asked for, of 1 to 1200");

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -17,6 +17,8 @@ const PROGRAM: &str = "icecast2";
 const READY_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is asked whether it listens.
 const GLANCE: Duration = Duration::from_millis(20);
+/// Time in which a crash of it is seen.
+const CRASH_WITHIN: Duration = Duration::from_millis(500);
 /// Ports that are tried: another process may take one that was just free.
 const PORTS: u32 = 3;
 /// Who Icecast is when this process is root, as which it does not run.
@@ -85,6 +87,16 @@ impl Server {
         self.child.id()
     }
 
+    /// How it has ended, if it has.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        // What has just cut its connections may still be about to end.
+        std::thread::sleep(CRASH_WITHIN);
+        Ok(self.child.try_wait()?)
+    }
+
     fn wait_until_listening(&mut self) -> Result<()> {
         let until = Instant::now() + READY_WITHIN;
         while TcpStream::connect(self.address).is_err() {
@@ -142,6 +154,8 @@ fn configuration(address: SocketAddr, listeners: u32, directory: &Path) -> Strin
   <admin-user>admin</admin-user>
   <admin-password>{SOURCE_PASSWORD}</admin-password>
 </authentication>
+<location>loopback</location>
+<admin>nobody@localhost</admin>
 <hostname>localhost</hostname>
 <listen-socket><bind-address>{}</bind-address><port>{}</port></listen-socket>
 <fileserve>0</fileserve>

@@ -117,7 +117,7 @@ impl Speaker {
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
         let request = format!(
             "PUT {MOUNT} HTTP/1.1\r\nHost: {server}\r\nAuthorization: Basic {CREDENTIALS}\r\n\
-             Content-Type: audio/ogg\r\nIce-Public: 0\r\nExpect: 100-continue\r\n\r\n"
+             User-Agent: tribune-bench\r\nContent-Type: audio/ogg\r\nIce-Public: 0\r\nExpect: 100-continue\r\n\r\n"
         );
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
