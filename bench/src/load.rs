@@ -235,6 +235,7 @@ fn measure(
         samples.glance();
     })?;
     let last = Snapshot::take(venue, &crew.shared)?;
+    let samples = samples.finish();
     let (spoken, heard) = crew.finish(&round)?;
     let memory_after = venue.edge_pid.map(process_memory).transpose()?;
     progress.end();
@@ -251,7 +252,7 @@ fn measure(
     figures.gone = gone as u64;
     figures.memory_after = memory_after.map(|memory| memory.resident_bytes);
     figures.memory_peak = memory_after.map(|memory| memory.peak_bytes);
-    (figures.visits, figures.storm, figures.samples) = (visits, storm, samples.taken);
+    (figures.visits, figures.storm, figures.samples) = (visits, storm, samples);
     let latency = figures.latency_us.clone();
     let report = LoadReport::new(plan, figures);
     if let Some(path) = &plan.plot {
@@ -306,12 +307,16 @@ impl Samples {
         Self { relay: venue.edge_pid, began: first.at, last, taken: Vec::new() }
     }
 
+    /// Takes a sample if it is time for one.
     fn glance(&mut self) {
+        if self.last.0.elapsed() >= SAMPLE_PERIOD {
+            self.take();
+        }
+    }
+
+    fn take(&mut self) {
         let (at, relay, own) = self.last;
         let now = Instant::now();
-        if now < at + SAMPLE_PERIOD {
-            return;
-        }
         let cpu = |pid: Option<u32>| pid.and_then(|pid| process_cpu(pid).ok());
         let relay_now = cpu(self.relay).unwrap_or(relay);
         let own_now = cpu(Some(std::process::id())).unwrap_or(own);
@@ -324,6 +329,14 @@ impl Samples {
             generator_cores: cores(own_now, own),
         });
         self.last = (now, relay_now, own_now);
+    }
+
+    /// With what is left, unless it is too short to be told in ticks of 10 ms.
+    fn finish(mut self) -> Vec<Sample> {
+        if self.last.0.elapsed() >= SAMPLE_PERIOD / 2 {
+            self.take();
+        }
+        self.taken
     }
 }
 

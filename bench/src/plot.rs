@@ -40,20 +40,26 @@ pub(crate) fn write(
     report: &LoadReport,
     latency_us: Option<&Histogram<u64>>,
 ) -> Result<()> {
-    let picture = draw(&report.title(), latency_us, &report.cpu_by_second);
+    let picture = draw(&report.title(), latency_us, report.seconds, &report.cpu_by_second);
     std::fs::write(path, picture).with_context(|| format!("--plot {}", path.display()))
 }
 
-fn draw(title: &str, latency_us: Option<&Histogram<u64>>, samples: &[Sample]) -> String {
+fn draw(
+    plan: &str,
+    latency_us: Option<&Histogram<u64>>,
+    seconds: f64,
+    samples: &[Sample],
+) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-         width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\">\n<title>{title}</title>\n\
+         width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\">\n<title>tribune-bench load: {plan}</title>\n\
          <style>{STYLE}</style>\n<rect class=\"back\" width=\"100%\" height=\"100%\"/>\n"
     );
-    text(&mut svg, "title", "start", (20.0, 32.0), title);
+    text(&mut svg, "title", "start", (20.0, 24.0), "tribune-bench load");
+    text(&mut svg, "", "start", (20.0, 44.0), plan);
     let latencies = latency_us.filter(|histogram| !histogram.is_empty());
     latency_panel(&mut svg, latencies);
-    cpu_panel(&mut svg, samples);
+    cpu_panel(&mut svg, seconds, samples);
     svg + "</svg>\n"
 }
 
@@ -125,20 +131,29 @@ fn latency_panel(svg: &mut String, latency_us: Option<&Histogram<u64>>) {
     panel.curve(svg, "a", points);
 }
 
-fn cpu_panel(svg: &mut String, samples: &[Sample]) {
+/// What each sample has measured is drawn over the time in which it did.
+fn cpu_panel(svg: &mut String, seconds: f64, samples: &[Sample]) {
     let of_both = samples.iter().flat_map(|sample| [sample.relay_cores, sample.generator_cores]);
     let most = of_both.fold(0.01, f64::max) * 100.0;
     let heading = "CPU second by second, % of a core";
     let panel = Panel::open(svg, 1, heading, most, "%");
-    let end = samples.last().map_or(1.0, |sample| sample.at_seconds);
     for step in 0..=STEPS {
         let at = f64::from(step) / f64::from(STEPS);
-        panel.tick(svg, at, &format!("{} s", short(end * at)));
+        panel.tick(svg, at, &format!("{} s", short(seconds * at)));
     }
     panel.axis(svg, "time since the beginning of the measured span, s");
-    let at = |sample: &Sample| sample.at_seconds / end;
-    panel.curve(svg, "a", samples.iter().map(|s| (at(s), s.relay_cores * 100.0)));
-    panel.curve(svg, "b", samples.iter().map(|s| (at(s), s.generator_cores * 100.0)));
+    let begins = std::iter::once(0.0).chain(samples.iter().map(|sample| sample.at_seconds));
+    let pieces: Vec<(f64, &Sample)> = begins.zip(samples).collect();
+    for (class, cores) in [
+        ("a", (|sample| sample.relay_cores) as fn(&Sample) -> f64),
+        ("b", |sample| sample.generator_cores),
+    ] {
+        let steps = pieces.iter().flat_map(|(from, sample)| {
+            let value = cores(sample) * 100.0;
+            [(from / seconds, value), (sample.at_seconds / seconds, value)]
+        });
+        panel.curve(svg, class, steps);
+    }
     text(svg, "at", "end", (SIDES.1 - 90.0, panel.top - 14.0), "relay");
     text(svg, "bt", "end", (SIDES.1, panel.top - 14.0), "generator");
 }
@@ -162,7 +177,7 @@ fn short(value: f64) -> String {
 }
 
 fn text(svg: &mut String, class: &str, anchor: &str, (x, y): (f64, f64), text: &str) {
-    // The texts are our own, with numbers in them; the apostrophe needs no escape between tags.
+    // The texts are our own and have nothing in them that XML would take for its own.
     let _ = writeln!(
         svg,
         "<text class=\"{class}\" text-anchor=\"{anchor}\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"
@@ -186,7 +201,7 @@ mod tests {
         let mut all = latencies().unwrap();
         (1..=9_990_u64).for_each(|us| all.record(us).unwrap());
         let sample = |at_seconds| Sample { at_seconds, relay_cores: 0.4, generator_cores: 0.5 };
-        let picture = draw("a plan", Some(&all), &[sample(1.0), sample(2.0)]);
+        let picture = draw("a plan", Some(&all), 2.0, &[sample(1.0), sample(2.0)]);
         let curve = picture.split("class=\"line a\" points=\"").nth(1).unwrap();
         let curve = curve.split('"').next().unwrap();
         let heights: Vec<f64> = curve
@@ -201,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_run_without_figures_can_be_drawn() {
-        let picture = draw("nothing", None, &[]);
+        let picture = draw("nothing", None, 1.0, &[]);
         assert!(!picture.contains("NaN") && picture.ends_with("</svg>\n"), "{picture}");
     }
 

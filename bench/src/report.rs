@@ -236,6 +236,8 @@ impl LoadReport {
     pub(crate) fn new(plan: &LoadPlan, figures: Figures) -> Self {
         let (verdict, lost_by_relay) = (judge(&figures), lost_by_relay(&figures));
         let f = figures;
+        let visits = f.visits.map(GuestReport::from);
+        let (churn, storm_guests) = if plan.storm > 0 { (None, visits) } else { (visits, None) };
         let span = f.span.as_secs_f64();
         let us_per = |cpu: Duration, count: u64| cpu.as_secs_f64() * 1e6 / count.max(1) as f64;
         let kib = |bytes: u64| bytes / 1024;
@@ -245,11 +247,11 @@ impl LoadReport {
             histogram.as_ref().map(Percentiles::of).unwrap_or_default()
         };
         let (added, sweeps) = (percentiles(&f.added_us), percentiles(&f.sweeps_us));
-        let visits = f.visits.map(GuestReport::from);
-        let (churn, storm_guests) = if plan.storm > 0 { (None, visits) } else { (visits, None) };
-        let kib_each = |(now, before): (u64, u64)| {
-            (now as f64 - before as f64) / 1024.0 / f64::from(plan.listeners)
+        let kib_each = |(now, before): (u64, u64), listeners: u64| {
+            (now as f64 - before as f64) / 1024.0 / listeners as f64
         };
+        let joined = u64::from(plan.listeners);
+        let stayed = storm_guests.iter().map(|guests| guests.joined).sum::<u64>() + joined;
         Self {
             verdict,
             generator_was_the_limit: busiest > BUSY_ABOVE
@@ -300,8 +302,14 @@ impl LoadReport {
             join_seconds: f.join_time.as_secs_f64(),
             joins_per_second: f64::from(plan.listeners) / f.join_time.as_secs_f64(),
             relay_cpu_us_per_join: f.join_cpu.map(|cpu| us_per(cpu, plan.listeners.into())),
-            relay_memory_kib_per_listener: f.memory_joined.zip(f.memory_before).map(kib_each),
-            relay_memory_kib_per_listener_after: f.memory_after.zip(f.memory_before).map(kib_each),
+            relay_memory_kib_per_listener: f
+                .memory_joined
+                .zip(f.memory_before)
+                .map(|memory| kib_each(memory, joined)),
+            relay_memory_kib_per_listener_after: f
+                .memory_after
+                .zip(f.memory_before)
+                .map(|memory| kib_each(memory, stayed)),
             relay_memory_kib_before: f.memory_before.map(kib),
             relay_memory_kib_joined: f.memory_joined.map(kib),
             relay_memory_kib_after: f.memory_after.map(kib),
