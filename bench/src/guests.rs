@@ -18,7 +18,7 @@ use crate::swarm::{Arrival, MemberId, News, Place, Swarm, Target};
 
 /// Time in which a storm begins its joins.
 pub(crate) const STORM: Duration = Duration::from_secs(1);
-/// How long a churning guest stays before it is the next to leave.
+/// How long a churning guest stays once it is in.
 const STAY: Duration = Duration::from_secs(1);
 
 /// Who comes when.
@@ -62,7 +62,7 @@ impl Coming {
         }
     }
 
-    /// How long one stays, from the beginning of its join.
+    /// How long one stays once it is in.
     fn stay(&self) -> Option<Duration> {
         match self {
             Self::Churn { .. } => Some(STAY),
@@ -128,21 +128,30 @@ impl Guests {
     }
 }
 
-/// Guests that are there or about to be, and when each began to join.
+/// Guests that are there or about to be.
 #[derive(Default)]
 struct Present {
-    by_id: BTreeMap<MemberId, Instant>,
-    in_order: VecDeque<(MemberId, Instant)>,
+    /// When each began to join.
+    begun: BTreeMap<MemberId, Instant>,
+    /// Those who are in, in that order: when they began to join, and when they were let in.
+    let_in: VecDeque<(MemberId, Instant, Instant)>,
 }
 
 impl Present {
-    /// The next one that has been there that long.
-    fn poll_stayed(&mut self, now: Instant, stay: Duration) -> Option<(MemberId, Instant)> {
-        let (_, begun) = self.in_order.front()?;
-        if now.saturating_duration_since(*begun) < stay {
-            return None;
+    /// The next one that has been in for that long and still is.
+    fn poll_stayed(&mut self, now: Instant, stay: Duration) -> Option<MemberId> {
+        while let Some((member, begun, since)) = self.let_in.front().copied() {
+            if now.saturating_duration_since(since) < stay {
+                return None;
+            }
+            self.let_in.pop_front();
+            // One that was cut off is not there to leave, and its number may be another's.
+            if self.begun.get(&member) == Some(&begun) {
+                self.begun.remove(&member);
+                return Some(member);
+            }
         }
-        self.in_order.pop_front()
+        None
     }
 }
 
@@ -166,33 +175,29 @@ fn receive(
             let begun = Instant::now();
             let said = join(&room, Role::Listener, "guest", number as usize)?;
             let member = swarm.join(number as usize % sockets, said)?;
-            present.by_id.insert(member, begun);
-            present.in_order.push_back((member, begun));
+            present.begun.insert(member, begun);
             (visits.begun, number) = (visits.begun + 1, number + 1);
         }
         if let Some(stay) = coming.stay() {
-            while let Some((member, begun)) = present.poll_stayed(now, stay) {
-                // One that has failed is not there to leave, and its number may be another's.
-                if present.by_id.get(&member) == Some(&begun) {
-                    present.by_id.remove(&member);
-                    swarm.leave(member);
-                    visits.left += 1;
-                }
+            while let Some(member) = present.poll_stayed(now, stay) {
+                swarm.leave(member);
+                visits.left += 1;
             }
         }
         swarm.turn(|Arrival { datagram, .. }| shared.count(datagram, |_| ()))?;
         while let Some(news) = swarm.poll_news() {
             match news {
                 News::In(member, _) => {
-                    if let Some(begun) = present.by_id.get(&member) {
+                    if let Some(begun) = present.begun.get(&member) {
                         let now = Instant::now();
+                        present.let_in.push_back((member, *begun, now));
                         visits.join_us.saturating_record((now - *begun).as_micros() as u64);
                         visits.last_in = Some(now);
                         visits.joined += 1;
                     }
                 }
                 News::Gone(member, why) => {
-                    if present.by_id.remove(&member).is_some() {
+                    if present.begun.remove(&member).is_some() {
                         if visits.failed == 0 {
                             eprintln!("a guest is gone: {why}");
                         }

@@ -70,7 +70,7 @@ pub(crate) struct LoadPlan {
     #[arg(long, value_name = "D", default_value_t = 1, conflicts_with = "url", value_parser = clap::value_parser!(u8).range(1..=MAX_TREE_DEPTH as i64))]
     pub(crate) depth: u8,
     /// Listeners that come and leave each second of the measured span, beside those who stay. Each
-    /// stays for a second; what they hear is not expected of the relay.
+    /// stays for a second once it is in; what they hear is not expected of the relay.
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "storm", value_parser = clap::value_parser!(u32).range(0..=5_000))]
     pub(crate) churn: u32,
     /// Listeners that join within one second in the middle of the measured span, and stay: the gaps

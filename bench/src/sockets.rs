@@ -149,6 +149,8 @@ pub(crate) fn allow_sockets(sockets: usize) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use tribune_bench::accounting::process_drops;
+
     use super::*;
 
     #[test]
@@ -173,6 +175,25 @@ mod tests {
         assert_eq!(came[0].payload, [0, 0][..]);
         assert_eq!(came[7].payload, [2, 6][..]);
         assert_eq!(receivers.receive(|_| ()).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_socket_is_counted() {
+        let here = SocketAddr::from(([127, 0, 0, 1], 9));
+        let mut receivers = Sockets::open(here, 2, 1).unwrap();
+        let senders = Sockets::open(here, 1, 1).unwrap();
+        let destination = receivers.sockets[1].0.local_addr().ok();
+        let packet = Outgoing { destination, payload: vec![0; 1_200] };
+        let before = process_drops(std::process::id()).unwrap();
+        // More than a buffer of 4 MiB holds.
+        let sent = (0..10_000).filter(|_| senders.send(0, &packet)).count();
+        let dropped = process_drops(std::process::id()).unwrap() - before;
+        let mut received = 0;
+        while let Ok(more @ 1..) = receivers.receive(|_| ()) {
+            received += more;
+        }
+        assert!(dropped > 0 && received > 0, "{dropped} dropped, {received} received");
+        assert_eq!(dropped as usize + received, sent);
     }
 
     #[test]
