@@ -85,7 +85,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args, program: &std::path::Path) -> Result<()> {
     offer_one_cipher()?;
-    let relay = Relay::start(program, args.workers)?;
+    let mut relay = Relay::start(program, args.workers)?;
     let mut stage = Stage::open(&relay, args.delivery(), args.frame_bytes.into())?;
     let cores = std::thread::available_parallelism().context("the number of cores")?;
     let crowd = Crowd {
@@ -106,7 +106,7 @@ fn run(args: &Args, program: &std::path::Path) -> Result<()> {
             / 1024.0
             / f64::from(args.listeners),
     };
-    serve(ready, |ask| window::measure(ask, &relay, &mut stage, &audience))
+    serve(ready, |ask| window::measure(ask, &mut relay, &mut stage, &audience))
 }
 
 /// Offers one cipher suite, the one that Tribune's listeners prefer, so that both pay for the same.

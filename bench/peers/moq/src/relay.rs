@@ -80,6 +80,17 @@ impl Relay {
         self.child.id()
     }
 
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("the relay has ended: {status}"),
+        }
+    }
+
     /// Its name and version, as it says itself.
     ///
     /// # Errors
@@ -134,6 +145,7 @@ fn wait_for_address(logs: impl Read + Send + 'static) -> Result<SocketAddr> {
         for line in BufReader::new(logs).lines().map_while(Result::ok) {
             match parse_address(&line) {
                 Some(address) => drop(sender.try_send(address)),
+                None if is_chatter(&line) => {}
                 None => eprintln!("{line}"),
             }
         }
@@ -145,6 +157,11 @@ fn wait_for_address(logs: impl Read + Send + 'static) -> Result<SocketAddr> {
             bail!("the relay did not listen within {READY_WITHIN:?}")
         }
     }
+}
+
+/// Whether a line is no error: that a client left is logged as a warning.
+fn is_chatter(line: &str) -> bool {
+    [" INFO ", " WARN "].iter().any(|level| line.contains(level))
 }
 
 /// `2026-01-01T00:00:00Z  INFO moq_relay::relay: listening addr=127.0.0.1:4443 kind="quic"`
@@ -163,6 +180,7 @@ mod tests {
         assert_eq!(parse_address(line), "127.0.0.1:44157".parse().ok());
         assert_eq!(parse_address("ERROR moq_relay: no such file"), None);
         assert_eq!(parse_address("listening addr=here"), None);
+        assert!(is_chatter(line) && !is_chatter("Error: the port is taken"));
     }
 
     #[test]

@@ -22,16 +22,17 @@ const AHEAD: Duration = Duration::from_millis(50);
 /// Measures a window.
 ///
 /// # Errors
-/// More speakers than there are tracks; no /proc.
+/// More speakers than there are tracks; the relay has ended; no /proc.
 pub(crate) fn measure(
     ask: Ask,
-    relay: &Relay,
+    relay: &mut Relay,
     stage: &mut Stage,
     audience: &Audience,
 ) -> Result<Window> {
     if !(1..=MAX_SPEAKERS).contains(&ask.speakers) {
         bail!("{} speakers asked for, where 1 to {MAX_SPEAKERS} can speak", ask.speakers);
     }
+    relay.check()?;
     if let Err(error) = audience.subscribe(ask.speakers) {
         // The window is of those that are left: frames are due to all, so it shows.
         eprintln!("{error:#}");
@@ -58,6 +59,7 @@ pub(crate) fn measure(
         anyhow::Ok((reading, late))
     })?;
     audience.run_dry();
+    relay.check()?;
     if let Some(lost) = audience.lost() {
         eprintln!("{lost}");
     }
