@@ -1,12 +1,14 @@
 //! One room on one shard: its views, and which datagrams go to which connections. The shard calls
 //! [`RoomMedia::handle_datagram`], then sends what [`RoomMedia::take`] gives for each ready view.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tribune_protocol::datagram::media::{Frame, FrameHeader, Level, MediaDatagram};
 use tribune_protocol::ids::{Channel, TrackId};
+use tribune_protocol::limits::MAX_FRAMES_PER_DATAGRAM;
 use tribune_protocol::repair::Gap;
 
 use super::bundle::Bundle;
@@ -27,14 +29,17 @@ pub struct RoomMedia {
     selection: Selection,
     views: Vec<View>,
     hosts: ShardSet,
+    /// It waits in the shard's queue of rooms that are ready to send.
+    queued: bool,
 }
 
 /// A group of connections of one room that need identical bytes.
 #[derive(Debug)]
 struct View {
     hears: Hears,
-    /// The slots of its connections on this shard.
-    members: Vec<u32>,
+    /// The slots of its connections on this shard, ascending: in the order in which they lie in
+    /// memory. Shared with frames that are on their way.
+    members: Arc<Vec<u32>>,
     /// The trunk, where the view is one; frames from there do not go back.
     trunk: Option<LinkId>,
     bundle: Bundle,
@@ -42,13 +47,13 @@ struct View {
 
 /// Datagrams, and who gets them.
 #[derive(Debug)]
-pub struct Departure<'a> {
+pub struct Departure {
     /// Usually one.
     pub datagrams: SmallVec<[Bytes; 1]>,
     /// Frames in them.
     pub frames: u64,
-    /// The slots of the connections.
-    pub slots: &'a [u32],
+    /// The slots of the connections, ascending.
+    pub slots: Arc<Vec<u32>>,
 }
 
 impl RoomMedia {
@@ -60,6 +65,7 @@ impl RoomMedia {
             selection: Selection::new(top_n),
             views: Vec::new(),
             hosts: ShardSet::default(),
+            queued: false,
         }
     }
 
@@ -98,10 +104,14 @@ impl RoomMedia {
             Hears::Everything | Hears::AllBut(_) => None,
         };
         match self.views.iter_mut().find(|view| view.hears == hears && view.trunk == trunk) {
-            Some(view) => view.members.push(link.slot),
+            Some(view) => {
+                if let Err(at) = view.members.binary_search(&link.slot) {
+                    Arc::make_mut(&mut view.members).insert(at, link.slot);
+                }
+            }
             None => self.views.push(View {
                 hears,
-                members: vec![link.slot],
+                members: Arc::new(vec![link.slot]),
                 trunk,
                 bundle: Bundle::default(),
             }),
@@ -111,8 +121,8 @@ impl RoomMedia {
     /// Takes a connection out.
     pub fn detach(&mut self, link: LinkId) {
         for view in &mut self.views {
-            if let Some(at) = view.members.iter().position(|slot| *slot == link.slot) {
-                view.members.swap_remove(at);
+            if let Ok(at) = view.members.binary_search(&link.slot) {
+                Arc::make_mut(&mut view.members).remove(at);
             }
         }
         self.views.retain(|view| !view.members.is_empty());
@@ -181,6 +191,18 @@ impl RoomMedia {
         }
     }
 
+    /// Notes whether the room waits in the shard's queue. Returns whether that is a change.
+    pub fn set_queued(&mut self, queued: bool) -> bool {
+        std::mem::replace(&mut self.queued, queued) != queued
+    }
+
+    /// Whether some view that waits in the queue has no room for so many frames more.
+    #[must_use]
+    pub fn is_full(&self, more: usize) -> bool {
+        let full = |view: &View| view.bundle.len() + more > MAX_FRAMES_PER_DATAGRAM;
+        self.queued && self.views.iter().any(full)
+    }
+
     /// A view that is ready to send, after position `from`; to be given to [`Self::take`].
     #[must_use]
     pub fn poll_ready(&self, now: Instant, from: usize) -> Option<usize> {
@@ -203,14 +225,14 @@ impl RoomMedia {
     }
 
     /// What a view sends now.
-    pub fn take(&mut self, view: usize) -> Departure<'_> {
+    pub fn take(&mut self, view: usize) -> Departure {
         let view = &mut self.views[view];
         let channel = match view.hears {
             Hears::Trunk(channel) => channel,
             Hears::Everything | Hears::AllBut(_) => Channel(0),
         };
         let frames = view.bundle.len() as u64;
-        Departure { datagrams: view.bundle.take(channel), frames, slots: &view.members }
+        Departure { datagrams: view.bundle.take(channel), frames, slots: Arc::clone(&view.members) }
     }
 
     /// To relays goes every frame, so that each selects for its own listeners; to listeners what is

@@ -17,7 +17,6 @@ use super::limits::{
     PARTICIPANT_OUTBOX_BYTES, REPAIR_BURST, REPAIRS_PER_SECOND, TRUNK_OUTBOX_BYTES,
     TRUNK_QUEUE_DATAGRAMS, TRUNK_REPAIRS_PER_SECOND,
 };
-use super::timers::Armed;
 use crate::crossing::{DialId, LinkId, RoomId};
 
 /// One connection.
@@ -40,9 +39,12 @@ pub(super) struct Peer {
     pub(super) repairs: Bucket,
     /// A participant has to be in a room by then, a child to have said something.
     pub(super) speak_by: Option<Instant>,
-    pub(super) armed: Armed,
     /// It waits in the queue of connections that may have something to send.
     pub(super) dirty: bool,
+    /// A packet of it has been left without an answer until the next frame.
+    pub(super) unanswered: bool,
+    /// What QUIC says of the room for datagrams while none waits, in bytes.
+    all_datagram_space: usize,
     /// It is closed; only QUIC's own farewell goes on.
     pub(super) closed: bool,
 }
@@ -78,8 +80,9 @@ pub(super) struct Outbox {
 }
 
 impl Peer {
-    pub(super) fn new(now: Instant, conn: Connection, link: LinkId, kind: PeerKind) -> Self {
+    pub(super) fn new(now: Instant, mut conn: Connection, link: LinkId, kind: PeerKind) -> Self {
         Self {
+            all_datagram_space: conn.datagrams().send_buffer_space(),
             conn,
             link,
             kind,
@@ -92,8 +95,8 @@ impl Peer {
             messages: Bucket::new(now, MESSAGE_BURST, MESSAGES_PER_SECOND),
             repairs: Bucket::new(now, REPAIR_BURST, REPAIRS_PER_SECOND),
             speak_by: None,
-            armed: Armed::default(),
             dirty: false,
+            unanswered: false,
             closed: false,
         }
     }
@@ -146,6 +149,11 @@ impl Peer {
         }
     }
 
+    /// As [`Self::send_datagram`]. Returns how many times something was lost.
+    pub(super) fn send_datagrams(&mut self, datagrams: &[Bytes]) -> u64 {
+        datagrams.iter().map(|datagram| u64::from(!self.send_datagram(datagram.clone()))).sum()
+    }
+
     /// Queues a datagram. For a participant the oldest ones make room; a trunk carries many rooms,
     /// so that there they wait. Returns whether nothing was lost for want of room.
     pub(super) fn send_datagram(&mut self, datagram: Bytes) -> bool {
@@ -164,6 +172,12 @@ impl Peer {
                 | SendDatagramError::TooLarge,
             ) => false,
         }
+    }
+
+    /// Whether no datagram waits for the next packet.
+    pub(super) fn datagrams_are_sent(&mut self) -> bool {
+        self.conn.datagrams().send_buffer_space() == self.all_datagram_space
+            && self.trunk_queue.is_empty()
     }
 
     /// Moves waiting datagrams on, once QUIC has room again.

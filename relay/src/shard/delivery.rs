@@ -7,8 +7,9 @@ use bytes::Bytes;
 use tribune_protocol::ids::Channel;
 
 use super::Shard;
+use super::transmit::Departing;
 use crate::crossing::{Hears, LinkId, RoomId};
-use crate::media::fanout::{Accepted, Departure};
+use crate::media::fanout::{Accepted, Departure, RoomMedia};
 
 impl Shard {
     pub(super) fn broadcast(&mut self, now: Instant, room: RoomId, message: &Bytes) {
@@ -36,40 +37,60 @@ impl Shard {
         self.room_mut(room).attach(link, hears);
     }
 
-    /// Sends frames on: to the views of this shard, and to the other shards that hear the room.
+    /// Lets frames into the views of this shard. What is ready leaves with the next packets; until
+    /// then more can join it, so that a shard that is behind sends fewer and larger ones.
     pub(super) fn forward(&mut self, now: Instant, room: RoomId, frames: &Accepted) {
+        let Some(media) = self.rooms.get(&room) else { return };
+        if media.is_full(frames.len()) {
+            self.depart(now, room);
+        }
         let Some(media) = self.rooms.get_mut(&room) else { return };
         media.handle_frames(now, frames, &mut self.counters);
-        self.send_ready(now, room);
+        self.schedule(now, room);
     }
 
-    /// Sends every view that is ready, and notes when the next one is.
-    pub(super) fn send_ready(&mut self, now: Instant, room: RoomId) {
+    /// Queues a room that has something to send now, or notes when it has.
+    pub(super) fn schedule(&mut self, now: Instant, room: RoomId) {
         let Some(media) = self.rooms.get_mut(&room) else { return };
+        if media.poll_ready(now, 0).is_none() {
+            self.note_due(room);
+        } else if media.set_queued(true) {
+            self.ready.push_back(room);
+        }
+    }
+
+    /// Takes out of a room what is ready to be sent.
+    pub(super) fn depart(&mut self, now: Instant, room: RoomId) {
+        let Some(media) = self.rooms.get_mut(&room) else { return };
+        media.set_queued(false);
         let mut from = 0;
         while let Some(view) = media.poll_ready(now, from) {
             from = view + 1;
             let Departure { datagrams, frames, slots } = media.take(view);
             self.counters.frames_forwarded += frames * slots.len() as u64;
             self.counters.datagrams_out += (datagrams.len() * slots.len()) as u64;
-            for slot in slots {
-                let Some(peer) = self.peers[*slot as usize].as_mut() else { continue };
-                for datagram in &datagrams {
-                    let kept = peer.send_datagram(datagram.clone());
-                    self.counters.send_dropped += u64::from(!kept);
-                }
-                if !peer.dirty {
-                    peer.dirty = true;
-                    self.dirty.push_back(*slot);
-                }
+            let [slot] = slots[..] else {
+                self.departing.push_back(Departing { datagrams, slots, given: 0 });
+                continue;
+            };
+            // What a lone connection has to send beside it can share the packet: a trunk's rooms.
+            let Some(peer) = self.peers[slot as usize].as_mut() else { continue };
+            self.counters.send_dropped += peer.send_datagrams(&datagrams);
+            if !peer.dirty {
+                peer.dirty = true;
+                self.dirty.push_back(slot);
             }
         }
-        if let Some(due) = media.poll_timeout() {
-            let queued = self.bundles_due.iter().any(|(at, known)| *known == room && *at <= due);
-            if !queued {
-                // Every wait is one frame period, so the queue is in order of time.
-                self.bundles_due.push_back((due, room));
-            }
+        self.note_due(room);
+    }
+
+    /// Notes until when a room's bundles wait at most.
+    fn note_due(&mut self, room: RoomId) {
+        let Some(due) = self.rooms.get(&room).and_then(RoomMedia::poll_timeout) else { return };
+        let queued = self.bundles_due.iter().any(|(at, known)| *known == room && *at <= due);
+        if !queued {
+            // Every wait is one frame period, so the queue is in order of time.
+            self.bundles_due.push_back((due, room));
         }
     }
 }

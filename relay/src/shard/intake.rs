@@ -26,37 +26,45 @@ use crate::media::fanout::Missing;
 use crate::ops::metrics::DropCause;
 
 impl Shard {
-    /// Takes everything off a connection that has been given a packet, a deadline or a command.
+    /// Takes everything off a connection that has been given a packet, a deadline or a command, and
+    /// has it asked what it has to send.
     pub(super) fn drive(&mut self, now: Instant, slot: u32) {
+        self.take_events(now, slot);
+        self.ask_time(now, slot);
+        self.mark_dirty(slot);
+    }
+
+    /// Takes events off a connection. Returns whether there was any.
+    pub(super) fn take_events(&mut self, now: Instant, slot: u32) -> bool {
+        let mut any = false;
         loop {
             // Events first, of which the loss of the connection is the last: once the endpoint has
             // been told that it has drained, it is gone.
-            let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+            let Some(peer) = self.peers[slot as usize].as_mut() else { return true };
             if let Some(event) = peer.conn.poll() {
                 self.handle_event(now, slot, event);
             } else if !self.exchange_endpoint_events(slot) {
-                break;
+                return any;
             }
+            any = true;
         }
-        self.ask_time(now, slot);
-        self.mark_dirty(slot);
     }
 
     /// After the last packet of a turn: the endpoint's share, and the next deadline.
     pub(super) fn settle(&mut self, now: Instant, slot: u32) {
         self.exchange_endpoint_events(slot);
-        let local_us = self.config.wall.unix_us(now);
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
-        let mut deadline = [peer.conn.poll_timeout(), peer.speak_by].into_iter().flatten().min();
+        let mut deadline = peer.conn.poll_timeout();
+        if peer.speak_by.is_some() {
+            deadline = [deadline, peer.speak_by].into_iter().flatten().min();
+        }
         if let PeerKind::Parent(clock) = &peer.kind {
-            let wait = clock.next_question_us().saturating_sub(local_us);
+            let wait = clock.next_question_us().saturating_sub(self.config.wall.unix_us(now));
             // A microsecond more: both clocks are rounded down, and early would be for nothing.
             let question = now + std::time::Duration::from_micros(wait + 1);
             deadline = Some(deadline.map_or(question, |at| at.min(question)));
         }
-        if let Some(deadline) = deadline {
-            self.timers.arm(&mut peer.armed, deadline, slot, peer.link.generation);
-        }
+        self.timers.set(slot, deadline);
     }
 
     /// Goes on with control streams that waited for the hub.
@@ -84,6 +92,7 @@ impl Shard {
         if drained {
             self.forget_peer(slot);
             self.peers[slot as usize] = None;
+            self.timers.set(slot, None);
         }
         any
     }
@@ -104,7 +113,7 @@ impl Shard {
     }
 
     /// Asks the parent for the time when it is due, which may be the only reason for a deadline.
-    fn ask_time(&mut self, now: Instant, slot: u32) {
+    pub(super) fn ask_time(&mut self, now: Instant, slot: u32) {
         if let Some(peer) = self.peers[slot as usize].as_mut()
             && let PeerKind::Parent(clock) = &mut peer.kind
         {

@@ -40,6 +40,11 @@ pub(super) const ADMITTED_PER_TURN: usize = 8;
 pub(super) const RETRY_ABOVE: usize = 256;
 /// Deadlines handled in one turn of the loop.
 pub(super) const TIMEOUTS_PER_TURN: usize = 1_024;
+/// Bytes of a packet that may hold nothing but acknowledgements: a header, a few ranges, a tag.
+pub(super) const SMALL_PACKET_BYTES: usize = 64;
+/// How long a packet that may need no answer waits for a frame that takes the answer along: a frame
+/// period and some more, and no longer than acknowledgements may wait (RFC 9000 section 18.2).
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(25);
 /// Packets that a shard sends on its own, without a connection, and that wait to be sent.
 pub(super) const REPLIES_WAITING: usize = 256;
 
@@ -58,7 +63,7 @@ const TRUNK_KEEP_ALIVE: Duration = Duration::from_millis(300);
 /// A window for a trunk's control stream: the states of some hundred rooms come at once.
 const TRUNK_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Path MTU that is assumed. It is not searched for: a listener's datagrams are small.
-const MTU_BYTES: u16 = 1_200;
+pub(super) const MTU_BYTES: u16 = 1_200;
 /// Round trip that is assumed before one is measured. A first packet that is lost is sent again after
 /// three of them; the 333 ms of RFC 9002 section 6.2.2 would add a second to the gap of everybody
 /// below a relay that takes its standby.

@@ -8,6 +8,7 @@
 //! * [`connection`] — what is kept for each connection
 //! * [`intake`] — what connections bring: streams, datagrams, their end
 //! * [`delivery`] — frames and broadcasts to the connections of a room
+//! * [`transmit`] — packets out
 //! * [`admission`] — how connections begin, both ways
 //! * [`steering`], [`timers`], [`bucket`], [`limits`] — parts
 //! * [`socket`], [`driver`] — the I/O
@@ -22,6 +23,7 @@ pub mod limits;
 pub mod socket;
 pub mod steering;
 mod timers;
+mod transmit;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -37,9 +39,10 @@ use tribune_protocol::clock::Offset;
 use tribune_protocol::codes::CloseCode;
 
 use self::connection::{Peer, PeerKind};
-use self::limits::{REPLIES_WAITING, TIMEOUTS_PER_TURN};
+use self::limits::TIMEOUTS_PER_TURN;
 use self::steering::SteeringKey;
 use self::timers::Timers;
+use self::transmit::Departing;
 use crate::crossing::{Crossing, LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId};
 use crate::media::fanout::RoomMedia;
 use crate::ops::metrics::ShardCounters;
@@ -105,6 +108,10 @@ pub struct Shard {
     clock: Option<Offset>,
     timers: Timers,
     incoming: VecDeque<Incoming>,
+    /// Rooms with a view that is ready to send.
+    ready: VecDeque<RoomId>,
+    /// Frames on their way to the connections of their views.
+    departing: VecDeque<Departing>,
     /// Connections that may have something to send.
     dirty: VecDeque<u32>,
     /// Connections whose control stream waits until the hub has caught up.
@@ -122,21 +129,23 @@ impl Shard {
         let server = Some(Arc::clone(&config.server));
         Self {
             endpoint: Endpoint::new(Arc::clone(&config.endpoint), server, false, None),
-            config,
             peers: Vec::new(),
             generation: 0,
             handshaking: 0,
             rooms: FxHashMap::default(),
             bundles_due: VecDeque::new(),
             clock: None,
-            timers: Timers::default(),
+            timers: Timers::new(config.wall.at),
             incoming: VecDeque::new(),
+            ready: VecDeque::new(),
+            departing: VecDeque::new(),
             dirty: VecDeque::new(),
             unread: VecDeque::new(),
             replies: VecDeque::new(),
             events: VecDeque::new(),
             crossings: VecDeque::new(),
             counters: ShardCounters::default(),
+            config,
         }
     }
 
@@ -216,11 +225,11 @@ impl Shard {
                 break;
             }
             self.bundles_due.pop_front();
-            self.send_ready(now, room);
+            self.schedule(now, room);
         }
         for _ in 0..TIMEOUTS_PER_TURN {
-            let Some((slot, generation, at)) = self.timers.poll_due(now) else { break };
-            self.handle_deadline(now, slot, generation, at);
+            let Some(slot) = self.timers.poll_due(now) else { break };
+            self.handle_deadline(now, slot);
         }
         self.read_unread(now);
         self.admit(now);
@@ -234,34 +243,6 @@ impl Shard {
         }
         let bundle = self.bundles_due.front().map(|(due, _)| *due);
         [bundle, self.timers.poll_timeout()].into_iter().flatten().min()
-    }
-
-    /// Writes the next packet into `out`, whose buffer is reused. `false`: nothing to send.
-    pub fn poll_transmit(&mut self, now: Instant, out: &mut Outgoing) -> bool {
-        if let Some(reply) = self.replies.pop_front() {
-            *out = reply;
-            self.count_sent(out);
-            return true;
-        }
-        while let Some(slot) = self.dirty.front().copied() {
-            let Some(peer) = self.peers[slot as usize].as_mut() else {
-                self.dirty.pop_front();
-                continue;
-            };
-            out.payload.clear();
-            if let Some(transmit) = peer.conn.poll_transmit(now, 1, &mut out.payload) {
-                out.destination = Some(transmit.destination);
-                if !peer.trunk_queue.is_empty() {
-                    peer.write_datagrams();
-                }
-                self.count_sent(out);
-                return true;
-            }
-            peer.dirty = false;
-            self.dirty.pop_front();
-            self.settle(now, slot);
-        }
-        false
     }
 
     /// The next event for the hub.
@@ -285,28 +266,21 @@ impl Shard {
 
     fn handle_own_packet(&mut self, now: Instant, packet: Packet) {
         let Packet { remote, local_ip, ecn, payload } = packet;
+        let bytes = payload.len();
         let mut reply = Vec::new();
         let event = self.endpoint.handle(now, remote, local_ip, ecn, payload, &mut reply);
         match event {
             None => {}
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                let slot = handle.0 as u32;
                 if let Some(peer) = self.peers[handle.0].as_mut() {
                     peer.conn.handle_event(event);
-                    self.drive(now, slot);
+                    self.answer(now, handle.0 as u32, bytes);
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.handle_incoming(incoming),
             Some(DatagramEvent::Response(transmit)) => {
                 self.reply(transmit.destination, reply, transmit.size);
             }
-        }
-    }
-
-    fn reply(&mut self, destination: SocketAddr, mut payload: Vec<u8>, size: usize) {
-        if self.replies.len() < REPLIES_WAITING {
-            payload.truncate(size);
-            self.replies.push_back(Outgoing { destination: Some(destination), payload });
         }
     }
 
@@ -321,11 +295,8 @@ impl Shard {
         }
     }
 
-    fn handle_deadline(&mut self, now: Instant, slot: u32, generation: u32, at: Instant) {
+    fn handle_deadline(&mut self, now: Instant, slot: u32) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
-        if peer.link.generation != generation || !peer.armed.disarm(at) {
-            return;
-        }
         if peer.conn.poll_timeout().is_some_and(|deadline| deadline <= now) {
             peer.conn.handle_timeout(now);
         }
@@ -393,18 +364,5 @@ impl Shard {
 
     fn room_mut(&mut self, room: RoomId) -> &mut RoomMedia {
         self.rooms.entry(room).or_insert_with(|| RoomMedia::new(self.config.top_n))
-    }
-
-    fn mark_dirty(&mut self, slot: u32) {
-        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
-        if !peer.dirty {
-            peer.dirty = true;
-            self.dirty.push_back(slot);
-        }
-    }
-
-    fn count_sent(&mut self, out: &Outgoing) {
-        self.counters.packets_out += 1;
-        self.counters.bytes_out += out.payload.len() as u64;
     }
 }
