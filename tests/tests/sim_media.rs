@@ -194,6 +194,29 @@ fn a_storm_of_joins_costs_those_inside_no_frame() {
     }
 }
 
+/// Each packet takes 4 ms of the relay's time, so that frames and acknowledgements are more than it
+/// can take as they come. What has come meanwhile leaves together.
+#[test]
+fn a_relay_that_is_behind_sends_fewer_and_larger_packets() {
+    let mut sim = Sim::new(1);
+    let spec = RelaySpec { packet_cost: Duration::from_millis(4), ..RelaySpec::default() };
+    let relay = sim.relay_with("relay", &[], spec);
+    let host = sim.joined("host", relay, Role::Host);
+    let listeners = sim.audience(&[relay], 10);
+    sim.with(host, |client| client.talk(20));
+    sim.run_for(5 * SECOND);
+    sim.with(host, |client| client.stop_talking());
+    sim.run_for(2 * SECOND);
+    let track = sim.client_ref(host).track().expect("a host has a track");
+    let sent = sim.client_ref(host).sent().len();
+    for listener in listeners {
+        assert_eq!(sim.client_ref(listener).heard().counters(track).len(), sent);
+    }
+    let counters = sim.relay_mut(relay).shard_counters();
+    let (frames, datagrams) = (counters[0].frames_forwarded, counters[0].datagrams_out);
+    assert!(datagrams * 10 < frames * 9, "{datagrams} datagrams for {frames} frames");
+}
+
 /// A frame passes a relay in no time but for the bundle it waits for.
 #[test]
 fn the_leading_speaker_pays_no_delay_and_another_one_period_at_most() {

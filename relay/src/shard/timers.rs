@@ -158,7 +158,7 @@ mod tests {
             let (start, mut timers) = timers();
             let mut now = start;
             let mut wanted = [None; 4];
-            let mut sleep = |now: &mut Instant, until: Instant, timers: &mut Timers, wanted: &mut [Option<Instant>; 4]| {
+            let sleep = |now: &mut Instant, until: Instant, timers: &mut Timers, wanted: &mut [Option<Instant>; 4]| {
                 loop {
                     let next = timers.poll_timeout().map_or(until, |at| at.clamp(*now, until));
                     *now = next;
