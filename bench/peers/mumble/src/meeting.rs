@@ -148,3 +148,36 @@ impl Clients {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::voice::Packet;
+
+    /// Time for the server to miss a client's packets and ask; it waits for 5 s itself.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    const GLANCE: Duration = Duration::from_millis(50);
+
+    /// More packets are lost at once than the byte of the nonce that a packet shows can tell.
+    #[test]
+    fn a_client_whose_packets_were_lost_is_understood_again() {
+        let Some(program) = Server::find() else {
+            eprintln!("mumble-server is not installed: nothing is tested");
+            return;
+        };
+        let server = Server::start(&program, 1).unwrap();
+        let mut clients = Clients::default();
+        clients.join(&control::tls().unwrap(), &server, "client".to_owned()).unwrap();
+        clients.mouths[0].lose(200);
+        let until = Instant::now() + PATIENCE;
+        let mut answered = false;
+        while !answered {
+            assert!(Instant::now() < until, "no ping was answered");
+            clients.mouths[0].ping().unwrap();
+            std::thread::sleep(GLANCE);
+            clients.drain().unwrap();
+            let mut take = |packet: Packet<'_>| answered |= matches!(packet, Packet::Ping { .. });
+            clients.ears[0].listen(1, &mut take).unwrap();
+        }
+    }
+}

@@ -82,6 +82,14 @@ impl Mouth {
         self.sealer.nonce()
     }
 
+    /// As if that many packets had been lost on their way.
+    #[cfg(test)]
+    pub(crate) fn lose(&mut self, packets: u32) {
+        for _ in 0..packets {
+            self.sealer.seal(&[], &mut self.packet);
+        }
+    }
+
     fn send(&mut self, plain: &[u8]) -> Result<()> {
         self.sealer.seal(plain, &mut self.packet);
         self.socket.send(&self.packet).context("a packet to the server cannot be sent")?;
