@@ -51,7 +51,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Listeners and speakers on one relay: frames lost, latency, CPU per frame, memory per listener.
+    /// Listeners and speakers on a relay or a chain of them: frames lost, latency, CPU per frame, memory per listener.
     Load(LoadPlan),
     /// What the machine allows: seal, mask and send, without QUIC and without a relay.
     Ceiling(CeilingPlan),

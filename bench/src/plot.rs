@@ -40,7 +40,7 @@ pub(crate) fn write(
     report: &LoadReport,
     latency_us: Option<&Histogram<u64>>,
 ) -> Result<()> {
-    let picture = draw(&report.title(), latency_us, report.seconds, &report.cpu_by_second);
+    let picture = draw(&report.title(), latency_us, report.seconds.round(), &report.cpu_by_second);
     std::fs::write(path, picture).with_context(|| format!("--plot {}", path.display()))
 }
 
@@ -142,6 +142,8 @@ fn cpu_panel(svg: &mut String, seconds: f64, samples: &[Sample]) {
         panel.tick(svg, at, &format!("{} s", short(seconds * at)));
     }
     panel.axis(svg, "time since the beginning of the measured span, s");
+    // The last sample ends a little after the span.
+    let share = |at: f64| (at / seconds).min(1.0);
     let begins = std::iter::once(0.0).chain(samples.iter().map(|sample| sample.at_seconds));
     let pieces: Vec<(f64, &Sample)> = begins.zip(samples).collect();
     for (class, cores) in [
@@ -150,7 +152,7 @@ fn cpu_panel(svg: &mut String, seconds: f64, samples: &[Sample]) {
     ] {
         let steps = pieces.iter().flat_map(|(from, sample)| {
             let value = cores(sample) * 100.0;
-            [(from / seconds, value), (sample.at_seconds / seconds, value)]
+            [(share(*from), value), (share(sample.at_seconds), value)]
         });
         panel.curve(svg, class, steps);
     }
