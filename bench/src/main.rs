@@ -1,10 +1,14 @@
 //! `tribune-bench`: what a relay carries on this machine, and at what price. Without a command it runs
-//! the loads that `make bench` is for.
+//! the [`suite`], as `make bench` does.
 //!
 //! * [`load`] starts relays and a [`crew`]: the threads of [`crowd`], and [`guests`] that come and go.
 //!   Participants are [`members`] of a [`swarm`], on [`sockets`] and at the end of a [`delay`]
 //! * [`tally`] and [`gaps`] are what they hear, [`report`] and [`plot`] what came of it
 //! * [`ceiling`] is what the machine allows
+//! * [`peers`] has other systems do the same, in turn
+//! * [`suite`] runs all of it, a [`part`] at a time; [`figures`] and [`verdict`] judge, [`grid`] prints
+//! * [`plan`] makes a tree of what was measured
+//! * [`home`] knows where things are
 //! * [`contend`] is either of them measured next to other systems
 //! * [`process`] is the relay as a process; the operating system's side is in the library, which the
 //!   load clients of other systems share
@@ -14,17 +18,25 @@ mod contend;
 mod crew;
 mod crowd;
 mod delay;
+mod figures;
 mod gaps;
+mod grid;
 mod guests;
+mod home;
 mod load;
 mod members;
+mod part;
+mod peers;
+mod plan;
 mod plot;
 mod process;
 mod report;
 mod sockets;
+mod suite;
 mod swarm;
 mod table;
 mod tally;
+mod verdict;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -36,7 +48,10 @@ use serde::Serialize;
 use crate::ceiling::CeilingPlan;
 use crate::contend::ContendPlan;
 use crate::load::LoadPlan;
+use crate::peers::PeersPlan;
+use crate::plan::TreePlan;
 use crate::report::Verdict;
+use crate::suite::SuitePlan;
 
 /// Load, latency and ceilings of a relay on this machine.
 #[derive(Debug, Parser)]
@@ -55,6 +70,12 @@ enum Command {
     Load(LoadPlan),
     /// What the machine allows: seal, mask and send, without QUIC and without a relay.
     Ceiling(CeilingPlan),
+    /// Tribune, the ceiling and other systems under the same schedule, in turn.
+    Peers(PeersPlan),
+    /// A tree for an audience from measured costs: relays, traffic, delay, cost.
+    Plan(TreePlan),
+    /// Everything that is judged, and the table with its verdicts; what `make bench` runs.
+    Suite(SuitePlan),
     /// Tribune or the ceiling as one of several systems that are measured in turn: JSON lines on
     /// standard input ask for windows, those on standard output answer.
     Contend(ContendPlan),
@@ -77,23 +98,24 @@ fn run(cli: &Cli) -> Result<bool> {
     match &cli.command {
         Some(Command::Load(plan)) => run_load(plan, cli.json),
         Some(Command::Ceiling(plan)) => run_ceiling(plan, cli.json),
+        Some(Command::Peers(plan)) => {
+            print(&peers::run(plan)?, cli.json)?;
+            Ok(true)
+        }
+        Some(Command::Plan(plan)) => {
+            print(&plan::run(plan)?, cli.json)?;
+            Ok(true)
+        }
+        Some(Command::Suite(plan)) => run_suite(plan, cli.json),
         Some(Command::Contend(plan)) => contend::run(plan).map(|()| true),
-        None => run_all(cli.json),
+        None => run_suite(&SuitePlan::default(), cli.json),
     }
 }
 
-/// What the machine allows, then a thousand listeners, with one speaker and with four.
-fn run_all(json: bool) -> Result<bool> {
-    let mut good = true;
-    for command in [&["ceiling"][..], &["load"], &["load", "--speakers", "4"]] {
-        let words = ["tribune-bench"].iter().chain(command);
-        good &= match Cli::try_parse_from(words)?.command {
-            Some(Command::Load(plan)) => run_load(&plan, json)?,
-            Some(Command::Ceiling(plan)) => run_ceiling(&plan, json)?,
-            Some(Command::Contend(_)) | None => true,
-        };
-    }
-    Ok(good)
+fn run_suite(plan: &SuitePlan, json: bool) -> Result<bool> {
+    let report = suite::run(plan)?;
+    print(&report, json)?;
+    Ok(report.complete())
 }
 
 fn run_load(plan: &LoadPlan, json: bool) -> Result<bool> {

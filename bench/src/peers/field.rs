@@ -1,0 +1,264 @@
+//! Who is measured beside whom: programs, arguments, sizes, speakers.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::home;
+
+/// A contender: a process that serves one kind of listener and is asked for windows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Contender {
+    /// Its name on the command line and in JSON.
+    pub(crate) name: &'static str,
+    /// What it is called in tables.
+    pub(crate) label: &'static str,
+    program: Program,
+    arguments: &'static [&'static str],
+    /// What it is asked, and at which sizes.
+    asked: &'static [(u16, At)],
+    /// About how long one listener takes to join, in milliseconds. For estimates.
+    pub(crate) join_ms: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Program {
+    /// A command of this program. Its figures are what others are divided by.
+    Own(&'static str),
+    /// A load client of another system.
+    Peer(&'static str),
+}
+
+/// At which sizes something is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Every,
+    /// What one size is enough for.
+    Largest,
+    /// Beyond, the server cannot keep up on two cores, and would only be seen to starve everything else.
+    UpTo(u32),
+}
+
+/// The name of Tribune among the contenders.
+pub(crate) const TRIBUNE: &str = "tribune";
+/// The name of the ceiling.
+pub(crate) const CEILING: &str = "ceiling";
+/// Tribune with listeners 50 ms away.
+pub(crate) const TRIBUNE_FAR: &str = "tribune-rtt50";
+/// mumble-server with listeners that ping as real ones do.
+pub(crate) const MUMBLE: &str = "mumble";
+/// moq-relay with a group for each frame.
+pub(crate) const MOQ: &str = "moq-1";
+
+/// All contenders, in the order of tables.
+pub(crate) const FIELD: [Contender; 12] = [
+    Contender {
+        name: CEILING,
+        label: "ceiling: seal, mask, send",
+        program: Program::Own("ceiling"),
+        arguments: &[],
+        asked: &[(1, At::Every)],
+        join_ms: 0.1,
+    },
+    Contender {
+        name: TRIBUNE,
+        label: "Tribune",
+        program: Program::Own("tribune"),
+        arguments: &[],
+        asked: &[(1, At::Every), (4, At::Largest)],
+        join_ms: 5.0,
+    },
+    Contender {
+        name: TRIBUNE_FAR,
+        label: "Tribune, RTT 50 ms",
+        program: Program::Own("tribune"),
+        arguments: &["--rtt", "50"],
+        asked: &[(1, At::Largest)],
+        join_ms: 6.0,
+    },
+    Contender {
+        name: MUMBLE,
+        label: "mumble-server, listeners ping every 5 s",
+        program: Program::Peer("peer-mumble"),
+        arguments: &[],
+        asked: &[(1, At::Every), (4, At::Largest)],
+        join_ms: 25.0,
+    },
+    Contender {
+        name: "mumble-silent",
+        label: "mumble-server, silent listeners",
+        program: Program::Peer("peer-mumble"),
+        arguments: &["--ping-seconds", "0"],
+        asked: &[(1, At::Largest)],
+        join_ms: 25.0,
+    },
+    Contender {
+        name: "stock-quinn",
+        label: "stock quinn",
+        program: Program::Peer("peer-stock-quinn"),
+        arguments: &[],
+        asked: &[(1, At::Every)],
+        join_ms: 5.0,
+    },
+    Contender {
+        name: "icecast-20",
+        label: "icecast2, pages of 20 ms",
+        program: Program::Peer("peer-icecast"),
+        arguments: &["--page-ms", "20"],
+        asked: &[(1, At::Every)],
+        join_ms: 5.0,
+    },
+    Contender {
+        name: "icecast-100",
+        label: "icecast2, pages of 100 ms",
+        program: Program::Peer("peer-icecast"),
+        arguments: &["--page-ms", "100"],
+        asked: &[(1, At::Largest)],
+        join_ms: 5.0,
+    },
+    Contender {
+        name: MOQ,
+        label: "moq-relay, 1 frame a group",
+        program: Program::Peer("peer-moq"),
+        arguments: &["--frames-per-group", "1"],
+        asked: &[(1, At::UpTo(500))],
+        join_ms: 10.0,
+    },
+    Contender {
+        name: "moq-10",
+        label: "moq-relay, 10 frames a group",
+        program: Program::Peer("peer-moq"),
+        arguments: &["--frames-per-group", "10"],
+        asked: &[(1, At::UpTo(500))],
+        join_ms: 10.0,
+    },
+    Contender {
+        name: "moq-datagrams",
+        label: "moq-relay, datagrams",
+        program: Program::Peer("peer-moq"),
+        arguments: &["--datagrams"],
+        asked: &[(1, At::UpTo(500))],
+        join_ms: 10.0,
+    },
+    Contender {
+        name: "janus",
+        label: "Janus, streaming plugin",
+        program: Program::Peer("peer-janus"),
+        arguments: &["--event-loops", "2"],
+        asked: &[(1, At::Every)],
+        join_ms: 20.0,
+    },
+];
+
+/// Names of contenders, parsed.
+///
+/// # Errors
+/// A sentence that names the one which does not exist.
+pub(crate) fn by_name(name: &str) -> Result<&'static Contender> {
+    let found = FIELD.iter().find(|contender| contender.name == name);
+    let names = || FIELD.map(|contender| contender.name).join(", ");
+    found.with_context(|| format!("\"{name}\" is not one of {}", names()))
+}
+
+impl Contender {
+    /// The numbers of speakers that it is asked for at a size.
+    pub(crate) fn speakers(&self, size: u32, largest: u32) -> Vec<u16> {
+        let asked = self.asked.iter().filter(|(_, at)| match at {
+            At::Every => true,
+            At::Largest => size == largest,
+            At::UpTo(most) => size <= *most,
+        });
+        asked.map(|(speakers, _)| *speakers).collect()
+    }
+
+    /// Why it is not asked at a size, if that has a reason.
+    pub(crate) fn not_asked(&self, size: u32) -> Option<String> {
+        self.asked.iter().find_map(|(_, at)| match at {
+            At::Every | At::Largest => None,
+            At::UpTo(most) if size <= *most => None,
+            At::UpTo(most) => {
+                Some(format!("not asked beyond {most} listeners: it does not keep up on two cores"))
+            }
+        })
+    }
+
+    /// Whether it is of this program, and so what others are compared with.
+    pub(crate) const fn is_reference(&self) -> bool {
+        matches!(self.program, Program::Own(_))
+    }
+
+    /// How to start it.
+    ///
+    /// # Errors
+    /// Its program has not been built.
+    pub(crate) fn command(&self, places: &Places, listeners: u32) -> Result<Command> {
+        let mut command = match self.program {
+            Program::Own(kind) => {
+                let mut own = Command::new(std::env::current_exe().context("this program's path")?);
+                own.args(["contend", kind]);
+                own
+            }
+            Program::Peer(program) => {
+                let path = places.peers.join(program);
+                if !path.is_file() {
+                    bail!("{} is not built", path.display());
+                }
+                Command::new(path)
+            }
+        };
+        command.args(["--listeners", &listeners.to_string()]).args(self.arguments);
+        if matches!(self.program, Program::Peer("peer-moq")) {
+            command.arg("--server").arg(&places.moq_relay);
+        }
+        Ok(command)
+    }
+}
+
+/// Where programs of other systems are.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// The directory of the load clients.
+    pub(crate) peers: PathBuf,
+    /// moq-relay itself, which no distribution has.
+    pub(crate) moq_relay: PathBuf,
+}
+
+impl Places {
+    /// As `make bench` leaves them, unless told otherwise.
+    pub(crate) fn new(peers: Option<PathBuf>) -> Self {
+        Self { peers: peers.unwrap_or_else(home::peers), moq_relay: home::moq_relay() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contenders_are_known_by_their_names() {
+        for contender in &FIELD {
+            assert_eq!(by_name(contender.name).unwrap().label, contender.label);
+        }
+        let error = by_name("skype").unwrap_err().to_string();
+        assert!(error.contains("\"skype\"") && error.contains("stock-quinn"), "{error}");
+    }
+
+    #[test]
+    fn what_a_contender_is_asked_depends_on_the_size() {
+        let asked = |name, size| by_name(name).unwrap().speakers(size, 1_000);
+        assert_eq!((asked(TRIBUNE, 200), asked(TRIBUNE, 1_000)), (vec![1], vec![1, 4]));
+        assert_eq!((asked(TRIBUNE_FAR, 200), asked(TRIBUNE_FAR, 1_000)), (vec![], vec![1]));
+        assert_eq!((asked(MOQ, 500), asked(MOQ, 1_000)), (vec![1], vec![]));
+        let moq = by_name(MOQ).unwrap();
+        assert!(moq.not_asked(1_000).is_some() && moq.not_asked(500).is_none());
+        assert!(by_name(TRIBUNE_FAR).unwrap().not_asked(200).is_none());
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let places = Places::new(Some("/nowhere".into()));
+        let error = by_name("janus").unwrap().command(&places, 9).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/peer-janus"), "{error}");
+    }
+}

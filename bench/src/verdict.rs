@@ -1,0 +1,339 @@
+//! What a relay must reach and what it aims at, and whether it did. The bounds are all in [`FIGURES`].
+
+use serde::Serialize;
+
+use crate::grid::Grid;
+use crate::peers::outcome::Spread;
+
+/// A figure that is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FigureId {
+    CeilingShare,
+    CeilingShareFar,
+    CeilingShareFour,
+    MoqOverTribune,
+    MumbleOverTribune,
+    MumbleOverTribuneFour,
+    MemoryPerListener,
+    AddedDelay,
+    TwoShards,
+    Handshakes,
+    Storm,
+}
+
+/// A figure with its bounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figure {
+    pub(crate) id: FigureId,
+    pub(crate) name: &'static str,
+    unit: &'static str,
+    /// Digits behind the point.
+    digits: usize,
+    better: Better,
+    must: Bound,
+    aim: Bound,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Better {
+    More,
+    Less,
+}
+
+/// A bound that is a number, or follows from another measurement.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    Fixed(f64),
+    /// So many milliseconds above the time in which a relay serves all listeners once.
+    AboveSpread(f64),
+}
+
+/// All figures, in the order of the table.
+pub(crate) const FIGURES: [Figure; 11] = [
+    Figure {
+        id: FigureId::CeilingShare,
+        name: "frames per CPU-second ÷ ceiling, 1 speaker, RTT 0",
+        unit: "",
+        digits: 2,
+        better: Better::More,
+        must: Bound::Fixed(0.45),
+        aim: Bound::Fixed(0.60),
+    },
+    Figure {
+        id: FigureId::CeilingShareFar,
+        name: "the same at an RTT of 50 ms",
+        unit: "",
+        digits: 2,
+        better: Better::More,
+        must: Bound::Fixed(0.50),
+        aim: Bound::Fixed(0.65),
+    },
+    Figure {
+        id: FigureId::CeilingShareFour,
+        name: "the same with 4 speakers, bundled",
+        unit: "",
+        digits: 2,
+        better: Better::More,
+        must: Bound::Fixed(1.6),
+        aim: Bound::Fixed(2.0),
+    },
+    Figure {
+        id: FigureId::MoqOverTribune,
+        name: "CPU per frame: moq-relay, 1 frame a group ÷ Tribune",
+        unit: "",
+        digits: 2,
+        better: Better::More,
+        must: Bound::Fixed(9.0),
+        aim: Bound::Fixed(14.0),
+    },
+    Figure {
+        id: FigureId::MumbleOverTribune,
+        name: "mumble-server, listeners that ping ÷ Tribune, 1 speaker",
+        unit: "",
+        digits: 2,
+        better: Better::More,
+        must: Bound::Fixed(1.0),
+        aim: Bound::Fixed(1.5),
+    },
+    Figure {
+        id: FigureId::MumbleOverTribuneFour,
+        name: "the same with 4 speakers",
+        unit: "",
+        digits: 2,
+        better: Better::More,
+        must: Bound::Fixed(1.8),
+        aim: Bound::Fixed(2.5),
+    },
+    Figure {
+        id: FigureId::MemoryPerListener,
+        name: "memory added per listener",
+        unit: "KB",
+        digits: 1,
+        better: Better::Less,
+        must: Bound::Fixed(28.0),
+        aim: Bound::Fixed(20.0),
+    },
+    Figure {
+        id: FigureId::AddedDelay,
+        name: "frame delay added by one relay, p99",
+        unit: "ms",
+        digits: 1,
+        better: Better::Less,
+        must: Bound::AboveSpread(3.0),
+        aim: Bound::AboveSpread(1.0),
+    },
+    Figure {
+        id: FigureId::TwoShards,
+        name: "CPU per frame: two shards ÷ one",
+        unit: "",
+        digits: 2,
+        better: Better::Less,
+        must: Bound::Fixed(1.15),
+        aim: Bound::Fixed(1.03),
+    },
+    Figure {
+        id: FigureId::Handshakes,
+        name: "joins per second ÷ bare TLS handshakes",
+        unit: "",
+        digits: 2,
+        better: Better::More,
+        must: Bound::Fixed(0.4),
+        aim: Bound::Fixed(0.6),
+    },
+    Figure {
+        id: FigureId::Storm,
+        name: "join storm: added gap p99 for those who listen",
+        unit: "ms",
+        digits: 1,
+        better: Better::Less,
+        must: Bound::Fixed(20.0),
+        aim: Bound::Fixed(5.0),
+    },
+];
+
+/// What was measured for a figure.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Measured {
+    /// Figures of several windows or runs, and how they came about, in a few words.
+    Value { spread: Spread, how: String },
+    /// One sentence.
+    Not { why: String },
+}
+
+/// A figure, judged. The fields are the JSON.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Judged {
+    pub(crate) figure: FigureId,
+    name: &'static str,
+    unit: &'static str,
+    measured: Option<Spread>,
+    /// How it was measured.
+    how: String,
+    must: Option<f64>,
+    aim: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) verdict: Verdict,
+    #[serde(skip)]
+    digits: usize,
+    #[serde(skip)]
+    better: Better,
+}
+
+/// Whether a figure is reached, by its median.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// What was aimed at.
+    ReachedAim,
+    /// What must be.
+    Reached,
+    /// Not what must be.
+    Short {
+        /// By how much, in percent of what must be.
+        short_by_percent: f64,
+    },
+    /// Nobody knows.
+    NotMeasured {
+        /// One sentence.
+        why: String,
+    },
+}
+
+/// Judges a figure. `spread_ms` is the time in which a relay serves all listeners once, if it is known.
+pub(crate) fn judge(figure: &Figure, measured: Measured, spread_ms: Option<f64>) -> Judged {
+    let bound = |bound| match bound {
+        Bound::Fixed(value) => Some(value),
+        Bound::AboveSpread(ms) => spread_ms.map(|spread| spread + ms),
+    };
+    let (must, aim) = (bound(figure.must), bound(figure.aim));
+    let (spread, how, verdict) = match (measured, must.zip(aim)) {
+        (Measured::Value { spread, how }, Some((must, aim))) => {
+            let verdict = against(figure.better, spread.median, must, aim);
+            (Some(spread), how, verdict)
+        }
+        (Measured::Value { spread, how }, None) => {
+            let why = "CPU per frame, which the bound follows from, was not measured".to_owned();
+            (Some(spread), how, Verdict::NotMeasured { why })
+        }
+        (Measured::Not { why }, _) => (None, String::new(), Verdict::NotMeasured { why }),
+    };
+    let Figure { id, name, unit, digits, better, .. } = *figure;
+    Judged { figure: id, name, unit, measured: spread, how, must, aim, verdict, digits, better }
+}
+
+fn against(better: Better, value: f64, must: f64, aim: f64) -> Verdict {
+    let reaches = |bound: f64| match better {
+        Better::More => value >= bound,
+        Better::Less => value <= bound,
+    };
+    if reaches(aim) {
+        Verdict::ReachedAim
+    } else if reaches(must) {
+        Verdict::Reached
+    } else {
+        Verdict::Short { short_by_percent: (value - must).abs() / must * 100.0 }
+    }
+}
+
+impl Verdict {
+    fn words(&self) -> String {
+        match self {
+            Self::ReachedAim => "reached, and the aim".to_owned(),
+            Self::Reached => "reached".to_owned(),
+            Self::Short { short_by_percent } => format!("SHORT by {short_by_percent:.0} %"),
+            Self::NotMeasured { why } => format!("not measured: {why}"),
+        }
+    }
+}
+
+/// The table of all figures.
+pub(crate) fn table(judged: &[Judged]) -> Grid {
+    let mut table =
+        Grid::new(&["figure", "measured", "must reach", "aim", "verdict", "how it was measured"]);
+    for row in judged {
+        let sign = if row.better == Better::More { "≥" } else { "≤" };
+        let unit = if row.unit.is_empty() { String::new() } else { format!(" {}", row.unit) };
+        let bound = |bound: Option<f64>| {
+            bound.map_or_else(
+                || "–".to_owned(),
+                |bound| format!("{sign} {bound:.digits$}{unit}", digits = row.digits),
+            )
+        };
+        let measured = row.measured.map(|spread| format!("{}{unit}", spread.words(row.digits)));
+        table.row([
+            row.name.to_owned(),
+            measured.unwrap_or_else(|| "–".to_owned()),
+            bound(row.must),
+            bound(row.aim),
+            row.verdict.words(),
+            row.how.clone(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(id: FigureId) -> &'static Figure {
+        FIGURES.iter().find(|figure| figure.id == id).unwrap()
+    }
+
+    fn verdict(id: FigureId, value: f64, spread_ms: Option<f64>) -> Verdict {
+        let spread = Spread { median: value, min: value, max: value };
+        let measured = Measured::Value { spread, how: String::new() };
+        judge(figure(id), measured, spread_ms).verdict
+    }
+
+    #[test]
+    fn more_is_better_where_it_is() {
+        let share = |value| verdict(FigureId::CeilingShare, value, None);
+        assert_eq!(share(0.60), Verdict::ReachedAim);
+        assert_eq!(share(0.59), Verdict::Reached);
+        assert_eq!(share(0.45), Verdict::Reached);
+        let Verdict::Short { short_by_percent } = share(0.36) else { panic!("0.36 is short") };
+        assert!((short_by_percent - 20.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn less_is_better_where_it_is() {
+        let memory = |value| verdict(FigureId::MemoryPerListener, value, None);
+        assert_eq!(memory(20.0), Verdict::ReachedAim);
+        assert_eq!(memory(28.0), Verdict::Reached);
+        assert_eq!(memory(35.0), Verdict::Short { short_by_percent: 25.0 });
+    }
+
+    #[test]
+    fn the_bound_of_delay_follows_from_the_cost_of_a_frame() {
+        // 1,000 listeners at 8 µs.
+        let delay = |value| verdict(FigureId::AddedDelay, value, Some(8.0));
+        assert_eq!(delay(9.0), Verdict::ReachedAim);
+        assert_eq!(delay(11.0), Verdict::Reached);
+        assert!(matches!(delay(11.1), Verdict::Short { .. }));
+        let unknown = verdict(FigureId::AddedDelay, 1.0, None);
+        assert!(matches!(unknown, Verdict::NotMeasured { .. }));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_in_the_table_with_its_reason() {
+        let why = "icecast is not a figure".to_owned();
+        let judged = judge(figure(FigureId::Storm), Measured::Not { why }, None);
+        let text = table(&[judged]).text();
+        assert!(text.contains("not measured: icecast is not a figure"), "{text}");
+        assert!(text.contains("≤ 20.0 ms"), "{text}");
+    }
+
+    #[test]
+    fn every_aim_is_harder_than_what_must_be() {
+        for figure in &FIGURES {
+            let (must, aim) = match (figure.must, figure.aim) {
+                (Bound::Fixed(must), Bound::Fixed(aim)) => (must, aim),
+                (Bound::AboveSpread(must), Bound::AboveSpread(aim)) => (must, aim),
+                (must, aim) => panic!("{must:?} and {aim:?} are of two kinds"),
+            };
+            assert!(if figure.better == Better::More { aim > must } else { aim < must });
+        }
+    }
+}
