@@ -22,6 +22,24 @@ pub fn process_cpu(pid: u32) -> Result<Duration> {
     parse_stat(&text).with_context(|| format!("{path} is not as expected"))
 }
 
+/// As [`process_cpu`], to the nanosecond, of the threads that the process has now. A thread that runs
+/// at the moment is counted up to the scheduler's last tick.
+///
+/// # Errors
+/// There is no such process, or the kernel does not count it (CONFIG_SCHED_INFO).
+pub fn process_cpu_exact(pid: u32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/task");
+    let tasks = fs::read_dir(&path).with_context(|| format!("{path} cannot be read"))?;
+    let mut total = Duration::ZERO;
+    for task in tasks {
+        let path = task?.path().join("schedstat");
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        total += parse_schedstat(&text)
+            .with_context(|| format!("{} is not as expected", path.display()))?;
+    }
+    Ok(total)
+}
+
 /// CPU time of one thread of this process.
 ///
 /// # Errors
@@ -49,8 +67,7 @@ pub fn this_thread() -> Result<u32> {
 pub fn this_thread_cpu() -> Result<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")
         .context("/proc/thread-self/schedstat cannot be read")?;
-    let nanos = text.split_whitespace().next().and_then(|word| word.parse().ok());
-    nanos.map(Duration::from_nanos).context("/proc/thread-self/schedstat is not as expected")
+    parse_schedstat(&text).context("/proc/thread-self/schedstat is not as expected")
 }
 
 /// Memory of a process.
@@ -142,6 +159,11 @@ fn parse_stat(text: &str) -> Option<Duration> {
     Some(TICK * (user + system))
 }
 
+/// Nanoseconds on a core, then two more numbers.
+fn parse_schedstat(text: &str) -> Option<Duration> {
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
 fn parse_status(text: &str) -> Option<Memory> {
     let bytes = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key))?;
@@ -195,6 +217,12 @@ mod tests {
         let stat = "77 (a ) b) S 1 77 77 0 -1 4194560 10 0 0 0 250 50 3 4 20 0 5 0 1 2 3";
         assert_eq!(parse_stat(stat), Some(Duration::from_secs(3)));
         assert_eq!(parse_stat("77 (a) S 1"), None);
+    }
+
+    #[test]
+    fn exact_cpu_time_is_the_first_number() {
+        assert_eq!(parse_schedstat("1500 20 3\n"), Some(Duration::from_nanos(1_500)));
+        assert_eq!(parse_schedstat(""), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! * [`plan`] makes a tree of what was measured
 //! * [`home`] knows where things are
 //! * [`contend`] is either of them measured next to other systems
+//! * [`handshake`] is what a join costs beside a bare TLS handshake; [`joiner`] is who joins
 //! * [`process`] is the relay as a process; the operating system's side is in the library, which the
 //!   load clients of other systems share
 
@@ -22,7 +23,9 @@ mod figures;
 mod gaps;
 mod grid;
 mod guests;
+mod handshake;
 mod home;
+mod joiner;
 mod load;
 mod members;
 mod part;
@@ -47,6 +50,7 @@ use serde::Serialize;
 
 use crate::ceiling::CeilingPlan;
 use crate::contend::ContendPlan;
+use crate::handshake::HandshakePlan;
 use crate::load::LoadPlan;
 use crate::peers::PeersPlan;
 use crate::plan::TreePlan;
@@ -79,6 +83,8 @@ enum Command {
     /// Tribune or the ceiling as one of several systems that are measured in turn: JSON lines on
     /// standard input ask for windows, those on standard output answer.
     Contend(ContendPlan),
+    /// What a join costs the relay, beside the server's side of a bare TLS handshake.
+    Handshakes(HandshakePlan),
 }
 
 fn main() -> ExitCode {
@@ -108,6 +114,7 @@ fn run(cli: &Cli) -> Result<bool> {
         }
         Some(Command::Suite(plan)) => run_suite(plan, cli.json),
         Some(Command::Contend(plan)) => contend::run(plan).map(|()| true),
+        Some(Command::Handshakes(plan)) => run_handshakes(plan, cli.json),
         None => run_suite(&SuitePlan::default(), cli.json),
     }
 }
@@ -126,6 +133,11 @@ fn run_load(plan: &LoadPlan, json: bool) -> Result<bool> {
 
 fn run_ceiling(plan: &CeilingPlan, json: bool) -> Result<bool> {
     print(&ceiling::run(plan)?, json)?;
+    Ok(true)
+}
+
+fn run_handshakes(plan: &HandshakePlan, json: bool) -> Result<bool> {
+    print(&handshake::run(plan)?, json)?;
     Ok(true)
 }
 

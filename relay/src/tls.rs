@@ -206,6 +206,17 @@ pub fn server_crypto_for(
     identity: &TlsIdentity,
     children: Option<Arc<RootCertStore>>,
 ) -> Result<Arc<QuicServerConfig>, TlsError> {
+    Ok(Arc::new(QuicServerConfig::try_from(server_tls(identity, children)?)?))
+}
+
+/// The TLS of [`server_crypto_for`], without QUIC: what a handshake costs by itself is measured with it.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn server_tls(
+    identity: &TlsIdentity,
+    children: Option<Arc<RootCertStore>>,
+) -> Result<rustls::ServerConfig, TlsError> {
     let provider = crypto_provider();
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -226,7 +237,7 @@ pub fn server_crypto_for(
     server.max_early_data_size = 0;
     server.send_tls13_tickets = 0;
     server.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(Arc::new(QuicServerConfig::try_from(server)?))
+    Ok(server)
 }
 
 /// What this relay dials a parent with. It shows `--trunk-cert`, or else its own certificate if that
@@ -262,6 +273,18 @@ pub fn client_crypto(
     trust: ServerTrust,
     shown: Option<&TlsIdentity>,
 ) -> Result<Arc<QuicClientConfig>, TlsError> {
+    Ok(Arc::new(QuicClientConfig::try_from(client_tls(alpn, trust, shown)?)?))
+}
+
+/// The TLS of [`client_crypto`], without QUIC.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn client_tls(
+    alpn: &[u8],
+    trust: ServerTrust,
+    shown: Option<&TlsIdentity>,
+) -> Result<rustls::ClientConfig, TlsError> {
     let provider = crypto_provider();
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -287,7 +310,7 @@ pub fn client_crypto(
     client.alpn_protocols = vec![alpn.to_vec()];
     client.resumption = rustls::client::Resumption::disabled();
     client.enable_early_data = false;
-    Ok(Arc::new(QuicClientConfig::try_from(client)?))
+    Ok(client)
 }
 
 /// Accepts one certificate, or any, by its bytes. That the peer holds its key is verified all the same.
