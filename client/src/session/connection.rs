@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, ConnectionError, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, TokioRuntime,
+    TransportConfig, VarInt,
+};
+use quinn_proto::RandomConnectionIdGenerator;
 use tokio::task::JoinSet;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
@@ -215,7 +219,7 @@ async fn connect_one(
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
     let unreachable = |why: String| Failure::Unreachable(format!("cannot reach {to}: {why}"));
-    let endpoint = Endpoint::client(local).map_err(|error| unreachable(error.to_string()))?;
+    let endpoint = endpoint(local).map_err(|error| unreachable(error.to_string()))?;
     let connecting = endpoint
         .connect_with(config, address, to.host())
         .map_err(|error| unreachable(error.to_string()))?;
@@ -231,6 +235,15 @@ async fn connect_one(
         }),
         Err(_) => Err(unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
     }
+}
+
+/// A socket for one connection. Its address tells whose packets come in, so that they carry no
+/// connection ID: that saves the relay two packets of a handshake, and 8 bytes of each frame.
+fn endpoint(local: SocketAddr) -> std::io::Result<Endpoint> {
+    let mut config = EndpointConfig::default();
+    config.cid_generator(|| Box::new(RandomConnectionIdGenerator::new(0)));
+    let socket = std::net::UdpSocket::bind(local)?;
+    Endpoint::new(config, None, socket, Arc::new(TokioRuntime))
 }
 
 /// What an error of the QUIC layer means for the session.
