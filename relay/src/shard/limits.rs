@@ -34,8 +34,9 @@ pub(super) const REPAIR_RTT: Duration = Duration::from_millis(150);
 pub(super) const EVENTS_WAITING: usize = 1_024;
 /// Connection attempts that wait to be answered; the next one is refused.
 pub(super) const INCOMING_WAITING: usize = 512;
-/// Connection attempts answered in one turn of the loop: a signature each, some 100 µs.
-pub(super) const ADMITTED_PER_TURN: usize = 8;
+/// Connection attempts answered in one turn of the loop: a signature and a key exchange each, some
+/// 100 µs, in which the frames of the turn wait.
+pub(super) const ADMITTED_PER_TURN: usize = 4;
 /// Handshakes under way above which addresses are verified first (RFC 9000 section 8.1.2).
 pub(super) const RETRY_ABOVE: usize = 256;
 /// Deadlines handled in one turn of the loop.
