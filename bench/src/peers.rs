@@ -35,10 +35,10 @@ pub(crate) struct PeersPlan {
     #[arg(long, value_name = "R", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
     /// Length of a window, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=60))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub(crate) seconds: u32,
     /// Time for everything, in minutes: towards its end nothing is repeated, then rounds are left out.
-    #[arg(long, value_name = "MINUTES", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long, value_name = "MINUTES", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) minutes: u32,
     /// Only these: ceiling, tribune, tribune-rtt50, mumble, mumble-silent, stock-quinn, icecast-20,
     /// icecast-100, moq-1, moq-10, moq-datagrams, janus.

@@ -76,9 +76,9 @@ impl Scale {
             };
         }
         Self {
-            peers: peers(&[200, 500, 1_000], 5, 4, 15),
+            peers: peers(&[200, 500, 1_000], 5, 3, 12),
             listeners: 1_000,
-            load_seconds: 10,
+            load_seconds: 8,
             load_pairs: 3,
             handshakes: "handshakes",
             storm: 500,
@@ -209,7 +209,7 @@ fn storms(scale: &Scale) -> Result<Vec<f64>> {
 /// generator itself takes, are in both sides of a difference.
 fn hops(scale: &Scale) -> Result<Vec<Hop>> {
     let run = |depth: u8| -> Result<Hop> {
-        let load = format!("load --listeners {} --depth {depth} --seconds 5", scale.hop_listeners);
+        let load = format!("load --listeners {} --depth {depth} --seconds 4", scale.hop_listeners);
         let part = Part::run_load(&words(&load))?;
         let ms = |percentile: &str| Ok::<_, anyhow::Error>(part.number(percentile)? / 1e3);
         Ok(Hop { p50_ms: ms("/added_delay_us/p50")?, p99_ms: ms("/added_delay_us/p99")? })
