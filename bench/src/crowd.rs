@@ -28,6 +28,9 @@ use tribune_bench::frame::Stamp;
 /// of it at worst, which is well below the 3 ms that a relay may add; a sweep of a thousand sockets
 /// that have nothing takes about a tenth of it.
 pub(crate) const SWEEP: Duration = Duration::from_millis(1);
+/// The same once all are in and nobody speaks: enough to acknowledge in time, and no load on who is
+/// measured meanwhile.
+const IDLE_SWEEP: Duration = Duration::from_millis(20);
 /// The longest a speakers' thread sleeps: acknowledgements want to be read.
 const SPEAKER_NAP: Duration = Duration::from_millis(5);
 /// Time for the speakers to be let in.
@@ -122,7 +125,7 @@ pub(crate) fn listen(
         Place { sockets: rooms.len().div_ceil(*per_socket), per_socket: *per_socket, rtt: *rtt };
     let mut swarm = Swarm::open(target.clone(), place)?;
     let mut tally: Option<Tally> = None;
-    let (began, mut joining, mut refused) = (Instant::now(), 0, 0);
+    let (began, mut joining, mut listeners_in, mut refused) = (Instant::now(), 0, 0, 0);
     while !shared.stopped() {
         let swept = Instant::now();
         let due = (began.elapsed().as_secs_f64() * joins_per_second) as usize;
@@ -147,7 +150,10 @@ pub(crate) fn listen(
         })?;
         while let Some(news) = swarm.poll_news() {
             match news {
-                News::In(..) => drop(shared.listeners_in.fetch_add(1, Ordering::Relaxed)),
+                News::In(..) => {
+                    listeners_in += 1;
+                    shared.listeners_in.fetch_add(1, Ordering::Relaxed);
+                }
                 News::Gone(_, why) => shared.lose_one("a listener", &why),
             }
         }
@@ -158,7 +164,8 @@ pub(crate) fn listen(
                 return Ok(());
             }
         }
-        rest_until(swept + SWEEP);
+        let idle = tally.is_none() && listeners_in == rooms.len();
+        rest_until(swept + if idle { IDLE_SWEEP } else { SWEEP });
     }
     Ok(())
 }

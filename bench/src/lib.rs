@@ -3,8 +3,10 @@
 //!
 //! * [`accounting`] is what the operating system says of processes
 //! * [`frame`] is what speakers say, and when
+//! * [`hearing`] is what a window's listeners have heard
 //! * [`contender`] is how a load client talks to whoever has it run next to others
 
 pub mod accounting;
 pub mod contender;
 pub mod frame;
+pub mod hearing;

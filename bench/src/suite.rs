@@ -80,7 +80,7 @@ impl Scale {
             listeners: 1_000,
             load_seconds: 8,
             load_pairs: 3,
-            handshakes: "handshakes",
+            handshakes: "handshakes --rounds 15",
             storm: 500,
             storm_runs: 3,
             hop_listeners: 200,

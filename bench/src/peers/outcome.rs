@@ -38,6 +38,9 @@ impl Spread {
     }
 }
 
+/// Share of what was due that has to arrive, in percent, for a contender to have kept up.
+const KEPT_UP_PERCENT: f64 = 99.0;
+
 /// What one contender did at one size, with one number of speakers.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Entry {
@@ -173,11 +176,13 @@ pub(crate) struct PeersReport {
 }
 
 impl PeersReport {
-    /// The entry of the largest size at which a contender kept up with so many speakers.
+    /// The entry of the largest size at which a contender kept up with so many speakers: what a frame
+    /// costs says little where most are lost, whoever is to blame.
     pub(crate) fn largest(&self, contender: &str, speakers: u16) -> Option<&Entry> {
         let fits = |entry: &&Entry| {
-            let kept_up = !entry.did_not_keep_up && entry.cpu_us_per_frame.is_some();
-            entry.contender == contender && entry.speakers == speakers && kept_up
+            let kept_up = !entry.did_not_keep_up && entry.delivered_percent >= KEPT_UP_PERCENT;
+            let asked = entry.contender == contender && entry.speakers == speakers;
+            asked && kept_up && entry.cpu_us_per_frame.is_some()
         };
         self.entries.iter().filter(fits).max_by_key(|entry| entry.listeners)
     }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tribune_bench::contender::{Said, say};
 use tribune_bench::frame::Schedule;
+use tribune_bench::hearing::{WindowHeard, WindowTally};
 
 use crate::pages::StreamParser;
 use crate::source::MOUNT;
-use crate::tally::{Heard, Tally};
 
 /// From one connection to the next: Icecast's queue of new connections has five places.
 const JOIN_PERIOD: Duration = Duration::from_millis(4);
@@ -40,7 +40,7 @@ pub(crate) struct Audience {
 #[derive(Debug, Default)]
 struct Shared {
     /// The window that goes on.
-    tally: Mutex<Option<Tally>>,
+    tally: Mutex<Option<WindowTally>>,
     /// Listeners whose connection is over.
     gone: AtomicU32,
     /// Tells the thread to end.
@@ -77,9 +77,9 @@ impl Audience {
     /// Begins to count a window.
     ///
     /// # Errors
-    /// None; see [`Tally::new`].
+    /// None; see [`WindowTally::new`].
     pub(crate) fn begin(&self, number: u16, schedule: Schedule) -> Result<()> {
-        *self.shared.tally() = Some(Tally::new(number, schedule)?);
+        *self.shared.tally() = Some(WindowTally::new(number, schedule)?);
         Ok(())
     }
 
@@ -87,8 +87,8 @@ impl Audience {
     ///
     /// # Errors
     /// None was begun.
-    pub(crate) fn end(&self) -> Result<Heard> {
-        self.shared.tally().take().map(Tally::close).context("no window goes on")
+    pub(crate) fn end(&self) -> Result<WindowHeard> {
+        self.shared.tally().take().map(WindowTally::close).context("no window goes on")
     }
 }
 
@@ -102,7 +102,7 @@ impl Drop for Audience {
 }
 
 impl Shared {
-    fn tally(&self) -> MutexGuard<'_, Option<Tally>> {
+    fn tally(&self) -> MutexGuard<'_, Option<WindowTally>> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,13 +5,11 @@
 //! * [`source`] is the one who speaks
 //! * [`audience`] is the listeners
 //! * [`pages`] is Ogg, for both
-//! * [`tally`] is what a window's listeners have heard
 
 mod audience;
 mod pages;
 mod server;
 mod source;
-mod tally;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -10,9 +10,9 @@ use quinn::{Connection, Endpoint, VarInt};
 use tokio::task::JoinSet;
 use tribune_bench::contender::{Said, say};
 use tribune_bench::frame::Schedule;
+use tribune_bench::hearing::{WindowHeard, WindowTally};
 
 use crate::server::Dial;
-use crate::tally::{Heard, Tally};
 
 /// Listeners that share a socket, as in Tribune's own load.
 const PER_SOCKET: usize = 100;
@@ -37,7 +37,7 @@ pub(crate) struct Audience {
 #[derive(Debug, Default)]
 struct Shared {
     /// The window that goes on.
-    tally: Mutex<Option<Tally>>,
+    tally: Mutex<Option<WindowTally>>,
     /// Datagrams that have come, counted or not.
     arrived: AtomicU64,
     /// Listeners that are in.
@@ -87,9 +87,9 @@ impl Audience {
     /// Begins to count a window.
     ///
     /// # Errors
-    /// None; see [`Tally::new`].
+    /// None; see [`WindowTally::new`].
     pub(crate) fn begin(&self, number: u16, schedule: Schedule) -> Result<()> {
-        *self.shared.tally() = Some(Tally::new(number, schedule)?);
+        *self.shared.tally() = Some(WindowTally::new(number, schedule)?);
         Ok(())
     }
 
@@ -97,8 +97,8 @@ impl Audience {
     ///
     /// # Errors
     /// None was begun.
-    pub(crate) fn end(&self) -> Result<Heard> {
-        self.shared.tally().take().map(Tally::close).context("no window goes on")
+    pub(crate) fn end(&self) -> Result<WindowHeard> {
+        self.shared.tally().take().map(WindowTally::close).context("no window goes on")
     }
 }
 
@@ -112,7 +112,7 @@ impl Drop for Audience {
 }
 
 impl Shared {
-    fn tally(&self) -> MutexGuard<'_, Option<Tally>> {
+    fn tally(&self) -> MutexGuard<'_, Option<WindowTally>> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

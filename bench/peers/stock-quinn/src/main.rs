@@ -4,12 +4,10 @@
 //! * [`server`] is the relay's process, and how it is dialled
 //! * [`audience`] is the listeners, in a thread of their own
 //! * [`stage`] is the speakers of one window
-//! * [`tally`] is what a window's listeners have heard
 
 mod audience;
 mod server;
 mod stage;
-mod tally;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

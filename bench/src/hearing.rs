@@ -1,11 +1,13 @@
-//! What the listeners of one window have heard. Pure.
+//! What the listeners of one window of a contender have heard. Pure; used by load clients of other
+//! systems.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
-use tribune_bench::contender::latencies;
-use tribune_bench::frame::{Schedule, Stamp};
+
+use crate::contender::latencies;
+use crate::frame::{Schedule, Stamp};
 
 /// A frame that comes later after the end of the span has not come in time: a server that falls
 /// behind does not catch up for free.
@@ -13,33 +15,33 @@ const GRACE: Duration = Duration::from_millis(200);
 
 /// Counts the frames of one window.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub struct WindowTally {
     number: u16,
     schedule: Schedule,
-    counted: Heard,
+    counted: WindowHeard,
 }
 
 /// What has been counted.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub struct WindowHeard {
     /// Measured frames that came in time, over all listeners.
-    pub(crate) frames: u64,
+    pub frames: u64,
     /// From when they were due to when they came, in microseconds.
-    pub(crate) latency_us: Histogram<u64>,
+    pub latency_us: Histogram<u64>,
 }
 
-impl Tally {
+impl WindowTally {
     /// Nothing heard yet, in the window of that number.
     ///
     /// # Errors
     /// None; see [`latencies`].
-    pub(crate) fn new(number: u16, schedule: Schedule) -> Result<Self> {
-        let counted = Heard { frames: 0, latency_us: latencies()? };
+    pub fn new(number: u16, schedule: Schedule) -> Result<Self> {
+        let counted = WindowHeard { frames: 0, latency_us: latencies()? };
         Ok(Self { number, schedule, counted })
     }
 
-    /// Counts a frame that a listener got, which it gets but once.
-    pub(crate) fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+    /// Counts what a listener got, which it gets but once.
+    pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
         let Some(stamp) = Stamp::read(frame).filter(|stamp| stamp.room == self.number) else {
             return;
         };
@@ -54,22 +56,22 @@ impl Tally {
     }
 
     /// The end of the window.
-    pub(crate) fn close(self) -> Heard {
+    #[must_use]
+    pub fn close(self) -> WindowHeard {
         self.counted
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tribune_bench::frame::STAMP_BYTES;
-
     use super::*;
+    use crate::frame::STAMP_BYTES;
 
     #[test]
     fn only_frames_of_the_window_that_came_in_time_are_counted() {
         let start = Instant::now();
         let schedule = Schedule { start, before: 10, measured: 5, after: 2 };
-        let mut tally = Tally::new(3, schedule).unwrap();
+        let mut tally = WindowTally::new(3, schedule).unwrap();
         let ms = Duration::from_millis;
         let mut hear = |room: u16, index: u32, age: Duration| {
             let due = schedule.due(index, 0, 1);
