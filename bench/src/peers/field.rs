@@ -51,6 +51,9 @@ pub(crate) const MUMBLE: &str = "mumble";
 /// moq-relay with a group for each frame.
 pub(crate) const MOQ: &str = "moq-1";
 
+/// Janus skips loopback interfaces, so that its load client gets a network of its own.
+const JANUS: &str = "peer-janus";
+
 /// All contenders, in the order of tables.
 pub(crate) const FIELD: [Contender; 12] = [
     Contender {
@@ -144,7 +147,7 @@ pub(crate) const FIELD: [Contender; 12] = [
     Contender {
         name: "janus",
         label: "Janus, streaming plugin",
-        program: Program::Peer("peer-janus"),
+        program: Program::Peer(JANUS),
         arguments: &["--event-loops", "2"],
         // At rest it takes a quarter of a core for 1,000 viewers, which would disturb all others.
         asked: &[(1, At::UpTo(500))],
@@ -205,7 +208,7 @@ impl Contender {
                 if !path.is_file() {
                     bail!("{} is not built", path.display());
                 }
-                Command::new(path)
+                if program == JANUS { isolated(path) } else { Command::new(path) }
             }
         };
         command.args(["--listeners", &listeners.to_string()]).args(self.arguments);
@@ -214,6 +217,19 @@ impl Contender {
         }
         Ok(command)
     }
+}
+
+/// A program in a network of its own, with an address besides the loopback one. Needs to be root.
+fn isolated(program: PathBuf) -> Command {
+    const NETWORK: &str = r#"
+        ip link set lo up
+        ip link add listeners type dummy || ip link add listeners type veth peer name relay
+        ip addr add 192.0.2.1/24 dev listeners && ip link set listeners up || exit 2
+        ip link set relay up 2>/dev/null
+        exec "$0" "$@""#;
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", NETWORK]).arg(program);
+    command
 }
 
 /// Where programs of other systems are.
