@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_ROOM_NAME_BYTES};
+use crate::limits::{
+    MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_ROLE_NAME_BYTES, MAX_ROOM_NAME_BYTES, MAX_SUBJECT_BYTES,
+};
 
 /// A room's name: 1 to 64 bytes of `a–z 0–9 - _ .`, beginning with a letter or digit.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,6 +23,21 @@ pub struct DisplayName(String);
 #[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Note(String);
+
+/// Who somebody is, the same over all sessions and devices: the `sub` claim of a token; 1 to 128
+/// bytes of UTF-8 without control characters or white space at its ends. Somebody without a token is
+/// `guest:` and their participant id.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Subject(String);
+
+/// A role's name: 1 to 24 bytes of `a–z 0–9 - _`, beginning with a letter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RoleName {
+    bytes: [u8; MAX_ROLE_NAME_BYTES],
+    len: u8,
+}
 
 /// A name or note that is not one, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,6 +181,105 @@ impl TryFrom<String> for Note {
     }
 }
 
+impl Subject {
+    /// The subject as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The subject of somebody who shows no token: a new one with every session key.
+    #[must_use]
+    pub fn guest(participant: ParticipantId) -> Self {
+        Self(format!("guest:{participant}"))
+    }
+
+    /// Whether it stands for somebody who has shown no token.
+    #[must_use]
+    pub fn is_guest(&self) -> bool {
+        self.0.starts_with("guest:")
+    }
+}
+
+impl TryFrom<String> for Subject {
+    type Error = InvalidName;
+
+    fn try_from(value: String) -> Result<Self, InvalidName> {
+        let invalid =
+            |value: String, why| InvalidName { what: "subject", value: shorten(value), why };
+        if value.is_empty() || value.len() > MAX_SUBJECT_BYTES {
+            return Err(invalid(value, "is not 1 to 128 bytes long"));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(invalid(value, "has control characters"));
+        }
+        if value.trim().len() != value.len() {
+            return Err(invalid(value, "has white space at its ends"));
+        }
+        Ok(Self(value))
+    }
+}
+
+impl RoleName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+
+    /// The name of a default role, which is known to be valid.
+    pub(crate) fn of_static(name: &str) -> Self {
+        let mut bytes = [0; MAX_ROLE_NAME_BYTES];
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        Self { bytes, len: name.len() as u8 }
+    }
+}
+
+impl TryFrom<String> for RoleName {
+    type Error = InvalidName;
+
+    fn try_from(value: String) -> Result<Self, InvalidName> {
+        value.parse()
+    }
+}
+
+impl FromStr for RoleName {
+    type Err = InvalidName;
+
+    fn from_str(value: &str) -> Result<Self, InvalidName> {
+        let invalid = |why| InvalidName { what: "role", value: shorten(value.to_owned()), why };
+        if value.is_empty() || value.len() > MAX_ROLE_NAME_BYTES {
+            return Err(invalid("is not 1 to 24 bytes long"));
+        }
+        let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        if !value.bytes().all(allowed) {
+            return Err(invalid("has characters other than a-z, 0-9, '-' and '_'"));
+        }
+        if !value.as_bytes()[0].is_ascii_lowercase() {
+            return Err(invalid("does not begin with a letter"));
+        }
+        Ok(Self::of_static(value))
+    }
+}
+
+impl From<RoleName> for String {
+    fn from(name: RoleName) -> Self {
+        name.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
 macro_rules! text {
     ($($name:ident),*) => {$(
         impl FromStr for $name {
@@ -189,7 +305,7 @@ macro_rules! text {
         }
     )*};
 }
-text!(RoomName, DisplayName, Note);
+text!(RoomName, DisplayName, Note, Subject);
 
 macro_rules! hex_id {
     ($($name:ident, $what:literal);*) => {$(
@@ -295,6 +411,25 @@ mod tests {
         assert_eq!(" Ada ".parse::<DisplayName>().unwrap().as_str(), "Ada");
         assert!("A\u{7}".parse::<DisplayName>().is_err());
         assert!("  ".parse::<DisplayName>().is_err());
+    }
+
+    #[test]
+    fn role_names() {
+        for good in ["host", "a", "stage-manager_2", &"x".repeat(24)] {
+            assert_eq!(good.parse::<RoleName>().unwrap().as_str(), good);
+        }
+        for bad in ["", "2nd", "Host", "a b", "é", &"x".repeat(25)] {
+            assert!(bad.parse::<RoleName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn subjects() {
+        assert!(Subject::guest(ParticipantId(1)).is_guest());
+        for bad in ["", " a", "a\n", &"x".repeat(129)] {
+            assert!(bad.parse::<Subject>().is_err(), "{bad}");
+        }
+        assert!("ada@example.org".parse::<Subject>().is_ok());
     }
 
     #[test]

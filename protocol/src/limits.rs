@@ -25,6 +25,10 @@ pub const MAX_MESSAGE_DEPTH: usize = 12;
 pub const MAX_ROOM_NAME_BYTES: usize = 64;
 /// A participant's or relay's name, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
+/// A subject: who somebody is, over all sessions. Fits mail addresses and the ids of other services.
+pub const MAX_SUBJECT_BYTES: usize = 128;
+/// A role's name, in bytes. Fits a column of a table.
+pub const MAX_ROLE_NAME_BYTES: usize = 24;
 /// A note on a raised hand or a reason of a moderator, in bytes.
 pub const MAX_NOTE_BYTES: usize = 200;
 /// A token in `join` or `hello`, in bytes.

@@ -26,9 +26,10 @@ static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 ///
 /// A CBOR item can be one byte. serde holds it as a value of 32 bytes in each of two buffers, those
 /// of the envelope (to find `id`) and of the message (to find `type`), and the list that it belongs
-/// to reserves an entry of at most 64 bytes for it, the size of a hand. So the largest message can
-/// cost 2 MiB while it is read.
-const CONTROL_FACTOR: usize = 2 * 32 + 64;
+/// to reserves an entry of at most 128 bytes for it, the size of a place on the stage. So the largest
+/// message can
+/// cost 3 MiB while it is read.
+const CONTROL_FACTOR: usize = 2 * 32 + 128;
 /// Bytes allocated whatever a control message holds: the sentence that says what is wrong with it.
 const CONTROL_BASE: usize = 512;
 /// Bytes allocated for each byte of a control stream: a buffer that grows by doubling.

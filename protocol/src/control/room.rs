@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DisplayName, Note, ParticipantId, RoomName, TrackId};
+use crate::ids::{DisplayName, InvalidName, Note, ParticipantId, RoleName, RoomName, TrackId};
 
-/// A named set of permissions.
+/// A named set of permissions. What each may do stands in the origin's policy table; a participant is
+/// told its own permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "RoleName", into = "RoleName")]
 pub enum Role {
     /// Governs the room. There is one.
     Host,
@@ -16,17 +17,20 @@ pub enum Role {
     Speaker,
     /// Listens, and may raise a hand.
     Listener,
+    /// A role that an operator has defined.
+    Custom(RoleName),
 }
 
 impl Role {
     /// The role as it is written on the wire and on the command line.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Host => "host",
             Self::Cohost => "cohost",
             Self::Speaker => "speaker",
             Self::Listener => "listener",
+            Self::Custom(name) => name.as_str(),
         }
     }
 
@@ -35,7 +39,7 @@ impl Role {
     pub const fn speaks(self) -> bool {
         match self {
             Self::Host | Self::Cohost | Self::Speaker => true,
-            Self::Listener => false,
+            Self::Listener | Self::Custom(_) => false,
         }
     }
 
@@ -44,8 +48,39 @@ impl Role {
     pub const fn moderates(self) -> bool {
         match self {
             Self::Host | Self::Cohost => true,
-            Self::Speaker | Self::Listener => false,
+            Self::Speaker | Self::Listener | Self::Custom(_) => false,
         }
+    }
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name.as_str() {
+            "host" => Self::Host,
+            "cohost" => Self::Cohost,
+            "speaker" => Self::Speaker,
+            "listener" => Self::Listener,
+            _ => Self::Custom(name),
+        }
+    }
+}
+
+impl From<Role> for RoleName {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Custom(name) => name,
+            Role::Host | Role::Cohost | Role::Speaker | Role::Listener => {
+                Self::of_static(role.as_str())
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        text.parse::<RoleName>().map(Self::from)
     }
 }
 
