@@ -358,7 +358,8 @@ impl From<SessionKey> for ByteString {
 }
 
 /// A CBOR byte string, where serde would make an array of a `Vec<u8>`.
-struct ByteString(Vec<u8>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByteString(pub Vec<u8>);
 
 impl Serialize for ByteString {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -381,6 +382,13 @@ impl<'de> Deserialize<'de> for ByteString {
             }
         }
         deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+impl InvalidName {
+    /// `what` `text` `why`, as a clause.
+    pub(crate) fn new(what: &'static str, text: &str, why: &'static str) -> Self {
+        Self { what, value: shorten(text.to_owned()), why }
     }
 }
 

@@ -7,14 +7,19 @@
 //! * [`control`] — what travels on the control stream: length-prefixed CBOR maps (RFC 8949)
 //! * [`clock`] — the estimate of the origin's clock that probes feed
 //! * [`repair`] — which missing frames are worth asking for
+//! * [`permission`], [`person`], [`access`] — who may do what, who somebody is, who may come in
 //! * [`ids`], [`limits`], [`codes`] — the small words of the protocol
 
+pub mod access;
 pub mod clock;
 pub mod codes;
 pub mod control;
 pub mod datagram;
 pub mod ids;
 pub mod limits;
+pub mod log;
+pub mod permission;
+pub mod person;
 pub mod repair;
 pub mod varint;
 

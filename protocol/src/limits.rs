@@ -39,8 +39,8 @@ pub const MAX_STAGE: usize = 32;
 pub const MAX_HANDS: usize = 500;
 /// Hands named in one `hands` message; the rest is a number.
 pub const MAX_HANDS_SHOWN: usize = 40;
-/// Participants barred from one room by a kick. Older ones are forgotten first.
-pub const MAX_BARRED: usize = 256;
+/// Persons of one room about whom the origin keeps a ruling: bans, roles, permissions, invitations to speak.
+pub const MAX_RULINGS: usize = 4_096;
 /// Relays from the origin to a leaf, both counted.
 pub const MAX_TREE_DEPTH: usize = 8;
 /// Tracks that go to listeners at the same time, unless a relay is told otherwise.

@@ -12,6 +12,7 @@ use crate::ids::RequestId;
 use crate::limits::{MAX_MESSAGE_BYTES, MAX_MESSAGE_DEPTH};
 use crate::varint;
 
+pub mod govern;
 pub mod participant;
 pub mod room;
 pub mod trunk;

@@ -1,10 +1,17 @@
 //! Messages between a participant and its edge. SPEC.md section 4.3.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::room::{Hand, Role, StageEntry};
+use super::govern::Govern;
+use super::room::{Ban, Hand, Listing, OriginKey, Phase, Reaction, Role, RoomSettings, StageEntry};
 use crate::codes::ErrorCode;
-use crate::ids::{DisplayName, Note, ParticipantId, RoomName, Seq, SessionKey, TrackId};
+use crate::ids::{
+    ByteString, DisplayName, Note, ParticipantId, RoomName, Seq, SessionKey, TrackId,
+};
+use crate::log::LogAction;
+use crate::permission::PermissionSet;
 
 /// From a participant to its edge. The first is `join`; each that carries an id is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,52 +27,8 @@ pub enum FromParticipant {
         #[serde(default)]
         note: Note,
     },
-    /// Lowers one's own hand, or, as a moderator, somebody's.
-    LowerHand {
-        /// Whose; one's own if absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        participant: Option<ParticipantId>,
-    },
-    /// Gives the right to speak to somebody whose hand is raised.
-    Grant {
-        /// Whose hand.
-        participant: ParticipantId,
-    },
-    /// Lowers somebody's hand and keeps it down for a while.
-    Deny {
-        /// Whose hand.
-        participant: ParticipantId,
-        /// Shown to them.
-        #[serde(default)]
-        reason: Note,
-    },
-    /// Asks somebody on the stage to switch the microphone off. Theirs to follow or not.
-    AskMute {
-        /// Whom.
-        participant: ParticipantId,
-        /// Shown to them.
-        #[serde(default)]
-        reason: Note,
-    },
-    /// Has every relay drop somebody's frames, or lets them pass again. Answered when all relays of
-    /// the room do so.
-    Silence {
-        /// Whom.
-        participant: ParticipantId,
-        /// Whether frames are dropped.
-        on: bool,
-        /// Shown to them.
-        #[serde(default)]
-        reason: Note,
-    },
-    /// Removes somebody from the room and keeps them out.
-    Kick {
-        /// Whom.
-        participant: ParticipantId,
-        /// Shown to them.
-        #[serde(default)]
-        reason: Note,
-    },
+    /// Lowers one's own hand.
+    LowerHand {},
     /// Gives the right to speak back.
     LeaveStage {},
     /// Tells the room that one's own microphone is off or on.
@@ -73,8 +36,30 @@ pub enum FromParticipant {
         /// Whether it is off.
         muted: bool,
     },
-    /// Ends the room for everybody.
-    EndRoom {},
+    /// Sends a reaction. The edge adds them up; nobody learns whose it was.
+    React {
+        /// Which.
+        reaction: Reaction,
+    },
+    /// Shows a newer token for the same subject and room, before the old one runs out.
+    RenewToken {
+        /// The token; at most 4 KiB.
+        token: String,
+    },
+    /// Asks the room's origin for something. Answered by `ok`, `err` or what was asked for.
+    Govern {
+        /// What.
+        act: Govern,
+    },
+    /// The same from somebody who does not come in. Several may follow on one connection, but no
+    /// `join`. The only thing that somebody can do who is barred.
+    Errand(Errand),
+    /// The public rooms. Needs no `join`. Answered by `rooms`.
+    ListRooms {
+        /// The last room of the part before; absent: from the start.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<RoomName>,
+    },
     /// A type of a later version. Passed over, or answered with `bad_request` if it carries an id.
     #[serde(other)]
     Unknown,
@@ -101,6 +86,24 @@ pub struct Join {
     /// The last frame heard of each track, so that the relay can go on from there; at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heard: Vec<Heard>,
+}
+
+/// A request of somebody who does not come in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errand {
+    /// Which room.
+    pub room: RoomName,
+    /// Who: see [`SessionKey`].
+    pub session: SessionKey,
+    /// What to be called in the log.
+    pub name: DisplayName,
+    /// The role to act in, where no token says which: see [`Join::role`].
+    pub role: Role,
+    /// Proof of the right to the role; at most 4 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// What is asked for.
+    pub act: Govern,
 }
 
 /// The last frame heard of a track.
@@ -146,6 +149,41 @@ pub enum ToParticipant {
         /// How many there are.
         total: u32,
     },
+    /// Somebody has acted on you, in the words of the room's log.
+    Moderated(Moderated),
+    /// How the room is set up: after a change, and the answer to `show`.
+    Room(RoomInfo),
+    /// The answer to `list_rooms`.
+    Rooms {
+        /// At most 64, by name.
+        rooms: Vec<Listing>,
+        /// Whether there are more behind them.
+        more: bool,
+    },
+    /// The answer to `list_bans`.
+    Bans {
+        /// At most 30.
+        bans: Vec<Ban>,
+        /// How many there are.
+        total: u32,
+    },
+    /// The answer to `read_log`.
+    Log(LogPage),
+    /// The answer to `make_invitation`.
+    Invitation {
+        /// To be shown as a token.
+        token: String,
+    },
+    /// Reactions in the whole tree since the last such message. At most once a second.
+    Reactions {
+        /// How many of each.
+        counts: BTreeMap<Reaction, u32>,
+    },
+    /// The token runs out soon, and the connection with it.
+    TokenExpires {
+        /// Seconds until then.
+        in_s: u32,
+    },
     /// A moderator asks to switch the microphone off.
     PleaseMute {
         /// Who asks.
@@ -165,6 +203,60 @@ pub enum ToParticipant {
     /// A type of a later version. Passed over.
     #[serde(other)]
     Unknown,
+}
+
+/// What somebody has done to you.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moderated {
+    /// What, in a word of the log.
+    pub action: LogAction,
+    /// Who; absent if the relay itself did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<DisplayName>,
+    /// Why; may be empty.
+    #[serde(default)]
+    pub reason: Note,
+    /// The log's entry: an appeal names it.
+    pub entry: u64,
+    /// Until when, seconds since the Unix epoch; 0: until it is lifted, or it does not last.
+    #[serde(default)]
+    pub until_s: u64,
+}
+
+/// How a room is set up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomInfo {
+    /// Which room.
+    pub room: RoomName,
+    /// Whether it is on.
+    pub phase: Phase,
+    /// How it is set up.
+    #[serde(default)]
+    pub settings: RoomSettings,
+    /// Who is on the stage; only as an answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stage: Vec<StageEntry>,
+    /// Participants not on the stage.
+    #[serde(default)]
+    pub listeners: u64,
+    /// The origin's key, which the log is signed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<OriginKey>,
+}
+
+/// A part of a room's log. Entries and head are as they are stored: see [`crate::log`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPage {
+    /// Entries, in order; as many as fit.
+    pub entries: Vec<ByteString>,
+    /// The number to ask for next.
+    pub next: u64,
+    /// The log's last entry, signed; with the last part only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<ByteString>,
+    /// Whether entries about others are left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_only: bool,
 }
 
 /// The answer to `join`.
@@ -201,6 +293,12 @@ pub struct You {
     /// Why it changed, in a moderator's words; may be empty.
     #[serde(default)]
     pub reason: Note,
+    /// What one may do. Absent: the relay does not say.
+    #[serde(default, skip_serializing_if = "PermissionSet::is_empty_ref")]
+    pub may: PermissionSet,
+    /// Who asks one to come on the stage; to be answered by `answer_invite`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invited_by: Option<DisplayName>,
 }
 
 #[cfg(test)]
@@ -223,7 +321,8 @@ mod tests {
         check("control-join", Some(RequestId(1)), &join);
         let participant = ParticipantId(0x0123_4567_89ab_cdef);
         let reason = "please stop".parse().unwrap();
-        let silence = FromParticipant::Silence { participant, on: true, reason };
+        let act = Govern::Silence { participant, on: true, reason };
+        let silence = FromParticipant::Govern { act };
         check("control-silence", Some(RequestId(2)), &silence);
         let joined = ToParticipant::Joined(Joined {
             relay: "edge-1".parse().unwrap(),
@@ -235,6 +334,8 @@ mod tests {
                 silenced: false,
                 hand: None,
                 reason: Note::default(),
+                may: PermissionSet::NONE,
+                invited_by: None,
             },
             stage: vec![StageEntry {
                 participant,

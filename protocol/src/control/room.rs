@@ -2,7 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DisplayName, InvalidName, Note, ParticipantId, RoleName, RoomName, TrackId};
+use super::govern::Target;
+pub use crate::access::Access;
+use crate::ids::{
+    ByteString, DisplayName, InvalidName, Note, ParticipantId, RoleName, RoomName, TrackId,
+};
+use crate::limits::MAX_STAGE;
+use crate::permission::PermissionSet;
+use crate::person::PersonKey;
 
 /// A named set of permissions. What each may do stands in the origin's policy table; a participant is
 /// told its own permissions.
@@ -116,16 +123,103 @@ pub struct StageEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Nobody has opened it.
+    /// Nobody has opened or announced it.
     Absent,
+    /// It has been created ahead of time, and nobody has opened it yet.
+    Announced,
     /// It is on.
     Live,
     /// The host ended it, or it stayed empty.
     Ended,
 }
 
+/// How a room is set up. Part of its state, so that every relay of it acts by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RoomSettings {
+    /// What it is about; may be empty.
+    #[serde(skip_serializing_if = "is_default")]
+    pub title: Note,
+    /// When it is to begin, in seconds since the Unix epoch; 0: nobody has said.
+    #[serde(skip_serializing_if = "is_default")]
+    pub starts_s: u64,
+    /// Whether it is in the list of public rooms.
+    #[serde(skip_serializing_if = "is_default")]
+    pub listed: bool,
+    /// Who may come in. Default: whoever shows a token for the room.
+    #[serde(skip_serializing_if = "is_token")]
+    pub access: Access,
+    /// Nobody new comes in, but for those who may lock it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub locked: bool,
+    /// How many may be in it; 0: as many as come.
+    #[serde(skip_serializing_if = "is_default")]
+    pub capacity: u32,
+    /// How many the stage holds, 1 to 32.
+    #[serde(skip_serializing_if = "is_full_stage")]
+    pub stage_size: u8,
+    /// No hands are taken.
+    #[serde(skip_serializing_if = "is_default")]
+    pub hands_closed: bool,
+    /// Seconds from one raising of a hand to the next by the same participant.
+    #[serde(skip_serializing_if = "is_default")]
+    pub hand_slow_s: u32,
+    /// Seconds from one reaction to the next by the same participant; 0: the relay's own rate.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reaction_slow_s: u32,
+    /// What happens when a subject comes in a second time.
+    #[serde(skip_serializing_if = "is_default")]
+    pub duplicates: Duplicates,
+}
+
+/// What happens when a subject comes in while another session of it is in the room. Guests have a
+/// subject for each session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// The newer session takes the place of the older one.
+    #[default]
+    Replace,
+    /// The newer session is refused.
+    Refuse,
+    /// That many sessions at the same time; a further one is refused.
+    Allow(u8),
+}
+
+impl Default for RoomSettings {
+    fn default() -> Self {
+        Self {
+            title: Note::default(),
+            starts_s: 0,
+            listed: false,
+            access: Access::Token,
+            locked: false,
+            capacity: 0,
+            stage_size: MAX_STAGE as u8,
+            hands_closed: false,
+            hand_slow_s: 0,
+            reaction_slow_s: 0,
+            duplicates: Duplicates::Replace,
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_token(access: &Access) -> bool {
+    *access == Access::Token
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_full_stage(size: &u8) -> bool {
+    usize::from(*size) == MAX_STAGE
+}
+
 /// The state of a room that every relay of it holds, as its origin says. Sent whole at each change:
-/// it grows with the stage, not with the audience.
+/// it grows with the stage, not with the audience. What the origin has ruled about single persons
+/// comes apart from it, as [`Ruling`]s.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomState {
     /// The room's name.
@@ -134,16 +228,20 @@ pub struct RoomState {
     pub phase: Phase,
     /// Who has the right to speak, by track; at most 32.
     pub stage: Vec<StageEntry>,
-    /// Who may not come in, after a kick; at most 256.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub barred: Vec<ParticipantId>,
+    /// How it is set up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub settings: RoomSettings,
+    /// The origin's key: what the log and invitations are signed with. Ed25519, 32 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<OriginKey>,
 }
 
 impl RoomState {
     /// A room that nobody has opened.
     #[must_use]
-    pub const fn absent(room: RoomName) -> Self {
-        Self { room, phase: Phase::Absent, stage: Vec::new(), barred: Vec::new() }
+    pub fn absent(room: RoomName) -> Self {
+        let (phase, settings) = (Phase::Absent, RoomSettings::default());
+        Self { room, phase, stage: Vec::new(), settings, key: None }
     }
 
     /// The stage entry of a participant.
@@ -151,6 +249,149 @@ impl RoomState {
     pub fn on_stage(&self, participant: ParticipantId) -> Option<&StageEntry> {
         self.stage.iter().find(|entry| entry.participant == participant)
     }
+}
+
+/// An Ed25519 public key (RFC 8032), 32 bytes. Written in hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ByteString", into = "ByteString")]
+pub struct OriginKey(pub [u8; 32]);
+
+impl TryFrom<ByteString> for OriginKey {
+    type Error = &'static str;
+
+    fn try_from(bytes: ByteString) -> Result<Self, Self::Error> {
+        bytes.0.try_into().map(Self).map_err(|_| "a key is 32 bytes")
+    }
+}
+
+impl From<OriginKey> for ByteString {
+    fn from(key: OriginKey) -> Self {
+        Self(key.0.to_vec())
+    }
+}
+
+impl std::fmt::Display for OriginKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for OriginKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// What the origin has ruled about somebody, as every relay of the room holds it: their edge acts by
+/// it, whoever and wherever they are. A relay knows persons by their keys only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruling {
+    /// About whom.
+    pub who: PersonKey,
+    /// They may not be in the room.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub barred: bool,
+    /// Tokens of theirs that were issued up to then do not let in, seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tokens_after_s: u64,
+    /// The role that they have, whatever their token says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Permissions that they have besides those of their role.
+    #[serde(default, skip_serializing_if = "PermissionSet::is_empty_ref")]
+    pub allow: PermissionSet,
+    /// Permissions of their role that they do not have.
+    #[serde(default, skip_serializing_if = "PermissionSet::is_empty_ref")]
+    pub deny: PermissionSet,
+    /// Who has asked them to come on the stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invited_by: Option<DisplayName>,
+    /// The log's entry of the decision; 0: none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub entry: u64,
+    /// Until when they are barred, seconds since the Unix epoch; 0: until it is lifted. For people:
+    /// the origin takes the ruling back.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub until_s: u64,
+    /// Why; only when the ruling is new.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reason: Note,
+}
+
+impl Ruling {
+    /// A ruling that says nothing yet.
+    #[must_use]
+    pub fn about(who: PersonKey) -> Self {
+        Self {
+            who,
+            barred: false,
+            tokens_after_s: 0,
+            role: None,
+            allow: PermissionSet::NONE,
+            deny: PermissionSet::NONE,
+            invited_by: None,
+            entry: 0,
+            until_s: 0,
+            reason: Note::default(),
+        }
+    }
+}
+
+/// A room in a list of rooms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Its name.
+    pub room: RoomName,
+    /// Whether it is on.
+    pub phase: Phase,
+    /// What it is about.
+    #[serde(default)]
+    pub title: Note,
+    /// When it is to begin, seconds since the Unix epoch; 0: nobody has said.
+    #[serde(default)]
+    pub starts_s: u64,
+    /// Participants not on the stage.
+    #[serde(default)]
+    pub listeners: u64,
+}
+
+/// A ban, as moderators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Whom it is about.
+    pub target: Target,
+    /// What they were called, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<DisplayName>,
+    /// Until when, seconds since the Unix epoch; 0: until it is lifted.
+    #[serde(default)]
+    pub until_s: u64,
+    /// Why.
+    #[serde(default)]
+    pub reason: Note,
+    /// The log's entry.
+    pub entry: u64,
+}
+
+/// What can be sent as a reaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reaction {
+    /// Applause.
+    Clap,
+    /// A heart.
+    Heart,
+    /// Laughter.
+    Laugh,
+    /// Agreement.
+    Agree,
+    /// Disagreement.
+    Disagree,
+    /// Surprise.
+    Wow,
+    /// A reaction of a later version; counts as none.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A raised hand.

@@ -3,13 +3,17 @@
 //! Upwards go subscriptions, counts and what participants do; downwards go the rooms' states, counts
 //! and what concerns single participants. Silent listeners are a number here and nothing else.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::govern::Govern;
 use super::participant::{Heard, ToParticipant};
-use super::room::{Role, RoomState};
+use super::room::{Listing, Reaction, Role, RoomState, Ruling};
 use crate::ids::{
-    Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
+    Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Subject,
 };
+use crate::person::PersonKey;
 
 /// From a child to its parent. The first is `hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,12 +74,45 @@ pub enum ToParent {
         /// The request to be answered, as the participant numbered it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<RequestId>,
+        /// What the edge knows of them; absent in `present`, `away` and `left`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Credentials>,
         /// What.
         action: Action,
+    },
+    /// Reactions at and below the child since the last such message. At most once a second.
+    Reactions {
+        /// In which room.
+        channel: Channel,
+        /// How many of each.
+        counts: BTreeMap<Reaction, u32>,
+    },
+    /// Asks for the public rooms. Answered by `rooms`, in the order of the questions.
+    ListRooms {
+        /// The last room of the part before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<RoomName>,
     },
     /// A type of a later version. Passed over.
     #[serde(other)]
     Unknown,
+}
+
+/// What an edge knows of somebody who acts, and has checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Who.
+    pub subject: Subject,
+    /// What to be called.
+    pub name: DisplayName,
+    /// The highest role that they may come in with.
+    pub role: Role,
+    /// Whether they may open the room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_open: bool,
+    /// The edge has found them barred: they can read what the log says of them, and appeal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub barred: bool,
 }
 
 /// What a participant does, as it travels to the origin. The edge has checked who it is.
@@ -84,12 +121,8 @@ pub enum ToParent {
 pub enum Action {
     /// Comes in, with a role that needs the origin.
     Enter {
-        /// What to be called.
-        name: DisplayName,
-        /// The role wanted.
+        /// The role wanted; the edge has seen the right to it.
         role: Role,
-        /// The edge has seen proof of the right to open the room and to govern it.
-        may_govern: bool,
     },
     /// Is (still, or again) at the relay that says so; the origin answers with `you`.
     Present {},
@@ -99,57 +132,12 @@ pub enum Action {
     Left {},
     /// Raises a hand.
     RaiseHand {
-        /// What to be called.
-        name: DisplayName,
         /// What they want to say.
         #[serde(default)]
         note: Note,
     },
-    /// Lowers a hand.
-    LowerHand {
-        /// Whose; one's own if absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        subject: Option<ParticipantId>,
-    },
-    /// Gives the right to speak.
-    Grant {
-        /// To whom.
-        subject: ParticipantId,
-    },
-    /// Denies a hand.
-    Deny {
-        /// Whose.
-        subject: ParticipantId,
-        /// Why.
-        #[serde(default)]
-        reason: Note,
-    },
-    /// Asks for a microphone to be switched off.
-    AskMute {
-        /// Whose.
-        subject: ParticipantId,
-        /// Why.
-        #[serde(default)]
-        reason: Note,
-    },
-    /// Drops frames everywhere, or lets them pass again.
-    Silence {
-        /// Whose.
-        subject: ParticipantId,
-        /// Whether frames are dropped.
-        on: bool,
-        /// Why.
-        #[serde(default)]
-        reason: Note,
-    },
-    /// Removes from the room.
-    Kick {
-        /// Whom.
-        subject: ParticipantId,
-        /// Why.
-        #[serde(default)]
-        reason: Note,
-    },
+    /// Lowers the own hand.
+    LowerHand {},
     /// Gives the right to speak back.
     LeaveStage {},
     /// Says whether one's own microphone is off.
@@ -157,8 +145,16 @@ pub enum Action {
         /// Whether it is.
         muted: bool,
     },
-    /// Ends the room.
-    EndRoom {},
+    /// Asks for something, as somebody in the room.
+    Govern {
+        /// What.
+        act: Govern,
+    },
+    /// Asks for something, without being in the room.
+    Errand {
+        /// What.
+        act: Govern,
+    },
     /// An action of a later version. Answered with `bad_request`.
     #[serde(other)]
     Unknown,
@@ -188,6 +184,35 @@ pub enum ToChild {
         revision: Revision,
         /// The whole of it.
         state: RoomState,
+    },
+    /// What the origin has ruled about persons. Comes before the `state` of the revision that it
+    /// belongs to, and is in force with it.
+    Rulings {
+        /// In which room.
+        channel: Channel,
+        /// Everything that was known before is void.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reset: bool,
+        /// New and changed ones; at most 40.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rulings: Vec<Ruling>,
+        /// Those that are taken back; at most 200.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lifted: Vec<PersonKey>,
+    },
+    /// Reactions in the whole tree since the last such message. At most once a second.
+    Reactions {
+        /// In which room.
+        channel: Channel,
+        /// How many of each.
+        counts: BTreeMap<Reaction, u32>,
+    },
+    /// The answer to `list_rooms`.
+    Rooms {
+        /// At most 64, by name.
+        rooms: Vec<Listing>,
+        /// Whether there are more behind them.
+        more: bool,
     },
     /// How many listen in the whole tree. At most once a second.
     Listeners {
@@ -242,7 +267,8 @@ mod tests {
             channel: Channel(3),
             participant: ParticipantId(1),
             request: Some(RequestId(4)),
-            action: Action::Kick { subject: ParticipantId(2), reason: Note::default() },
+            by: None,
+            action: Action::Govern { act: Govern::Grant { participant: ParticipantId(2) } },
         };
         check("trunk-act", &act);
         let state = ToChild::State {
