@@ -31,6 +31,28 @@ pub enum ErrorCode {
     Cooldown,
     /// A kick keeps the participant out of this room.
     Barred,
+    /// The room is locked.
+    Locked,
+    /// The room holds no more.
+    RoomFull,
+    /// The room's access rule does not let them in; the message says what would be needed.
+    AccessDenied,
+    /// The name could be taken for that of a host or cohost of the room.
+    NameTaken,
+    /// The subject is in the room already, and the room allows no further session.
+    Duplicate,
+    /// The queue of hands is closed.
+    HandsClosed,
+    /// Too soon after the last one; the message says how long to wait.
+    SlowMode,
+    /// The room is announced, and has not been opened yet.
+    NotStarted,
+    /// There is an appeal against that decision already.
+    AlreadyAppealed,
+    /// The origin keeps as many rulings about persons of this room as it can.
+    RulingsFull,
+    /// The decision could not be stored, and so was not taken. Worth another try.
+    NotDurable,
     /// The token is missing or wrong.
     Unauthorised,
     /// The relay is draining; the `moved` message says where to go.
@@ -60,6 +82,17 @@ impl ErrorCode {
             Self::NoHand => "no_hand",
             Self::Cooldown => "cooldown",
             Self::Barred => "barred",
+            Self::Locked => "locked",
+            Self::RoomFull => "room_full",
+            Self::AccessDenied => "access_denied",
+            Self::NameTaken => "name_taken",
+            Self::Duplicate => "duplicate",
+            Self::HandsClosed => "hands_closed",
+            Self::SlowMode => "slow_mode",
+            Self::NotStarted => "not_started",
+            Self::AlreadyAppealed => "already_appealed",
+            Self::RulingsFull => "rulings_full",
+            Self::NotDurable => "not_durable",
             Self::Unauthorised => "unauthorised",
             Self::Draining => "draining",
             Self::Unavailable => "unavailable",
@@ -72,7 +105,12 @@ impl ErrorCode {
     #[must_use]
     pub const fn is_transient(self) -> bool {
         match self {
-            Self::RoomNotFound | Self::Draining | Self::Unavailable | Self::Overloaded => true,
+            Self::RoomNotFound
+            | Self::NotStarted
+            | Self::NotDurable
+            | Self::Draining
+            | Self::Unavailable
+            | Self::Overloaded => true,
             Self::BadRequest
             | Self::NotJoined
             | Self::NotPermitted
@@ -83,6 +121,15 @@ impl ErrorCode {
             | Self::NoHand
             | Self::Cooldown
             | Self::Barred
+            | Self::Locked
+            | Self::RoomFull
+            | Self::AccessDenied
+            | Self::NameTaken
+            | Self::Duplicate
+            | Self::HandsClosed
+            | Self::SlowMode
+            | Self::AlreadyAppealed
+            | Self::RulingsFull
             | Self::Unauthorised
             | Self::Unknown => false,
         }
@@ -116,6 +163,8 @@ pub enum CloseCode {
     RoomEnded,
     /// The same session joined again elsewhere; this connection is the older one.
     Replaced,
+    /// The token has run out.
+    TokenExpired,
     /// The relay is draining.
     Draining,
     /// The relay stops now.
@@ -146,6 +195,7 @@ impl CloseCode {
             Self::Kicked => 0x10,
             Self::RoomEnded => 0x11,
             Self::Replaced => 0x12,
+            Self::TokenExpired => 0x13,
             Self::Draining => 0x20,
             Self::Shutdown => 0x21,
             Self::TrunkUnauthorised => 0x30,
@@ -169,6 +219,7 @@ impl CloseCode {
             0x10 => Self::Kicked,
             0x11 => Self::RoomEnded,
             0x12 => Self::Replaced,
+            0x13 => Self::TokenExpired,
             0x20 => Self::Draining,
             0x21 => Self::Shutdown,
             0x30 => Self::TrunkUnauthorised,
@@ -195,6 +246,7 @@ impl CloseCode {
             | Self::Kicked
             | Self::RoomEnded
             | Self::Replaced
+            | Self::TokenExpired
             | Self::TrunkUnauthorised
             | Self::TrunkLoop
             | Self::TreeTooDeep
@@ -215,6 +267,7 @@ impl fmt::Display for CloseCode {
             Self::Kicked => "removed by a moderator",
             Self::RoomEnded => "the room is over",
             Self::Replaced => "joined again elsewhere",
+            Self::TokenExpired => "the token has run out",
             Self::Draining => "the relay is draining",
             Self::Shutdown => "the relay stops",
             Self::TrunkUnauthorised => "trunk not authorised",
