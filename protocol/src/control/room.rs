@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::govern::Target;
+use super::participant::Moderated;
 pub use crate::access::Access;
 use crate::ids::{
     ByteString, DisplayName, InvalidName, Note, ParticipantId, RoleName, RoomName, TrackId,
@@ -313,9 +314,9 @@ pub struct Ruling {
     /// the origin takes the ruling back.
     #[serde(default, skip_serializing_if = "is_default")]
     pub until_s: u64,
-    /// Why; only when the ruling is new.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub reason: Note,
+    /// What has just been done, for them to read; only when the ruling is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub news: Option<Moderated>,
 }
 
 impl Ruling {
@@ -332,7 +333,7 @@ impl Ruling {
             invited_by: None,
             entry: 0,
             until_s: 0,
-            reason: Note::default(),
+            news: None,
         }
     }
 }

@@ -1,17 +1,45 @@
 //! What the origin's decisions lead to. [`super::authority`] queues them; the room's node carries
 //! them out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::room::Ruling;
 use tribune_protocol::ids::{ParticipantId, RequestId, Revision};
+use tribune_protocol::person::PersonKey;
+
+use crate::store::Batch;
 
 /// Something for the room's node at the origin to carry out, in the order of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginEffect {
+    /// What has been ruled about persons, and whose rulings are taken back. Always right before the
+    /// `Publish` of the revision that it belongs to.
+    Rule {
+        /// New and changed ones.
+        rulings: Vec<Ruling>,
+        /// Those that are no more.
+        lifted: Vec<PersonKey>,
+    },
     /// The state has changed: publish `state()` with `revision()`.
     Publish,
+    /// Store a decision; the answer goes to [`super::authority::Authority::handle_stored`].
+    Write(Batch),
+    /// Read the log; the answer goes to [`super::authority::Authority::handle_log`].
+    ReadLog {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// The first entry wanted.
+        from: u64,
+        /// Entries at most.
+        limit: usize,
+    },
+    /// Another session of the same subject has taken the place of this one: close it.
+    Displace {
+        /// Which.
+        who: ParticipantId,
+    },
     /// To one participant, wherever it is.
     Deliver {
         /// To whom.
@@ -54,12 +82,13 @@ impl Refusal {
 }
 
 /// The effects of one input after the other, and the revision that they lead to.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Outbox {
     effects: VecDeque<OriginEffect>,
     revision: Revision,
-    /// This input has changed the state already.
-    changed: bool,
+    /// Where in the queue this input's `Publish` is.
+    published_at: Option<usize>,
+    ruled: BTreeMap<PersonKey, Option<Ruling>>,
 }
 
 impl Outbox {
@@ -70,14 +99,36 @@ impl Outbox {
 
     /// A new input begins: its changes make one revision.
     pub(crate) fn begin(&mut self) {
-        self.changed = false;
+        self.published_at = None;
+    }
+
+    /// The input is over: what was ruled in it takes its place before the new state.
+    pub(crate) fn finish(&mut self) {
+        let Some(at) = self.published_at.take() else { return };
+        if self.ruled.is_empty() {
+            return;
+        }
+        let (mut rulings, mut lifted) = (Vec::new(), Vec::new());
+        for (who, ruling) in std::mem::take(&mut self.ruled) {
+            match ruling {
+                Some(ruling) => rulings.push(ruling),
+                None => lifted.push(who),
+            }
+        }
+        self.effects.insert(at, OriginEffect::Rule { rulings, lifted });
+    }
+
+    /// A ruling changes, or is taken back. That makes a revision too.
+    pub(crate) fn rule(&mut self, who: PersonKey, ruling: Option<Ruling>) {
+        self.publish();
+        self.ruled.insert(who, ruling);
     }
 
     /// The state changes. The first time in an input, `Publish` takes its place in the queue: what
     /// is queued later reaches each relay after the new state, what was queued before, ahead of it.
     pub(crate) fn publish(&mut self) {
-        if !self.changed {
-            self.changed = true;
+        if self.published_at.is_none() {
+            self.published_at = Some(self.effects.len());
             self.revision.0 += 1;
             self.effects.push_back(OriginEffect::Publish);
         }
@@ -99,6 +150,25 @@ impl Outbox {
 
     pub(crate) fn deliver(&mut self, to: ParticipantId, message: ToParticipant) {
         self.effects.push_back(OriginEffect::Deliver { to, request: None, message, after: None });
+    }
+
+    /// Answers with more than `ok`.
+    pub(crate) fn reply(&mut self, asker: Asker, message: ToParticipant) {
+        self.answer(asker, message, None);
+    }
+
+    pub(crate) fn push(&mut self, effect: OriginEffect) {
+        self.effects.push_back(effect);
+    }
+
+    /// Takes what waits in another queue, which was there before.
+    pub(crate) fn put_before(&mut self, mut earlier: VecDeque<OriginEffect>) {
+        earlier.append(&mut self.effects);
+        self.effects = earlier;
+    }
+
+    pub(crate) fn take_effects(&mut self) -> VecDeque<OriginEffect> {
+        std::mem::take(&mut self.effects)
     }
 
     pub(crate) fn finished(&mut self) {
