@@ -5,10 +5,12 @@
 //!
 //! * [`datagram`] — what travels in QUIC datagrams (RFC 9221): media, repair requests, time probes
 //! * [`control`] — what travels on the control stream: length-prefixed CBOR maps (RFC 8949)
+//! * [`attributes`] — what a token says about its holder
 //! * [`clock`] — the estimate of the origin's clock that probes feed
 //! * [`repair`] — which missing frames are worth asking for
 //! * [`ids`], [`limits`], [`codes`] — the small words of the protocol
 
+pub mod attributes;
 pub mod clock;
 pub mod codes;
 pub mod control;

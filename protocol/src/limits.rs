@@ -33,6 +33,12 @@ pub const MAX_ROLE_NAME_BYTES: usize = 24;
 pub const MAX_NOTE_BYTES: usize = 200;
 /// A token in `join` or `hello`, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
+/// Attributes in one token. More than a room's rule can ask about.
+pub const MAX_ATTRIBUTES: usize = 32;
+/// An attribute's key, in bytes.
+pub const MAX_ATTRIBUTE_KEY_BYTES: usize = 64;
+/// An attribute's text, in bytes. Fits addresses and ids; a profile does not belong into a token.
+pub const MAX_ATTRIBUTE_VALUE_BYTES: usize = 256;
 /// Participants with the right to speak in one room. Keeps the room's state in one control message.
 pub const MAX_STAGE: usize = 32;
 /// Raised hands in one room.
