@@ -5,17 +5,20 @@
 //!
 //! * [`datagram`] — what travels in QUIC datagrams (RFC 9221): media, repair requests, time probes
 //! * [`control`] — what travels on the control stream: length-prefixed CBOR maps (RFC 8949)
+//! * [`access`] — who may enter a room
 //! * [`attributes`] — what a token says about its holder
 //! * [`clock`] — the estimate of the origin's clock that probes feed
 //! * [`repair`] — which missing frames are worth asking for
 //! * [`ids`], [`limits`], [`codes`] — the small words of the protocol
 
+pub mod access;
 pub mod attributes;
 pub mod clock;
 pub mod codes;
 pub mod control;
 pub mod datagram;
 pub mod ids;
+mod invisible;
 pub mod limits;
 pub mod repair;
 pub mod varint;

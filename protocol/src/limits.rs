@@ -39,6 +39,14 @@ pub const MAX_ATTRIBUTES: usize = 32;
 pub const MAX_ATTRIBUTE_KEY_BYTES: usize = 64;
 /// An attribute's text, in bytes. Fits addresses and ids; a profile does not belong into a token.
 pub const MAX_ATTRIBUTE_VALUE_BYTES: usize = 256;
+/// A room's access rule, in bytes, as it stands and in canonical form. Fits a line that people read.
+pub const MAX_RULE_BYTES: usize = 512;
+/// Comparisons in one access rule. Bounds what an edge does for each join.
+pub const MAX_RULE_COMPARISONS: usize = 16;
+/// Parentheses and negations in each other in one access rule. Bounds the parser's recursion.
+pub const MAX_RULE_DEPTH: usize = 8;
+/// Digits of a number in an access rule. A 64-bit float holds 15 decimal digits exactly.
+pub const MAX_RULE_NUMBER_DIGITS: usize = 15;
 /// Participants with the right to speak in one room. Keeps the room's state in one control message.
 pub const MAX_STAGE: usize = 32;
 /// Raised hands in one room.
