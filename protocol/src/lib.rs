@@ -9,6 +9,7 @@
 //! * [`attributes`] — what a token says about its holder
 //! * [`clock`] — the estimate of the origin's clock that probes feed
 //! * [`repair`] — which missing frames are worth asking for
+//! * [`log`] — the moderation log: entries, their chain and signatures, exports
 //! * [`ids`], [`limits`], [`codes`] — the small words of the protocol
 
 pub mod access;
@@ -20,6 +21,7 @@ pub mod datagram;
 pub mod ids;
 mod invisible;
 pub mod limits;
+pub mod log;
 pub mod repair;
 pub mod varint;
 

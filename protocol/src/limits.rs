@@ -67,3 +67,9 @@ pub const RECONNECT_GRACE: Duration = Duration::from_secs(30);
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a capture time travels with a frame of a track.
 pub const CAPTURE_STAMP_PERIOD: Duration = Duration::from_secs(1);
+/// What an entry of the log says beside the action, in bytes. Two names and some words.
+pub const MAX_DETAIL_BYTES: usize = 300;
+/// A network address or a range of them as text, in bytes. IPv6 with a prefix length needs 49.
+pub const MAX_ADDRESS_BYTES: usize = 64;
+/// An entry of the log as it is stored and sent. Seven of the largest fit a control message.
+pub const MAX_LOG_ENTRY_BYTES: usize = 2 * 1024;

@@ -73,6 +73,9 @@ fn limits_are_those_of_the_code() {
         ("RECONNECT_GRACE", s(limits::RECONNECT_GRACE)),
         ("JOIN_TIMEOUT", s(limits::JOIN_TIMEOUT)),
         ("CAPTURE_STAMP_PERIOD", s(limits::CAPTURE_STAMP_PERIOD)),
+        ("MAX_DETAIL_BYTES", (limits::MAX_DETAIL_BYTES, "bytes")),
+        ("MAX_ADDRESS_BYTES", (limits::MAX_ADDRESS_BYTES, "bytes")),
+        ("MAX_LOG_ENTRY_BYTES", (limits::MAX_LOG_ENTRY_BYTES, "bytes")),
     ]
     .map(|(name, (value, unit))| [name.to_owned(), value.to_string(), unit.to_owned()]);
 
