@@ -5,17 +5,22 @@
 //!
 //! * [`datagram`] — what travels in QUIC datagrams (RFC 9221): media, repair requests, time probes
 //! * [`control`] — what travels on the control stream: length-prefixed CBOR maps (RFC 8949)
+//! * [`access`] — who may enter a room
+//! * [`attributes`] — what a token says about its holder
 //! * [`clock`] — the estimate of the origin's clock that probes feed
 //! * [`repair`] — which missing frames are worth asking for
-//! * [`permission`], [`person`], [`access`] — who may do what, who somebody is, who may come in
+//! * [`permission`], [`person`] — who may do what, and who somebody is
+//! * [`log`] — the moderation log: entries, their chain and signatures, exports
 //! * [`ids`], [`limits`], [`codes`] — the small words of the protocol
 
 pub mod access;
+pub mod attributes;
 pub mod clock;
 pub mod codes;
 pub mod control;
 pub mod datagram;
 pub mod ids;
+mod invisible;
 pub mod limits;
 pub mod log;
 pub mod permission;

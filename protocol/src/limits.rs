@@ -33,6 +33,20 @@ pub const MAX_ROLE_NAME_BYTES: usize = 24;
 pub const MAX_NOTE_BYTES: usize = 200;
 /// A token in `join` or `hello`, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
+/// Attributes in one token. More than a room's rule can ask about.
+pub const MAX_ATTRIBUTES: usize = 32;
+/// An attribute's key, in bytes.
+pub const MAX_ATTRIBUTE_KEY_BYTES: usize = 64;
+/// An attribute's text, in bytes. Fits addresses and ids; a profile does not belong into a token.
+pub const MAX_ATTRIBUTE_VALUE_BYTES: usize = 256;
+/// A room's access rule, in bytes, as it stands and in canonical form. Fits a line that people read.
+pub const MAX_RULE_BYTES: usize = 512;
+/// Comparisons in one access rule. Bounds what an edge does for each join.
+pub const MAX_RULE_COMPARISONS: usize = 16;
+/// Parentheses and negations in each other in one access rule. Bounds the parser's recursion.
+pub const MAX_RULE_DEPTH: usize = 8;
+/// Digits of a number in an access rule. A 64-bit float holds 15 decimal digits exactly.
+pub const MAX_RULE_NUMBER_DIGITS: usize = 15;
 /// Participants with the right to speak in one room. Keeps the room's state in one control message.
 pub const MAX_STAGE: usize = 32;
 /// Raised hands in one room.
@@ -53,3 +67,9 @@ pub const RECONNECT_GRACE: Duration = Duration::from_secs(30);
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a capture time travels with a frame of a track.
 pub const CAPTURE_STAMP_PERIOD: Duration = Duration::from_secs(1);
+/// What an entry of the log says beside the action, in bytes. Two names and some words.
+pub const MAX_DETAIL_BYTES: usize = 300;
+/// A network address or a range of them as text, in bytes. IPv6 with a prefix length needs 49.
+pub const MAX_ADDRESS_BYTES: usize = 64;
+/// An entry of the log as it is stored and sent. Seven of the largest fit a control message.
+pub const MAX_LOG_ENTRY_BYTES: usize = 2 * 1024;

@@ -56,6 +56,13 @@ fn limits_are_those_of_the_code() {
         ("MAX_ROLE_NAME_BYTES", (limits::MAX_ROLE_NAME_BYTES, "bytes")),
         ("MAX_NOTE_BYTES", (limits::MAX_NOTE_BYTES, "bytes")),
         ("MAX_TOKEN_BYTES", (limits::MAX_TOKEN_BYTES, "bytes")),
+        ("MAX_ATTRIBUTES", (limits::MAX_ATTRIBUTES, "attributes")),
+        ("MAX_ATTRIBUTE_KEY_BYTES", (limits::MAX_ATTRIBUTE_KEY_BYTES, "bytes")),
+        ("MAX_ATTRIBUTE_VALUE_BYTES", (limits::MAX_ATTRIBUTE_VALUE_BYTES, "bytes")),
+        ("MAX_RULE_BYTES", (limits::MAX_RULE_BYTES, "bytes")),
+        ("MAX_RULE_COMPARISONS", (limits::MAX_RULE_COMPARISONS, "comparisons")),
+        ("MAX_RULE_DEPTH", (limits::MAX_RULE_DEPTH, "levels")),
+        ("MAX_RULE_NUMBER_DIGITS", (limits::MAX_RULE_NUMBER_DIGITS, "digits")),
         ("MAX_STAGE", (limits::MAX_STAGE, "participants")),
         ("MAX_HANDS", (limits::MAX_HANDS, "hands")),
         ("MAX_HANDS_SHOWN", (limits::MAX_HANDS_SHOWN, "hands")),
@@ -66,6 +73,9 @@ fn limits_are_those_of_the_code() {
         ("RECONNECT_GRACE", s(limits::RECONNECT_GRACE)),
         ("JOIN_TIMEOUT", s(limits::JOIN_TIMEOUT)),
         ("CAPTURE_STAMP_PERIOD", s(limits::CAPTURE_STAMP_PERIOD)),
+        ("MAX_DETAIL_BYTES", (limits::MAX_DETAIL_BYTES, "bytes")),
+        ("MAX_ADDRESS_BYTES", (limits::MAX_ADDRESS_BYTES, "bytes")),
+        ("MAX_LOG_ENTRY_BYTES", (limits::MAX_LOG_ENTRY_BYTES, "bytes")),
     ]
     .map(|(name, (value, unit))| [name.to_owned(), value.to_string(), unit.to_owned()]);
 

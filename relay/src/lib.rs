@@ -44,5 +44,6 @@ pub mod outbox;
 pub mod room;
 pub mod run;
 pub mod shard;
+pub mod store;
 pub mod tls;
 pub mod tree;

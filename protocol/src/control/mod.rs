@@ -18,6 +18,8 @@ pub mod room;
 pub mod trunk;
 mod wellformed;
 
+pub(crate) use wellformed::is_one_item;
+
 /// A message with the number that ties answers to requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope<M> {
@@ -75,7 +77,7 @@ pub fn encode<M: Serialize>(id: Option<RequestId>, message: &M) -> Result<Bytes,
 /// # Errors
 /// [`ControlError::NotCbor`] or [`ControlError::DoesNotFit`].
 pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<Envelope<M>, ControlError> {
-    if !wellformed::is_one_item(body, MAX_MESSAGE_DEPTH) {
+    if !is_one_item(body, MAX_MESSAGE_DEPTH) {
         return Err(ControlError::NotCbor);
     }
     ciborium::de::from_reader_with_recursion_limit(body, 4 * MAX_MESSAGE_DEPTH)

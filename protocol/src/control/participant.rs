@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::govern::Govern;
-use super::room::{Ban, Hand, Listing, OriginKey, Phase, Reaction, Role, RoomSettings, StageEntry};
+use super::room::{Ban, Hand, Listing, Phase, Reaction, Role, RoomSettings, StageEntry};
 use crate::codes::ErrorCode;
 use crate::ids::{
     ByteString, DisplayName, Note, ParticipantId, RoomName, Seq, SessionKey, TrackId,
 };
-use crate::log::LogAction;
+use crate::log::{LogAction, LogPublicKey};
 use crate::permission::PermissionSet;
 
 /// From a participant to its edge. The first is `join`; each that carries an id is answered.
@@ -241,7 +241,7 @@ pub struct RoomInfo {
     pub listeners: u64,
     /// The origin's key, which the log is signed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<OriginKey>,
+    pub key: Option<LogPublicKey>,
 }
 
 /// A part of a room's log. Entries and head are as they are stored: see [`crate::log`].

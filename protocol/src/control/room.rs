@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::govern::Target;
 use super::participant::Moderated;
 pub use crate::access::Access;
-use crate::ids::{
-    ByteString, DisplayName, InvalidName, Note, ParticipantId, RoleName, RoomName, TrackId,
-};
+use crate::ids::{DisplayName, InvalidName, Note, ParticipantId, RoleName, RoomName, TrackId};
 use crate::limits::MAX_STAGE;
+use crate::log::LogPublicKey;
 use crate::permission::PermissionSet;
 use crate::person::PersonKey;
 
@@ -234,7 +233,7 @@ pub struct RoomState {
     pub settings: RoomSettings,
     /// The origin's key: what the log and invitations are signed with. Ed25519, 32 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<OriginKey>,
+    pub key: Option<LogPublicKey>,
 }
 
 impl RoomState {
@@ -249,37 +248,6 @@ impl RoomState {
     #[must_use]
     pub fn on_stage(&self, participant: ParticipantId) -> Option<&StageEntry> {
         self.stage.iter().find(|entry| entry.participant == participant)
-    }
-}
-
-/// An Ed25519 public key (RFC 8032), 32 bytes. Written in hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "ByteString", into = "ByteString")]
-pub struct OriginKey(pub [u8; 32]);
-
-impl TryFrom<ByteString> for OriginKey {
-    type Error = &'static str;
-
-    fn try_from(bytes: ByteString) -> Result<Self, Self::Error> {
-        bytes.0.try_into().map(Self).map_err(|_| "a key is 32 bytes")
-    }
-}
-
-impl From<OriginKey> for ByteString {
-    fn from(key: OriginKey) -> Self {
-        Self(key.0.to_vec())
-    }
-}
-
-impl std::fmt::Display for OriginKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl std::fmt::Debug for OriginKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self}")
     }
 }
 

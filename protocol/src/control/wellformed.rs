@@ -4,7 +4,7 @@
 //! held against the bytes that are there, so that ten bytes cannot ask for a megabyte.
 
 /// Whether `bytes` are exactly one item, with at most `depth` levels of arrays, maps and tags.
-pub(super) fn is_one_item(bytes: &[u8], depth: usize) -> bool {
+pub(crate) fn is_one_item(bytes: &[u8], depth: usize) -> bool {
     let mut rest = bytes;
     item(&mut rest, depth).is_some() && rest.is_empty()
 }

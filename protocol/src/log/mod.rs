@@ -1,12 +1,26 @@
-//! Stand-in until the real one lands.
-use serde::{Deserialize, Serialize};
-macro_rules! actions { ($($name:ident $word:literal),* $(,)?) => {
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum LogAction { $($name),* }
-impl LogAction { /// The word.
- pub const fn as_str(self) -> &'static str { match self { $(Self::$name => $word),* } } }
-} }
-actions!(RoomCreated "room_created", RoomOpened "room_opened", RoomEnded "room_ended", RoomChanged "room_changed", Locked "locked", Unlocked "unlocked", AskedToMute "asked_to_mute", Silenced "silenced", Unsilenced "unsilenced", AllSilenced "all_silenced", AllUnsilenced "all_unsilenced", RemovedFromStage "removed_from_stage", Kicked "kicked", Banned "banned", Unbanned "unbanned", BanRanOut "ban_ran_out", HandGranted "hand_granted", HandDenied "hand_denied", HandsCleared "hands_cleared", HandsClosed "hands_closed", HandsOpened "hands_opened", InvitedToSpeak "invited_to_speak", RoleChanged "role_changed", PermissionChanged "permission_changed", HostHandedOver "host_handed_over", HostSucceeded "host_succeeded", InvitationMade "invitation_made", Appealed "appealed", AppealUpheld "appeal_upheld", AppealRejected "appeal_rejected");
+//! A room's moderation log: what was decided, by whom, about whom and why. SPEC.md section 12.
+//!
+//! The origin writes entries with a [`Chain`]: each names the hash of the one before and is signed
+//! with the origin's [`LogKey`]. Whoever holds the entries and a signed [`Head`] can [`verify`] that
+//! nothing was changed, left out, put in or cut off. Pure: no clock, no I/O, no randomness.
+//!
+//! * [`action`] — the words for what is done
+//! * [`entry`] — an entry, and the sentence it makes
+//! * [`key`] — keys, hashes, signatures
+//! * [`chain`] — how entries are tied together and signed
+//! * [`verify`](mod@verify) — whether they are
+
+pub mod action;
+mod canonical;
+pub mod chain;
+pub mod entry;
+pub mod key;
+mod time;
+pub mod verify;
+
+pub use action::LogAction;
+pub use chain::{Chain, Draft, Head, SignedEntry};
+pub use entry::{Address, Detail, Entry, Party};
+pub use key::{Hash, LogKey, LogPublicKey, Signature};
+pub use time::{span, utc};
+pub use verify::{EntryFault, Fault, HeadFault, Verified, Verifier, verify};

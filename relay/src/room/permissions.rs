@@ -101,8 +101,7 @@ pub const DEFAULT_ROWS: [RolePolicy; 4] = [
 
 /// What somebody keeps who is kept out: to see what was decided about them, and to say that it is
 /// wrong. Reading the log gives them the entries about themselves.
-pub(crate) const BARRED: PermissionSet =
-    PermissionSet::of(&[Permission::Appeal]);
+pub(crate) const BARRED: PermissionSet = PermissionSet::of(&[Permission::Appeal]);
 
 impl Default for Policy {
     fn default() -> Self {

@@ -1,0 +1,4 @@
+//! The moderation log from outside: what is written is verified, and no change goes unseen.
+
+mod chain;
+mod sample;
