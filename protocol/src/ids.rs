@@ -194,6 +194,12 @@ impl Subject {
         Self(format!("guest:{participant}"))
     }
 
+    /// The participant that a guest's subject stands for.
+    #[must_use]
+    pub fn guest_id(&self) -> Option<ParticipantId> {
+        self.0.strip_prefix("guest:")?.parse().ok()
+    }
+
     /// Whether it stands for somebody who has shown no token.
     #[must_use]
     pub fn is_guest(&self) -> bool {

@@ -54,6 +54,13 @@ impl LogKey {
         LogPublicKey(bytes)
     }
 
+    /// The pair of keys, for what else the origin signs in the room's name: invitations, whose signed
+    /// part cannot be taken for an entry's.
+    #[must_use]
+    pub const fn pair(&self) -> &Ed25519KeyPair {
+        &self.0
+    }
+
     pub(super) fn sign(&self, message: &[u8]) -> Signature {
         let mut bytes = [0; 64];
         bytes.copy_from_slice(self.0.sign(message).as_ref());

@@ -5,36 +5,44 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::ErrorCode;
+use tribune_protocol::control::govern::Target;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::{Hand, Phase, Role};
+use tribune_protocol::control::room::{Hand, Role};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId};
 use tribune_protocol::limits::{MAX_HANDS, MAX_HANDS_SHOWN};
+use tribune_protocol::log::{Draft, LogAction};
+use tribune_protocol::permission::PermissionSet;
 
-use super::authority::Authority;
 use super::effect::{Asker, Refusal};
-use super::moderation;
+use super::house::{Actor, House};
 
 /// How long a denied hand has to stay down: long enough that it cannot push others out of sight.
 pub(crate) const DENY_COOLDOWN: Duration = Duration::from_secs(30);
 /// Cooldowns remembered: a whole queue denied at once. The one that ends first is forgotten first.
 const MAX_COOLDOWNS: usize = MAX_HANDS;
+/// How long a hand stays up: whoever waits for an hour has gone to sleep, or the queue has.
+pub(crate) const HAND_EXPIRY: Duration = Duration::from_secs(3_600);
+/// Raised hands remembered for slow mode, the oldest forgotten first.
+const MAX_RAISED_LAST: usize = 4 * MAX_HANDS;
 /// Places whose holders hear of every move; who waits further back hears when it gets there, or on
 /// asking. Bounds the messages of one change, whatever the length of the queue.
 pub(crate) const PLACES_TOLD: usize = 10;
 
 /// Raised hands, in the order in which they reached the origin.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct HandQueue {
     /// At most [`MAX_HANDS`].
     queue: Vec<Raised>,
     /// Who was denied and until when, soonest first; at most [`MAX_COOLDOWNS`].
     cooldowns: VecDeque<(ParticipantId, Instant)>,
+    /// Who raised a hand when, in slow mode, oldest first; at most [`MAX_RAISED_LAST`].
+    raised_last: VecDeque<(ParticipantId, Instant)>,
     changed: bool,
     /// The lowest index at which a hand went away since the last [`Self::take_change`].
     moved_from: Option<usize>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Raised {
     participant: ParticipantId,
     name: DisplayName,
@@ -42,24 +50,29 @@ struct Raised {
     since: Instant,
 }
 
-impl Authority {
+impl House {
     pub(super) fn raise_hand(
         &mut self,
         now: Instant,
-        asker: Asker,
-        name: DisplayName,
+        actor: &Actor,
         note: Note,
     ) -> Result<(), Refusal> {
-        if self.state.phase != Phase::Live {
-            return Err(self.not_open());
-        }
-        moderation::refuse_barred(&self.state, asker.id)?;
-        if self.state.on_stage(asker.id).is_some() {
+        self.require_live()?;
+        self.refuse_barred(actor)?;
+        let who = actor.asker.id;
+        if self.state.on_stage(who).is_some() {
             return Err(Refusal::bad_request("You are already on the stage."));
         }
-        self.hands.raise(now, asker.id, name, note)?;
-        self.outbox.ok(asker);
-        self.tell_place(asker.id, Note::default());
+        let is_up = self.hands.place(who).is_some();
+        if self.state.settings.hands_closed && !is_up {
+            let message = "The queue of hands is closed at the moment.";
+            return Err(Refusal::new(ErrorCode::HandsClosed, message));
+        }
+        let slow = Duration::from_secs(u64::from(self.state.settings.hand_slow_s));
+        self.hands.raise(now, who, actor.name.clone(), note, slow)?;
+        self.remember(actor);
+        self.outbox.ok(actor.asker);
+        self.tell_place(who, Note::default());
         Ok(())
     }
 
@@ -68,18 +81,45 @@ impl Authority {
         asker: Asker,
         subject: ParticipantId,
     ) -> Result<(), Refusal> {
-        self.take_hand(subject)?;
+        self.hands.name(subject)?;
+        self.take_hand(subject);
         self.outbox.ok(asker);
         self.tell_place(subject, Note::default());
         Ok(())
     }
 
-    pub(super) fn grant(&mut self, asker: Asker, subject: ParticipantId) -> Result<(), Refusal> {
-        let name = self.hands.name(subject)?;
+    pub(super) fn grant(
+        &mut self,
+        now: Instant,
+        actor: &Actor,
+        subject: ParticipantId,
+    ) -> Result<(), Refusal> {
+        self.hands.name(subject)?;
+        let found = self.find(&Target::Participant(subject))?;
+        let Some(person) = self.people.get(&subject).cloned() else {
+            return Err(no_hand(subject));
+        };
+        let raised = Actor {
+            asker: Asker { id: subject, request: None },
+            subject: person.subject.clone(),
+            name: person.name,
+            entitled: person.entitled,
+            role: Role::Listener,
+            may: PermissionSet::NONE,
+            may_open: false,
+        };
+        // A hand whose token speaks comes back in its own role, where that has not been taken away.
+        let own = person.entitled;
+        let speaks = self.setup.policy.speaks(own) && own != Role::Host;
+        let role = if speaks { own } else { Role::Speaker };
         // Granted to somebody who left the stage silenced, it lifts the silence.
-        self.step_up(subject, name, Role::Speaker, false)?;
+        self.step_up(&raised, role, false)?;
         self.hands.remove(subject)?;
-        self.outbox.ok_when_in_force(asker);
+        self.forget_role(subject, Some(&person.subject));
+        let mut draft = Draft::new(0, actor.party(), LogAction::HandGranted);
+        draft.target = Some(found.party);
+        self.write_down(now, draft);
+        self.outbox.ok_when_in_force(actor.asker);
         self.tell_place(subject, Note::default());
         Ok(())
     }
@@ -87,21 +127,64 @@ impl Authority {
     pub(super) fn deny(
         &mut self,
         now: Instant,
-        asker: Asker,
+        actor: &Actor,
         subject: ParticipantId,
         reason: Note,
     ) -> Result<(), Refusal> {
-        self.take_hand(subject)?;
+        self.hands.name(subject)?;
+        let found = self.find(&Target::Participant(subject))?;
+        let mut draft = Draft::new(0, actor.party(), LogAction::HandDenied);
+        draft.target = Some(found.party.clone());
+        draft.reason = reason.clone();
+        let entry = self.write_down(now, draft);
+        self.docket.add(entry, LogAction::HandDenied, &found);
+        let news = self.news(actor, LogAction::HandDenied, entry, reason.clone());
+        self.take_hand(subject);
         self.hands.cool_down(now, subject);
-        self.outbox.ok(asker);
+        self.outbox.ok(actor.asker);
+        self.notify(subject, news);
         self.tell_place(subject, reason);
         Ok(())
     }
 
-    fn take_hand(&mut self, who: ParticipantId) -> Result<(), Refusal> {
-        self.hands.remove(who)?;
-        self.away.retain(|&(away, _)| away != who);
+    pub(super) fn clear_hands(
+        &mut self,
+        now: Instant,
+        actor: &Actor,
+        reason: Note,
+    ) -> Result<(), Refusal> {
+        self.require_live()?;
+        let mut draft = Draft::new(0, actor.party(), LogAction::HandsCleared);
+        draft.reason = reason.clone();
+        if let Ok(detail) = format!("{} hands", self.hands.len()).parse() {
+            draft.detail = detail;
+        }
+        self.write_down(now, draft);
+        for who in self.hands.everybody() {
+            self.take_hand(who);
+            self.tell_place(who, reason.clone());
+        }
+        self.outbox.ok(actor.asker);
         Ok(())
+    }
+
+    /// Lowers the hands that have been up for too long.
+    pub(super) fn hands_run_out(&mut self, now: Instant) {
+        while self.hands.expiry().is_some_and(|at| at <= now) {
+            let Some(who) = self.hands.first() else { return };
+            self.take_hand(who);
+            if let Ok(reason) = "Your hand has been up for an hour; raise it again.".parse() {
+                self.tell_place(who, reason);
+            }
+        }
+    }
+
+    /// Takes a hand down, if it is up.
+    pub(super) fn take_hand(&mut self, who: ParticipantId) {
+        if self.hands.remove(who).is_ok() && self.state.on_stage(who).is_none() {
+            self.people.remove(&who);
+            self.away.retain(|&(away, _)| away != who);
+        }
     }
 }
 
@@ -116,6 +199,7 @@ impl HandQueue {
         participant: ParticipantId,
         name: DisplayName,
         note: Note,
+        slow: Duration,
     ) -> Result<(), Refusal> {
         if let Some(raised) = self.queue.iter_mut().find(|r| r.participant == participant) {
             self.changed |= raised.note != note;
@@ -130,15 +214,55 @@ impl HandQueue {
                 format!("Your hand was denied; you can raise it again in {wait_s} seconds."),
             ));
         }
+        self.refuse_hasty(now, participant, slow)?;
         if self.queue.len() >= MAX_HANDS {
             return Err(Refusal::new(
                 ErrorCode::QueueFull,
                 format!("{MAX_HANDS} hands are raised in this room, and no more fit the queue."),
             ));
         }
+        if slow > Duration::ZERO {
+            if self.raised_last.len() >= MAX_RAISED_LAST {
+                self.raised_last.pop_front();
+            }
+            self.raised_last.push_back((participant, now));
+        }
         self.queue.push(Raised { participant, name, note, since: now });
         self.changed = true;
         Ok(())
+    }
+
+    /// Everybody in the queue, in order.
+    pub(crate) fn everybody(&self) -> Vec<ParticipantId> {
+        self.queue.iter().map(|raised| raised.participant).collect()
+    }
+
+    /// Whoever has waited for longest.
+    pub(crate) fn first(&self) -> Option<ParticipantId> {
+        self.queue.first().map(|raised| raised.participant)
+    }
+
+    /// When the first hand has been up for too long.
+    pub(crate) fn expiry(&self) -> Option<Instant> {
+        self.queue.first().map(|raised| raised.since + HAND_EXPIRY)
+    }
+
+    /// # Errors
+    /// [`ErrorCode::SlowMode`], if the same participant has raised a hand less than `slow` ago.
+    fn refuse_hasty(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        slow: Duration,
+    ) -> Result<(), Refusal> {
+        self.raised_last.retain(|&(_, at)| at + slow > now);
+        let last = self.raised_last.iter().find(|(who, _)| *who == participant);
+        let Some(&(_, at)) = last else { return Ok(()) };
+        let wait_s = (at + slow).duration_since(now).as_millis().div_ceil(1000);
+        Err(Refusal::new(
+            ErrorCode::SlowMode,
+            format!("Hands are in slow mode; you can raise yours again in {wait_s} seconds."),
+        ))
     }
 
     /// What the owner of a raised hand is called.
@@ -169,6 +293,11 @@ impl HandQueue {
             self.cooldowns.pop_front();
         }
         self.cooldowns.push_back((participant, now + DENY_COOLDOWN));
+    }
+
+    /// Takes denials back.
+    pub(crate) fn warm_up(&mut self, participants: &[ParticipantId]) {
+        self.cooldowns.retain(|(who, _)| !participants.contains(who));
     }
 
     /// A participant's place, from 1.

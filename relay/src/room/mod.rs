@@ -8,13 +8,19 @@
 //! * [`replica`] — the state: putting it in force, passing it on, confirming it
 //! * [`authority`], [`permissions`], [`hands`], [`moderation`], [`effect`] — the origin's decisions
 
+pub mod appeals;
 pub mod authority;
 pub mod effect;
 pub mod hands;
+mod house;
 pub mod members;
 pub mod moderation;
 pub mod permissions;
+mod record;
 pub mod replica;
+pub mod rulings;
+pub mod settings;
+mod stage;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -1,173 +1,160 @@
-//! What moderators do to others: asking to mute, silence, removal, keeping out. Rights are checked
-//! before, in [`super::permissions`].
+//! What moderators do to those on the stage: asking to mute, silence. Rights are checked before, in
+//! [`super::permissions`].
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::{RoomState, StageEntry};
-use tribune_protocol::ids::{Note, ParticipantId};
-use tribune_protocol::limits::MAX_BARRED;
+use tribune_protocol::control::govern::Target;
+use tribune_protocol::control::participant::{Moderated, ToParticipant};
+use tribune_protocol::ids::{Note, ParticipantId, Subject};
+use tribune_protocol::limits::MAX_HANDS;
+use tribune_protocol::log::{Draft, LogAction};
+use tribune_protocol::permission::Permission;
 
-use super::authority::{Authority, as_listener};
-use super::effect::{Asker, Refusal};
+use super::effect::Refusal;
+use super::house::{Actor, House};
 
-impl Authority {
+impl House {
     pub(super) fn ask_mute(
         &mut self,
-        asker: Asker,
+        now: Instant,
+        actor: &Actor,
         subject: ParticipantId,
         reason: Note,
     ) -> Result<(), Refusal> {
-        let message = please_mute(&self.state, asker.id, subject, reason)?;
-        self.outbox.ok(asker);
-        self.outbox.deliver(subject, message);
+        let Some(entry) = self.state.on_stage(subject) else {
+            return Err(self.not_on_stage(subject));
+        };
+        if entry.away {
+            return Err(Refusal::new(
+                ErrorCode::NoSuchParticipant,
+                format!("{} is not connected at the moment.", entry.name),
+            ));
+        }
+        let found = self.find(&Target::Participant(subject))?;
+        let mut draft = Draft::new(0, actor.party(), LogAction::AskedToMute);
+        draft.target = Some(found.party);
+        draft.reason = reason.clone();
+        self.write_down(now, draft);
+        self.outbox.ok(actor.asker);
+        let by = actor.name.clone();
+        self.outbox.deliver(subject, ToParticipant::PleaseMute { by, reason });
         Ok(())
     }
 
     pub(super) fn silence(
         &mut self,
-        asker: Asker,
+        now: Instant,
+        actor: &Actor,
         subject: ParticipantId,
         on: bool,
         reason: Note,
     ) -> Result<(), Refusal> {
-        let is_new = silence(&mut self.state, subject, on)?;
-        if is_new {
-            self.outbox.publish();
+        if self.state.on_stage(subject).is_none() {
+            return Err(self.not_on_stage(subject));
         }
-        self.outbox.ok_when_in_force(asker);
-        if is_new {
+        let found = self.find(&Target::Participant(subject))?;
+        self.outranks(actor, &found, Permission::Silence)?;
+        let action = if on { LogAction::Silenced } else { LogAction::Unsilenced };
+        if self.set_silenced(subject, on) {
+            let mut draft = Draft::new(0, actor.party(), action);
+            draft.target = Some(found.party.clone());
+            draft.reason = reason.clone();
+            let entry = self.write_down(now, draft);
+            if on {
+                self.docket.add(entry, action, &found);
+            }
+            let news = self.news(actor, action, entry, reason.clone());
+            self.notify(subject, news);
             self.tell_place(subject, reason);
         }
+        self.outbox.ok_when_in_force(actor.asker);
         Ok(())
     }
 
-    pub(super) fn kick(
+    /// Everybody on the stage of a lower rank.
+    pub(super) fn silence_all(
         &mut self,
-        asker: Asker,
-        subject: ParticipantId,
+        now: Instant,
+        actor: &Actor,
+        on: bool,
         reason: Note,
     ) -> Result<(), Refusal> {
-        if subject == asker.id {
-            return Err(Refusal::bad_request(
-                "You cannot remove yourself; leave the room instead.",
-            ));
+        self.require_live()?;
+        let policy = std::sync::Arc::clone(&self.setup.policy);
+        let rank = policy.rank(actor.role);
+        let below = self.state.stage.iter().filter(|entry| policy.rank(entry.role) < rank);
+        let subjects: Vec<_> = below.map(|entry| entry.participant).collect();
+        let action = if on { LogAction::AllSilenced } else { LogAction::AllUnsilenced };
+        let mut draft = Draft::new(0, actor.party(), action);
+        draft.reason = reason.clone();
+        if let Ok(detail) = format!("{} on the stage", subjects.len()).parse() {
+            draft.detail = detail;
         }
-        // Ahead of the state that has its edge close the connection, so that the reason arrives.
-        self.outbox.deliver(subject, ToParticipant::You(as_listener(subject, reason)));
-        self.remove(subject);
-        if bar(&mut self.state, subject) {
+        let entry = self.write_down(now, draft);
+        for subject in subjects {
+            if self.set_silenced(subject, on) {
+                let news = self.news(actor, action, entry, reason.clone());
+                self.notify(subject, news);
+                self.tell_place(subject, reason.clone());
+            }
+        }
+        self.outbox.ok_when_in_force(actor.asker);
+        Ok(())
+    }
+
+    /// Has every relay drop somebody's frames, or lets them pass again. Returns whether that changes
+    /// anything.
+    pub(super) fn set_silenced(&mut self, who: ParticipantId, on: bool) -> bool {
+        let Some(entry) = self.entry_mut(who) else { return false };
+        let is_new = std::mem::replace(&mut entry.silenced, on) != on;
+        if is_new {
             self.outbox.publish();
         }
-        self.outbox.ok_when_in_force(asker);
-        Ok(())
+        is_new
+    }
+
+    /// What somebody is told of a decision.
+    pub(super) fn news(
+        &self,
+        
+        actor: &Actor,
+        action: LogAction,
+        entry: u64,
+        reason: Note,
+    ) -> Moderated {
+        Moderated { action, by: Some(actor.name.clone()), reason, entry, until_s: 0 }
     }
 }
 
-/// Silenced participants remembered after they leave the stage, the oldest forgotten first. As many
-/// as are kept out.
-const MAX_SILENCED_LEAVERS: usize = MAX_BARRED;
+/// Silenced subjects remembered after they leave the stage, the oldest forgotten first. As many as
+/// hands fit the queue by which they could come back.
+const MAX_SILENCED_LEAVERS: usize = MAX_HANDS;
 
 /// Who left the stage silenced, so that leaving and coming back in does not lift a silence.
-#[derive(Debug, Default)]
-pub(crate) struct SilencedLeavers(VecDeque<ParticipantId>);
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct SilencedLeavers(VecDeque<Subject>);
 
 impl SilencedLeavers {
     /// Remembers somebody who leaves the stage silenced.
-    pub(crate) fn insert(&mut self, participant: ParticipantId) {
+    pub(crate) fn insert(&mut self, subject: Subject) {
         if self.0.len() >= MAX_SILENCED_LEAVERS {
             self.0.pop_front();
         }
-        self.0.push_back(participant);
+        self.0.push_back(subject);
     }
 
     /// Forgets somebody who is on the stage again.
-    pub(crate) fn remove(&mut self, participant: ParticipantId) {
-        self.0.retain(|&silenced| silenced != participant);
+    pub(crate) fn remove(&mut self, subject: &Subject) {
+        self.0.retain(|silenced| silenced != subject);
     }
 
-    pub(crate) fn contains(&self, participant: ParticipantId) -> bool {
-        self.0.contains(&participant)
+    pub(crate) fn contains(&self, subject: &Subject) -> bool {
+        self.0.contains(subject)
     }
-}
-
-/// The request of `actor` that `subject` switch the microphone off.
-///
-/// # Errors
-/// [`ErrorCode::NoSuchParticipant`] unless both are on the stage and the subject is connected.
-fn please_mute(
-    state: &RoomState,
-    actor: ParticipantId,
-    subject: ParticipantId,
-    reason: Note,
-) -> Result<ToParticipant, Refusal> {
-    let on_stage = |who| state.on_stage(who).ok_or_else(|| not_on_stage(who));
-    let by = on_stage(actor)?.name.clone();
-    if on_stage(subject)?.away {
-        return Err(Refusal::new(
-            ErrorCode::NoSuchParticipant,
-            format!("Participant {subject} is not connected at the moment."),
-        ));
-    }
-    Ok(ToParticipant::PleaseMute { by, reason })
-}
-
-/// Drops the frames of `subject`, or lets them pass again. Returns whether that changes anything.
-///
-/// # Errors
-/// [`ErrorCode::NoSuchParticipant`] unless it is on the stage.
-fn silence(state: &mut RoomState, subject: ParticipantId, on: bool) -> Result<bool, Refusal> {
-    let entry = entry_mut(state, subject)?;
-    Ok(std::mem::replace(&mut entry.silenced, on) != on)
-}
-
-/// Keeps `subject` out from now on. Returns whether that changes anything.
-fn bar(state: &mut RoomState, subject: ParticipantId) -> bool {
-    if is_barred(state, subject) {
-        return false;
-    }
-    if state.barred.len() >= MAX_BARRED {
-        state.barred.remove(0);
-    }
-    state.barred.push(subject);
-    true
-}
-
-/// Refuses those whom a kick keeps out.
-///
-/// # Errors
-/// [`ErrorCode::Barred`].
-pub(crate) fn refuse_barred(state: &RoomState, participant: ParticipantId) -> Result<(), Refusal> {
-    if is_barred(state, participant) {
-        return Err(Refusal::new(
-            ErrorCode::Barred,
-            "A moderator has removed you from this room, and you cannot come back.",
-        ));
-    }
-    Ok(())
-}
-
-fn is_barred(state: &RoomState, participant: ParticipantId) -> bool {
-    state.barred.contains(&participant)
-}
-
-fn entry_mut(
-    state: &mut RoomState,
-    participant: ParticipantId,
-) -> Result<&mut StageEntry, Refusal> {
-    state
-        .stage
-        .iter_mut()
-        .find(|entry| entry.participant == participant)
-        .ok_or_else(|| not_on_stage(participant))
-}
-
-fn not_on_stage(participant: ParticipantId) -> Refusal {
-    Refusal::new(
-        ErrorCode::NoSuchParticipant,
-        format!("Participant {participant} is not on the stage."),
-    )
 }
 
 #[cfg(test)]

@@ -1,0 +1,611 @@
+//! What the origin has ruled about persons: kicks, bans, roles, single permissions, invitations to
+//! speak. Every relay of the room gets them as [`Ruling`]s and acts by them. Used by
+//! [`super::house`].
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use tribune_protocol::codes::ErrorCode;
+use tribune_protocol::control::govern::Target;
+use tribune_protocol::control::participant::{Moderated, ToParticipant};
+use tribune_protocol::control::room::{Ban, Role, Ruling};
+use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Subject};
+use tribune_protocol::limits::MAX_RULINGS;
+use tribune_protocol::log::{Draft, LogAction, Party};
+use tribune_protocol::permission::{Permission, PermissionSet};
+use tribune_protocol::person::PersonKey;
+
+use super::effect::Refusal;
+use super::house::{Actor, House};
+use super::permissions::overrules;
+
+/// Bans in one answer: with reasons and subjects at their longest they fit a message.
+const BANS_A_PAGE: usize = 20;
+/// The longest ban with an end. A longer one is better lifted by a person.
+pub const MAX_BAN_S: u64 = 10 * 366 * 24 * 3_600;
+
+/// The rulings of one room, by whom they are about; at most [`MAX_RULINGS`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Rulings {
+    #[serde(with = "as_list")]
+    by_key: BTreeMap<PersonKey, Standing>,
+}
+
+/// A ruling, and what only the origin knows of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Standing {
+    ruling: Ruling,
+    target: Target,
+    name: Option<DisplayName>,
+    reason: Note,
+}
+
+/// What is ruled about somebody, all in all.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ruled {
+    pub(super) barred: bool,
+    pub(super) role: Option<Role>,
+    pub(super) allow: PermissionSet,
+    pub(super) deny: PermissionSet,
+    pub(super) invited_by: Option<DisplayName>,
+}
+
+/// Whom a request is about, as far as the origin knows.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    /// What rulings about them stand under.
+    pub(super) key: PersonKey,
+    pub(super) target: Target,
+    /// Their places on the stage and in the queue.
+    pub(super) participants: Vec<ParticipantId>,
+    pub(super) subject: Option<Subject>,
+    pub(super) role: Role,
+    pub(super) party: Party,
+}
+
+impl House {
+    /// Removes somebody from the room: this session does not come back, nor does a token of theirs
+    /// that was issued before.
+    pub(super) fn kick(
+        &mut self,
+        now: Instant,
+        actor: &Actor,
+        target: Target,
+        reason: Note,
+    ) -> Result<(), Refusal> {
+        if matches!(target, Target::Address(_)) {
+            let message = "An address can be banned, not removed; name a participant or a subject.";
+            return Err(Refusal::bad_request(message));
+        }
+        let found = self.find(&target)?;
+        self.refuse_self(actor, &found, "remove")?;
+        self.outranks(actor, &found, Permission::Kick)?;
+        self.rulings.require_room(2)?;
+        let mut draft = Draft::new(0, actor.party(), LogAction::Kicked);
+        draft.target = Some(found.party.clone());
+        draft.reason = reason.clone();
+        let entry = self.write_down(now, draft);
+        self.docket.add(entry, LogAction::Kicked, &found);
+        let news = self.news(actor, LogAction::Kicked, entry, reason.clone());
+        let now_s = self.setup.unix_s(now);
+        if found.subject.as_ref().is_some_and(|subject| !subject.is_guest()) {
+            self.rule(&found, Some(news.clone()), |ruling| {
+                ruling.tokens_after_s = now_s;
+                ruling.entry = entry;
+            })?;
+        }
+        for who in self.sessions(&found, &target) {
+            let stay = Found { key: PersonKey::of_participant(who), ..found.clone() };
+            self.rule(&stay, Some(news.clone()), |ruling| {
+                ruling.barred = true;
+                ruling.entry = entry;
+            })?;
+            self.expel(now, who);
+        }
+        self.keep_reason(&found, reason);
+        self.outbox.ok_when_in_force(actor.asker);
+        Ok(())
+    }
+
+    /// Removes somebody and keeps them out, in any session.
+    pub(super) fn ban(
+        &mut self,
+        now: Instant,
+        actor: &Actor,
+        target: Target,
+        duration_s: Option<u64>,
+        reason: Note,
+    ) -> Result<(), Refusal> {
+        if duration_s.is_some_and(|seconds| seconds == 0 || seconds > MAX_BAN_S) {
+            let message = "A ban lasts from a second to ten years, or until it is lifted.";
+            return Err(Refusal::bad_request(message));
+        }
+        let found = self.find(&target)?;
+        self.refuse_self(actor, &found, "ban")?;
+        self.outranks(actor, &found, Permission::Ban)?;
+        self.rulings.require_room(1)?;
+        let mut draft = Draft::new(0, actor.party(), LogAction::Banned);
+        draft.target = Some(found.party.clone());
+        draft.reason = reason.clone();
+        draft.duration_s = duration_s;
+        let entry = self.write_down(now, draft);
+        self.docket.add(entry, LogAction::Banned, &found);
+        let now_s = self.setup.unix_s(now);
+        let until_s = duration_s.map_or(0, |seconds| now_s + seconds);
+        let news = self.news(actor, LogAction::Banned, entry, reason.clone());
+        self.rule(&found, Some(Moderated { until_s, ..news }), |ruling| {
+            ruling.barred = true;
+            ruling.tokens_after_s = now_s;
+            ruling.until_s = until_s;
+            ruling.entry = entry;
+            ruling.invited_by = None;
+        })?;
+        for who in found.participants.clone() {
+            self.expel(now, who);
+        }
+        self.keep_reason(&found, reason);
+        self.outbox.ok_when_in_force(actor.asker);
+        Ok(())
+    }
+
+    /// Lifts a ban or a kick.
+    pub(super) fn unban(
+        &mut self,
+        now: Instant,
+        actor: &Actor,
+        target: Target,
+        reason: Note,
+    ) -> Result<(), Refusal> {
+        let found = self.find(&target)?;
+        if !self.lift_bars(&found) {
+            let message = format!("{} is not banned.", found.party);
+            return Err(Refusal::new(ErrorCode::NoSuchParticipant, message));
+        }
+        let mut draft = Draft::new(0, actor.party(), LogAction::Unbanned);
+        draft.target = Some(found.party);
+        draft.reason = reason;
+        self.write_down(now, draft);
+        self.outbox.ok_when_in_force(actor.asker);
+        Ok(())
+    }
+
+    pub(super) fn set_role(
+        &mut self,
+        now: Instant,
+        actor: &Actor,
+        target: Target,
+        role: Role,
+        reason: Note,
+    ) -> Result<(), Refusal> {
+        let policy = std::sync::Arc::clone(&self.setup.policy);
+        if policy.rank(role) == 0 {
+            return Err(Refusal::bad_request(format!("There is no role {role} here.")));
+        }
+        let found = self.find(&target)?;
+        if role == Role::Host || found.role == Role::Host && actor.role == Role::Host {
+            let message = "The host is changed by handing the room over.";
+            return Err(Refusal::bad_request(message));
+        }
+        self.outranks(actor, &found, Permission::SetRole)?;
+        if policy.rank(role) > policy.rank(actor.role) || !actor.may.covers(policy.may(role)) {
+            return Err(Refusal::new(
+                ErrorCode::NotPermitted,
+                format!("A {} may not make anybody {role}, who may do more.", actor.role),
+            ));
+        }
+        let mut draft = Draft::new(0, actor.party(), LogAction::RoleChanged);
+        draft.target = Some(found.party.clone());
+        draft.reason = reason.clone();
+        draft.detail = format!("{} → {role}", found.role).parse().unwrap_or_default();
+        let entry = self.write_down(now, draft);
+        self.docket.add(entry, LogAction::RoleChanged, &found);
+        let news = self.news(actor, LogAction::RoleChanged, entry, reason.clone());
+        let steps_up = policy.speaks(role) && found.participants.iter().all(|who| {
+            self.state.on_stage(*who).is_none()
+        });
+        // No microphone opens without consent: who is not on the stage is asked.
+        let by = actor.name.clone();
+        self.rule(&found, Some(news), |ruling| {
+            ruling.role = Some(role);
+            ruling.invited_by = steps_up.then_some(by);
+        })?;
+        for who in found.participants {
+            if policy.speaks(role) {
+                if let Some(entry) = self.entry_mut(who) {
+                    entry.role = role;
+                    self.outbox.publish();
+                }
+            } else if self.state.on_stage(who).is_some() {
+                self.remove(who);
+            }
+            self.tell_place(who, reason.clone());
+        }
+        self.outbox.ok_when_in_force(actor.asker);
+        Ok(())
+    }
+
+    pub(super) fn set_permission(
+        &mut self,
+        now: Instant,
+        actor: &Actor,
+        target: Target,
+        (permission, allow): (Permission, Option<bool>),
+        reason: Note,
+    ) -> Result<(), Refusal> {
+        let found = self.find(&target)?;
+        self.outranks(actor, &found, Permission::SetPermission)?;
+        if !actor.may.contains(permission) {
+            let message = format!("You may not {} yourself.", permission.infinitive());
+            return Err(Refusal::new(ErrorCode::NotPermitted, message));
+        }
+        if permission == Permission::Listen && allow == Some(false) {
+            let message = "Who may not listen is not in the room; remove or ban them instead.";
+            return Err(Refusal::bad_request(message));
+        }
+        let mut draft = Draft::new(0, actor.party(), LogAction::PermissionChanged);
+        draft.target = Some(found.party.clone());
+        draft.reason = reason.clone();
+        let how = match allow {
+            Some(true) => "given",
+            Some(false) => "taken",
+            None => "as the role has it",
+        };
+        draft.detail = format!("{permission}: {how}").parse().unwrap_or_default();
+        let entry = self.write_down(now, draft);
+        if allow == Some(false) {
+            self.docket.add(entry, LogAction::PermissionChanged, &found);
+        }
+        let news = self.news(actor, LogAction::PermissionChanged, entry, reason.clone());
+        let one = PermissionSet::of(&[permission]);
+        self.rule(&found, Some(news), |ruling| {
+            ruling.allow = ruling.allow.minus(one);
+            ruling.deny = ruling.deny.minus(one);
+            match allow {
+                Some(true) => ruling.allow = ruling.allow.union(one),
+                Some(false) => ruling.deny = ruling.deny.union(one),
+                None => {}
+            }
+        })?;
+        for who in found.participants {
+            match permission {
+                Permission::Speak if allow == Some(false) => self.remove(who),
+                Permission::RaiseHand if allow == Some(false) => self.take_hand(who),
+                _ => {}
+            }
+            self.tell_place(who, reason.clone());
+        }
+        self.outbox.ok_when_in_force(actor.asker);
+        Ok(())
+    }
+
+    /// Takes back the bans that have run out. A token from before stays refused.
+    pub(super) fn bans_run_out(&mut self, now: Instant) {
+        let now_s = self.setup.unix_s(now);
+        for (key, party) in self.rulings.run_out(now_s) {
+            let mut draft = Draft::new(0, Party::relay(), LogAction::BanRanOut);
+            draft.target = Some(party);
+            self.write_down(now, draft);
+            self.rule_by_key(key, |ruling| {
+                ruling.barred = false;
+                ruling.until_s = 0;
+            });
+        }
+    }
+
+    /// Lifts what keeps somebody out. Returns whether anything did.
+    pub(super) fn lift_bars(&mut self, found: &Found) -> bool {
+        let participants = found.participants.iter().copied().chain(match found.target {
+            Target::Participant(who) => Some(who),
+            Target::Subject(_) | Target::Address(_) => None,
+        });
+        let mut keys: Vec<_> = participants.map(PersonKey::of_participant).collect();
+        keys.push(found.key);
+        // The sessions that were closed with a kick of the same entry.
+        let entry = self.rulings.get(&found.key).map_or(0, |ruling| ruling.entry);
+        keys.extend(self.rulings.of_entry(entry));
+        let mut any = false;
+        for key in keys {
+            let bars = |ruling: &Ruling| ruling.barred || ruling.tokens_after_s > 0;
+            if self.rulings.get(&key).is_some_and(bars) {
+                any = true;
+                self.rule_by_key(key, |ruling| {
+                    ruling.barred = false;
+                    ruling.tokens_after_s = 0;
+                    ruling.until_s = 0;
+                    ruling.entry = 0;
+                });
+            }
+        }
+        any
+    }
+
+    /// Changes what is ruled about somebody.
+    ///
+    /// # Errors
+    /// [`ErrorCode::RulingsFull`]
+    pub(super) fn rule(
+        &mut self,
+        found: &Found,
+        news: Option<Moderated>,
+        change: impl FnOnce(&mut Ruling),
+    ) -> Result<(), Refusal> {
+        if self.rulings.get(&found.key).is_none() {
+            self.rulings.require_room(1)?;
+        }
+        let standing = self.rulings.by_key.entry(found.key).or_insert_with(|| Standing {
+            ruling: Ruling::about(found.key),
+            target: found.target.clone(),
+            name: found.party.name.clone(),
+            reason: Note::default(),
+        });
+        change(&mut standing.ruling);
+        let ruling = Ruling { news, ..standing.ruling.clone() };
+        if is_void(&standing.ruling) && ruling.news.is_none() {
+            self.rulings.by_key.remove(&found.key);
+            self.outbox.rule(found.key, None);
+        } else {
+            self.outbox.rule(found.key, Some(ruling));
+        }
+        Ok(())
+    }
+
+    /// Changes a ruling that is there; nothing, if there is none.
+    pub(super) fn rule_by_key(&mut self, key: PersonKey, change: impl FnOnce(&mut Ruling)) {
+        let Some(standing) = self.rulings.by_key.get_mut(&key) else { return };
+        let before = standing.ruling.clone();
+        change(&mut standing.ruling);
+        if standing.ruling == before {
+            return;
+        }
+        let ruling = standing.ruling.clone();
+        if is_void(&ruling) {
+            self.rulings.by_key.remove(&key);
+            self.outbox.rule(key, None);
+        } else {
+            self.outbox.rule(key, Some(ruling));
+        }
+    }
+
+    /// Whom a request is about.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadRequest`] for an address that cannot be anybody's.
+    pub(super) fn find(&self, target: &Target) -> Result<Found, Refusal> {
+        match target {
+            Target::Participant(who) => {
+                let person = self.people.get(who);
+                let subject = person.map(|person| person.subject.clone());
+                let guest = || Subject::guest(*who);
+                let subject = subject.unwrap_or_else(guest);
+                Ok(self.found(target.clone(), subject, Some(*who)))
+            }
+            Target::Subject(subject) => Ok(self.found(target.clone(), subject.clone(), None)),
+            Target::Address(address) => {
+                let address = address.to_canonical();
+                if address.is_unspecified() || address.is_multicast() {
+                    let message = format!("The address {address} is nobody's.");
+                    return Err(Refusal::bad_request(message));
+                }
+                let shown = address.to_string().parse().ok();
+                Ok(Found {
+                    key: PersonKey::of_address(address),
+                    target: Target::Address(address),
+                    participants: Vec::new(),
+                    subject: None,
+                    role: Role::Listener,
+                    party: Party { address: shown, ..Party::relay() },
+                })
+            }
+        }
+    }
+
+    fn found(&self, target: Target, subject: Subject, who: Option<ParticipantId>) -> Found {
+        let of_subject = |person: &super::house::Person| person.subject == subject;
+        let participants = self.people.iter().filter(|(_, person)| of_subject(person));
+        let participants: Vec<_> = participants.map(|(who, _)| *who).collect();
+        let name = who.into_iter().chain(participants.iter().copied());
+        let name = name.filter_map(|who| self.people.get(&who)).map(|person| person.name.clone());
+        let guest_id = subject.guest_id();
+        let key = match who.or(guest_id) {
+            Some(who) if subject.is_guest() => PersonKey::of_participant(who),
+            Some(_) | None => PersonKey::of_subject(&subject),
+        };
+        let ruled = self.rulings.about(who, Some(&subject));
+        let on_stage = who.and_then(|who| self.state.on_stage(who)).map(|entry| entry.role);
+        let role = on_stage.or_else(|| self.role_of_subject(&subject)).or(ruled.role);
+        let role = role.unwrap_or(Role::Listener);
+        let party = Party {
+            subject: Some(subject.clone()),
+            name: name.into_iter().next(),
+            role: Some(role),
+            participant: who,
+            address: None,
+        };
+        Found { key, target, participants, subject: Some(subject), role, party }
+    }
+
+    /// # Errors
+    /// [`ErrorCode::NotPermitted`], if it is against somebody of higher rank.
+    pub(super) fn outranks(
+        &self,
+        actor: &Actor,
+        found: &Found,
+        permission: Permission,
+    ) -> Result<(), Refusal> {
+        let policy = &self.setup.policy;
+        if !overrules(permission) || policy.rank(found.role) <= policy.rank(actor.role) {
+            return Ok(());
+        }
+        let article = if found.role == Role::Host { "the" } else { "a" };
+        Err(Refusal::new(
+            ErrorCode::NotPermitted,
+            format!(
+                "A {} may not {}, if that is {article} {}.",
+                actor.role,
+                permission.infinitive(),
+                found.role
+            ),
+        ))
+    }
+
+    /// Refuses those whom a ruling keeps out.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Barred`]
+    pub(super) fn refuse_barred(&self, actor: &Actor) -> Result<(), Refusal> {
+        if self.rulings.about(Some(actor.asker.id), Some(&actor.subject)).barred {
+            let message = "A moderator has removed you from this room, and you cannot come back.";
+            return Err(Refusal::new(ErrorCode::Barred, message));
+        }
+        Ok(())
+    }
+
+    fn refuse_self(&self, actor: &Actor, found: &Found, what: &str) -> Result<(), Refusal> {
+        let is_self = found.subject.as_ref() == Some(&actor.subject)
+            || found.target == Target::Participant(actor.asker.id);
+        if !is_self {
+            return Ok(());
+        }
+        let message = format!("You cannot {what} yourself; leave the room instead.");
+        Err(Refusal::bad_request(message))
+    }
+
+    /// The sessions that a kick closes.
+    fn sessions(&self, found: &Found, target: &Target) -> Vec<ParticipantId> {
+        let mut sessions = found.participants.clone();
+        if let Target::Participant(who) = target
+            && !sessions.contains(who)
+        {
+            sessions.push(*who);
+        }
+        if let Some(who) = found.subject.as_ref().and_then(Subject::guest_id)
+            && !sessions.contains(&who)
+        {
+            sessions.push(who);
+        }
+        sessions.truncate(1 + tribune_protocol::limits::MAX_STAGE);
+        sessions
+    }
+
+    fn expel(&mut self, now: Instant, who: ParticipantId) {
+        self.give_up(now, who);
+    }
+
+    fn keep_reason(&mut self, found: &Found, reason: Note) {
+        if let Some(standing) = self.rulings.by_key.get_mut(&found.key) {
+            standing.reason = reason;
+        }
+    }
+}
+
+impl Rulings {
+    pub(super) fn get(&self, key: &PersonKey) -> Option<&Ruling> {
+        self.by_key.get(key).map(|standing| &standing.ruling)
+    }
+
+    /// What is ruled about a session and a subject together.
+    pub(super) fn about(&self, who: Option<ParticipantId>, subject: Option<&Subject>) -> Ruled {
+        let session = who.and_then(|who| self.get(&PersonKey::of_participant(who)));
+        let subject = subject.and_then(|subject| self.get(&PersonKey::of_subject(subject)));
+        session.into_iter().chain(subject).fold(Ruled::default(), |ruled, ruling| Ruled {
+            barred: ruled.barred || ruling.barred,
+            role: ruled.role.or(ruling.role),
+            allow: ruled.allow.union(ruling.allow),
+            deny: ruled.deny.union(ruling.deny),
+            invited_by: ruled.invited_by.or_else(|| ruling.invited_by.clone()),
+        })
+    }
+
+    /// All of them, for a relay that begins with nothing.
+    pub(super) fn all(&self) -> Vec<Ruling> {
+        self.by_key.values().map(|standing| standing.ruling.clone()).collect()
+    }
+
+    /// When the next ban runs out, in seconds since the Unix epoch.
+    pub(super) fn next_expiry_s(&self) -> Option<u64> {
+        let ends = self.by_key.values().map(|standing| standing.ruling.until_s);
+        ends.filter(|until_s| *until_s > 0).min()
+    }
+
+    /// A page of the bans, for moderators.
+    pub(super) fn page(&self, after: u32) -> ToParticipant {
+        let bans = || self.by_key.values().filter(|standing| standing.ruling.barred);
+        let ban = |standing: &Standing| Ban {
+            target: standing.target.clone(),
+            name: standing.name.clone(),
+            until_s: standing.ruling.until_s,
+            reason: standing.reason.clone(),
+            entry: standing.ruling.entry,
+        };
+        ToParticipant::Bans {
+            bans: bans().skip(after as usize).take(BANS_A_PAGE).map(ban).collect(),
+            total: bans().count() as u32,
+        }
+    }
+
+    /// Whether as many more fit; those that keep out only old tokens make room, oldest first.
+    fn require_room(&mut self, more: usize) -> Result<(), Refusal> {
+        if self.by_key.len() + more <= MAX_RULINGS {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            ErrorCode::RulingsFull,
+            format!("This room keeps {MAX_RULINGS} rulings about persons; lift some first."),
+        ))
+    }
+
+    fn run_out(&self, now_s: u64) -> Vec<(PersonKey, Party)> {
+        let over = self.by_key.iter().filter(|(_, standing)| {
+            standing.ruling.until_s > 0 && standing.ruling.until_s <= now_s
+        });
+        over.map(|(key, standing)| (*key, party(standing))).collect()
+    }
+
+    fn of_entry(&self, entry: u64) -> Vec<PersonKey> {
+        let of_entry = |(_, standing): &(&PersonKey, &Standing)| {
+            entry > 0 && standing.ruling.entry == entry
+        };
+        self.by_key.iter().filter(of_entry).map(|(key, _)| *key).collect()
+    }
+}
+
+fn party(standing: &Standing) -> Party {
+    let mut party = Party { name: standing.name.clone(), ..Party::relay() };
+    match &standing.target {
+        Target::Participant(who) => party.participant = Some(*who),
+        Target::Subject(subject) => party.subject = Some(subject.clone()),
+        Target::Address(address) => party.address = address.to_string().parse().ok(),
+    }
+    party
+}
+
+/// Whether a ruling says nothing any more.
+fn is_void(ruling: &Ruling) -> bool {
+    *ruling == Ruling { entry: ruling.entry, ..Ruling::about(ruling.who) }
+}
+
+/// A map with keys of bytes as a list of its values.
+mod as_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+    use tribune_protocol::person::PersonKey;
+
+    use super::Standing;
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<PersonKey, Standing>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<PersonKey, Standing>, D::Error> {
+        let list = Vec::<Standing>::deserialize(deserializer)?;
+        Ok(list.into_iter().map(|standing| (standing.ruling.who, standing)).collect())
+    }
+}

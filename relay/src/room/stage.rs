@@ -1,0 +1,444 @@
+//! The stage at a room's origin: coming in, stepping up, leaving, being asked and being moved, and who
+//! the host is. Used by [`super::house`].
+
+use std::time::Instant;
+
+use tribune_protocol::codes::ErrorCode;
+use tribune_protocol::control::govern::Target;
+use tribune_protocol::control::room::{Duplicates, Phase, Role, StageEntry};
+use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Subject, TrackId};
+use tribune_protocol::limits::RECONNECT_GRACE;
+use tribune_protocol::log::{Draft, LogAction, Party};
+use tribune_protocol::permission::Permission;
+use tribune_protocol::person::PersonKey;
+
+use super::effect::{Asker, OriginEffect, Refusal};
+use super::house::{Actor, House, Person};
+use super::names;
+
+const NOT_ON_STAGE: &str = "You are not on the stage.";
+
+impl House {
+    pub(super) fn enter(&mut self, now: Instant, actor: &Actor, role: Role) -> Result<(), Refusal> {
+        if !self.setup.policy.speaks(role) {
+            return Err(Refusal::bad_request(
+                "Only a role with a place on the stage comes in by the origin.",
+            ));
+        }
+        let is_live = self.state.phase == Phase::Live;
+        if is_live && self.is_known(actor.asker.id) {
+            self.greet_again(actor.asker);
+            return Ok(());
+        }
+        let role = if is_live { self.admit(actor, role)? } else { self.opener_role(actor)? };
+        self.make_way(actor)?;
+        let silenced = self.silenced_leavers.contains(&actor.subject);
+        if !is_live {
+            self.open(now, actor);
+        }
+        self.step_up(actor, role, silenced)?;
+        self.outbox.ok(actor.asker);
+        self.newcomer = Some(actor.asker.id);
+        Ok(())
+    }
+
+    /// What somebody needs to see whose connection is new.
+    pub(super) fn greet_again(&mut self, asker: Asker) {
+        self.outbox.ok(asker);
+        self.tell_place(asker.id, Note::default());
+        self.newcomer = Some(asker.id);
+    }
+
+    pub(super) fn leave_stage(&mut self, now: Instant, asker: Asker) -> Result<(), Refusal> {
+        if self.state.on_stage(asker.id).is_none() {
+            return Err(Refusal::bad_request(NOT_ON_STAGE));
+        }
+        self.give_up(now, asker.id);
+        self.outbox.ok(asker);
+        self.tell_place(asker.id, Note::default());
+        Ok(())
+    }
+
+    pub(super) fn own_mute(&mut self, asker: Asker, muted: bool) -> Result<(), Refusal> {
+        let entry = self.entry_mut(asker.id).ok_or_else(|| Refusal::bad_request(NOT_ON_STAGE))?;
+        if std::mem::replace(&mut entry.muted, muted) != muted {
+            self.outbox.publish();
+        }
+        self.outbox.ok(asker);
+        Ok(())
+    }
+
+    pub(super) fn invite(
+        &mut self,
+        now: Instant,
+        actor: &Actor,
+        target: &Target,
+    ) -> Result<(), Refusal> {
+        self.require_live()?;
+        let found = self.find(target)?;
+        if found.participants.iter().any(|who| self.state.on_stage(*who).is_some()) {
+            return Err(Refusal::bad_request("They are on the stage already."));
+        }
+        let mut draft = Draft::new(0, actor.party(), LogAction::InvitedToSpeak);
+        draft.target = Some(found.party.clone());
+        let entry = self.write_down(now, draft);
+        let news = self.news(actor, LogAction::InvitedToSpeak, entry, Note::default());
+        let by = actor.name.clone();
+        self.rule(&found, Some(news), |ruling| ruling.invited_by = Some(by))?;
+        for who in found.participants {
+            self.tell_place(who, Note::default());
+        }
+        self.outbox.ok_when_in_force(actor.asker);
+        Ok(())
+    }
+
+    pub(super) fn uninvite(&mut self, asker: Asker, target: &Target) -> Result<(), Refusal> {
+        let found = self.find(target)?;
+        if self.rulings.get(&found.key).is_none_or(|ruling| ruling.invited_by.is_none()) {
+            let message = format!("There is no invitation to speak for {}.", found.party);
+            return Err(Refusal::new(ErrorCode::NoSuchParticipant, message));
+        }
+        self.rule(&found, None, |ruling| ruling.invited_by = None)?;
+        self.outbox.ok_when_in_force(asker);
+        Ok(())
+    }
+
+    pub(super) fn answer_invite(&mut self, actor: &Actor, accept: bool) -> Result<(), Refusal> {
+        self.require_live()?;
+        let ruled = self.rulings.about(Some(actor.asker.id), Some(&actor.subject));
+        if ruled.invited_by.is_none() {
+            return Err(Refusal::bad_request("Nobody has invited you to speak."));
+        }
+        if accept {
+            if self.state.on_stage(actor.asker.id).is_none() {
+                let speaks = |role: &Role| self.setup.policy.speaks(*role);
+                let role = Some(actor.entitled).filter(speaks).unwrap_or(Role::Speaker);
+                let silenced = self.silenced_leavers.contains(&actor.subject);
+                self.step_up(actor, role, silenced)?;
+            }
+            self.take_hand(actor.asker.id);
+        }
+        for key in [PersonKey::of_participant(actor.asker.id), actor.key()] {
+            self.rule_by_key(key, |ruling| ruling.invited_by = None);
+        }
+        self.outbox.ok_when_in_force(actor.asker);
+        self.tell_place(actor.asker.id, Note::default());
+        Ok(())
+    }
+
+    pub(super) fn remove_from_stage(
+        &mut self,
+        now: Instant,
+        actor: &Actor,
+        subject: ParticipantId,
+        reason: Note,
+    ) -> Result<(), Refusal> {
+        if self.state.on_stage(subject).is_none() {
+            return Err(self.not_on_stage(subject));
+        }
+        let found = self.find(&Target::Participant(subject))?;
+        self.outranks(actor, &found, Permission::RemoveFromStage)?;
+        let mut draft = Draft::new(0, actor.party(), LogAction::RemovedFromStage);
+        draft.target = Some(found.party.clone());
+        draft.reason = reason.clone();
+        let entry = self.write_down(now, draft);
+        self.docket.add(entry, LogAction::RemovedFromStage, &found);
+        let news = self.news(actor, LogAction::RemovedFromStage, entry, reason.clone());
+        self.notify(subject, news);
+        // A token for the stage does not take them back there; a grant or an invitation does.
+        self.rule(&found, None, |ruling| ruling.role = Some(Role::Listener))?;
+        self.remove(subject);
+        self.outbox.ok_when_in_force(actor.asker);
+        self.tell_place(subject, reason);
+        Ok(())
+    }
+
+    pub(super) fn hand_over(
+        &mut self,
+        now: Instant,
+        actor: &Actor,
+        heir: ParticipantId,
+    ) -> Result<(), Refusal> {
+        self.require_live()?;
+        match self.state.on_stage(heir) {
+            None => return Err(self.not_on_stage(heir)),
+            Some(entry) if entry.role == Role::Host => {
+                return Err(Refusal::bad_request("They are the host already."));
+            }
+            Some(_) => {}
+        }
+        let found = self.find(&Target::Participant(heir))?;
+        let mut draft = Draft::new(0, actor.party(), LogAction::HostHandedOver);
+        draft.target = Some(found.party);
+        self.write_down(now, draft);
+        let before = self.host.clone();
+        self.make_host(heir);
+        if let Some(before) = before.filter(|before| !before.is_guest()) {
+            // Their token still says host; they come back as cohost.
+            let found = self.find(&Target::Subject(before))?;
+            self.rule(&found, None, |ruling| ruling.role = Some(Role::Cohost))?;
+        }
+        self.outbox.ok_when_in_force(actor.asker);
+        Ok(())
+    }
+
+    /// Keeps the place of somebody whose connection is gone, for [`RECONNECT_GRACE`].
+    pub(super) fn go_away(&mut self, now: Instant, who: ParticipantId) {
+        if !self.is_known(who) || self.is_away(who) {
+            return;
+        }
+        self.away.push_back((who, now + RECONNECT_GRACE));
+        if let Some(entry) = self.entry_mut(who) {
+            entry.away = true;
+            self.outbox.publish();
+        }
+    }
+
+    pub(super) fn come_back(&mut self, who: ParticipantId) {
+        if !self.is_away(who) {
+            return;
+        }
+        self.away.retain(|&(away, _)| away != who);
+        if let Some(entry) = self.entry_mut(who) {
+            entry.away = false;
+            self.outbox.publish();
+        }
+    }
+
+    /// Gives up the place of somebody who has gone. A host's room passes to the cohost who has been on
+    /// the stage for longest.
+    pub(super) fn give_up(&mut self, now: Instant, who: ParticipantId) {
+        let was_host = self.state.on_stage(who).is_some_and(|entry| entry.role == Role::Host);
+        self.remove(who);
+        if was_host {
+            self.succeed(now);
+        }
+    }
+
+    /// Takes somebody off the stage or out of the queue.
+    pub(super) fn remove(&mut self, who: ParticipantId) {
+        self.away.retain(|&(away, _)| away != who);
+        if let Some(at) = self.state.stage.iter().position(|entry| entry.participant == who) {
+            let silenced = self.state.stage.remove(at).silenced;
+            if let Some(person) = self.people.get(&who).filter(|_| silenced) {
+                self.silenced_leavers.insert(person.subject.clone());
+            }
+            self.outbox.publish();
+        }
+        self.people.remove(&who);
+        let _ = self.hands.remove(who); // most have none up
+    }
+
+    /// Gives somebody a place on the stage, with a track that nobody had before.
+    pub(super) fn step_up(
+        &mut self,
+        actor: &Actor,
+        role: Role,
+        silenced: bool,
+    ) -> Result<(), Refusal> {
+        let size = usize::from(self.state.settings.stage_size);
+        if self.state.stage.len() >= size {
+            let message = format!("The stage of this room holds {size}, and it is full.");
+            return Err(Refusal::new(ErrorCode::StageFull, message));
+        }
+        let track = TrackId(self.next_track);
+        let Some(next_track) = self.next_track.checked_add(1) else {
+            let message = "This room has used up its tracks; end it and open it again.";
+            return Err(Refusal::new(ErrorCode::Overloaded, message));
+        };
+        self.next_track = next_track;
+        self.silenced_leavers.remove(&actor.subject);
+        let (participant, name) = (actor.asker.id, actor.name.clone());
+        let away = self.is_away(participant);
+        let entry = StageEntry { participant, name, role, track, silenced, muted: false, away };
+        self.state.stage.push(entry);
+        self.remember(actor);
+        self.outbox.publish();
+        Ok(())
+    }
+
+    /// Keeps who somebody is, for as long as they are on the stage or in the queue.
+    pub(super) fn remember(&mut self, actor: &Actor) {
+        let (subject, name) = (actor.subject.clone(), actor.name.clone());
+        let person = Person { subject, name, entitled: actor.entitled };
+        self.people.insert(actor.asker.id, person);
+    }
+
+    /// # Errors
+    /// [`ErrorCode::RoomNotFound`]
+    pub(super) fn require_live(&self) -> Result<(), Refusal> {
+        if self.state.phase == Phase::Live {
+            return Ok(());
+        }
+        let room = &self.state.room;
+        let message = format!("Room {room} has not been opened; a host opens it by joining.");
+        Err(Refusal::new(ErrorCode::RoomNotFound, message))
+    }
+
+    /// The role in which somebody new comes into the room.
+    fn admit(&self, actor: &Actor, role: Role) -> Result<Role, Refusal> {
+        self.refuse_barred(actor)?;
+        let host = self.state.stage.iter().find(|entry| entry.role == Role::Host);
+        if role == Role::Host {
+            let of_others = |host: &&StageEntry| {
+                self.people.get(&host.participant).is_none_or(|p| p.subject != actor.subject)
+            };
+            if let Some(host) = host.filter(of_others) {
+                let message =
+                    format!("{} is the host of this room, and there can be one.", host.name);
+                return Err(Refusal::new(ErrorCode::HostTaken, message));
+            }
+            if self.host.as_ref().is_some_and(|host| *host != actor.subject) {
+                let message = "This room has a host, who is away; you can come in as cohost.";
+                return Err(Refusal::new(ErrorCode::HostTaken, message));
+            }
+        }
+        // Whose room it is comes in as host; to others a token for a host is one for a cohost.
+        let mine = role == Role::Host && self.host.as_ref() == Some(&actor.subject);
+        if !mine && !self.setup.policy.entitles(actor.entitled, role) {
+            let message = format!(
+                "You may come in as {}, not as {role}; ask a moderator, or raise a hand.",
+                actor.entitled
+            );
+            return Err(Refusal::new(ErrorCode::NotPermitted, message));
+        }
+        self.refuse_confusable(actor)?;
+        Ok(role)
+    }
+
+    /// Refuses a name that could be taken for the host's or a cohost's.
+    fn refuse_confusable(&self, actor: &Actor) -> Result<(), Refusal> {
+        let same = |entry: &&StageEntry| {
+            let moderates = self.setup.policy.may(entry.role).contains(Permission::Kick);
+            let person = self.people.get(&entry.participant);
+            moderates
+                && person.is_none_or(|person| person.subject != actor.subject)
+                && names::is_confusable(&entry.name, &actor.name)
+        };
+        match self.state.stage.iter().find(same) {
+            None => Ok(()),
+            Some(entry) => Err(Refusal::new(
+                ErrorCode::NameTaken,
+                format!(
+                    "The name {} could be taken for {}, who is the {} here; choose another one.",
+                    actor.name, entry.name, entry.role
+                ),
+            )),
+        }
+    }
+
+    /// What the room's policy for duplicates says of somebody who comes on the stage.
+    fn make_way(&mut self, actor: &Actor) -> Result<(), Refusal> {
+        if actor.subject.is_guest() {
+            return Ok(());
+        }
+        let others = self.people.iter().filter(|(who, person)| {
+            person.subject == actor.subject && **who != actor.asker.id
+        });
+        let others: Vec<_> = others.map(|(who, _)| *who).collect();
+        let most = match self.state.settings.duplicates {
+            Duplicates::Replace => {
+                for who in others {
+                    self.outbox.push(OriginEffect::Displace { who });
+                    self.remove(who);
+                }
+                return Ok(());
+            }
+            Duplicates::Refuse => 1,
+            Duplicates::Allow(most) => usize::from(most),
+        };
+        if others.len() < most {
+            return Ok(());
+        }
+        let message =
+            format!("{} is in this room already, and it allows {most} at a time.", actor.subject);
+        Err(Refusal::new(ErrorCode::Duplicate, message))
+    }
+
+    /// The role of somebody who opens the room.
+    fn opener_role(&self, actor: &Actor) -> Result<Role, Refusal> {
+        self.refuse_barred(actor)?;
+        let announced = self.state.phase == Phase::Announced;
+        let is_host = self.host.as_ref() == Some(&actor.subject);
+        let may = actor.may.contains(Permission::OpenRoom) && actor.may_open;
+        match self.state.phase {
+            Phase::Announced if is_host || may && self.host.is_none() => Ok(Role::Host),
+            Phase::Announced if self.setup.policy.entitles(actor.entitled, Role::Cohost) => {
+                Ok(Role::Cohost)
+            }
+            Phase::Absent | Phase::Ended if may => Ok(Role::Host),
+            Phase::Absent | Phase::Announced | Phase::Ended | Phase::Live => {
+                if announced {
+                    let message = "This room has not begun; its host opens it by joining.";
+                    return Err(Refusal::new(ErrorCode::NotStarted, message));
+                }
+                Err(self.require_live().err().unwrap_or_else(|| Refusal::bad_request("")))
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, actor: &Actor) {
+        let mut draft = Draft::new(0, actor.party(), LogAction::RoomOpened);
+        if let Ok(detail) = format!("{}", self.state.settings.title).parse() {
+            draft.detail = detail;
+        }
+        self.write_down(now, draft);
+        self.state.phase = Phase::Live;
+        self.empty_until = None;
+        if self.host.is_none() {
+            self.host = Some(actor.subject.clone());
+        }
+        self.outbox.publish();
+    }
+
+    /// Makes a host of the first cohost on the stage who is connected, if there is one.
+    fn succeed(&mut self, now: Instant) {
+        if self.state.phase != Phase::Live {
+            return;
+        }
+        let heir = self.state.stage.iter().find(|entry| entry.role == Role::Cohost && !entry.away);
+        let Some(heir) = heir.map(|entry| entry.participant) else {
+            // The next who comes in with the right to it becomes it.
+            self.host = None;
+            return;
+        };
+        let mut draft = Draft::new(0, Party::relay(), LogAction::HostSucceeded);
+        draft.target = self.find(&Target::Participant(heir)).ok().map(|found| found.party);
+        self.write_down(now, draft);
+        self.make_host(heir);
+    }
+
+    fn make_host(&mut self, heir: ParticipantId) {
+        let before = self.state.stage.iter_mut().find(|entry| entry.role == Role::Host);
+        let before = before.map(|entry| {
+            entry.role = Role::Cohost;
+            entry.participant
+        });
+        if let Some(entry) = self.entry_mut(heir) {
+            entry.role = Role::Host;
+        }
+        self.host = self.people.get(&heir).map(|person| person.subject.clone());
+        for who in before.into_iter().chain([heir]) {
+            let subject = self.people.get(&who).map(|person| person.subject.clone());
+            self.forget_role(who, subject.as_ref());
+            self.tell_place(who, Note::default());
+        }
+        self.newcomer = Some(heir);
+        self.outbox.publish();
+    }
+
+    /// Lifts what was ruled about somebody's role.
+    pub(super) fn forget_role(&mut self, who: ParticipantId, subject: Option<&Subject>) {
+        let keys = [Some(PersonKey::of_participant(who)), subject.map(PersonKey::of_subject)];
+        for key in keys.into_iter().flatten() {
+            self.rule_by_key(key, |ruling| ruling.role = None);
+        }
+    }
+
+    pub(super) fn not_on_stage(&self, who: ParticipantId) -> Refusal {
+        let name = self.people.get(&who).map(|person| &person.name);
+        let name: Option<&DisplayName> = name;
+        let whom = name.map_or_else(|| format!("Participant {who}"), ToString::to_string);
+        Refusal::new(ErrorCode::NoSuchParticipant, format!("{whom} is not on the stage."))
+    }
+}
