@@ -10,6 +10,7 @@
 //! * [`clock`] — the estimate of the origin's clock that probes feed
 //! * [`repair`] — which missing frames are worth asking for
 //! * [`log`] — the moderation log: entries, their chain and signatures, exports
+//! * [`token`] — what a token says, and what it lets its bearer come in as
 //! * [`ids`], [`limits`], [`codes`] — the small words of the protocol
 
 pub mod access;
@@ -23,6 +24,7 @@ mod invisible;
 pub mod limits;
 pub mod log;
 pub mod repair;
+pub mod token;
 pub mod varint;
 
 /// ALPN of a participant's connection (RFC 7301). The digit is the protocol's major version.
