@@ -20,10 +20,10 @@ pub mod codes;
 pub mod control;
 pub mod datagram;
 pub mod ids;
-mod invisible;
 pub mod limits;
 pub mod log;
 pub mod repair;
+mod text;
 pub mod token;
 pub mod varint;
 

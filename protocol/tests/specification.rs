@@ -12,8 +12,8 @@ use tribune_protocol::control::participant::{
 use tribune_protocol::control::room::{Hand, Phase, Role, RoomState, StageEntry};
 use tribune_protocol::control::trunk::{Action, ToChild, ToParent};
 use tribune_protocol::ids::{
-    Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Seq,
-    SessionKey, TrackId,
+    Channel, DisplayName, InvalidName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
+    Seq, SessionKey, Subject, TrackId,
 };
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, limits};
 
@@ -318,6 +318,44 @@ fn parts_of_messages_are_those_of_the_cddl() {
     check_fields(&cddl("### 4.3 "), "own-place", &you());
     assert!(rule(&common, "role").starts_with("text .regexp \"[a-z][a-z0-9_-]{0,23}\""));
     check_words(&common, "phase", &[Phase::Absent, Phase::Live, Phase::Ended]);
+}
+
+#[test]
+fn hidden_characters_are_those_of_the_code() {
+    let text = section("### 4.2 ");
+    let paragraph = text.split_once("hidden ones, which are").expect("a list").1;
+    let in_names = ranges(paragraph.split_once(':').expect("an end").0);
+    let in_notes = text.split_once("may have U+").expect("what a note may have").1;
+    let in_notes = ranges(in_notes.split_once(", and has").expect("an end").0);
+    assert_eq!((in_names.len(), in_notes.len()), (17, 2));
+
+    let is_in = |ranges: &[(u32, u32)], c| {
+        ranges.iter().any(|(first, last)| (*first..=*last).contains(&u32::from(c)))
+    };
+    let is_refused = |result: Result<(), InvalidName>| {
+        result.is_err_and(|error| error.to_string().contains("cannot be seen"))
+    };
+    for c in '\0'..=char::MAX {
+        let text = format!("a{c}b");
+        let hidden = is_in(&in_names, c);
+        let name = text.parse::<DisplayName>().map(|_| ());
+        assert_eq!(is_refused(name), hidden || c == '\u{2800}', "{c:?} in a name");
+        let note = text.parse::<Note>().map(|_| ());
+        assert_eq!(is_refused(note), hidden && !is_in(&in_notes, c), "{c:?} in a note");
+        let subject = text.parse::<Subject>().map(|_| ());
+        assert_eq!(is_refused(subject), hidden, "{c:?} in a subject");
+    }
+}
+
+/// The ranges of a list as `U+AD, U+115F–1160 and U+61C`.
+fn ranges(list: &str) -> Vec<(u32, u32)> {
+    let code = |digits: &str| u32::from_str_radix(digits, 16).expect("a code point");
+    list.split([',', ' ', '\n'])
+        .map(|word| word.trim_start_matches("U+"))
+        .filter(|word| !word.is_empty() && *word != "and")
+        .map(|range| range.split_once('–').unwrap_or((range, range)))
+        .map(|(first, last)| (code(first), code(last)))
+        .collect()
 }
 
 fn depths<M: Serialize>(samples: &[M]) -> Vec<usize> {
