@@ -6,6 +6,7 @@
 //!
 //! * [`members`] — participants of this relay: joining, acting, leaving
 //! * [`replica`] — the state: putting it in force, passing it on, confirming it
+//! * [`names`] — which names are taken for each other
 //! * [`authority`], [`permissions`], [`hands`], [`moderation`], [`effect`] — the origin's decisions
 
 pub mod authority;
@@ -13,6 +14,7 @@ pub mod effect;
 pub mod hands;
 pub mod members;
 pub mod moderation;
+pub mod names;
 pub mod permissions;
 pub mod replica;
 
