@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ciborium::Value;
 use serde::Serialize;
+use tribune_protocol::access::{Access, Credentials};
+use tribune_protocol::attributes::Attributes;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{
     FromParticipant, Heard, Join, Joined, ToParticipant, You,
@@ -356,6 +358,35 @@ fn ranges(list: &str) -> Vec<(u32, u32)> {
         .map(|range| range.split_once('–').unwrap_or((range, range)))
         .map(|(first, last)| (code(first), code(last)))
         .collect()
+}
+
+#[test]
+fn examples_of_access_rules_are_those_of_the_code() {
+    let text = section("## 14 ");
+    let (head, examples) = text.split_once("Examples, for a token").expect("examples");
+    let json = examples.split('`').nth(1).expect("attributes");
+    let attributes: Attributes = serde_json::from_str(json).expect("attributes");
+    let rows: Vec<Vec<&str>> = examples
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
+        .map(|row| row.split(" | ").map(|cell| cell.trim_matches(['`', '|', ' '])).collect())
+        .collect();
+    assert_eq!(rows.len(), 14);
+    for row in rows {
+        let (text, outcome) = (row[0], row[row.len() - 1]);
+        match text.parse::<Access>() {
+            Ok(access) => {
+                let enters = access.check(&Credentials::Token(&attributes)).is_ok();
+                let of_the_code = [text.to_owned(), access.to_string(), yes_or_no(enters)];
+                assert_eq!(row, of_the_code);
+            }
+            Err(_) => assert_eq!(outcome, "refused", "{text}"),
+        }
+    }
+    for word in ["open", "token", "invitation"] {
+        assert_eq!(word.parse::<Access>().expect("an access").to_string(), word);
+        assert!(head.contains(&format!("| `{word}` |")), "{word}");
+    }
 }
 
 fn depths<M: Serialize>(samples: &[M]) -> Vec<usize> {
