@@ -54,7 +54,26 @@ pub enum ErrorCode {
     /// The decision could not be stored, and so was not taken. Worth another try.
     NotDurable,
     /// The token is missing or wrong.
+    /// The proof that a relay shows to another is missing or wrong.
     Unauthorised,
+    /// This room asks for a token, and none was shown.
+    TokenMissing,
+    /// The token is not a JWT with the claims of SPEC.md section 13.
+    TokenMalformed,
+    /// The token's signature does not match: altered, or made with another key.
+    TokenInvalid,
+    /// The token is over.
+    TokenExpired,
+    /// The token begins later.
+    TokenNotYetValid,
+    /// The token is for another room.
+    TokenWrongRoom,
+    /// The token is signed in another way than its key is for.
+    TokenWrongAlgorithm,
+    /// The token's key is not known to the relay.
+    TokenUnknownKey,
+    /// The token does not grant to join a room.
+    TokenGrantsNothing,
     /// The relay is draining; the `moved` message says where to go.
     Draining,
     /// The relay has no way to the origin at the moment. Worth another try.
@@ -94,6 +113,15 @@ impl ErrorCode {
             Self::RulingsFull => "rulings_full",
             Self::NotDurable => "not_durable",
             Self::Unauthorised => "unauthorised",
+            Self::TokenMissing => "token_missing",
+            Self::TokenMalformed => "token_malformed",
+            Self::TokenInvalid => "token_invalid",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenWrongRoom => "token_wrong_room",
+            Self::TokenWrongAlgorithm => "token_wrong_algorithm",
+            Self::TokenUnknownKey => "token_unknown_key",
+            Self::TokenGrantsNothing => "token_grants_nothing",
             Self::Draining => "draining",
             Self::Unavailable => "unavailable",
             Self::Overloaded => "overloaded",
@@ -131,6 +159,15 @@ impl ErrorCode {
             | Self::AlreadyAppealed
             | Self::RulingsFull
             | Self::Unauthorised
+            | Self::TokenMissing
+            | Self::TokenMalformed
+            | Self::TokenInvalid
+            | Self::TokenExpired
+            | Self::TokenNotYetValid
+            | Self::TokenWrongRoom
+            | Self::TokenWrongAlgorithm
+            | Self::TokenUnknownKey
+            | Self::TokenGrantsNothing
             | Self::Unknown => false,
         }
     }

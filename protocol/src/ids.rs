@@ -8,25 +8,35 @@ use serde::{Deserialize, Serialize};
 use crate::limits::{
     MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_ROLE_NAME_BYTES, MAX_ROOM_NAME_BYTES, MAX_SUBJECT_BYTES,
 };
+use crate::text;
 
 /// A room's name: 1 to 64 bytes of `a–z 0–9 - _ .`, beginning with a letter or digit.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RoomName(String);
 
-/// What a person or a relay is called: 1 to 64 bytes of UTF-8 without control characters, trimmed.
+/// What a person or a relay is called: 1 to 64 bytes of UTF-8 in NFC, trimmed, with single spaces
+/// inside.
+///
+/// So that a name is what it looks like, it has no control characters, no bidirectional controls and
+/// nothing that people cannot see, does not begin with a combining mark, and has no more than 4 of
+/// them in a row. Joiners and variation selectors are among what cannot be seen: emoji that are made
+/// of several others cannot stand in a name, nor spellings that need a joiner.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DisplayName(String);
 
-/// A note on a hand or a reason for an action: at most 200 bytes without control characters.
+/// A note on a hand or a reason for an action: at most 200 bytes of UTF-8 in NFC, without control
+/// characters, bidirectional controls and what people cannot see. Joiners and variation selectors may
+/// stand in it, as emoji and some scripts need them.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Note(String);
 
 /// Who somebody is, the same over all sessions and devices: the `sub` claim of a token; 1 to 128
-/// bytes of UTF-8 without control characters or white space at its ends. Somebody without a token is
-/// `guest:` and their participant id.
+/// bytes of UTF-8 in NFC without control characters, characters that people cannot see, or white space
+/// at its ends. Another form than NFC is refused, not normalised: who issues tokens may hold the two
+/// forms for two people. Somebody without a token is `guest:` and their participant id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Subject(String);
@@ -147,14 +157,11 @@ impl TryFrom<String> for DisplayName {
     type Error = InvalidName;
 
     fn try_from(value: String) -> Result<Self, InvalidName> {
-        let invalid = |value: String, why| InvalidName { what: "name", value: shorten(value), why };
-        if value.trim().is_empty() || value.len() > MAX_NAME_BYTES {
-            return Err(invalid(value, "is not 1 to 64 bytes long"));
-        }
-        if value.chars().any(char::is_control) {
-            return Err(invalid(value, "has control characters"));
-        }
-        Ok(Self(if value.trim().len() == value.len() { value } else { value.trim().to_owned() }))
+        text::name(&value, MAX_NAME_BYTES).map(Self).map_err(|why| InvalidName {
+            what: "name",
+            value: shorten(value),
+            why,
+        })
     }
 }
 
@@ -170,14 +177,11 @@ impl TryFrom<String> for Note {
     type Error = InvalidName;
 
     fn try_from(value: String) -> Result<Self, InvalidName> {
-        let invalid = |value: String, why| InvalidName { what: "note", value: shorten(value), why };
-        if value.len() > MAX_NOTE_BYTES {
-            return Err(invalid(value, "is over 200 bytes long"));
-        }
-        if value.chars().any(char::is_control) {
-            return Err(invalid(value, "has control characters"));
-        }
-        Ok(Self(value))
+        text::note(&value, MAX_NOTE_BYTES).map(Self).map_err(|why| InvalidName {
+            what: "note",
+            value: shorten(value),
+            why,
+        })
     }
 }
 
@@ -216,8 +220,8 @@ impl TryFrom<String> for Subject {
         if value.is_empty() || value.len() > MAX_SUBJECT_BYTES {
             return Err(invalid(value, "is not 1 to 128 bytes long"));
         }
-        if value.chars().any(char::is_control) {
-            return Err(invalid(value, "has control characters"));
+        if let Err(why) = text::check_identifier(&value) {
+            return Err(invalid(value, why));
         }
         if value.trim().len() != value.len() {
             return Err(invalid(value, "has white space at its ends"));
@@ -286,7 +290,7 @@ impl fmt::Debug for RoleName {
     }
 }
 
-macro_rules! text {
+macro_rules! as_text {
     ($($name:ident),*) => {$(
         impl FromStr for $name {
             type Err = InvalidName;
@@ -311,7 +315,7 @@ macro_rules! text {
         }
     )*};
 }
-text!(RoomName, DisplayName, Note, Subject);
+as_text!(RoomName, DisplayName, Note, Subject);
 
 macro_rules! hex_id {
     ($($name:ident, $what:literal);*) => {$(
@@ -421,10 +425,54 @@ mod tests {
     }
 
     #[test]
-    fn names_are_trimmed_and_have_no_control_characters() {
-        assert_eq!(" Ada ".parse::<DisplayName>().unwrap().as_str(), "Ada");
-        assert!("A\u{7}".parse::<DisplayName>().is_err());
-        assert!("  ".parse::<DisplayName>().is_err());
+    fn names_have_one_form() {
+        for (text, name) in [
+            (" Ada ", "Ada"),
+            ("Ada \u{3000}\u{a0} Lovelace", "Ada Lovelace"),
+            ("Rene\u{301}e", "Ren\u{e9}e"),
+            ("\u{212b}sa", "\u{c5}sa"),
+            ("क्षेत्रीय", "क्षेत्रीय"),
+            ("नमस्ते", "नमस्ते"),
+            ("ผู้ใหญ่", "ผู้ใหญ่"),
+            ("שָׁלוֹם", "שָׁלוֹם"),
+            ("Trần Đức", "Trần Đức"),
+            ("📻 42", "📻 42"),
+            ("a\u{316}\u{317}\u{318}\u{319}", "a\u{316}\u{317}\u{318}\u{319}"),
+        ] {
+            assert_eq!(text.parse::<DisplayName>().unwrap().as_str(), name);
+        }
+        // 64 bytes are counted in the form that is kept.
+        let long = "e\u{301}".repeat(32);
+        assert_eq!(long.parse::<DisplayName>().unwrap().as_str().len(), 64);
+        assert!(format!("{long}x").parse::<DisplayName>().is_err());
+    }
+
+    #[test]
+    fn what_a_name_cannot_hold() {
+        for (text, why) in [
+            ("A\u{7}", "control characters"),
+            ("Ada\n", "control characters"),
+            ("", "1 to 64 bytes"),
+            (" \u{3000} ", "1 to 64 bytes"),
+            (&" ".repeat(257), "too long"),
+            ("\u{301}da", "begins with a combining mark"),
+            (" \u{301}", "begins with a combining mark"),
+            ("a\u{316}\u{317}\u{318}\u{319}\u{31a}", "4 combining marks"),
+        ] {
+            let error = text.parse::<DisplayName>().unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn notes_have_one_form_and_may_have_joiners() {
+        assert_eq!("👩\u{200d}🔬 e\u{301}".parse::<Note>().unwrap().as_str(), "👩\u{200d}🔬 é");
+        assert_eq!("1\u{fe0f}\u{20e3}".parse::<Note>().unwrap().as_str().chars().count(), 3);
+        assert_eq!("".parse::<Note>().unwrap(), Note::default());
+        for bad in ["a\nb", &"e\u{301}".repeat(101), "a\u{316}\u{317}\u{318}\u{319}\u{31a}"] {
+            assert!(bad.parse::<Note>().is_err(), "{bad}");
+        }
+        assert!("e\u{301}".repeat(100).parse::<Note>().is_ok());
     }
 
     #[test]
@@ -440,7 +488,7 @@ mod tests {
     #[test]
     fn subjects() {
         assert!(Subject::guest(ParticipantId(1)).is_guest());
-        for bad in ["", " a", "a\n", &"x".repeat(129)] {
+        for bad in ["", " a", "a\n", &"x".repeat(129), "a\u{200b}", "e\u{301}"] {
             assert!(bad.parse::<Subject>().is_err(), "{bad}");
         }
         assert!("ada@example.org".parse::<Subject>().is_ok());

@@ -11,6 +11,7 @@
 //! * [`repair`] — which missing frames are worth asking for
 //! * [`permission`], [`person`] — who may do what, and who somebody is
 //! * [`log`] — the moderation log: entries, their chain and signatures, exports
+//! * [`token`] — what a token says, and what it lets its bearer come in as
 //! * [`ids`], [`limits`], [`codes`] — the small words of the protocol
 
 pub mod access;
@@ -20,12 +21,13 @@ pub mod codes;
 pub mod control;
 pub mod datagram;
 pub mod ids;
-mod invisible;
 pub mod limits;
 pub mod log;
 pub mod permission;
 pub mod person;
 pub mod repair;
+mod text;
+pub mod token;
 pub mod varint;
 
 /// ALPN of a participant's connection (RFC 7301). The digit is the protocol's major version.

@@ -39,6 +39,10 @@ pub const MAX_ATTRIBUTES: usize = 32;
 pub const MAX_ATTRIBUTE_KEY_BYTES: usize = 64;
 /// An attribute's text, in bytes. Fits addresses and ids; a profile does not belong into a token.
 pub const MAX_ATTRIBUTE_VALUE_BYTES: usize = 256;
+/// Metadata in a token, in bytes. A quarter of the token.
+pub const MAX_METADATA_BYTES: usize = 1024;
+/// How far the clock of whoever makes tokens may be from the one that checks them.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(5);
 /// A room's access rule, in bytes, as it stands and in canonical form. Fits a line that people read.
 pub const MAX_RULE_BYTES: usize = 512;
 /// Comparisons in one access rule. Bounds what an edge does for each join.

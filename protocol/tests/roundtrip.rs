@@ -42,6 +42,30 @@ proptest! {
     fn to_child(id in arbitrary::request(), message in arbitrary::to_child()) {
         prop_assert_eq!(through_the_wire(id, &message), Envelope { id, message });
     }
+
+    #[test]
+    fn names_and_notes_are_in_their_one_form(text in text_of_people()) {
+        if let Ok(name) = text.parse::<DisplayName>() {
+            prop_assert!(name.as_str().len() <= MAX_NAME_BYTES);
+            prop_assert_eq!(name.as_str().parse::<DisplayName>(), Ok(name));
+        }
+        if let Ok(note) = text.parse::<Note>() {
+            prop_assert!(note.as_str().len() <= MAX_NOTE_BYTES);
+            prop_assert_eq!(note.as_str().parse::<Note>(), Ok(note));
+        }
+    }
+}
+
+/// Letters, and what they are easily mistaken or composed with.
+fn text_of_people() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        8 => any::<char>(),
+        4 => prop::char::range('\u{300}', '\u{345}'),
+        2 => prop::char::range('\u{1100}', '\u{11ff}'),
+        2 => prop::char::range('\u{1f00}', '\u{206f}'),
+        4 => prop::sample::select(vec!['a', 'e', ' ', '\u{a0}', '\u{3000}', '\u{212b}', '\u{958}']),
+    ];
+    prop::collection::vec(piece, 0..24).prop_map(String::from_iter)
 }
 
 #[test]

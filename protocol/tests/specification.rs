@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ciborium::Value;
 use serde::Serialize;
+use tribune_protocol::access::{Access, Credentials};
+use tribune_protocol::attributes::Attributes;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{
     FromParticipant, Heard, Join, Joined, ToParticipant, You,
@@ -12,8 +14,8 @@ use tribune_protocol::control::participant::{
 use tribune_protocol::control::room::{Hand, Phase, Role, RoomState, StageEntry};
 use tribune_protocol::control::trunk::{Action, ToChild, ToParent};
 use tribune_protocol::ids::{
-    Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Seq,
-    SessionKey, TrackId,
+    Channel, DisplayName, InvalidName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
+    Seq, SessionKey, Subject, TrackId,
 };
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, limits};
 
@@ -59,6 +61,8 @@ fn limits_are_those_of_the_code() {
         ("MAX_ATTRIBUTES", (limits::MAX_ATTRIBUTES, "attributes")),
         ("MAX_ATTRIBUTE_KEY_BYTES", (limits::MAX_ATTRIBUTE_KEY_BYTES, "bytes")),
         ("MAX_ATTRIBUTE_VALUE_BYTES", (limits::MAX_ATTRIBUTE_VALUE_BYTES, "bytes")),
+        ("MAX_METADATA_BYTES", (limits::MAX_METADATA_BYTES, "bytes")),
+        ("TOKEN_LEEWAY", s(limits::TOKEN_LEEWAY)),
         ("MAX_RULE_BYTES", (limits::MAX_RULE_BYTES, "bytes")),
         ("MAX_RULE_COMPARISONS", (limits::MAX_RULE_COMPARISONS, "comparisons")),
         ("MAX_RULE_DEPTH", (limits::MAX_RULE_DEPTH, "levels")),
@@ -114,6 +118,15 @@ one_of_each!(error_codes, ErrorCode, ErrorCode::Unknown, {
     ErrorCode::Cooldown => ErrorCode::Cooldown,
     ErrorCode::Barred => ErrorCode::Barred,
     ErrorCode::Unauthorised => ErrorCode::Unauthorised,
+    ErrorCode::TokenMissing => ErrorCode::TokenMissing,
+    ErrorCode::TokenMalformed => ErrorCode::TokenMalformed,
+    ErrorCode::TokenInvalid => ErrorCode::TokenInvalid,
+    ErrorCode::TokenExpired => ErrorCode::TokenExpired,
+    ErrorCode::TokenNotYetValid => ErrorCode::TokenNotYetValid,
+    ErrorCode::TokenWrongRoom => ErrorCode::TokenWrongRoom,
+    ErrorCode::TokenWrongAlgorithm => ErrorCode::TokenWrongAlgorithm,
+    ErrorCode::TokenUnknownKey => ErrorCode::TokenUnknownKey,
+    ErrorCode::TokenGrantsNothing => ErrorCode::TokenGrantsNothing,
     ErrorCode::Draining => ErrorCode::Draining,
     ErrorCode::Unavailable => ErrorCode::Unavailable,
     ErrorCode::Overloaded => ErrorCode::Overloaded,
@@ -307,6 +320,73 @@ fn parts_of_messages_are_those_of_the_cddl() {
     check_fields(&cddl("### 4.3 "), "own-place", &you());
     assert!(rule(&common, "role").starts_with("text .regexp \"[a-z][a-z0-9_-]{0,23}\""));
     check_words(&common, "phase", &[Phase::Absent, Phase::Live, Phase::Ended]);
+}
+
+#[test]
+fn hidden_characters_are_those_of_the_code() {
+    let text = section("### 4.2 ");
+    let paragraph = text.split_once("hidden ones, which are").expect("a list").1;
+    let in_names = ranges(paragraph.split_once(':').expect("an end").0);
+    let in_notes = text.split_once("may have U+").expect("what a note may have").1;
+    let in_notes = ranges(in_notes.split_once(", and has").expect("an end").0);
+    assert_eq!((in_names.len(), in_notes.len()), (17, 2));
+
+    let is_in = |ranges: &[(u32, u32)], c| {
+        ranges.iter().any(|(first, last)| (*first..=*last).contains(&u32::from(c)))
+    };
+    let is_refused = |result: Result<(), InvalidName>| {
+        result.is_err_and(|error| error.to_string().contains("cannot be seen"))
+    };
+    for c in '\0'..=char::MAX {
+        let text = format!("a{c}b");
+        let hidden = is_in(&in_names, c);
+        let name = text.parse::<DisplayName>().map(|_| ());
+        assert_eq!(is_refused(name), hidden || c == '\u{2800}', "{c:?} in a name");
+        let note = text.parse::<Note>().map(|_| ());
+        assert_eq!(is_refused(note), hidden && !is_in(&in_notes, c), "{c:?} in a note");
+        let subject = text.parse::<Subject>().map(|_| ());
+        assert_eq!(is_refused(subject), hidden, "{c:?} in a subject");
+    }
+}
+
+/// The ranges of a list as `U+AD, U+115F–1160 and U+61C`.
+fn ranges(list: &str) -> Vec<(u32, u32)> {
+    let code = |digits: &str| u32::from_str_radix(digits, 16).expect("a code point");
+    list.split([',', ' ', '\n'])
+        .map(|word| word.trim_start_matches("U+"))
+        .filter(|word| !word.is_empty() && *word != "and")
+        .map(|range| range.split_once('–').unwrap_or((range, range)))
+        .map(|(first, last)| (code(first), code(last)))
+        .collect()
+}
+
+#[test]
+fn examples_of_access_rules_are_those_of_the_code() {
+    let text = section("## 14 ");
+    let (head, examples) = text.split_once("Examples, for a token").expect("examples");
+    let json = examples.split('`').nth(1).expect("attributes");
+    let attributes: Attributes = serde_json::from_str(json).expect("attributes");
+    let rows: Vec<Vec<&str>> = examples
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
+        .map(|row| row.split(" | ").map(|cell| cell.trim_matches(['`', '|', ' '])).collect())
+        .collect();
+    assert_eq!(rows.len(), 14);
+    for row in rows {
+        let (text, outcome) = (row[0], row[row.len() - 1]);
+        match text.parse::<Access>() {
+            Ok(access) => {
+                let enters = access.check(&Credentials::Token(&attributes)).is_ok();
+                let of_the_code = [text.to_owned(), access.to_string(), yes_or_no(enters)];
+                assert_eq!(row, of_the_code);
+            }
+            Err(_) => assert_eq!(outcome, "refused", "{text}"),
+        }
+    }
+    for word in ["open", "token", "invitation"] {
+        assert_eq!(word.parse::<Access>().expect("an access").to_string(), word);
+        assert!(head.contains(&format!("| `{word}` |")), "{word}");
+    }
 }
 
 fn depths<M: Serialize>(samples: &[M]) -> Vec<usize> {

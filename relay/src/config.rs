@@ -404,7 +404,7 @@ fn http_address(text: &str) -> Result<Option<SocketAddr>, &'static str> {
 
 /// As the protocol reads names; its errors repeat the value, which is already said here.
 fn name(text: &str) -> Result<DisplayName, &'static str> {
-    text.parse().map_err(|_| "is not 1 to 64 bytes of text without control characters")
+    text.parse().map_err(|_| "is not 1 to 64 bytes of text without control and hidden characters")
 }
 
 fn non_empty_path(text: &str) -> Result<PathBuf, &'static str> {

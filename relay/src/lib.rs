@@ -46,4 +46,5 @@ pub mod run;
 pub mod shard;
 pub mod store;
 pub mod tls;
+pub mod token;
 pub mod tree;

@@ -4,11 +4,11 @@
 use super::InvalidAccess;
 use super::rule::{AttributeName, Condition, Order, all_of, any_of, not};
 use crate::attributes::{AttributeValue, Number};
-use crate::invisible::is_hidden;
 use crate::limits::{
     MAX_ATTRIBUTE_VALUE_BYTES, MAX_RULE_BYTES, MAX_RULE_COMPARISONS, MAX_RULE_DEPTH,
     MAX_RULE_NUMBER_DIGITS,
 };
+use crate::text::is_hidden;
 
 /// Reads a whole text.
 pub(super) fn condition(text: &str) -> Result<Condition, InvalidAccess> {

@@ -238,11 +238,11 @@ fn room() -> impl Strategy<Value = RoomName> {
 }
 
 fn name() -> impl Strategy<Value = DisplayName> {
-    "[^\\p{Cc}\\s][^\\p{Cc}]{0,14}".prop_map(|name| name.parse().expect("a name"))
+    "[^\\p{Cc}\\s][^\\p{Cc}]{0,14}".prop_filter_map("not a name", |name| name.parse().ok())
 }
 
 fn note() -> impl Strategy<Value = Note> {
-    "[^\\p{Cc}]{0,50}".prop_map(|note| note.parse().expect("a note"))
+    "[^\\p{Cc}]{0,50}".prop_filter_map("not a note", |note| note.parse().ok())
 }
 
 fn token() -> impl Strategy<Value = Option<String>> {

@@ -16,11 +16,16 @@ const REASONS: [&str; 7] = [
     "says \"no\", then, says it again; 'quoted'",
     "<script>alert(1)</script><!-- </script <b>&amp;",
     "=HYPERLINK(\"http://example.org\") \\u003c \\/ \\\\",
-    "größte Störung — 停止してください 🎤\u{2028}\u{202e}drow",
+    "größte Störung — 停止してください x\u{300} 👩\u{200d}🔬",
     "'already quoted",
 ];
-const DETAILS: [&str; 5] =
-    ["", "speaker → cohost", "capacity 500", "-1, \"two\"", "</script>&<table>"];
+const DETAILS: [&str; 5] = [
+    "",
+    "speaker → cohost",
+    "capacity 500\u{2028}\u{202e}drow",
+    "-1, \"two\"",
+    "</script>&<table>",
+];
 
 /// The sample's key.
 pub(crate) fn key() -> LogKey {

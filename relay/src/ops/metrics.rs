@@ -1,5 +1,6 @@
 //! Prometheus metrics. The pure cores count in plain structs ([`ShardCounters`], [`HubCounters`]);
-//! whoever drives them publishes snapshots here, a few times a second, off the audio path.
+//! whoever drives them publishes snapshots here, a few times a second, off the audio path. The store's
+//! thread counts here itself.
 //!
 //! The number of series depends on the number of shards and on nothing else: no label names a room, a
 //! listener or an address.
@@ -15,10 +16,14 @@ use prometheus::{
 
 mod counters;
 mod process;
+mod store;
 
 pub use counters::{DropCause, Drops, HubCounters, REFUSALS, Refusals, ShardCounters};
 use counters::{HUB_COUNTERS, HUB_GAUGES, Row, SHARD_COUNTERS, SHARD_GAUGES};
 use process::ProcessMetrics;
+use store::StoreSeries;
+
+use crate::store::StoreError;
 
 /// Bounds of the loop-turn histogram, in seconds. A frame waits for at most one turn, so what counts
 /// is how far below the 20 ms of a frame period turns stay.
@@ -31,6 +36,7 @@ pub struct Metrics {
     registry: Registry,
     shards: Vec<ShardSeries>,
     hub: HubSeries,
+    store: StoreSeries,
     process: ProcessMetrics,
 }
 
@@ -68,6 +74,7 @@ impl Metrics {
         Ok(Self {
             shards: shard_series(&registry, shards.get())?,
             hub: hub_series(&registry)?,
+            store: StoreSeries::register(&registry)?,
             process: ProcessMetrics::register(&registry)?,
             registry,
         })
@@ -103,6 +110,16 @@ impl Metrics {
         if let Some(series) = self.shards.get(usize::from(shard)) {
             series.turns.observe(turn.as_secs_f64());
         }
+    }
+
+    /// Notes how long one commit of the store took, failed or not.
+    pub fn observe_store_write(&self, took: Duration) {
+        self.store.observe(took);
+    }
+
+    /// Counts a decision that the store has taken or refused.
+    pub fn count_store_write(&self, result: &Result<(), StoreError>) {
+        self.store.count(result);
     }
 
     /// Everything in Prometheus's text format, version 0.0.4.

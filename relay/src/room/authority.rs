@@ -153,9 +153,7 @@ impl Authority {
         now: Instant,
     ) -> Result<Self, String> {
         let last = match &kept.last {
-            Some(bytes) => {
-                Some(SignedEntry::from_bytes(bytes).map_err(|error| error.to_string())?)
-            }
+            Some(bytes) => Some(SignedEntry::from_bytes(bytes).map_err(|error| error.to_string())?),
             None => None,
         };
         let chain = last.as_ref().map_or_else(|| Chain::new(room.clone()), Chain::resume);
@@ -455,12 +453,7 @@ impl Authority {
     }
 
     /// As many entries as fit a message.
-    fn log_page(
-        &self,
-        now: Instant,
-        page: &store::LogPage,
-        only: Option<&Subject>,
-    ) -> LogPage {
+    fn log_page(&self, now: Instant, page: &store::LogPage, only: Option<&Subject>) -> LogPage {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         let mut next = page.rows.first().map_or(page.total + 1, |row| row.number);
         for row in &page.rows {

@@ -310,7 +310,8 @@ impl House {
     pub(super) fn role_of_subject(&self, subject: &Subject) -> Option<Role> {
         let of = |who: &ParticipantId| self.people.get(who).map(|person| &person.subject);
         let policy = &self.setup.policy;
-        let on_stage = self.state.stage.iter().filter(|entry| of(&entry.participant) == Some(subject));
+        let on_stage =
+            self.state.stage.iter().filter(|entry| of(&entry.participant) == Some(subject));
         let on_stage = on_stage.map(|entry| entry.role).max_by_key(|role| policy.rank(*role));
         if self.host.as_ref() == Some(subject) { Some(Role::Host) } else { on_stage }
     }

@@ -6,6 +6,7 @@
 //!
 //! * [`members`] — participants of this relay: joining, acting, leaving
 //! * [`replica`] — the state: putting it in force, passing it on, confirming it
+//! * [`names`] — which names are taken for each other
 //! * [`authority`], [`permissions`], [`hands`], [`moderation`], [`effect`] — the origin's decisions
 
 pub mod appeals;
@@ -15,6 +16,7 @@ pub mod hands;
 mod house;
 pub mod members;
 pub mod moderation;
+pub mod names;
 pub mod permissions;
 mod record;
 pub mod replica;

@@ -119,7 +119,7 @@ impl House {
     /// What somebody is told of a decision.
     pub(super) fn news(
         &self,
-        
+
         actor: &Actor,
         action: LogAction,
         entry: u64,

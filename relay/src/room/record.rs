@@ -62,8 +62,8 @@ pub(super) fn write(house: &House) -> Bytes {
 /// # Errors
 /// A clause, if it is no record or one of a later form.
 pub(super) fn read(bytes: &[u8], house: &mut House) -> Result<(), String> {
-    let record: Record =
-        ciborium::from_reader(bytes).map_err(|error| format!("its record is unreadable: {error}"))?;
+    let record: Record = ciborium::from_reader(bytes)
+        .map_err(|error| format!("its record is unreadable: {error}"))?;
     if record.form != FORM {
         return Err(format!("its record has form {}, and this relay reads {FORM}", record.form));
     }

@@ -202,9 +202,8 @@ impl House {
         let entry = self.write_down(now, draft);
         self.docket.add(entry, LogAction::RoleChanged, &found);
         let news = self.news(actor, LogAction::RoleChanged, entry, reason.clone());
-        let steps_up = policy.speaks(role) && found.participants.iter().all(|who| {
-            self.state.on_stage(*who).is_none()
-        });
+        let steps_up = policy.speaks(role)
+            && found.participants.iter().all(|who| self.state.on_stage(*who).is_none());
         // No microphone opens without consent: who is not on the stage is asked.
         let by = actor.name.clone();
         self.rule(&found, Some(news), |ruling| {
@@ -564,9 +563,8 @@ impl Rulings {
     }
 
     fn of_entry(&self, entry: u64) -> Vec<PersonKey> {
-        let of_entry = |(_, standing): &(&PersonKey, &Standing)| {
-            entry > 0 && standing.ruling.entry == entry
-        };
+        let of_entry =
+            |(_, standing): &(&PersonKey, &Standing)| entry > 0 && standing.ruling.entry == entry;
         self.by_key.iter().filter(of_entry).map(|(key, _)| *key).collect()
     }
 }

@@ -162,7 +162,8 @@ impl House {
             return Err(Refusal::bad_request(message));
         }
         let now_s = self.setup.unix_s(now);
-        let token = self.setup.invitation(&self.state.room, subject.as_ref(), role, now_s, valid_for_s);
+        let token =
+            self.setup.invitation(&self.state.room, subject.as_ref(), role, now_s, valid_for_s);
         let token = token.map_err(|error| Refusal::bad_request(error.to_string()))?;
         let mut draft = Draft::new(0, actor.party(), LogAction::InvitationMade);
         draft.duration_s = Some(valid_for_s);
@@ -239,11 +240,14 @@ fn in_words(change: &RoomChange) -> String {
     say("hands closed", yes_no(change.hands_closed));
     say("slow hands", change.hand_slow_s.map(|seconds| format!("{seconds} s")));
     say("slow reactions", change.reaction_slow_s.map(|seconds| format!("{seconds} s")));
-    say("duplicates", change.duplicates.map(|duplicates| match duplicates {
-        Duplicates::Replace => "replace".to_owned(),
-        Duplicates::Refuse => "refuse".to_owned(),
-        Duplicates::Allow(most) => format!("{most} allowed"),
-    }));
+    say(
+        "duplicates",
+        change.duplicates.map(|duplicates| match duplicates {
+            Duplicates::Replace => "replace".to_owned(),
+            Duplicates::Refuse => "refuse".to_owned(),
+            Duplicates::Allow(most) => format!("{most} allowed"),
+        }),
+    );
     say("starts", change.starts_s.map(|at| tribune_protocol::log::utc(at * 1_000)));
     say("title", change.title.as_ref().map(ToString::to_string));
     say("access", change.access.as_ref().map(ToString::to_string));

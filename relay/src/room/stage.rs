@@ -332,9 +332,10 @@ impl House {
         if actor.subject.is_guest() {
             return Ok(());
         }
-        let others = self.people.iter().filter(|(who, person)| {
-            person.subject == actor.subject && **who != actor.asker.id
-        });
+        let others = self
+            .people
+            .iter()
+            .filter(|(who, person)| person.subject == actor.subject && **who != actor.asker.id);
         let others: Vec<_> = others.map(|(who, _)| *who).collect();
         let most = match self.state.settings.duplicates {
             Duplicates::Replace => {

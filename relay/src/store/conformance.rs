@@ -125,7 +125,7 @@ pub(super) fn what_is_written_is_found_again<C: Case>() {
 
 pub(super) fn entries_follow_without_gaps<C: Case>() {
     let mut case = C::fresh();
-    let mut refused = |case: &mut C, batches: &[Batch], next, found| {
+    let refused = |case: &mut C, batches: &[Batch], next, found| {
         let gap = StoreError::Gap { room: room("forum"), next, found };
         assert_eq!(case.store().write(batches), Err(gap));
     };

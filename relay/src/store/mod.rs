@@ -1,6 +1,6 @@
 //! What a relay keeps: the durable state of its rooms, and each room's moderation log.
 //!
-//! The pure hub never touches a store. It emits [`StoreRequest`]s; a worker carries them out on a
+//! The pure hub never touches a store. It emits [`StoreRequest`]s; [`worker`] carries them out on a
 //! thread of its own and answers by a bounded channel. What is stored is opaque here: bytes, and the
 //! numbers of log entries. Audio never waits for a store and never depends on one.
 //!
@@ -12,6 +12,7 @@
 //! - A refused write leaves a store that can be read, and written once the cause is gone.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tribune_protocol::ids::RoomName;
@@ -19,8 +20,11 @@ use tribune_protocol::ids::RoomName;
 #[cfg(test)]
 mod conformance;
 mod memory;
+mod sqlite;
+pub mod worker;
 
 pub use memory::{MemoryLimits, MemoryStore};
+pub use sqlite::SqliteStore;
 
 /// Bytes of one room's durable state at most: hundreds of times what 256 bans take, and still read
 /// and written in one piece.
@@ -162,6 +166,17 @@ pub trait Store: Send {
     -> Result<LogPage, StoreError>;
 }
 
+/// The store of a relay: in this data directory, or in memory without one.
+///
+/// # Errors
+/// [`StoreError::Unusable`] or [`StoreError::Failed`], with a sentence for whoever starts the relay.
+pub fn open(data: Option<&Path>) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match data {
+        Some(directory) => Box::new(SqliteStore::open(directory)?),
+        None => Box::new(MemoryStore::default()),
+    })
+}
+
 /// Why something is not stored, or not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -195,13 +210,21 @@ pub enum StoreError {
     #[error("the store is too far behind")]
     Busy,
     /// The store cannot be read or written. A refused write is not stored; only if the disk failed
-    /// while it was made durable, and the file could not be opened again either, may a restart find
-    /// it.
+    /// while it was made durable, and went on failing, may it be found there later. Until the relay
+    /// has started again, [`Self::Gap`] keeps the room's log from going on beside it.
     #[error("the store failed: {0}")]
     Failed(String),
     /// The store holds what no relay has written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// What is there when a relay starts cannot be its store.
+    #[error("{} cannot be used as a store: {why}", path.display())]
+    Unusable {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What is the matter with it.
+        why: String,
+    },
 }
 
 /// Whether each batch keeps to the limits, and follows what is stored and the batches before it.

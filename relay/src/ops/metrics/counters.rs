@@ -198,7 +198,7 @@ impl Drops {
 }
 
 /// The error codes, in the order of their enum: the values of the label `code`.
-pub const REFUSALS: [ErrorCode; 16] = [
+pub const REFUSALS: [ErrorCode; 25] = [
     ErrorCode::BadRequest,
     ErrorCode::NotJoined,
     ErrorCode::NotPermitted,
@@ -211,6 +211,15 @@ pub const REFUSALS: [ErrorCode; 16] = [
     ErrorCode::Cooldown,
     ErrorCode::Barred,
     ErrorCode::Unauthorised,
+    ErrorCode::TokenMissing,
+    ErrorCode::TokenMalformed,
+    ErrorCode::TokenInvalid,
+    ErrorCode::TokenExpired,
+    ErrorCode::TokenNotYetValid,
+    ErrorCode::TokenWrongRoom,
+    ErrorCode::TokenWrongAlgorithm,
+    ErrorCode::TokenUnknownKey,
+    ErrorCode::TokenGrantsNothing,
     ErrorCode::Draining,
     ErrorCode::Unavailable,
     ErrorCode::Overloaded,
