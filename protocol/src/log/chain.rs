@@ -133,6 +133,18 @@ impl Chain {
     }
 }
 
+impl Head {
+    /// The head as it travels: one CBOR map.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        match ciborium::into_writer(self, &mut out) {
+            Ok(()) => out,
+            Err(error) => unreachable!("a vector takes every head: {error}"),
+        }
+    }
+}
+
 impl Draft {
     /// An action without a target, a reason or anything else.
     #[must_use]
