@@ -13,7 +13,7 @@ use tribune_protocol::log::{Draft, LogAction};
 
 use super::effect::Refusal;
 use super::house::{Actor, House};
-use super::rulings::Found;
+use super::standing::Found;
 
 /// Decisions that can be appealed, the oldest forgotten first: what a host could still read up.
 pub const MAX_APPEALABLE: usize = 1_000;

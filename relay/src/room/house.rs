@@ -6,7 +6,7 @@
 //! the change means for the queue of hands and for the end of an empty room.
 //!
 //! The decisions themselves: [`super::stage`], [`super::hands`], [`super::moderation`],
-//! [`super::rulings`], [`super::settings`], [`super::appeals`].
+//! [`super::standing`], [`super::settings`], [`super::appeals`].
 //!
 //! The origin knows by name only those who act. Silent listeners are a number
 //! ([`House::handle_audience`]).
@@ -31,7 +31,7 @@ use super::effect::{Asker, Outbox, Refusal};
 use super::hands::HandQueue;
 use super::moderation::SilencedLeavers;
 use super::permissions;
-use super::rulings::Rulings;
+use super::standing::Rulings;
 
 /// How long a room goes on with nobody in it: twice the grace for reconnects, so that a relay that
 /// fails with everybody on it does not end the room.

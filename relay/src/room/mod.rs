@@ -20,9 +20,9 @@ pub mod names;
 pub mod permissions;
 mod record;
 pub mod replica;
-pub mod rulings;
 pub mod settings;
 mod stage;
+pub mod standing;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -13,7 +13,7 @@ use tribune_protocol::limits::RECONNECT_GRACE;
 use super::appeals::Docket;
 use super::house::{House, Person};
 use super::moderation::SilencedLeavers;
-use super::rulings::Rulings;
+use super::standing::Rulings;
 
 /// The form that is written. A reader refuses a later one.
 const FORM: u32 = 1;
