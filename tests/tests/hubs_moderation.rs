@@ -163,8 +163,7 @@ impl Evening {
             self.sessions.iter().for_each(|conn| self.net.vanish(*conn));
         }
         let at = any(&mut self.net, &self.tree.relays);
-        let role =
-            if self.net.chance().random_bool(0.8) { Role::Speaker } else { Role::Listener };
+        let role = if self.net.chance().random_bool(0.8) { Role::Speaker } else { Role::Listener };
         self.sessions.push(self.net.join(self.heckler, at, role));
     }
 

@@ -114,10 +114,12 @@ impl HubNet {
     #[must_use]
     pub fn true_listeners(&self, origin: RelayNo) -> u64 {
         let state = self.room(origin).map(tribune_relay::room::Room::state);
-        let on_stage = |who: ParticipantId| state.is_some_and(|state| state.on_stage(who).is_some());
-        let here = self.people.conns().filter(|(_, person, _, stay, _)| {
-            *stay == Stay::In && !on_stage(self.id(*person))
-        });
+        let on_stage =
+            |who: ParticipantId| state.is_some_and(|state| state.on_stage(who).is_some());
+        let here = self
+            .people
+            .conns()
+            .filter(|(_, person, _, stay, _)| *stay == Stay::In && !on_stage(self.id(*person)));
         here.count() as u64
     }
 
@@ -159,7 +161,10 @@ impl HubNet {
                 let has_to_be = lasted || number == 0;
                 let is_there = !matches!(stay, Stay::Gone(_));
                 if asked.answer.is_none() && is_due && has_to_be && is_there {
-                    faults.push(format!("request {} of connection {} has no answer", asked.id.0, conn.0));
+                    faults.push(format!(
+                        "request {} of connection {} has no answer",
+                        asked.id.0, conn.0
+                    ));
                 }
             }
         }

@@ -54,8 +54,6 @@ struct Person {
     talks: bool,
     /// The tracks that they were ever given, the last one last.
     tracks: Vec<TrackId>,
-    /// Requests made so far, on all connections.
-    requests: u32,
 }
 
 /// How far a connection is.
@@ -104,7 +102,9 @@ impl People {
     }
 
     /// All connections there were: whose, where, how far, and what was asked.
-    pub(super) fn conns(&self) -> impl Iterator<Item = (ConnNo, PersonNo, RelayNo, Stay, &[Asked])> {
+    pub(super) fn conns(
+        &self,
+    ) -> impl Iterator<Item = (ConnNo, PersonNo, RelayNo, Stay, &[Asked])> {
         self.conns.iter().enumerate().map(|(number, conn)| {
             (ConnNo(number), conn.person, conn.relay, conn.stay, &conn.asked[..])
         })
@@ -116,7 +116,7 @@ impl HubNet {
     pub fn person(&mut self, called: &str) -> PersonNo {
         let session = SessionKey(self.rng.random());
         let (id, name, tracks) = (participant_id(&session), name(called), Vec::new());
-        self.people.all.push(Person { session, id, name, talks: false, tracks, requests: 0 });
+        self.people.all.push(Person { session, id, name, talks: false, tracks });
         PersonNo(self.people.all.len() - 1)
     }
 
@@ -251,11 +251,10 @@ impl HubNet {
 
     /// Numbers a request, and writes it.
     fn ask(&mut self, conn: ConnNo, message: &FromParticipant) -> (RequestId, Bytes) {
-        let conn = &mut self.people.conns[conn.0];
-        let person = &mut self.people.all[conn.person.0];
-        person.requests += 1;
-        let id = RequestId(person.requests);
-        conn.asked.push(Asked { id, at: self.now, answer: None });
+        let asked = &mut self.people.conns[conn.0].asked;
+        // As clients do, on each connection from 1.
+        let id = RequestId(asked.len() as u32 + 1);
+        asked.push(Asked { id, at: self.now, answer: None });
         (id, encode(Some(id), message).expect("a request fits a message"))
     }
 
@@ -265,7 +264,9 @@ impl HubNet {
         let asked = &mut self.people.conns[conn.0].asked;
         match asked.iter_mut().find(|asked| asked.id == id) {
             Some(asked) if asked.answer.is_none() => asked.answer = Some((now, answer)),
-            Some(_) => self.fault(format!("request {} of connection {} is answered twice", id.0, conn.0)),
+            Some(_) => {
+                self.fault(format!("request {} of connection {} is answered twice", id.0, conn.0))
+            }
             None => self.fault(format!("connection {} never asked {}", conn.0, id.0)),
         }
         self.judge_answer(conn, id, answer);

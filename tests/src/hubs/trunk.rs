@@ -260,9 +260,7 @@ impl HubNet {
                 let remote = ([127, 0, 0, 1], 1).into();
                 ShardEvent::FromChild { link, remote, certified: false, message }
             }
-            Side::Below => {
-                ShardEvent::FromParent { link, message: read::<ToChild>(message).1 }
-            }
+            Side::Below => ShardEvent::FromParent { link, message: read::<ToChild>(message).1 },
         };
         self.tell_hub(relay, link.shard, event);
     }
