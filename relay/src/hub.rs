@@ -10,6 +10,7 @@ mod tests;
 mod trunks;
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -383,10 +384,19 @@ impl Hub {
         } else {
             Room::below(id, name.clone(), now)
         };
+        room.number_requests_from(self.first_request(id));
         self.subscribe(id, &mut room);
         self.names.insert(name, id);
         self.rooms.insert(id, room);
         Some(id)
+    }
+
+    /// Where a room's requests are numbered from: by chance, so that relays begin far apart.
+    fn first_request(&self, room: RoomId) -> u32 {
+        let [a, b, c, d, ..] = self.config.seed;
+        let mut hasher = rustc_hash::FxHasher::default();
+        (u32::from_le_bytes([a, b, c, d]), self.config.relay.0, room.0).hash(&mut hasher);
+        (hasher.finish() >> 32) as u32
     }
 
     fn forget(&mut self, id: RoomId) {

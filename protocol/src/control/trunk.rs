@@ -71,7 +71,7 @@ pub enum ToParent {
         channel: Channel,
         /// Who.
         participant: ParticipantId,
-        /// The request to be answered, as the participant numbered it.
+        /// The request to be answered, as the edge numbered it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<RequestId>,
         /// What the edge knows of them; absent in `present`, `away` and `left`.

@@ -82,7 +82,7 @@ const SETTINGS: [Setting; 23] = [
     setting("max_rooms", "max-rooms", "TRIBUNE_RELAY_MAX_ROOMS", "N", Kind::One, LIMITS, "10000",
         "Rooms at the same time; 1 to 1000000"),
     setting("data", "data", "TRIBUNE_RELAY_DATA", "DIR", Kind::One, OPERATION, "none, so nothing is kept",
-        "Directory for what outlives a restart: the relay's id, its keys, the self-signed certificate; for one relay only"),
+        "Directory for what outlives a restart: the relay's id, its keys, the self-signed certificate, rooms and their logs; for one relay only"),
     setting("drain_timeout", "drain-timeout", "TRIBUNE_RELAY_DRAIN_TIMEOUT", "TIME", Kind::One, OPERATION, "10s",
         "Time from SIGTERM until the last connection is closed, such as \"30s\" or \"2m\"; at most 1h"),
     setting("log", "log", "TRIBUNE_LOG", "FILTER", Kind::One, OPERATION, "info",

@@ -147,7 +147,13 @@ impl Hub {
                 }
                 self.say_path(now);
             }
-            AttachEffect::PathChanged => self.say_path(now),
+            AttachEffect::PathChanged => {
+                let has_way = !self.attach.path().is_empty();
+                for room in self.rooms.values_mut() {
+                    room.handle_path(now, has_way, &mut self.out);
+                }
+                self.say_path(now);
+            }
             AttachEffect::Lost { link, close } => {
                 for room in self.rooms.values_mut() {
                     room.detach_parent(&mut self.out);

@@ -8,6 +8,7 @@ use tribune_protocol::control::room::{Phase, Role};
 use tribune_protocol::control::trunk::Action;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RequestId};
 
+use super::requests::{Asked as AskedFor, Open};
 use super::{Place, Room};
 use crate::crossing::{Hears, LinkId};
 use crate::outbox::Outbox;
@@ -125,7 +126,18 @@ impl Room {
         match action(message, &member.name) {
             Asked::Origin(action) => {
                 member.acted = true;
-                self.act(now, who, request, action, out);
+                let link = member.link;
+                let number = match request {
+                    Some(request) => {
+                        let open = Open { who, link, asked: AskedFor::Other(request) };
+                        let Some(number) = self.requests.open(open) else {
+                            return out.to_participant(link, Some(request), &overloaded());
+                        };
+                        Some(number)
+                    }
+                    None => None,
+                };
+                self.act(now, who, number, action, out);
             }
             Asked::Leave => {
                 let link = member.link;
@@ -198,8 +210,14 @@ impl Room {
         }
     }
 
-    /// What the origin was asked by the old way to it may be lost.
-    pub(super) fn ask_again(&mut self) {
+    /// What the origin was asked by the old way to it may be lost, or the answer: joins are asked
+    /// again, everybody else is told.
+    pub(super) fn lose_requests(&mut self, out: &mut Outbox) {
+        for (link, request) in self.requests.lose() {
+            let message = "The way to the room's origin was lost before it answered.".to_owned();
+            let code = ErrorCode::Unavailable;
+            out.to_participant(link, Some(request), &ToParticipant::Err { code, message });
+        }
         for member in self.members.values_mut() {
             if let Stay::Joining { asked, .. } = &mut member.stay {
                 *asked = false;
@@ -231,13 +249,20 @@ impl Room {
         message: ToParticipant,
         out: &mut Outbox,
     ) {
+        // An answer to an earlier connection of the same participant is nobody's.
+        let open = request.map(|number| self.requests.close(number));
         let Some(member) = self.members.get_mut(&to) else { return };
+        let asked = match open {
+            None => None,
+            Some(Some(open)) if open.link == member.link && open.who == to => Some(open.asked),
+            Some(_) => return,
+        };
         if let Stay::Joining { admission, .. } = &member.stay {
-            let answers_join = request.is_some() && admission.request == request;
+            let answers_join = asked == Some(AskedFor::Join);
             if answers_join && message == (ToParticipant::Ok {}) {
                 self.admit(to, out);
             } else if answers_join {
-                out.to_participant(member.link, request, &message);
+                out.to_participant(member.link, admission.request, &message);
                 if let ToParticipant::Err { code, .. } = message {
                     out.join_answered(Err(code));
                 }
@@ -250,7 +275,13 @@ impl Room {
             member.hand = you.hand;
             member.reason = you.reason.clone();
         }
-        out.to_participant(member.link, request, &message);
+        match asked {
+            None => out.to_participant(member.link, None, &message),
+            Some(AskedFor::Other(request)) => {
+                out.to_participant(member.link, Some(request), &message);
+            }
+            Some(AskedFor::Join) => {} // it was let in by other means, and told so
+        }
     }
 
     /// What a member on or off the stage hears has to follow the state.
@@ -297,14 +328,17 @@ impl Room {
             if !way {
                 return;
             }
-            let Admission { name, role, may_govern, request, .. } = admission;
+            let Admission { name, role, may_govern, link, .. } = admission;
+            let Some(number) = self.requests.open(Open { who, link, asked: AskedFor::Join }) else {
+                return; // asked again as soon as something changes; the patience bounds the wait
+            };
             if let Some(member) = self.members.get_mut(&who) {
                 member.acted = true;
                 if let Stay::Joining { asked, .. } = &mut member.stay {
                     *asked = true;
                 }
             }
-            self.act(now, who, request, Action::Enter { name, role, may_govern }, out);
+            self.act(now, who, Some(number), Action::Enter { name, role, may_govern }, out);
         } else if self.state.phase == Phase::Live {
             self.admit(who, out);
             if admission.returning {
@@ -375,6 +409,7 @@ impl Room {
 
     fn remove(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
         let Some(member) = self.members.remove(&who) else { return };
+        self.requests.forget(member.link);
         if member.is_in() {
             self.inside -= 1;
             self.unhost(member.link, out);
@@ -392,6 +427,14 @@ pub(super) fn unavailable() -> ToParticipant {
     ToParticipant::Err {
         code: ErrorCode::Unavailable,
         message: "This relay has no way to the room's origin at the moment.".to_owned(),
+    }
+}
+
+/// The answer where too many requests wait for the origin.
+fn overloaded() -> ToParticipant {
+    ToParticipant::Err {
+        code: ErrorCode::Overloaded,
+        message: "Too many requests of this relay wait for the room's origin.".to_owned(),
     }
 }
 

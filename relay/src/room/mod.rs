@@ -7,6 +7,7 @@
 //! * [`members`] — participants of this relay: joining, acting, leaving
 //! * [`replica`] — the state: putting it in force, passing it on, confirming it
 //! * [`names`] — which names are taken for each other
+//! * `requests` — which connection waits for which of the origin's answers
 //! * [`authority`], [`permissions`], [`hands`], [`moderation`], [`effect`] — the origin's decisions
 
 pub mod appeals;
@@ -23,6 +24,7 @@ pub mod replica;
 pub mod settings;
 mod stage;
 pub mod standing;
+mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -36,6 +38,7 @@ use self::authority::Authority;
 use self::effect::OriginEffect;
 use self::members::Member;
 use self::replica::{Child, Held};
+use self::requests::Requests;
 use crate::crossing::{Hears, LinkId, RoomId, ShardCommand, ShardId, ShardSet};
 use crate::outbox::Outbox;
 
@@ -67,6 +70,7 @@ pub struct Room {
     inside: u64,
     /// Joins under way, oldest first, and when they are given up.
     joining: VecDeque<(Instant, ParticipantId)>,
+    requests: Requests,
 }
 
 /// A relay's part in a room.
@@ -126,7 +130,13 @@ impl Room {
             idle_since: Some(now),
             inside: 0,
             joining: VecDeque::new(),
+            requests: Requests::default(),
         }
+    }
+
+    /// Numbers the requests that go to the origin from there on; far from where other relays begin.
+    pub const fn number_requests_from(&mut self, first: u32) {
+        self.requests.count_from(first);
     }
 
     /// The room's name.
@@ -206,7 +216,7 @@ impl Room {
         let room = self.state.room.clone();
         out.to_parent(&ToParent::Subscribe { channel, room, heard: Vec::new() });
         self.host(link, Hears::Trunk(channel), out);
-        self.ask_again();
+        self.lose_requests(out);
         self.announce_actors(out);
         let listeners = self.listeners();
         out.to_parent(&ToParent::Audience { channel, listeners });
@@ -218,8 +228,17 @@ impl Room {
     pub fn detach_parent(&mut self, out: &mut Outbox) {
         let Place::Below { link: parent, .. } = &mut self.place else { return };
         let Some((link, _)) = parent.take() else { return };
+        self.lose_requests(out);
         self.unhost(link, out);
         self.send_routes(out);
+    }
+
+    /// The parent has another way to the origin, or none: what was asked by the old one is lost.
+    pub fn handle_path(&mut self, now: Instant, has_way: bool, out: &mut Outbox) {
+        self.lose_requests(out);
+        if has_way {
+            self.proceed_all(now, out);
+        }
     }
 
     /// The relay lets go of the room.

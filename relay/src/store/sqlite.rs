@@ -670,20 +670,32 @@ mod tests {
     #[cfg(unix)]
     fn write_until_the_disk_fails(directory: &Path) {
         let mut store = SqliteStore::open(directory).unwrap();
+        // A setting of the connection alone: it tells one connection from the next.
+        let mark = |store: &SqliteStore, pages: i64| {
+            let connection = store.connection.as_ref().unwrap();
+            let before: i64 = connection.pragma_query_one(None, "cache_size").unwrap();
+            connection.pragma_update(None, "cache_size", pages).unwrap();
+            before
+        };
+        mark(&store, 77);
         let mut acknowledged = 0;
         let mut refused = 0;
         // After the first refusals there may be space again, for what was written ahead has moved to
         // the database; in the end there is none at all.
         while refused < 20 {
+            let before = refused;
             let mut large = batch("forum", Some("state"), acknowledged + 1, 4);
             large.entries[1].bytes = Bytes::from(vec![1; 20_000]);
             match store.write(&[large]) {
                 Ok(()) => acknowledged += 4,
-                Err(StoreError::Failed(_) | StoreError::Full(_)) => refused += 1,
+                Err(StoreError::Failed(_)) => refused += 1,
                 Err(other) => panic!("{other}"),
             }
             let page = store.read_log(&room("forum"), 1, 1).unwrap();
             assert_eq!(page.total, acknowledged);
+            // A write that was found to be stored after all has a new connection too.
+            let used_on = mark(&store, 77) == 77;
+            assert!(!used_on || refused == before, "the connection that failed is used on");
         }
         assert!(acknowledged > 0);
         println!("\nacknowledged {acknowledged}");

@@ -9,14 +9,13 @@
 //! * [`network`] — links: latency, loss, reordering, duplication, partitions
 //! * [`relay`] — shards and hub, wired as in `tribune_relay::run`, without threads
 //! * [`client`], [`heard`], [`talk`] — participants: obedient, deaf, hostile
-//! * [`log`], [`schedule`], [`seed`], [`tree`] — parts
+//! * [`log`], [`seed`], [`tree`] — parts
 
 pub mod client;
 pub mod heard;
 pub mod log;
 pub mod network;
 pub mod relay;
-mod schedule;
 pub mod seed;
 pub mod talk;
 pub mod tree;
@@ -32,7 +31,7 @@ use self::client::SimClient;
 use self::log::{Entry, Fate, Log};
 use self::network::{Link, Network, client_address, relay_address};
 use self::relay::{RelaySpec, SimRelay};
-use self::schedule::{Schedule, What};
+use crate::schedule::Schedule;
 
 /// Unix time at virtual time 0, in microseconds.
 pub const EPOCH_US: u64 = 1_700_000_000_000_000;
@@ -69,6 +68,13 @@ pub(crate) struct Arrival {
     pub(crate) sent: Duration,
 }
 
+/// What can happen.
+#[derive(Debug)]
+enum What {
+    Packet { to: HostId, arrival: Arrival },
+    Wake { host: HostId },
+}
+
 #[derive(Debug)]
 enum Host {
     Relay(Box<SimRelay>),
@@ -89,7 +95,7 @@ pub struct Sim {
     /// For each host, the wake-up that is in force.
     armed: Vec<Option<Duration>>,
     spins: Vec<(Duration, u32)>,
-    schedule: Schedule,
+    schedule: Schedule<What>,
     log: Log,
 }
 

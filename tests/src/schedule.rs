@@ -1,39 +1,38 @@
-//! What is to happen, soonest first; at one instant in the order in which it was scheduled.
+//! What is to happen, soonest first; at one instant in the order in which it was scheduled. For the
+//! simulations, whose only clock it is.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use super::{Arrival, HostId};
-
 #[derive(Debug)]
-pub(super) enum What {
-    Packet { to: HostId, arrival: Arrival },
-    Wake { host: HostId },
-}
-
-#[derive(Debug)]
-struct Scheduled {
+struct Scheduled<W> {
     at: Duration,
     order: u64,
-    what: What,
+    what: W,
 }
 
 /// The queue.
-#[derive(Debug, Default)]
-pub(super) struct Schedule {
-    heap: BinaryHeap<Reverse<Scheduled>>,
+#[derive(Debug)]
+pub(crate) struct Schedule<W> {
+    heap: BinaryHeap<Reverse<Scheduled<W>>>,
     order: u64,
 }
 
-impl Schedule {
-    pub(super) fn push(&mut self, at: Duration, what: What) {
+impl<W> Default for Schedule<W> {
+    fn default() -> Self {
+        Self { heap: BinaryHeap::new(), order: 0 }
+    }
+}
+
+impl<W> Schedule<W> {
+    pub(crate) fn push(&mut self, at: Duration, what: W) {
         self.order += 1;
         self.heap.push(Reverse(Scheduled { at, order: self.order, what }));
     }
 
     /// What happens next, if that is not after `end`.
-    pub(super) fn pop_until(&mut self, end: Duration) -> Option<(Duration, What)> {
+    pub(crate) fn pop_until(&mut self, end: Duration) -> Option<(Duration, W)> {
         if self.heap.peek().is_none_or(|Reverse(next)| next.at > end) {
             return None;
         }
@@ -41,21 +40,21 @@ impl Schedule {
     }
 }
 
-impl PartialEq for Scheduled {
+impl<W> PartialEq for Scheduled<W> {
     fn eq(&self, other: &Self) -> bool {
         self.order == other.order
     }
 }
 
-impl Eq for Scheduled {}
+impl<W> Eq for Scheduled<W> {}
 
-impl PartialOrd for Scheduled {
+impl<W> PartialOrd for Scheduled<W> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Scheduled {
+impl<W> Ord for Scheduled<W> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.at, self.order).cmp(&(other.at, other.order))
     }

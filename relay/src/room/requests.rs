@@ -1,0 +1,114 @@
+//! Requests of this relay's participants that are on their way to the origin. Used by
+//! [`super::Room`].
+//!
+//! A participant may come in again, here or at another relay, while an answer to its old connection
+//! is on its way, and both connections count their requests from 1. On the trunk each request
+//! therefore bears a number of this relay, by which its answer finds the connection that asked, or
+//! nobody. What is not answered when the way to the origin is lost is answered here.
+
+use std::collections::BTreeMap;
+
+use tribune_protocol::ids::{ParticipantId, RequestId};
+
+use crate::crossing::LinkId;
+
+/// Requests of one room on one relay at the same time. An origin that is there answers within a
+/// second or two, so these are a hundred participants who ask as fast as their edge lets them.
+const MAX_OPEN: usize = 1_000;
+
+/// A request that has not been answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) who: ParticipantId,
+    pub(super) link: LinkId,
+    pub(super) asked: Asked,
+}
+
+/// What was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// To come in; the join itself is kept with the member.
+    Join,
+    /// Something else, under the participant's own number.
+    Other(RequestId),
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    next: u32,
+    open: BTreeMap<RequestId, Open>,
+}
+
+impl Requests {
+    /// Counts from there. Two relays that begin far apart do not take each other's answers.
+    pub(super) const fn count_from(&mut self, first: u32) {
+        self.next = first;
+    }
+
+    /// Numbers a request; `None` if too many wait.
+    pub(super) fn open(&mut self, open: Open) -> Option<RequestId> {
+        if self.open.len() >= MAX_OPEN {
+            return None;
+        }
+        let number = RequestId(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.open.insert(number, open);
+        Some(number)
+    }
+
+    /// The request that an answer with that number belongs to, if it waits.
+    pub(super) fn close(&mut self, number: RequestId) -> Option<Open> {
+        self.open.remove(&number)
+    }
+
+    /// A connection is gone, and waits for nothing any more.
+    pub(super) fn forget(&mut self, link: LinkId) {
+        self.open.retain(|_, open| open.link != link);
+    }
+
+    /// The way to the origin is lost, and the answers with it. Joins are asked again.
+    pub(super) fn lose(&mut self) -> impl Iterator<Item = (LinkId, RequestId)> + use<> {
+        std::mem::take(&mut self.open).into_values().filter_map(|open| match open.asked {
+            Asked::Join => None,
+            Asked::Other(request) => Some((open.link, request)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crossing::ShardId;
+
+    fn open(slot: u32, asked: Asked) -> Open {
+        let link = LinkId { shard: ShardId(0), slot, generation: 1 };
+        Open { who: ParticipantId(1), link, asked }
+    }
+
+    #[test]
+    fn an_answer_finds_its_request_once_and_no_other() {
+        let mut requests = Requests::default();
+        requests.count_from(u32::MAX);
+        let join = requests.open(open(1, Asked::Join)).unwrap();
+        let other = requests.open(open(2, Asked::Other(RequestId(1)))).unwrap();
+        assert_eq!((join, other), (RequestId(u32::MAX), RequestId(0)));
+        assert_eq!(requests.close(RequestId(1)), None);
+        assert_eq!(requests.close(other), Some(open(2, Asked::Other(RequestId(1)))));
+        assert_eq!(requests.close(other), None);
+        requests.forget(open(1, Asked::Join).link);
+        assert_eq!(requests.close(join), None);
+    }
+
+    #[test]
+    fn what_is_lost_is_named_and_what_is_too_much_is_not_taken() {
+        let mut requests = Requests::default();
+        for request in 1..=MAX_OPEN as u32 {
+            assert!(requests.open(open(request, Asked::Other(RequestId(request)))).is_some());
+        }
+        assert_eq!(requests.open(open(1, Asked::Join)), None);
+        assert_eq!(requests.lose().count(), MAX_OPEN);
+        assert!(requests.open(open(1, Asked::Join)).is_some());
+        assert_eq!(requests.lose().count(), 0, "a join is asked again");
+    }
+}

@@ -1,0 +1,366 @@
+//! The hubs' machines joined by a simulated message network, without QUIC: trees of relays with ten
+//! thousand participants, a thousand seeds at a time. One thread a run, virtual time, one source of
+//! chance; the same seed gives the same run.
+//!
+//! What is real: [`tribune_relay::hub::Hub`] and all below it, and every control message's bytes.
+//! What is a model: shards (routes, who hears what, the answer that routes are in force), trunks
+//! (order kept, delay, retransmission, breaks), participants, and frames as one number each.
+//!
+//! A test builds a [`HubNet`], adds relays and people, has them act, lets time pass with
+//! [`HubNet::run_for`], and looks at [`HubNet::faults`]: what is promised in every run is judged by
+//! the net itself ([`judge`]). A failure prints its seed; `TRIBUNE_SEED=n` runs that one alone,
+//! `TRIBUNE_SEEDS=n` runs n of them ([`seeds`]).
+//!
+//! * [`shard`] — a relay's shard, as far as hubs notice it
+//! * [`trunk`] — the network between relays
+//! * [`people`] — participants and their connections
+//! * [`audio`] — the way of a frame
+//! * [`judge`] — what has to hold, and what is measured
+//! * [`tree`] — shapes of trees
+
+pub mod audio;
+pub mod judge;
+pub mod people;
+pub mod seeds;
+pub mod shard;
+pub mod tree;
+pub mod trunk;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde::de::DeserializeOwned;
+use tribune_protocol::control::decode;
+use tribune_protocol::control::room::Role;
+use tribune_protocol::ids::{DisplayName, RelayId, RequestId, Revision, RoomName};
+use tribune_protocol::varint;
+use tribune_relay::auth::Auth;
+use tribune_relay::config::Secret;
+use tribune_relay::crossing::{DialId, RoomId, ShardCommand, ShardEvent, ShardId};
+use tribune_relay::hub::{Hub, HubConfig, HubEffect};
+use tribune_relay::room::Room;
+
+use self::audio::Frame;
+use self::judge::Judge;
+use self::people::{ConnNo, People, PersonNo};
+use self::shard::ShardModel;
+use self::trunk::{Side, TrunkNo, Trunks, Weather};
+use crate::schedule::Schedule;
+
+/// The room of all runs.
+pub const ROOM: &str = "stage";
+/// Unix time at virtual time 0, in milliseconds.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+/// What the relays show to each other.
+const TRUNK_TOKEN: &str = "trunk";
+/// Turns of one hub at one instant after which it is taken to spin. A storm of joins stays below.
+const SPINS: u32 = 100_000;
+
+/// A relay of the net, in the order of their making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RelayNo(pub usize);
+
+/// What can happen.
+#[derive(Debug)]
+enum What {
+    /// An event reaches a hub.
+    ToHub { relay: RelayNo, shard: ShardId, event: Box<ShardEvent> },
+    /// What a hub wanted in one turn reaches a shard.
+    Commands { relay: RelayNo, shard: ShardId, commands: Vec<ShardCommand> },
+    /// A hub has something to do by itself.
+    Wake { relay: RelayNo },
+    /// A dial is over, one way or the other.
+    Dialled { child: RelayNo, parent: RelayNo, dial: DialId },
+    /// A control message comes out of a trunk.
+    TrunkMessage { trunk: TrunkNo, to: Side, message: Bytes },
+    /// One side of a trunk notices that it is gone.
+    TrunkGone { trunk: TrunkNo, side: Side },
+    /// Somebody comes in.
+    Join { person: PersonNo, relay: RelayNo, role: Role },
+    /// A control message of a participant reaches the shard.
+    Said { conn: ConnNo, message: Bytes },
+    /// A speaker's next frame.
+    Tick { conn: ConnNo },
+    /// A frame comes out of a trunk.
+    TrunkFrame { trunk: TrunkNo, to: Side, frame: Frame },
+    /// A frame crosses to another shard of the same relay.
+    Handover { relay: RelayNo, shard: ShardId, room: RoomId, frame: Frame },
+}
+
+/// One relay: the real hub, and models of its shards.
+#[derive(Debug)]
+struct NetRelay {
+    hub: Hub,
+    shards: Vec<ShardModel>,
+    parents: Vec<RelayNo>,
+    /// The wake-up that is in force.
+    armed: Option<Duration>,
+    spins: (Duration, u32),
+}
+
+/// The world. See the module's documentation.
+#[derive(Debug)]
+pub struct HubNet {
+    seed: u64,
+    base: Instant,
+    now: Duration,
+    rng: StdRng,
+    weather: Weather,
+    relays: Vec<NetRelay>,
+    trunks: Trunks,
+    people: People,
+    judge: Judge,
+    schedule: Schedule<What>,
+    room: RoomName,
+    fingerprint: Fingerprint,
+}
+
+impl HubNet {
+    /// An empty world. Its only source of chance is `seed`.
+    #[must_use]
+    pub fn new(seed: u64, weather: Weather) -> Self {
+        Self {
+            seed,
+            // Read once, and never compared with another reading: every run counts from 0.
+            base: Instant::now(),
+            now: Duration::ZERO,
+            rng: StdRng::seed_from_u64(seed),
+            weather,
+            relays: Vec::new(),
+            trunks: Trunks::default(),
+            people: People::default(),
+            judge: Judge::default(),
+            schedule: Schedule::default(),
+            room: ROOM.parse().expect("the name of the room is a name"),
+            fingerprint: Fingerprint::default(),
+        }
+    }
+
+    /// Virtual time since the beginning.
+    #[must_use]
+    pub const fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The source of chance, for what a test decides.
+    pub const fn chance(&mut self) -> &mut StdRng {
+        &mut self.rng
+    }
+
+    /// Changes the conditions on all links, for what is sent from now on.
+    pub const fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+
+    /// A number that stands for everything that has happened so far.
+    #[must_use]
+    pub const fn fingerprint(&self) -> u64 {
+        self.fingerprint.0
+    }
+
+    /// How many relays there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.relays.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.relays.is_empty()
+    }
+
+    /// All relays, in the order of their making.
+    pub fn relays(&self) -> impl Iterator<Item = RelayNo> + use<> {
+        (0..self.relays.len()).map(RelayNo)
+    }
+
+    /// Adds a relay with parents to choose from, in order; without any it is the origin.
+    pub fn relay(&mut self, parents: &[RelayNo], shards: u8) -> RelayNo {
+        let number = RelayNo(self.relays.len());
+        let token: Option<Secret> = TRUNK_TOKEN.parse().ok();
+        let config = HubConfig {
+            relay: RelayId(number.0 as u64 + 1),
+            name: name(&format!("relay-{}", number.0)),
+            shards,
+            parents: parents.len(),
+            auth: Auth { relay_token: token.clone(), ..Auth::default() },
+            relay_token: token,
+            max_rooms: 1_000,
+            first_revision: Revision(EPOCH_MS << 20),
+            drain_to: None,
+            drain_timeout: Duration::from_secs(5),
+            seed: self.rng.random(),
+        };
+        let hub = Hub::new(config, self.base + self.now);
+        let shards = (0..shards).map(|id| ShardModel::new(ShardId(id))).collect();
+        let parents = parents.to_vec();
+        let spins = (Duration::ZERO, 0);
+        self.relays.push(NetRelay { hub, shards, parents, armed: None, spins });
+        self.carry_out(number);
+        number
+    }
+
+    /// The room on a relay, if it carries it.
+    #[must_use]
+    pub fn room(&self, relay: RelayNo) -> Option<&Room> {
+        self.relays[relay.0].hub.room(&self.room)
+    }
+
+    /// Whether a relay has a way to the origin, as far as it knows.
+    #[must_use]
+    pub fn is_attached(&self, relay: RelayNo) -> bool {
+        !self.relays[relay.0].hub.path().is_empty()
+    }
+
+    /// Lets virtual time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some((at, what)) = self.schedule.pop_until(end) {
+            self.now = at;
+            self.happen(what);
+        }
+        self.now = end;
+    }
+
+    /// Lets virtual time pass until something is so; `false` if it is not so within `limit`. Looks
+    /// after every event.
+    pub fn run_until(&mut self, limit: Duration, is_so: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while !is_so(self) {
+            let Some((at, what)) = self.schedule.pop_until(end) else {
+                self.now = end;
+                return is_so(self);
+            };
+            self.now = at;
+            self.happen(what);
+        }
+        true
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::ToHub { relay, shard, event } => {
+                let now = self.base + self.now;
+                self.relays[relay.0].hub.handle_event(now, shard, *event);
+                self.carry_out(relay);
+            }
+            What::Commands { relay, shard, commands } => {
+                for command in commands {
+                    self.handle_command(relay, shard, command);
+                }
+            }
+            What::Wake { relay } => {
+                if self.relays[relay.0].armed == Some(self.now) {
+                    self.relays[relay.0].armed = None;
+                    let now = self.base + self.now;
+                    self.relays[relay.0].hub.handle_timeout(now);
+                    self.carry_out(relay);
+                }
+            }
+            What::Dialled { child, parent, dial } => self.handle_dialled(child, parent, dial),
+            What::TrunkMessage { trunk, to, message } => {
+                self.handle_trunk_message(trunk, to, &message);
+            }
+            What::TrunkGone { trunk, side } => self.handle_trunk_gone(trunk, side),
+            What::Join { person, relay, role } => {
+                self.join(person, relay, role);
+            }
+            What::Said { conn, message } => self.handle_said(conn, &message),
+            What::Tick { conn } => self.handle_tick(conn),
+            What::TrunkFrame { trunk, to, frame } => self.handle_trunk_frame(trunk, to, frame),
+            What::Handover { relay, shard, room, frame } => {
+                self.handle_handover(relay, shard, room, frame);
+            }
+        }
+    }
+
+    /// Takes what a hub wants done, and notes when it wants to be called.
+    fn carry_out(&mut self, relay: RelayNo) {
+        let count = self.relays[relay.0].shards.len();
+        let mut batches: Vec<Vec<ShardCommand>> = vec![Vec::new(); count];
+        while let Some(effect) = self.relays[relay.0].hub.poll_effect() {
+            match effect {
+                HubEffect::Shard(shard, command) => batches[usize::from(shard.0)].push(command),
+                HubEffect::Dial { dial, parent } => self.dial(relay, parent, dial),
+                HubEffect::Drained => {}
+            }
+        }
+        for (shard, commands) in batches.into_iter().enumerate() {
+            if !commands.is_empty() {
+                let delay = self.weather.inside(&mut self.rng);
+                let last = &mut self.relays[relay.0].shards[shard].last_command;
+                *last = (*last).max(self.now + delay);
+                let shard = ShardId(shard as u8);
+                self.schedule.push(*last, What::Commands { relay, shard, commands });
+            }
+        }
+        self.arm(relay);
+    }
+
+    fn arm(&mut self, relay: RelayNo) {
+        let host = &mut self.relays[relay.0];
+        if host.spins.0 != self.now {
+            host.spins = (self.now, 0);
+        }
+        host.spins.1 += 1;
+        assert!(host.spins.1 < SPINS, "relay {} spins at {:?}", relay.0, self.now);
+        let Some(due) = host.hub.poll_timeout() else { return };
+        let at = due.saturating_duration_since(self.base).max(self.now);
+        if host.armed.is_none_or(|armed| at < armed) {
+            host.armed = Some(at);
+            self.schedule.push(at, What::Wake { relay });
+        }
+    }
+
+    /// Hands an event to a hub, behind those of the same shard that are on their way.
+    fn tell_hub(&mut self, relay: RelayNo, shard: ShardId, event: ShardEvent) {
+        let delay = self.weather.inside(&mut self.rng);
+        let last = &mut self.relays[relay.0].shards[usize::from(shard.0)].last_event;
+        *last = (*last).max(self.now + delay);
+        self.schedule.push(*last, What::ToHub { relay, shard, event: Box::new(event) });
+    }
+}
+
+impl Drop for HubNet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("TRIBUNE_SEED={} at virtual time {:?}", self.seed, self.now);
+        }
+    }
+}
+
+/// Everything that happened, as one number (FNV-1a).
+#[derive(Debug)]
+struct Fingerprint(u64);
+
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fingerprint {
+    fn add(&mut self, at: Duration, host: usize, bytes: &[u8]) {
+        let at = (at.as_nanos() as u64).to_le_bytes();
+        let host = (host as u64).to_le_bytes();
+        for byte in at.iter().chain(&host).chain(bytes) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+/// Reads a message with its length in front, as it came out of a stream.
+fn read<M: DeserializeOwned>(bytes: &[u8]) -> (Option<RequestId>, M) {
+    let mut body = bytes;
+    let len = varint::take(&mut body).expect("a message begins with its length");
+    assert_eq!(len, body.len() as u64, "one message at a time");
+    let envelope = decode(body).expect("what a hub writes can be read");
+    (envelope.id, envelope.message)
+}
+
+fn name(text: &str) -> DisplayName {
+    text.parse().expect("a name of the simulation is a name")
+}

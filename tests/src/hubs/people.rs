@@ -1,0 +1,291 @@
+//! Participants and their connections: they join, act, and go; what they are sent they read. One may
+//! have several connections at a time, and none of them keeps still because it is told to: whoever
+//! has had a track goes on sending on it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::Rng;
+use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::encode;
+use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
+use tribune_protocol::control::room::Role;
+use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey, TrackId};
+use tribune_relay::auth::participant_id;
+use tribune_relay::crossing::{LinkId, ShardEvent, ShardId};
+
+use super::shard::Peer;
+use super::{HubNet, RelayNo, What, name, read};
+
+/// Somebody, in the order of their making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PersonNo(pub usize);
+
+/// A connection of somebody, in the order of their making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnNo(pub usize);
+
+/// The time from a participant to its edge, at most.
+const ACCESS: Duration = Duration::from_millis(30);
+
+/// How a request was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// `ok`, or `joined`.
+    Done,
+    /// `err`.
+    Refused(ErrorCode),
+}
+
+/// A request, and what came of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) id: RequestId,
+    pub(super) at: Duration,
+    pub(super) answer: Option<(Duration, Answer)>,
+}
+
+#[derive(Debug)]
+struct Person {
+    session: SessionKey,
+    id: ParticipantId,
+    name: DisplayName,
+    /// Whether they speak whenever they have, or had, a track.
+    talks: bool,
+    /// The tracks that they were ever given, the last one last.
+    tracks: Vec<TrackId>,
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// The join has not been answered.
+    Joining,
+    /// In the room.
+    In,
+    /// The connection is gone; by which code, if the relay closed it.
+    Gone(Option<CloseCode>),
+}
+
+#[derive(Debug)]
+struct Conn {
+    person: PersonNo,
+    relay: RelayNo,
+    link: LinkId,
+    stay: Stay,
+    ticking: bool,
+    asked: Vec<Asked>,
+    last_said: Duration,
+}
+
+/// Everybody.
+#[derive(Debug, Default)]
+pub(super) struct People {
+    all: Vec<Person>,
+    conns: Vec<Conn>,
+}
+
+impl People {
+    /// Where and on which track a connection's next frame goes, as long as it is there.
+    pub(super) fn voice(&self, conn: ConnNo) -> Option<(RelayNo, LinkId, PersonNo, TrackId)> {
+        let Conn { person, relay, link, stay, .. } = &self.conns[conn.0];
+        let track = self.all[person.0].tracks.last()?;
+        match stay {
+            Stay::Joining | Stay::In => Some((*relay, *link, *person, *track)),
+            Stay::Gone(_) => None,
+        }
+    }
+
+    /// The tracks that somebody was ever given.
+    pub(super) fn tracks(&self, person: PersonNo) -> &[TrackId] {
+        &self.all[person.0].tracks
+    }
+
+    /// All connections there were: whose, where, how far, and what was asked.
+    pub(super) fn conns(
+        &self,
+    ) -> impl Iterator<Item = (ConnNo, PersonNo, RelayNo, Stay, &[Asked])> {
+        self.conns.iter().enumerate().map(|(number, conn)| {
+            (ConnNo(number), conn.person, conn.relay, conn.stay, &conn.asked[..])
+        })
+    }
+}
+
+impl HubNet {
+    /// Adds somebody who is nowhere yet.
+    pub fn person(&mut self, called: &str) -> PersonNo {
+        let session = SessionKey(self.rng.random());
+        let (id, name, tracks) = (participant_id(&session), name(called), Vec::new());
+        self.people.all.push(Person { session, id, name, talks: false, tracks });
+        PersonNo(self.people.all.len() - 1)
+    }
+
+    /// Has somebody send frames from the first track on, whatever happens.
+    pub fn talk(&mut self, person: PersonNo) {
+        self.people.all[person.0].talks = true;
+        let conns = self.people.conns().filter(|(_, of, ..)| *of == person);
+        let conns: Vec<_> = conns.map(|(conn, ..)| conn).collect();
+        conns.into_iter().for_each(|conn| self.let_talk(conn));
+    }
+
+    /// The id that the room knows somebody by.
+    #[must_use]
+    pub fn id(&self, person: PersonNo) -> ParticipantId {
+        self.people.all[person.0].id
+    }
+
+    /// Has somebody come in at a relay at some time.
+    pub fn join_at(&mut self, at: Duration, person: PersonNo, relay: RelayNo, role: Role) {
+        self.schedule.push(at.max(self.now), What::Join { person, relay, role });
+    }
+
+    /// Has somebody come in at a relay now. A connection that they have already stays.
+    pub fn join(&mut self, person: PersonNo, relay: RelayNo, role: Role) -> ConnNo {
+        let number = ConnNo(self.people.conns.len());
+        let shards = self.relays[relay.0].shards.len();
+        let shard = ShardId(self.rng.random_range(0..shards) as u8);
+        let link = self.shard(relay, shard).open(Peer::Person(number));
+        let (stay, ticking, asked) = (Stay::Joining, false, Vec::new());
+        let last_said = self.now;
+        self.people.conns.push(Conn { person, relay, link, stay, ticking, asked, last_said });
+        let Person { session, name, tracks, .. } = &self.people.all[person.0];
+        let join = Join {
+            room: self.room.clone(),
+            session: session.clone(),
+            name: name.clone(),
+            role,
+            token: None,
+            returning: !tracks.is_empty(),
+            heard: Vec::new(),
+        };
+        let message = self.ask(number, &FromParticipant::Join(join)).1;
+        self.handle_said(number, &message);
+        self.let_talk(number);
+        number
+    }
+
+    /// Has a connection ask for something. The edge gets it a little later.
+    pub fn request(&mut self, conn: ConnNo, message: &FromParticipant) -> RequestId {
+        let (id, message) = self.ask(conn, message);
+        let takes = self.rng.random_range(Duration::ZERO..ACCESS);
+        let last = &mut self.people.conns[conn.0].last_said;
+        *last = (*last).max(self.now + takes);
+        self.schedule.push(*last, What::Said { conn, message });
+        id
+    }
+
+    /// A connection is gone from the participant's side, without a word.
+    pub fn vanish(&mut self, conn: ConnNo) {
+        let Conn { relay, link, .. } = self.people.conns[conn.0];
+        if self.shard(relay, link.shard).close(link).is_some() {
+            self.people.conns[conn.0].stay = Stay::Gone(None);
+            let why = "gone".to_owned();
+            self.tell_hub(relay, link.shard, ShardEvent::Closed { link, why });
+        }
+    }
+
+    /// How far a connection is.
+    #[must_use]
+    pub fn stay(&self, conn: ConnNo) -> Stay {
+        self.people.conns[conn.0].stay
+    }
+
+    /// The answer to a request, and when the edge gave it.
+    #[must_use]
+    pub fn answer(&self, conn: ConnNo, request: RequestId) -> Option<(Duration, Answer)> {
+        let asked = self.people.conns[conn.0].asked.iter().find(|asked| asked.id == request);
+        asked.and_then(|asked| asked.answer)
+    }
+
+    /// The answer to a connection's join.
+    #[must_use]
+    pub fn joined(&self, conn: ConnNo) -> Option<Answer> {
+        Some(self.people.conns[conn.0].asked.first()?.answer?.1)
+    }
+
+    /// A participant's message reaches the shard.
+    pub(super) fn handle_said(&mut self, conn: ConnNo, message: &Bytes) {
+        let Conn { relay, link, .. } = self.people.conns[conn.0];
+        if self.shard(relay, link.shard).peer(link).is_none() {
+            return;
+        }
+        self.fingerprint.add(self.now, relay.0, message);
+        let (request, message) = read::<FromParticipant>(message);
+        self.tell_hub(relay, link.shard, ShardEvent::FromParticipant { link, request, message });
+    }
+
+    /// A participant is told something.
+    pub(super) fn handle_told(
+        &mut self,
+        conn: ConnNo,
+        request: Option<RequestId>,
+        message: ToParticipant,
+    ) {
+        match message {
+            ToParticipant::Joined(joined) => {
+                self.people.conns[conn.0].stay = Stay::In;
+                self.note_track(conn, joined.you.track);
+                self.note_answer(conn, request, Answer::Done);
+            }
+            ToParticipant::Ok {} => self.note_answer(conn, request, Answer::Done),
+            ToParticipant::Err { code, .. } => {
+                self.note_answer(conn, request, Answer::Refused(code));
+                if self.people.conns[conn.0].stay == Stay::Joining {
+                    self.vanish(conn);
+                }
+            }
+            ToParticipant::You(you) => self.note_track(conn, you.track),
+            ToParticipant::Stage { .. }
+            | ToParticipant::Listeners { .. }
+            | ToParticipant::Hands { .. }
+            | ToParticipant::PleaseMute { .. }
+            | ToParticipant::Moved { .. }
+            | ToParticipant::Unknown => {}
+        }
+    }
+
+    /// The relay has closed a connection.
+    pub(super) fn handle_thrown_out(&mut self, conn: ConnNo, code: CloseCode) {
+        self.people.conns[conn.0].stay = Stay::Gone(Some(code));
+    }
+
+    /// Numbers a request, and writes it.
+    fn ask(&mut self, conn: ConnNo, message: &FromParticipant) -> (RequestId, Bytes) {
+        let asked = &mut self.people.conns[conn.0].asked;
+        // As clients do, on each connection from 1.
+        let id = RequestId(asked.len() as u32 + 1);
+        asked.push(Asked { id, at: self.now, answer: None });
+        (id, encode(Some(id), message).expect("a request fits a message"))
+    }
+
+    fn note_answer(&mut self, conn: ConnNo, request: Option<RequestId>, answer: Answer) {
+        let now = self.now;
+        let Some(id) = request else { return };
+        let asked = &mut self.people.conns[conn.0].asked;
+        match asked.iter_mut().find(|asked| asked.id == id) {
+            Some(asked) if asked.answer.is_none() => asked.answer = Some((now, answer)),
+            Some(_) => {
+                self.fault(format!("request {} of connection {} is answered twice", id.0, conn.0))
+            }
+            None => self.fault(format!("connection {} never asked {}", conn.0, id.0)),
+        }
+        self.judge_answer(conn, id, answer);
+    }
+
+    fn note_track(&mut self, conn: ConnNo, track: Option<TrackId>) {
+        let Some(track) = track else { return };
+        let tracks = &mut self.people.all[self.people.conns[conn.0].person.0].tracks;
+        tracks.retain(|known| *known != track);
+        tracks.push(track);
+        self.let_talk(conn);
+    }
+
+    fn let_talk(&mut self, conn: ConnNo) {
+        let person = &self.people.all[self.people.conns[conn.0].person.0];
+        let ticking = &mut self.people.conns[conn.0].ticking;
+        if person.talks && !person.tracks.is_empty() && !*ticking {
+            *ticking = true;
+            self.schedule.push(self.now, What::Tick { conn });
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A relay's shard as far as hubs notice it: which connections are open, who hears which room, which
+//! routes are in force. What it accepts and in what order is as in `tribune_relay::shard`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::ids::{Channel, Revision, TrackId};
+use tribune_relay::crossing::{
+    Hears, LinkId, RoomId, ShardCommand, ShardEvent, ShardId, ShardSet, TrackRoute,
+};
+
+use super::people::ConnNo;
+use super::trunk::{Side, TrunkNo};
+use super::{HubNet, RelayNo, read};
+
+/// One shard.
+#[derive(Debug)]
+pub(super) struct ShardModel {
+    id: ShardId,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    generation: u32,
+    rooms: BTreeMap<RoomId, RoomModel>,
+    /// When the last commands on their way arrive; later ones do not overtake them.
+    pub(super) last_command: std::time::Duration,
+    /// When the last events on their way to the hub arrive.
+    pub(super) last_event: std::time::Duration,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peer {
+    Person(ConnNo),
+    /// A trunk, of which this is that side.
+    Trunk(TrunkNo, Side),
+}
+
+#[derive(Debug)]
+struct Slot {
+    link: LinkId,
+    peer: Option<Peer>,
+    hears: Option<(RoomId, Hears)>,
+}
+
+/// A room on a shard.
+#[derive(Debug, Default)]
+pub(super) struct RoomModel {
+    pub(super) tracks: Option<Arc<[TrackRoute]>>,
+    pub(super) revision: Revision,
+    pub(super) hosts: ShardSet,
+    /// Participants that hear the room.
+    pub(super) hearing: u64,
+    /// Those of them who do not hear their own track.
+    pub(super) speaking: Vec<(LinkId, TrackId)>,
+    pub(super) trunks: Vec<(LinkId, Channel)>,
+    /// The last count of listeners that was sent to everybody.
+    pub(super) count_said: Option<u64>,
+}
+
+impl RoomModel {
+    pub(super) fn route(&self, track: TrackId) -> Option<&TrackRoute> {
+        self.tracks.as_ref()?.iter().find(|route| route.track == track)
+    }
+
+    /// Participants that hear a track.
+    pub(super) fn audience(&self, track: TrackId) -> u64 {
+        let own = self.speaking.iter().filter(|(_, own)| *own == track).count();
+        self.hearing - own as u64
+    }
+
+    fn forget(&mut self, link: LinkId, hears: Hears) {
+        match hears {
+            Hears::Everything => self.hearing -= 1,
+            Hears::AllBut(_) => {
+                self.hearing -= 1;
+                self.speaking.retain(|(known, _)| *known != link);
+            }
+            Hears::Trunk(_) => self.trunks.retain(|(known, _)| *known != link),
+        }
+    }
+}
+
+impl ShardModel {
+    pub(super) fn new(id: ShardId) -> Self {
+        Self {
+            id,
+            slots: Vec::new(),
+            free: Vec::new(),
+            generation: 0,
+            rooms: BTreeMap::new(),
+            last_command: std::time::Duration::ZERO,
+            last_event: std::time::Duration::ZERO,
+        }
+    }
+
+    /// Opens a connection.
+    pub(super) fn open(&mut self, peer: Peer) -> LinkId {
+        self.generation += 1;
+        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
+        let link = LinkId { shard: self.id, slot, generation: self.generation };
+        let entry = Slot { link, peer: Some(peer), hears: None };
+        match self.slots.get_mut(slot as usize) {
+            Some(free) => *free = entry,
+            None => self.slots.push(entry),
+        }
+        link
+    }
+
+    /// Who is at the other end, if the connection is open.
+    pub(super) fn peer(&self, link: LinkId) -> Option<Peer> {
+        self.slot(link)?.peer
+    }
+
+    /// What a connection hears.
+    pub(super) fn hears(&self, link: LinkId) -> Option<(RoomId, Hears)> {
+        self.slot(link)?.hears
+    }
+
+    pub(super) fn room(&self, room: RoomId) -> Option<&RoomModel> {
+        self.rooms.get(&room)
+    }
+
+    pub(super) fn rooms(&self) -> impl Iterator<Item = &RoomModel> {
+        self.rooms.values()
+    }
+
+    /// Closes a connection, and takes it out of its room. Who was at the other end, if it was open.
+    pub(super) fn close(&mut self, link: LinkId) -> Option<Peer> {
+        self.detach(link, None);
+        let slot = self.slots.get_mut(link.slot as usize).filter(|slot| slot.link == link)?;
+        let peer = slot.peer.take()?;
+        self.free.push(link.slot);
+        Some(peer)
+    }
+
+    fn attach(&mut self, link: LinkId, room: RoomId, hears: Hears) {
+        if self.peer(link).is_none() {
+            return;
+        }
+        self.detach(link, None);
+        self.slots[link.slot as usize].hears = Some((room, hears));
+        let room = self.rooms.entry(room).or_default();
+        match hears {
+            Hears::Everything => room.hearing += 1,
+            Hears::AllBut(track) => {
+                room.hearing += 1;
+                room.speaking.push((link, track));
+            }
+            Hears::Trunk(channel) => room.trunks.push((link, channel)),
+        }
+    }
+
+    /// Takes a connection out of that room, or of whichever it hears.
+    fn detach(&mut self, link: LinkId, from: Option<RoomId>) {
+        let slot = self.slots.get_mut(link.slot as usize).filter(|slot| slot.link == link);
+        let Some(slot) = slot else { return };
+        let Some((room, hears)) = slot.hears else { return };
+        if from.is_some_and(|from| from != room) {
+            return;
+        }
+        slot.hears = None;
+        if let Some(room) = self.rooms.get_mut(&room) {
+            room.forget(link, hears);
+        }
+    }
+
+    fn slot(&self, link: LinkId) -> Option<&Slot> {
+        self.slots.get(link.slot as usize).filter(|slot| slot.link == link)
+    }
+}
+
+impl HubNet {
+    pub(super) fn handle_command(&mut self, relay: RelayNo, shard: ShardId, command: ShardCommand) {
+        match command {
+            ShardCommand::Send { link, message } => self.send(relay, link, message),
+            ShardCommand::Broadcast { room, message } => {
+                self.broadcast(relay, shard, room, &message);
+            }
+            ShardCommand::Close { link, code, .. } => self.close(relay, link, code),
+            ShardCommand::Attach { link, room, hears } => {
+                self.shard(relay, shard).attach(link, room, hears);
+                self.note_subscription(relay, link);
+            }
+            ShardCommand::Detach { link, room } => {
+                self.shard(relay, shard).detach(link, Some(room));
+                self.note_subscription(relay, link);
+            }
+            ShardCommand::Routes { room, revision, tracks } => {
+                let model = self.shard(relay, shard).rooms.entry(room).or_default();
+                model.tracks = Some(tracks);
+                model.revision = revision;
+                self.tell_hub(relay, shard, ShardEvent::InForce { room, revision });
+                self.judge_routes(relay);
+            }
+            ShardCommand::Hosts { room, shards } => {
+                self.shard(relay, shard).rooms.entry(room).or_default().hosts = shards;
+            }
+            ShardCommand::Forget { room } => {
+                self.shard(relay, shard).rooms.remove(&room);
+                self.judge_routes(relay);
+            }
+            ShardCommand::Dial { .. } => unreachable!("the hub asks its owner to dial"),
+            ShardCommand::Clock(_) => {}
+            ShardCommand::CloseAll(_) => unreachable!("no relay of the net ends"),
+        }
+    }
+
+    pub(super) fn shard(&mut self, relay: RelayNo, shard: ShardId) -> &mut ShardModel {
+        &mut self.relays[relay.0].shards[usize::from(shard.0)]
+    }
+
+    pub(super) fn shard_ref(&self, relay: RelayNo, shard: ShardId) -> &ShardModel {
+        &self.relays[relay.0].shards[usize::from(shard.0)]
+    }
+
+    fn send(&mut self, relay: RelayNo, link: LinkId, message: Bytes) {
+        match self.shard(relay, link.shard).peer(link) {
+            Some(Peer::Person(conn)) => {
+                self.fingerprint.add(self.now, relay.0, &message);
+                let (request, message) = read::<ToParticipant>(&message);
+                self.handle_told(conn, request, message);
+            }
+            Some(Peer::Trunk(trunk, side)) => self.send_on_trunk(trunk, side, message),
+            None => {}
+        }
+    }
+
+    /// Everybody hears the same, so it is read once; those who act take note of it.
+    fn broadcast(&mut self, relay: RelayNo, shard: ShardId, room: RoomId, message: &Bytes) {
+        self.fingerprint.add(self.now, relay.0, message);
+        let (_, message) = read::<ToParticipant>(message);
+        if let ToParticipant::Listeners { count } = message
+            && let Some(room) = self.shard(relay, shard).rooms.get_mut(&room)
+        {
+            room.count_said = Some(count);
+        }
+    }
+
+    /// The relay closes a connection.
+    fn close(&mut self, relay: RelayNo, link: LinkId, code: CloseCode) {
+        match self.shard(relay, link.shard).close(link) {
+            Some(Peer::Person(conn)) => self.handle_thrown_out(conn, code),
+            Some(Peer::Trunk(trunk, side)) => self.trunk_closed_by(trunk, side),
+            None => {}
+        }
+    }
+}

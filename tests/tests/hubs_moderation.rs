@@ -1,0 +1,250 @@
+//! The hubs' network: what a moderator does is in force at every relay of the tree when it is
+//! acknowledged, whatever races it. Ten thousand participants a run.
+//!
+//! `make test` runs 30 seeds. All of them, in the release profile, within minutes:
+//!
+//! ```text
+//! TRIBUNE_SEEDS=1000 cargo test --release -p tribune-tests --test hubs_moderation -- --nocapture
+//! ```
+//!
+//! `TRIBUNE_SEED=17` runs that one alone.
+
+use std::time::Duration;
+
+use rand::Rng;
+use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::participant::FromParticipant;
+use tribune_protocol::control::room::Role;
+use tribune_protocol::ids::Note;
+use tribune_tests::hubs::judge::{Timing, WatchNo};
+use tribune_tests::hubs::people::{Answer, ConnNo, PersonNo, Stay};
+use tribune_tests::hubs::seeds::over_seeds;
+use tribune_tests::hubs::tree::Tree;
+use tribune_tests::hubs::trunk::Weather;
+use tribune_tests::hubs::{HubNet, RelayNo};
+
+const AUDIENCE: usize = 10_000;
+const SECOND: Duration = Duration::from_secs(1);
+/// A moderator who has heard nothing for that long asks again.
+const ASKS_AGAIN: Duration = Duration::from_secs(4);
+/// Within that, also with trunks breaking all the time, something is acknowledged.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Reconnects, counts and every patience of a hub are over after that.
+const CALM: Duration = Duration::from_secs(25);
+
+/// What is done to the heckler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Silence,
+    Kick,
+}
+
+/// A room in full swing.
+struct Evening {
+    net: HubNet,
+    tree: Tree,
+    host: (PersonNo, ConnNo),
+    heckler: PersonNo,
+    /// The heckler's connections, open or not.
+    sessions: Vec<ConnNo>,
+    listeners: Vec<ConnNo>,
+    /// Chance of a break of some trunk, each step.
+    breaks: f64,
+    /// Chance of a move of the heckler, each step.
+    roams: f64,
+}
+
+#[test]
+fn a_silence_is_in_force_everywhere_when_it_is_acknowledged() {
+    let timings = over_seeds(15, |seed| evening(seed, Deed::Silence, AUDIENCE).0);
+    print_timings("silence", &timings);
+}
+
+#[test]
+fn a_kick_is_in_force_everywhere_when_it_is_acknowledged() {
+    let timings = over_seeds(15, |seed| evening(seed, Deed::Kick, AUDIENCE).0);
+    print_timings("kick", &timings);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for (seed, deed) in [(1, Deed::Silence), (2, Deed::Kick), (3, Deed::Silence)] {
+        let (_, one) = evening(seed, deed, 300);
+        assert_eq!(one, evening(seed, deed, 300).1, "seed {seed}");
+        assert_ne!(one, evening(seed + 1, deed, 300).1);
+    }
+}
+
+/// One run: its times, and its fingerprint.
+fn evening(seed: u64, deed: Deed, audience: usize) -> (Timing, u64) {
+    let mut evening = Evening::begin(seed, audience);
+    let before: Duration = evening.net.chance().random_range(Duration::ZERO..SECOND);
+    let end = evening.net.now() + before;
+    evening.pass_until(end);
+    let watch = evening.act(deed);
+    let end = evening.net.now() + 2 * SECOND;
+    evening.pass_until(end);
+    evening.calm_down();
+    evening.check(deed);
+    let timing = evening.net.timing(watch).expect("it is acknowledged");
+    assert_eq!(evening.net.faults(), [""; 0], "seed {seed}");
+    (timing, evening.net.fingerprint())
+}
+
+impl Evening {
+    /// A tree, a host and a heckler who both talk, and an audience that comes in.
+    fn begin(seed: u64, audience: usize) -> Self {
+        let weather = if seed % 5 == 0 { Weather::clean() } else { Weather::rough() };
+        let mut net = HubNet::new(seed, weather);
+        let shards = 1 + (seed % 2) as u8;
+        let tree = match seed % 4 {
+            3 => Tree::chain(&mut net, 5, shards),
+            _ => Tree::of_seven(&mut net, shards),
+        };
+        let (host, heckler) = (net.person("host"), net.person("heckler"));
+        let at = any(&mut net, &tree.relays);
+        let host_conn = net.join(host, at, Role::Host);
+        assert!(net.run_until(10 * SECOND, |net| net.joined(host_conn).is_some()));
+        let at = any(&mut net, &tree.relays);
+        let heckler_conn = net.join(heckler, at, Role::Speaker);
+        assert!(net.run_until(10 * SECOND, |net| net.joined(heckler_conn).is_some()));
+        net.talk(host);
+        net.talk(heckler);
+        let listeners = (0..audience).map(|_| {
+            let listener = net.person("listener");
+            // Most are at the leaves.
+            let at_leaf = net.chance().random_bool(0.9);
+            let at = any(&mut net, if at_leaf { &tree.leaves } else { &tree.relays });
+            let pause = net.chance().random_range(Duration::ZERO..3 * SECOND);
+            net.run_for(pause / u32::try_from(audience).unwrap_or(u32::MAX));
+            net.join(listener, at, Role::Listener)
+        });
+        let listeners = listeners.collect();
+        net.run_for(SECOND);
+        let (breaks, roams) = match seed % 3 {
+            0 => (0.0, 0.05),
+            1 => (0.01, 0.02),
+            _ => (0.05, 0.05),
+        };
+        let (host, sessions) = ((host, host_conn), vec![heckler_conn]);
+        Self { net, tree, host, heckler, sessions, listeners, breaks, roams }
+    }
+
+    /// Lets time pass, with all that happens meanwhile.
+    fn pass_until(&mut self, end: Duration) {
+        while self.net.now() < end {
+            let step = self.net.chance().random_range(Duration::ZERO..SECOND / 25);
+            self.net.run_for(step);
+            self.happen();
+        }
+    }
+
+    /// What happens in one step: trunks break, the heckler roams, listeners come and go.
+    fn happen(&mut self) {
+        if self.net.chance().random_bool(self.breaks) {
+            let child = any(&mut self.net, self.tree.below());
+            self.net.break_trunk(child);
+        }
+        if self.net.chance().random_bool(self.roams) {
+            self.roam();
+        }
+        for _ in 0..self.net.chance().random_range(0..4) {
+            let listener = self.net.chance().random_range(0..self.listeners.len());
+            self.net.vanish(self.listeners[listener]);
+            let person = self.net.person("newcomer");
+            let at = any(&mut self.net, &self.tree.leaves);
+            self.listeners[listener] = self.net.join(person, at, Role::Listener);
+        }
+    }
+
+    /// The heckler comes in elsewhere; the old connection goes, or is still there.
+    fn roam(&mut self) {
+        if self.net.chance().random_bool(0.5) {
+            self.sessions.iter().for_each(|conn| self.net.vanish(*conn));
+        }
+        let at = any(&mut self.net, &self.tree.relays);
+        let role = if self.net.chance().random_bool(0.8) { Role::Speaker } else { Role::Listener };
+        self.sessions.push(self.net.join(self.heckler, at, role));
+    }
+
+    /// The host does it, and again until it is acknowledged.
+    fn act(&mut self, deed: Deed) -> WatchNo {
+        let participant = self.net.id(self.heckler);
+        let message = match deed {
+            Deed::Silence => {
+                FromParticipant::Silence { participant, on: true, reason: Note::default() }
+            }
+            Deed::Kick => FromParticipant::Kick { participant, reason: Note::default() },
+        };
+        let by = self.host.1;
+        let mut request = self.net.request(by, &message);
+        let mut asked = self.net.now();
+        let watch = self.net.expect_off_air(self.heckler, by, request);
+        let patience = asked + PATIENCE;
+        while self.net.timing(watch).is_none() {
+            assert!(self.net.now() < patience, "it is never acknowledged");
+            let refused = matches!(self.net.answer(by, request), Some((_, Answer::Refused(_))));
+            if refused || asked + ASKS_AGAIN <= self.net.now() {
+                request = self.net.request(by, &message);
+                asked = self.net.now();
+                self.net.or_answered(watch, by, request);
+            }
+            let end = self.net.now() + SECOND / 20;
+            self.pass_until(end);
+        }
+        watch
+    }
+
+    fn calm_down(&mut self) {
+        self.net.heal();
+        self.net.set_weather(Weather::clean());
+        self.net.run_for(CALM);
+        self.net.judge_rest(self.tree.origin);
+    }
+
+    /// Everywhere it is as the deed has it, also for whoever comes back.
+    fn check(&mut self, deed: Deed) {
+        let before = self.net.heard(self.host.0);
+        let subject = self.net.id(self.heckler);
+        for relay in self.tree.relays.clone() {
+            self.sessions.iter().for_each(|conn| self.net.vanish(*conn));
+            self.net.run_for(SECOND);
+            let conn = self.net.join(self.heckler, relay, Role::Speaker);
+            self.net.run_for(SECOND);
+            self.sessions.push(conn);
+            let joined = self.net.joined(conn);
+            match deed {
+                Deed::Silence => assert_eq!(joined, Some(Answer::Done)),
+                Deed::Kick => assert_eq!(joined, Some(Answer::Refused(ErrorCode::Barred))),
+            }
+            let stage = &self.net.room(relay).expect("all carry the room").state().stage;
+            let entry = stage.iter().find(|entry| entry.participant == subject);
+            assert_eq!(entry.map(|entry| entry.silenced), (deed == Deed::Silence).then_some(true));
+        }
+        let kicked = |conn: &ConnNo| self.net.stay(*conn) == Stay::Gone(Some(CloseCode::Kicked));
+        assert!(deed == Deed::Kick || !self.sessions.iter().any(kicked));
+        assert!(self.net.heard(self.host.0) > before, "the host is heard all the same");
+        assert!(self.net.heard(self.heckler) > 0, "the heckler was heard before");
+    }
+}
+
+fn any(net: &mut HubNet, relays: &[RelayNo]) -> RelayNo {
+    relays[net.chance().random_range(0..relays.len())]
+}
+
+fn print_timings(what: &str, timings: &[Timing]) {
+    let line = |name: &str, time: fn(&Timing) -> Duration| {
+        let mut times: Vec<_> = timings.iter().map(|timing| time(timing).as_millis()).collect();
+        times.sort_unstable();
+        let at = |share: usize| times[(times.len() - 1) * share / 100];
+        format!("{name} p50 {} p99 {} max {} ms", at(50), at(99), at(100))
+    };
+    let relays: usize = timings.iter().map(|timing| timing.relays).sum();
+    println!(
+        "{what}, {} seeds, {:.1} relays bound: {}; {}",
+        timings.len(),
+        relays as f64 / timings.len() as f64,
+        line("to the answer", |timing| timing.to_answer),
+        line("to the effect at the farthest relay", |timing| timing.to_effect),
+    );
+}
