@@ -196,6 +196,8 @@ pub enum Hears {
     Everything,
     /// Everything but one's own track, as a speaker.
     AllBut(TrackId),
+    /// Nothing, for want of the permission; messages to all participants come all the same.
+    Nothing,
     /// What is not at home on that side, as a relay; the channel numbers the room on its trunk.
     Trunk(Channel),
 }

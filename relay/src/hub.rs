@@ -3,36 +3,40 @@
 //!
 //! Call `handle_*`, then drain [`Hub::poll_effect`], then wait until [`Hub::poll_timeout`].
 //!
-//! The upper half is about participants, the lower half, in [`trunks`], about other relays.
+//! Participants are dealt with in [`participants`], other relays in [`trunks`], lists of rooms in
+//! [`lists`], what outlives the relay in [`storage`].
 
+mod lists;
+mod participants;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod trunks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use tribune_protocol::clock::Offset;
-use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::ToChild;
-use tribune_protocol::ids::{
-    Channel, DisplayName, ParticipantId, RelayId, RequestId, Revision, RoomName,
-};
-use tribune_protocol::token::TokenError;
+use tribune_protocol::ids::{Channel, DisplayName, ParticipantId, RelayId, Revision, RoomName};
 
-use crate::auth::{Auth, Pass, participant_id};
+use self::lists::Lists;
+use self::participants::Sender;
+use self::storage::Storage;
+use crate::auth::Auth;
 use crate::config::Secret;
 use crate::crossing::{LinkId, RoomId, ShardCommand, ShardEvent, ShardId, ShardSet};
 use crate::ops::Readiness;
 use crate::ops::metrics::HubCounters;
-use crate::outbox::Outbox;
+use crate::outbox::{Noted, Outbox};
 use crate::room::Room;
-use crate::room::members::{Admission, Greeting};
-use crate::shard::WallClock;
+use crate::room::authority::OriginSetup;
+use crate::store::StoreRequest;
 use crate::tree::attach::Attach;
 use crate::tree::children::Children;
 
@@ -49,8 +53,8 @@ pub struct HubConfig {
     pub parents: usize,
     /// What is asked of participants and children.
     pub auth: Auth,
-    /// Where the system's clock stood at some instant.
-    pub wall: WallClock,
+    /// The clock, who may do what, and the key that this relay signs logs with as an origin.
+    pub setup: Arc<OriginSetup>,
     /// What this relay shows to a parent that wants a token.
     pub relay_token: Option<Secret>,
     /// Rooms at the same time.
@@ -79,6 +83,8 @@ pub enum HubEffect {
         /// Which parent.
         parent: usize,
     },
+    /// Ask the store; the answer goes to [`Hub::handle_stored`].
+    Store(StoreRequest),
     /// Everybody has gone, or the time is over: the relay can end.
     Drained,
 }
@@ -102,6 +108,10 @@ pub struct Hub {
     names: BTreeMap<RoomName, RoomId>,
     next_room: u32,
     participants: FxHashMap<LinkId, (RoomId, ParticipantId)>,
+    /// Connections that run errands, with the last one's room and the id that its answer comes to.
+    errands: FxHashMap<LinkId, (RoomId, ParticipantId)>,
+    lists: Lists,
+    storage: Storage,
     attach: Attach,
     children: Children,
     /// Rooms on the trunk to the parent.
@@ -111,7 +121,8 @@ pub struct Hub {
     was_attached: bool,
     draining: Option<Draining>,
     out: Outbox,
-    dials: Vec<HubEffect>,
+    /// What is to be done besides commands to shards.
+    asides: VecDeque<HubEffect>,
     counters: HubCounters,
 }
 
@@ -132,6 +143,9 @@ impl Hub {
             names: BTreeMap::new(),
             next_room: 1,
             participants: FxHashMap::default(),
+            errands: FxHashMap::default(),
+            lists: Lists::default(),
+            storage: Storage::default(),
             attach,
             children: Children::default(),
             channels: BTreeMap::new(),
@@ -140,7 +154,7 @@ impl Hub {
             was_attached: false,
             draining: None,
             out,
-            dials: Vec::new(),
+            asides: VecDeque::new(),
             counters: HubCounters::default(),
         }
     }
@@ -149,7 +163,7 @@ impl Hub {
     pub fn handle_event(&mut self, now: Instant, shard: ShardId, event: ShardEvent) {
         match event {
             ShardEvent::FromParticipant { link, remote, request, message } => {
-                self.handle_participant(now, link, remote.ip(), request, message);
+                self.handle_participant(now, Sender { link, remote, request }, message);
             }
             ShardEvent::FromChild { link, remote, certified, message } => {
                 self.handle_child(now, link, remote, certified, message);
@@ -188,6 +202,7 @@ impl Hub {
                 room.handle_timeout(now, &mut self.out);
             }
         }
+        self.give_up_lists(now);
         let done = self.rooms.iter().filter(|(_, room)| room.is_done(now));
         for room in done.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.forget(room);
@@ -203,7 +218,7 @@ impl Hub {
             Some(Draining::Until(until)) => Some(until),
             Some(Draining::Over | Draining::Told) | None => None,
         };
-        [rooms, drain, self.attach.poll_timeout()].into_iter().flatten().min()
+        [rooms, drain, self.lists.due(), self.attach.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The relay is to end: nobody new, and everybody here is told where to go.
@@ -226,12 +241,13 @@ impl Hub {
 
     /// The next thing to be done.
     pub fn poll_effect(&mut self) -> Option<HubEffect> {
-        if let Some(dial) = self.dials.pop() {
-            return Some(dial);
+        if let Some(aside) = self.asides.pop_front() {
+            return Some(aside);
         }
         if let Some((shard, command)) = self.out.poll_command() {
             if let ShardCommand::Close { link, .. } = &command {
                 self.participants.remove(link);
+                self.errands.remove(link);
             }
             return Some(HubEffect::Shard(shard, command));
         }
@@ -262,6 +278,7 @@ impl Hub {
         counters.listeners = self.rooms.values().map(Room::listeners).sum();
         counters.stage = self.rooms.values().map(|room| room.state().stage.len() as u64).sum();
         counters.hands = self.rooms.values().map(|room| room.hands() as u64).sum();
+        counters.rulings = self.rooms.values().map(|room| room.rulings() as u64).sum();
         counters.children = self.children.len() as u64;
         counters.attached = u64::from(self.attach.parent().is_some());
         counters.depth = self.attach.path().len() as u64;
@@ -280,110 +297,14 @@ impl Hub {
         self.attach.path()
     }
 
-    fn handle_participant(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        remote: IpAddr,
-        request: Option<RequestId>,
-        message: FromParticipant,
-    ) {
-        let known = self.participants.get(&link).copied();
-        let here = known.filter(|(room, who)| {
-            self.rooms.get(room).is_some_and(|room| room.has_member(*who, link))
-        });
-        match (here, message) {
-            (None, FromParticipant::Join(join)) => {
-                self.handle_join(now, link, remote, request, join);
-            }
-            (Some((room, who)), message) => {
-                if let Some(room) = self.rooms.get_mut(&room) {
-                    room.handle_request(now, who, request, message, &mut self.out);
-                }
-            }
-            (None, FromParticipant::Leave {}) => {
-                self.out.close(link, CloseCode::Done, CloseCode::Done.to_string());
-            }
-            (
-                None,
-                FromParticipant::RaiseHand { .. }
-                | FromParticipant::LowerHand { .. }
-                | FromParticipant::Grant { .. }
-                | FromParticipant::Deny { .. }
-                | FromParticipant::AskMute { .. }
-                | FromParticipant::Silence { .. }
-                | FromParticipant::Kick { .. }
-                | FromParticipant::LeaveStage {}
-                | FromParticipant::OwnMute { .. }
-                | FromParticipant::EndRoom {}
-                | FromParticipant::Unknown,
-            ) => {
-                let text = "The first message has to be a join.";
-                self.refuse(link, request, ErrorCode::NotJoined, text);
-            }
-        }
-    }
-
-    fn handle_join(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        remote: IpAddr,
-        request: Option<RequestId>,
-        join: Join,
-    ) {
-        let Join { room, session, name, role, token, returning, heard: _ } = join;
-        if self.draining.is_some() {
-            let moved = ToParticipant::Moved { to: self.config.drain_to.clone(), within_ms: 0 };
-            self.out.to_participant(link, None, &moved);
-            let text = "This relay is draining.";
-            return self.refuse(link, request, ErrorCode::Draining, text);
-        }
-        let now_s = self.config.wall.unix_us(now) / 1_000_000;
-        let pass = self.config.auth.admit(remote, token.as_deref(), &room, now_s);
-        let (name, may_govern) = match pass {
-            Ok(Pass::Token(entitlement)) if !entitlement.allows(role) => {
-                let text = format!("The token is for a {}, not for a {role}.", entitlement.role);
-                return self.refuse(link, request, ErrorCode::NotPermitted, &text);
-            }
-            Ok(Pass::Token(entitlement)) => {
-                (entitlement.name.unwrap_or(name), entitlement.role.moderates())
-            }
-            Ok(Pass::Dev) => (name, true),
-            Ok(Pass::Guest) => {
-                let error = TokenError::Missing;
-                return self.refuse(link, request, error.code(), &error.to_string());
-            }
-            Err(error) => {
-                return self.refuse(link, request, error.code(), &error.to_string());
-            }
-        };
-        let Some(room) = self.open(now, room) else {
-            let text = "This relay carries as many rooms as it can.";
-            return self.refuse(link, request, ErrorCode::Overloaded, text);
-        };
-        let who = participant_id(&session);
-        let depth = u8::try_from(self.attach.path().len()).unwrap_or(u8::MAX);
-        let greeting = Greeting { relay: self.config.name.clone(), depth };
-        let admission = Admission { link, request, name, role, may_govern, returning, greeting };
-        self.participants.insert(link, (room, who));
-        if let Some(room) = self.rooms.get_mut(&room) {
-            room.handle_join(now, who, admission, &mut self.out);
-        }
-    }
-
-    fn refuse(&mut self, link: LinkId, request: Option<RequestId>, code: ErrorCode, text: &str) {
-        self.counters.joins_refused.count(code);
-        let message = text.to_owned();
-        self.out.to_participant(link, request, &ToParticipant::Err { code, message });
-    }
-
     fn handle_closed(&mut self, now: Instant, link: LinkId, why: &str) {
         if let Some((room, who)) = self.participants.remove(&link) {
             let room = self.rooms.get_mut(&room).filter(|room| room.has_member(who, link));
             if let Some(room) = room {
                 room.handle_leave(now, who, false, &mut self.out);
             }
+        } else if self.errands.contains_key(&link) {
+            self.forget_errand(now, link, None);
         } else if self.children.get(link).is_some() {
             tracing::info!(why, "a child is gone");
             self.drop_child(now, link);
@@ -404,9 +325,9 @@ impl Hub {
         let id = RoomId(self.next_room);
         self.next_room += 1;
         let mut room = if self.attach.is_origin() {
-            Room::origin(id, name.clone(), self.config.first_revision, now)
+            self.room_at_origin(now, id, &name)?
         } else {
-            Room::below(id, name.clone(), now)
+            Room::below(id, name.clone(), Arc::clone(&self.config.setup), now)
         };
         room.number_requests_from(self.first_request(id));
         self.subscribe(id, &mut room);
@@ -429,9 +350,11 @@ impl Hub {
             self.channels.remove(&channel);
         }
         room.leave_parent(&mut self.out);
+        self.keep_closed(&room);
         // The name may belong to a room that has been opened since.
         if self.names.get(room.name()) == Some(&id) {
             self.names.remove(room.name());
+            self.lists.note(room.name().clone(), false);
         }
     }
 
@@ -443,17 +366,25 @@ impl Hub {
             self.out.close(link, code, code.to_string());
             self.drop_child(now, link);
         }
+        self.ask_store(now);
         for room in self.out.take_over() {
             self.forget(room);
         }
-        for answer in self.out.take_joins() {
-            match answer {
-                Ok(()) => self.counters.joins_ok += 1,
-                Err(code) => self.counters.joins_refused.count(code),
+        for (room, is_listed) in self.out.take_listed() {
+            self.lists.note(room, is_listed);
+        }
+        for noted in self.out.take_noted() {
+            match noted {
+                Noted::Join(Ok(())) => self.counters.joins_ok += 1,
+                Noted::Join(Err(code)) => self.counters.joins_refused.count(code),
+                Noted::Reaction => self.counters.reactions += 1,
+                Noted::TokenRenewed => self.counters.tokens_renewed += 1,
+                Noted::TokenExpired => self.counters.tokens_expired += 1,
             }
         }
         if let Some(Draining::Until(until)) = self.draining {
-            let alone = self.participants.is_empty() && self.children.is_empty();
+            let nobody = self.participants.is_empty() && self.errands.is_empty();
+            let alone = nobody && self.children.is_empty();
             if alone || now >= until {
                 self.draining = Some(Draining::Over);
             }

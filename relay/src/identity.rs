@@ -9,8 +9,12 @@ use std::sync::Arc;
 
 use crate::shard::steering::SteeringKey;
 use rand::TryRngCore;
+use rcgen::{KeyPair, PKCS_ED25519};
 use ring::{hkdf, hmac};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
 use tribune_protocol::ids::RelayId;
+use tribune_protocol::log::LogKey;
 
 use crate::config::Fingerprint;
 
@@ -36,6 +40,9 @@ pub enum IdentityError {
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     NoRandomness(rand::rand_core::OsError),
+    /// No key can be made.
+    #[error("the system gives no random numbers for a key")]
+    NoKey,
 }
 
 /// This relay's id: the one in the data directory's file `relay-id`, made at the first start; without
@@ -49,6 +56,25 @@ pub fn relay_id(data: Option<&Path>) -> Result<RelayId, IdentityError> {
     let path = data.join("relay-id");
     let text = keep(&path, Readers::Anybody, || format!("{fresh}\n"))?;
     text.trim().parse().map_err(|_| IdentityError::Damaged { path, what: "relay id" })
+}
+
+/// The key that this relay signs the logs of its rooms with, and invitations to them: the one in the
+/// data directory's file `log-key` (PKCS#8, mode 0600), made at the first start. Without a data
+/// directory a fresh one: nothing that it signs outlives the relay.
+///
+/// # Errors
+/// [`IdentityError`], if the file cannot be used.
+pub fn log_key(data: Option<&Path>) -> Result<LogKey, IdentityError> {
+    let fresh = KeyPair::generate_for(&PKCS_ED25519).map_err(|_| IdentityError::NoKey)?;
+    let Some(data) = data else {
+        return LogKey::from_pkcs8(&fresh.serialize_der()).map_err(|_| IdentityError::NoKey);
+    };
+    let path = data.join("log-key");
+    let pem = keep(&path, Readers::OnlyUs, || fresh.serialize_pem())?;
+    PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
+        .ok()
+        .and_then(|der| LogKey::from_pkcs8(der.secret_pkcs8_der()).ok())
+        .ok_or(IdentityError::Damaged { path, what: "Ed25519 key in PKCS#8 form" })
 }
 
 /// The keys under stateless resets, Retry tokens (RFC 9000 sections 10.3 and 8.1.2) and connection IDs. All shards
@@ -226,14 +252,28 @@ mod tests {
         assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1);
     }
 
+    #[test]
+    fn the_log_key_is_kept_and_a_damaged_one_is_named() {
+        let data = tempfile::tempdir().unwrap();
+        let kept = || log_key(Some(data.path())).map(|key| key.public());
+        assert_eq!(kept().unwrap(), kept().unwrap());
+        assert_ne!(kept().unwrap(), log_key(None).unwrap().public());
+        fs::write(data.path().join("log-key"), "no key").unwrap();
+        let error = kept().unwrap_err().to_string();
+        assert!(error.contains("log-key holds no Ed25519 key"), "{error}");
+    }
+
     #[cfg(unix)]
     #[test]
     fn secrets_are_for_us_only() {
         use std::os::unix::fs::PermissionsExt;
         let data = tempfile::tempdir().unwrap();
         let keys = MasterKeys::load(Some(data.path())).unwrap();
-        let mode = fs::metadata(data.path().join("quic-secret")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        log_key(Some(data.path())).unwrap();
+        for secret in ["quic-secret", "log-key"] {
+            let mode = fs::metadata(data.path().join(secret)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{secret}");
+        }
         assert_eq!(format!("{keys:?}"), "MasterKeys(hidden)");
     }
 

@@ -10,9 +10,39 @@ use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
-use tribune_protocol::ids::RequestId;
+use tribune_protocol::ids::{RequestId, RoomName};
 
 use crate::crossing::{LinkId, RoomId, ShardCommand, ShardId, ShardSet};
+use crate::store::Batch;
+
+/// What a room at its origin asks of the store. The hub numbers it.
+#[derive(Debug)]
+pub enum RoomRequest {
+    /// Store a decision.
+    Write(Batch),
+    /// Read the log.
+    ReadLog {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// The first entry wanted.
+        from: u64,
+        /// Entries at most.
+        limit: usize,
+    },
+}
+
+/// Something that the hub counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// A join has been answered, and how.
+    Join(Result<(), ErrorCode>),
+    /// A reaction has been sent.
+    Reaction,
+    /// A newer token has been shown.
+    TokenRenewed,
+    /// A token has run out.
+    TokenExpired,
+}
 
 /// Effects, first in, first out.
 #[derive(Debug, Default)]
@@ -24,8 +54,12 @@ pub struct Outbox {
     lagging: Vec<LinkId>,
     /// Rooms that have ended.
     over: Vec<RoomId>,
-    /// Joins that have been answered, and how.
-    joins: Vec<Result<(), ErrorCode>>,
+    /// What rooms ask of the store.
+    stores: VecDeque<(RoomId, RoomRequest)>,
+    /// Rooms that are public from now on, or not any more.
+    listed: Vec<(RoomName, bool)>,
+    /// What has happened to participants.
+    noted: Vec<Noted>,
     unsendable: u64,
 }
 
@@ -103,14 +137,34 @@ impl Outbox {
         std::mem::take(&mut self.over)
     }
 
-    /// Notes how a join was answered, for the counters.
-    pub fn join_answered(&mut self, answer: Result<(), ErrorCode>) {
-        self.joins.push(answer);
+    /// Asks something of the store, for a room.
+    pub fn store(&mut self, room: RoomId, request: RoomRequest) {
+        self.stores.push_back((room, request));
     }
 
-    /// What was noted by [`Self::join_answered`].
-    pub fn take_joins(&mut self) -> Vec<Result<(), ErrorCode>> {
-        std::mem::take(&mut self.joins)
+    /// The next thing asked by [`Self::store`].
+    pub fn poll_store(&mut self) -> Option<(RoomId, RoomRequest)> {
+        self.stores.pop_front()
+    }
+
+    /// Says whether a room is public now.
+    pub fn listed(&mut self, room: RoomName, is_listed: bool) {
+        self.listed.push((room, is_listed));
+    }
+
+    /// What was said by [`Self::listed`].
+    pub fn take_listed(&mut self) -> Vec<(RoomName, bool)> {
+        std::mem::take(&mut self.listed)
+    }
+
+    /// Notes something for the counters.
+    pub fn note(&mut self, noted: Noted) {
+        self.noted.push(noted);
+    }
+
+    /// What was noted by [`Self::note`].
+    pub fn take_noted(&mut self) -> Vec<Noted> {
+        std::mem::take(&mut self.noted)
     }
 
     /// The next command.

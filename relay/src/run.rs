@@ -17,13 +17,17 @@ use crate::auth::Auth;
 use crate::config::{Config, HostPort};
 use crate::crossing::{Crossing, DialId, ShardCommand, ShardEvent, ShardId};
 use crate::hub::{Hub, HubConfig, HubEffect};
-use crate::identity::{MasterKeys, relay_id};
+use crate::identity::{MasterKeys, log_key, relay_id};
 use crate::ops::{Ops, Readiness, http};
+use crate::room::authority::OriginSetup;
+use crate::room::permissions::Policy;
 use crate::shard::driver::{self, Wiring};
 use crate::shard::limits::{accepting_transport, dialling_transport};
 use crate::shard::socket::{BatchSocket, bind};
 use crate::shard::steering::{ShardCids, SteeringKey};
 use crate::shard::{Shard, ShardConfig, WallClock};
+use crate::store::worker::{Requests, Worker};
+use crate::store::{self, MemoryStore, SqliteStore, Store, StoreReply};
 use crate::tls::{TlsIdentity, server_crypto, trunk_client_crypto};
 use crate::token::{self, Keys};
 
@@ -50,9 +54,11 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// A sentence about what could not be had: a certificate, a port, a file.
 pub async fn run(config: Config) -> Result<()> {
     let started = start(&config).await?;
-    let Started { mut hub, shards, mut events, dials, ops, threads } = started;
+    let Started { mut hub, shards, mut events, store, dials, ops, threads } = started;
+    let Worker { requests, mut replies, thread: store } = store;
+    let mut inputs = Inputs { events: &mut events, replies: &mut replies };
     let outcome = tokio::select! {
-        outcome = hub_loop(&config, &mut hub, &shards, &mut events, dials, &ops) => outcome,
+        outcome = hub_loop(&config, &mut hub, &shards, &mut inputs, &requests, dials, &ops) => outcome,
         () = second_signal() => {
             tracing::warn!("a second signal: the relay ends at once");
             close_down(&shards, CloseCode::Shutdown).await;
@@ -61,7 +67,11 @@ pub async fn run(config: Config) -> Result<()> {
     };
     drop(shards);
     drop(events);
+    // What the store has been asked to keep, it keeps; nobody waits for its answers any more.
+    drop(requests);
+    drop(replies);
     let ended = tokio::task::spawn_blocking(move || {
+        store.join().map_err(|_| anyhow!("the store has panicked"))?;
         threads.into_iter().try_for_each(|thread| {
             thread.join().map_err(|_| anyhow!("a shard has panicked"))?.context("a shard ended")
         })
@@ -73,9 +83,16 @@ struct Started {
     hub: Hub,
     shards: Vec<mpsc::Sender<ShardCommand>>,
     events: mpsc::Receiver<(ShardId, ShardEvent)>,
+    store: Worker,
     dials: Dials,
     ops: Arc<Ops>,
     threads: Vec<std::thread::JoinHandle<std::io::Result<()>>>,
+}
+
+/// What the hub's loop takes besides time and signals.
+struct Inputs<'a> {
+    events: &'a mut mpsc::Receiver<(ShardId, ShardEvent)>,
+    replies: &'a mut mpsc::Receiver<StoreReply>,
 }
 
 async fn start(config: &Config) -> Result<Started> {
@@ -89,6 +106,10 @@ async fn start(config: &Config) -> Result<Started> {
     let now = Instant::now();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall = WallClock { at: now, unix_us: unix.as_micros() as u64 };
+    let (key, policy) = (log_key(config.data.as_deref())?, Arc::new(Policy::default()));
+    let setup = Arc::new(OriginSetup { wall, key, policy });
+    let mut hub = Hub::new(hub_config(config, relay, keys, setup)?, now);
+    let store = open_store(config, &mut hub, now, &ops)?;
 
     let sockets = bind_all(config)?;
     let listen = sockets[0].local_addr()?;
@@ -118,12 +139,22 @@ async fn start(config: &Config) -> Result<Started> {
         let thread = std::thread::Builder::new().name(format!("shard-{number}"));
         threads.push(thread.spawn(move || run_shard(shard, socket, wire))?);
     }
-    let hub = Hub::new(hub_config(config, relay, keys, wall)?, now);
     let fingerprint = identity.fingerprint();
     announce(config, listen, http, &format!("{relay}"), &format!("{fingerprint}"));
     let from_ipv6 = listen.is_ipv6();
     let dials = Dials { parents: config.parents.clone(), from_ipv6, events: event_sender };
-    Ok(Started { hub, shards, events, dials, ops, threads })
+    Ok(Started { hub, shards, events, store, dials, ops, threads })
+}
+
+/// Opens the store, gives the hub what an earlier life has left in it, and sets it to work. Only an
+/// origin decides what is to be kept.
+fn open_store(config: &Config, hub: &mut Hub, now: Instant, ops: &Arc<Ops>) -> Result<Worker> {
+    let mut store: Box<dyn Store> = match &config.data {
+        Some(directory) if config.parents.is_empty() => Box::new(SqliteStore::open(directory)?),
+        Some(_) | None => Box::new(MemoryStore::default()),
+    };
+    hub.restore(store.load()?, now).map_err(|why| anyhow!(why))?;
+    store::worker::spawn(store, Arc::clone(ops)).context("the store's thread cannot be started")
 }
 
 /// What participants' tokens are checked with.
@@ -160,19 +191,20 @@ fn hub_config(
     config: &Config,
     relay: tribune_protocol::ids::RelayId,
     keys: Keys,
-    wall: WallClock,
+    setup: Arc<OriginSetup>,
 ) -> Result<HubConfig> {
+    let unix_ms = setup.wall.unix_us / 1_000;
     Ok(HubConfig {
         relay,
         name: config.name.clone(),
         shards: config.shards.get(),
         parents: config.parents.len(),
         auth: Auth::new(config, keys),
-        wall,
+        setup,
         relay_token: config.relay_token.clone(),
         max_rooms: config.max_rooms,
         // Milliseconds with room for a million changes in each: a restarted origin counts on above.
-        first_revision: Revision((wall.unix_us / 1_000) << 20),
+        first_revision: Revision(unix_ms << 20),
         drain_to: config.drain_to.as_ref().map(ToString::to_string),
         drain_timeout: config.drain_timeout,
         seed: random()?,
@@ -290,10 +322,12 @@ async fn hub_loop(
     config: &Config,
     hub: &mut Hub,
     shards: &[mpsc::Sender<ShardCommand>],
-    events: &mut mpsc::Receiver<(ShardId, ShardEvent)>,
+    inputs: &mut Inputs<'_>,
+    requests: &Requests,
     dials: Dials,
     ops: &Arc<Ops>,
 ) -> Result<()> {
+    let Inputs { events, replies } = inputs;
     let mut batch = Vec::with_capacity(EVENTS_PER_TURN);
     let mut publish = tokio::time::interval(PUBLISH_PERIOD);
     let mut signalled = Box::pin(first_signal());
@@ -310,6 +344,11 @@ async fn hub_loop(
                         .await
                         .map_err(|_| anyhow!("shard {} is gone", shard.0))?;
                 }
+                HubEffect::Store(request) => {
+                    if let Err(refused) = requests.hand_in(request) {
+                        hub.handle_stored(Instant::now(), refused);
+                    }
+                }
                 HubEffect::Dial { dial, parent } => dials.dial(dial, parent, &shards[0]),
                 HubEffect::Drained => {
                     close_down(shards, CloseCode::Draining).await;
@@ -325,6 +364,10 @@ async fn hub_loop(
                 for (shard, event) in batch.drain(..) {
                     hub.handle_event(now, shard, event);
                 }
+            }
+            reply = replies.recv() => {
+                let reply = reply.context("the store has ended")?;
+                hub.handle_stored(Instant::now(), reply);
             }
             () = tokio::time::sleep_until(deadline.into()) => hub.handle_timeout(Instant::now()),
             _ = publish.tick() => ops.metrics.publish_hub(hub.counters()),

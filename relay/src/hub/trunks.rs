@@ -10,6 +10,7 @@ use tribune_protocol::ids::{Channel, DisplayName, RelayId};
 use super::{Hub, HubEffect};
 use crate::crossing::{LinkId, RoomId, ShardCommand};
 use crate::room::Room;
+use crate::room::rulings::TooManyRulings;
 use crate::tree::attach::AttachEffect;
 
 /// Rooms that one child may want at the same time.
@@ -74,14 +75,22 @@ impl Hub {
                     room.handle_applied(now, link, revision, &mut self.out);
                 }
             }
-            ToParent::Act { channel, participant, request, action } => {
+            ToParent::Act { channel, participant, request, by, action } => {
                 if let Some(room) = Self::child_room(&self.children, link, channel)
                     && let Some(room) = self.rooms.get_mut(&room)
                 {
                     self.counters.actions += 1;
-                    room.handle_act(now, link, participant, request, action, &mut self.out);
+                    room.handle_act(now, link, participant, request, by, action, &mut self.out);
                 }
             }
+            ToParent::Reactions { channel, counts } => {
+                if let Some(room) = Self::child_room(&self.children, link, channel)
+                    && let Some(room) = self.rooms.get_mut(&room)
+                {
+                    room.handle_reactions_below(now, &counts, &mut self.out);
+                }
+            }
+            ToParent::ListRooms { after } => self.handle_list_below(now, link, after),
             ToParent::Unknown => {}
         }
     }
@@ -97,6 +106,32 @@ impl Hub {
                 }
                 None
             }
+            ToChild::Rulings { channel, reset, rulings, lifted } => {
+                let room = self.parent_room(link, channel);
+                let taken =
+                    room.map(|room| room.0.handle_rulings(reset, &rulings, &lifted, room.1));
+                match taken {
+                    Some(Err(TooManyRulings)) => {
+                        let text = "more rulings about a room's persons than an origin makes";
+                        tracing::error!(text, "the parent cannot be followed");
+                        self.out.close(link, CloseCode::ProtocolViolation, text);
+                        self.attach.handle_closed(now, link)
+                    }
+                    Some(Ok(())) | None => None,
+                }
+            }
+            ToChild::Reactions { channel, counts } => {
+                if let Some(room) = self.parent_room(link, channel) {
+                    room.0.handle_reactions(counts, room.1);
+                }
+                None
+            }
+            ToChild::Rooms { rooms, more } => {
+                if self.attach.parent() == Some(link) {
+                    self.handle_rooms(rooms, more);
+                }
+                None
+            }
             ToChild::Listeners { channel, count } => {
                 if let Some(room) = self.parent_room(link, channel) {
                     room.0.handle_count(count, room.1);
@@ -105,7 +140,7 @@ impl Hub {
             }
             ToChild::Deliver { channel, participant, request, message } => {
                 if let Some(room) = self.parent_room(link, channel) {
-                    room.0.handle_deliver(participant, request, message, room.1);
+                    room.0.handle_deliver(now, participant, request, message, room.1);
                 }
                 None
             }
@@ -125,7 +160,7 @@ impl Hub {
     pub(super) fn apply_attach(&mut self, now: Instant, effect: AttachEffect) {
         match effect {
             AttachEffect::Dial { dial, parent } => {
-                self.dials.push(HubEffect::Dial { dial, parent });
+                self.asides.push_back(HubEffect::Dial { dial, parent });
             }
             AttachEffect::Greet { link } => {
                 let height = self.children.height();
@@ -145,6 +180,7 @@ impl Hub {
                     self.subscribe(id, &mut room);
                     self.rooms.insert(id, room);
                 }
+                self.ask_lists_again();
                 self.say_path(now);
             }
             AttachEffect::PathChanged => {
@@ -192,6 +228,7 @@ impl Hub {
                 room.handle_unsubscribe(now, link, &mut self.out);
             }
         }
+        self.forget_lists(link);
         self.say_height();
     }
 

@@ -101,7 +101,7 @@ impl RoomMedia {
         self.detach(link);
         let trunk = match hears {
             Hears::Trunk(_) => Some(link),
-            Hears::Everything | Hears::AllBut(_) => None,
+            Hears::Everything | Hears::AllBut(_) | Hears::Nothing => None,
         };
         match self.views.iter_mut().find(|view| view.hears == hears && view.trunk == trunk) {
             Some(view) => {
@@ -229,7 +229,7 @@ impl RoomMedia {
         let view = &mut self.views[view];
         let channel = match view.hears {
             Hears::Trunk(channel) => channel,
-            Hears::Everything | Hears::AllBut(_) => Channel(0),
+            Hears::Everything | Hears::AllBut(_) | Hears::Nothing => Channel(0),
         };
         let frames = view.bundle.len() as u64;
         Departure { datagrams: view.bundle.take(channel), frames, slots: Arc::clone(&view.members) }
@@ -254,6 +254,7 @@ impl View {
         match self.hears {
             Hears::Everything => true,
             Hears::AllBut(own) => route.track != own,
+            Hears::Nothing => false,
             Hears::Trunk(_) => route.home != self.trunk,
         }
     }

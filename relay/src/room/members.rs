@@ -1,71 +1,69 @@
-//! Participants of one room on this relay: how they join, act and leave. Used by [`super::Room`].
+//! Participants of one room on this relay, from when they are let in until they go: what they hear,
+//! what they are told, how they leave. Used by [`super::Room`]; [`super::door`] lets them in,
+//! [`super::acts`] takes what they ask for.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::participant::{FromParticipant, Joined, ToParticipant, You};
-use tribune_protocol::control::room::{Phase, Role};
-use tribune_protocol::control::trunk::Action;
+use tribune_protocol::control::participant::{ToParticipant, You};
+use tribune_protocol::control::room::Role;
+use tribune_protocol::control::trunk::{Action, Credentials, ToParent};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RequestId};
+use tribune_protocol::permission::{Permission, PermissionSet};
 
-use super::requests::{Asked as AskedFor, Open};
+use super::door::Admission;
+use super::person::Person;
+use super::requests::Asked;
+use super::rulings::Standing;
 use super::{Place, Room};
-use crate::crossing::{Hears, LinkId};
-use crate::outbox::Outbox;
-
-/// How long a join waits for the room's state and the origin's answer.
-const JOIN_PATIENCE: Duration = Duration::from_secs(5);
+use crate::crossing::{Hears, LinkId, ShardCommand};
+use crate::outbox::{Noted, Outbox};
 
 /// A participant on this relay.
 #[derive(Debug)]
 pub struct Member {
     link: LinkId,
-    name: DisplayName,
-    stay: Stay,
+    pub(super) name: DisplayName,
+    pub(super) person: Person,
+    /// What it came in as: its role while it is not on the stage and nothing else is ruled.
+    came_as: Role,
+    pub(super) stay: Stay,
     /// The origin knows of it: it has a role, a raised hand, or had.
-    acted: bool,
+    pub(super) acted: bool,
     hand: Option<u32>,
-    /// What a moderator last said to it; shown when the connection is closed for it.
-    reason: Note,
+    /// When it last sent a reaction.
+    pub(super) reacted: Option<Instant>,
 }
 
+/// How far somebody is in.
 #[derive(Debug)]
-enum Stay {
-    /// It wants in. `asked`: the origin has been asked, and has not answered yet.
-    Joining { admission: Admission, asked: bool },
+pub(super) enum Stay {
+    /// It wants in.
+    Joining {
+        admission: Box<Admission>,
+        /// The origin has been asked, and has not answered yet.
+        asked: bool,
+        /// It has been in with an older connection until now.
+        was_in: bool,
+    },
     /// It hears the room.
     In { hears: Hears },
 }
 
-/// A join that is under way.
-#[derive(Debug, Clone)]
-pub struct Admission {
-    /// The connection.
-    pub link: LinkId,
-    /// The request to answer.
-    pub request: Option<RequestId>,
-    /// What to be called.
-    pub name: DisplayName,
-    /// The role wanted.
-    pub role: Role,
-    /// Whether it may open and govern rooms.
-    pub may_govern: bool,
-    /// Whether the origin may know it.
-    pub returning: bool,
-    /// What this relay says of itself in the answer.
-    pub greeting: Greeting,
-}
-
-/// What a relay says of itself.
-#[derive(Debug, Clone)]
-pub struct Greeting {
-    /// Its name.
-    pub relay: DisplayName,
-    /// Relays from here to the origin, both counted.
-    pub depth: u8,
-}
-
 impl Member {
+    pub(super) fn joining(admission: Admission, person: Person, acted: bool, was_in: bool) -> Self {
+        Self {
+            link: admission.link,
+            name: admission.name.clone(),
+            person,
+            came_as: admission.role,
+            stay: Stay::Joining { admission: Box::new(admission), asked: false, was_in },
+            acted,
+            hand: None,
+            reacted: None,
+        }
+    }
+
     pub(super) const fn is_in(&self) -> bool {
         match self.stay {
             Stay::In { .. } => true,
@@ -79,79 +77,6 @@ impl Member {
 }
 
 impl Room {
-    /// Somebody wants in.
-    pub fn handle_join(
-        &mut self,
-        now: Instant,
-        who: ParticipantId,
-        admission: Admission,
-        out: &mut Outbox,
-    ) {
-        let before = self.members.get(&who).map(|member| (member.link, member.acted));
-        if let Some((link, _)) = before {
-            out.close(link, CloseCode::Replaced, CloseCode::Replaced.to_string());
-            self.remove(now, who, out);
-        }
-        let member = Member {
-            link: admission.link,
-            name: admission.name.clone(),
-            acted: admission.returning || before.is_some_and(|(_, acted)| acted),
-            stay: Stay::Joining { admission, asked: false },
-            hand: None,
-            reason: Note::default(),
-        };
-        self.members.insert(who, member);
-        self.joining.push_back((now + JOIN_PATIENCE, who));
-        self.idle_since = None;
-        self.set_home(who, None, out);
-        self.proceed(now, who, out);
-    }
-
-    /// A member asks for something.
-    pub fn handle_request(
-        &mut self,
-        now: Instant,
-        who: ParticipantId,
-        request: Option<RequestId>,
-        message: FromParticipant,
-        out: &mut Outbox,
-    ) {
-        let Some(member) = self.members.get_mut(&who) else { return };
-        if !member.is_in() {
-            let code = ErrorCode::NotJoined;
-            let message = "The join has not been answered yet.".to_owned();
-            out.to_participant(member.link, request, &ToParticipant::Err { code, message });
-            return;
-        }
-        match action(message, &member.name) {
-            Asked::Origin(action) => {
-                member.acted = true;
-                let link = member.link;
-                let number = match request {
-                    Some(request) => {
-                        let open = Open { who, link, asked: AskedFor::Other(request) };
-                        let Some(number) = self.requests.open(open) else {
-                            return out.to_participant(link, Some(request), &overloaded());
-                        };
-                        Some(number)
-                    }
-                    None => None,
-                };
-                self.act(now, who, number, action, out);
-            }
-            Asked::Leave => {
-                let link = member.link;
-                self.handle_leave(now, who, true, out);
-                out.close(link, CloseCode::Done, CloseCode::Done.to_string());
-            }
-            Asked::Nonsense(text) => {
-                let code = ErrorCode::BadRequest;
-                let message = text.to_owned();
-                out.to_participant(member.link, request, &ToParticipant::Err { code, message });
-            }
-        }
-    }
-
     /// A member is gone: for good, or because its connection is.
     pub fn handle_leave(
         &mut self,
@@ -164,11 +89,11 @@ impl Room {
         self.remove(now, who, out);
         if acted {
             let action = if for_good { Action::Left {} } else { Action::Away {} };
-            self.act(now, who, None, action, out);
+            self.act(now, who, None, None, action, out);
         }
     }
 
-    /// The same session has come in elsewhere.
+    /// The same session has come in elsewhere, or another one of the same subject in its place.
     pub fn handle_replaced(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
         if let Some(link) = self.members.get(&who).map(|member| member.link) {
             self.remove(now, who, out);
@@ -178,75 +103,24 @@ impl Room {
         }
     }
 
-    /// Refuses the joins that have waited too long.
-    pub(super) fn give_up_joins(&mut self, now: Instant, out: &mut Outbox) {
-        while let Some((by, who)) = self.joining.front().copied() {
-            let joining = self.members.get(&who).filter(|member| !member.is_in());
-            if joining.is_some() && by > now {
-                return;
-            }
-            self.joining.pop_front();
-            // A later attempt of the same participant has its own entry.
-            if let Some(member) = joining
-                && by <= now
-                && self.joining.iter().all(|(_, later)| *later != who)
-            {
-                let Stay::Joining { admission, .. } = &member.stay else { continue };
-                let (link, request) = (admission.link, admission.request);
-                self.members.remove(&who);
-                out.join_answered(Err(ErrorCode::Unavailable));
-                out.to_participant(link, request, &unavailable());
-                self.note_idle(now);
-            }
-        }
-    }
-
-    /// Goes on with the joins that waited for the room's state.
-    pub(super) fn proceed_all(&mut self, now: Instant, out: &mut Outbox) {
-        let waiting = self.members.iter().filter(|(_, member)| !member.is_in());
-        let waiting: Vec<_> = waiting.map(|(who, _)| *who).collect();
-        for who in waiting {
-            self.proceed(now, who, out);
-        }
-    }
-
-    /// What the origin was asked by the old way to it may be lost, or the answer: joins are asked
-    /// again, everybody else is told.
-    pub(super) fn lose_requests(&mut self, out: &mut Outbox) {
-        for (link, request) in self.requests.lose() {
-            let message = "The way to the room's origin was lost before it answered.".to_owned();
-            let code = ErrorCode::Unavailable;
-            out.to_participant(link, Some(request), &ToParticipant::Err { code, message });
-        }
-        for member in self.members.values_mut() {
-            if let Stay::Joining { asked, .. } = &mut member.stay {
-                *asked = false;
-            }
-        }
-    }
-
     /// Tells the origin, by a new way to it, who is here and below that it knows.
     pub(super) fn announce_actors(&mut self, out: &mut Outbox) {
         let Place::Below { link: Some((_, channel)), .. } = self.place else { return };
         let here = self.members.iter().filter(|(_, member)| member.acted && member.is_in());
         let who: Vec<_> = here.map(|(who, _)| *who).chain(self.homes.keys().copied()).collect();
         for participant in who {
-            let action = Action::Present {};
-            out.to_parent(&tribune_protocol::control::trunk::ToParent::Act {
-                channel,
-                participant,
-                request: None,
-                action,
-            });
+            let (request, by, action) = (None, None, Action::Present {});
+            out.to_parent(&ToParent::Act { channel, participant, request, by, action });
         }
     }
 
     /// To a participant of this relay.
     pub(super) fn deliver_here(
         &mut self,
+        now: Instant,
         to: ParticipantId,
         request: Option<RequestId>,
-        message: ToParticipant,
+        mut message: ToParticipant,
         out: &mut Outbox,
     ) {
         // An answer to an earlier connection of the same participant is nobody's.
@@ -258,33 +132,33 @@ impl Room {
             Some(_) => return,
         };
         if let Stay::Joining { admission, .. } = &member.stay {
-            let answers_join = asked == Some(AskedFor::Join);
+            let answers_join = asked == Some(Asked::Join);
             if answers_join && message == (ToParticipant::Ok {}) {
-                self.admit(to, out);
+                self.admit(now, to, out);
             } else if answers_join {
                 out.to_participant(member.link, admission.request, &message);
                 if let ToParticipant::Err { code, .. } = message {
-                    out.join_answered(Err(code));
+                    out.note(Noted::Join(Err(code)));
                 }
                 self.members.remove(&to);
             }
             // Anything else comes before the answer to the join, which tells the same.
             return;
         }
-        if let ToParticipant::You(you) = &message {
+        let link = member.link;
+        if let ToParticipant::You(you) = &mut message {
             member.hand = you.hand;
-            member.reason = you.reason.clone();
+            let mine = self.you(to);
+            *you = You { reason: std::mem::take(&mut you.reason), ..mine };
         }
         match asked {
-            None => out.to_participant(member.link, None, &message),
-            Some(AskedFor::Other(request)) => {
-                out.to_participant(member.link, Some(request), &message);
-            }
-            Some(AskedFor::Join) => {} // it was let in by other means, and told so
+            None => out.to_participant(link, None, &message),
+            Some(Asked::Other(request)) => out.to_participant(link, Some(request), &message),
+            Some(Asked::Join) => {} // it was let in by other means, and told so
         }
     }
 
-    /// What a member on or off the stage hears has to follow the state.
+    /// What a member on or off the stage hears has to follow the state and the rulings.
     pub(super) fn follow_stage(&mut self, who: ParticipantId, out: &mut Outbox) {
         let wanted = self.hears(who);
         let Some(member) = self.members.get_mut(&who) else { return };
@@ -293,124 +167,88 @@ impl Room {
         {
             *hears = wanted;
             let (link, room) = (member.link, self.id);
-            let attach = crate::crossing::ShardCommand::Attach { link, room, hears: wanted };
-            out.shard(link.shard, attach);
+            out.shard(link.shard, ShardCommand::Attach { link, room, hears: wanted });
         }
     }
 
-    /// Closes the connection of a member that has been kicked.
-    pub(super) fn expel(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
-        let member = self.members.get(&who).filter(|member| member.is_in());
-        // A join that is under way is refused instead.
-        let Some(member) = member else { return };
-        let (link, reason) = (member.link, member.reason.to_string());
-        let code = CloseCode::Kicked;
-        let reason = if reason.is_empty() { code.to_string() } else { reason };
-        self.remove(now, who, out);
-        out.close(link, code, reason);
-    }
-
-    /// Takes the next step of a join, as far as the state allows.
-    fn proceed(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
+    /// Tells a member where it stands.
+    pub(super) fn tell_place(&self, who: ParticipantId, reason: Note, out: &mut Outbox) {
         let Some(member) = self.members.get(&who) else { return };
-        let Stay::Joining { admission, asked: false } = &member.stay else { return };
-        let admission = admission.clone();
-        let way = match &self.place {
-            Place::Origin(_) | Place::Below { link: Some(_), known: true, .. } => true,
-            Place::Below { link: None, .. } if self.state.phase == Phase::Live => false,
-            // The state is on its way; the hub's patience bounds the wait.
-            Place::Below { .. } => return,
-        };
-        if self.state.barred.contains(&who) {
-            let text = "A moderator has removed you from this room.";
-            self.refuse(&admission, who, ErrorCode::Barred, text, out);
-        } else if admission.role != Role::Listener {
-            if !way {
-                return;
-            }
-            let Admission { name, role, may_govern, link, .. } = admission;
-            let Some(number) = self.requests.open(Open { who, link, asked: AskedFor::Join }) else {
-                return; // asked again as soon as something changes; the patience bounds the wait
-            };
-            if let Some(member) = self.members.get_mut(&who) {
-                member.acted = true;
-                if let Stay::Joining { asked, .. } = &mut member.stay {
-                    *asked = true;
-                }
-            }
-            self.act(now, who, Some(number), Action::Enter { name, role, may_govern }, out);
-        } else if self.state.phase == Phase::Live {
-            self.admit(who, out);
-            if admission.returning {
-                self.act(now, who, None, Action::Present {}, out);
-            }
-        } else {
-            let text = "The room has not been opened; a host opens it by joining.";
-            self.refuse(&admission, who, ErrorCode::RoomNotFound, text, out);
-        }
-        self.note_idle(now);
+        let you = You { reason, ..self.you(who) };
+        out.to_participant(member.link, None, &ToParticipant::You(you));
     }
 
-    fn refuse(
-        &mut self,
-        admission: &Admission,
-        who: ParticipantId,
-        code: ErrorCode,
-        text: &str,
-        out: &mut Outbox,
-    ) {
-        self.members.remove(&who);
-        out.join_answered(Err(code));
-        let message = ToParticipant::Err { code, message: text.to_owned() };
-        out.to_participant(admission.link, admission.request, &message);
-    }
-
-    /// Lets a member in: it hears the room, and learns where it stands.
-    fn admit(&mut self, who: ParticipantId, out: &mut Outbox) {
-        let hears = self.hears(who);
-        let Some(member) = self.members.get_mut(&who) else { return };
-        let Stay::Joining { admission, .. } = &member.stay else { return };
-        let Admission { link, request, greeting, .. } = admission.clone();
-        member.stay = Stay::In { hears };
-        self.inside += 1;
-        self.host(link, hears, out);
-        let joined = Joined {
-            relay: greeting.relay,
-            depth: greeting.depth,
-            you: self.you(who),
-            stage: self.state.stage.clone(),
-            listeners: self.counts.whole_tree.max(self.listeners()),
-        };
-        out.join_answered(Ok(()));
-        out.to_participant(link, request, &ToParticipant::Joined(joined));
-        if self.state.on_stage(who).is_some() {
-            self.send_routes(out);
-        }
-    }
-
-    fn you(&self, who: ParticipantId) -> You {
+    pub(super) fn you(&self, who: ParticipantId) -> You {
         let entry = self.state.on_stage(who);
+        let member = self.members.get(&who);
+        let standing = member.map(|member| self.standing(&member.person)).unwrap_or_default();
         You {
             participant: who,
-            role: entry.map_or(Role::Listener, |entry| entry.role),
+            role: self.role(who, &standing),
             track: entry.map(|entry| entry.track),
             silenced: entry.is_some_and(|entry| entry.silenced),
-            hand: self.members.get(&who).and_then(|member| member.hand),
+            hand: member.and_then(|member| member.hand),
             reason: Note::default(),
+            may: self.may(who, &standing),
+            invited_by: standing.invited_by,
         }
     }
 
-    fn hears(&self, who: ParticipantId) -> Hears {
+    /// What a member may do now.
+    pub(super) fn may_now(&self, who: ParticipantId) -> PermissionSet {
+        let member = self.members.get(&who);
+        let standing = member.map(|member| self.standing(&member.person)).unwrap_or_default();
+        self.may(who, &standing)
+    }
+
+    pub(super) fn standing(&self, person: &Person) -> Standing {
+        self.rulings.standing(&person.keys, person.token)
+    }
+
+    /// What the origin is told of a member with what it does.
+    pub(super) fn credentials(&self, who: ParticipantId) -> Option<Credentials> {
+        let member = self.members.get(&who)?;
+        // What a role of an operator's own may do, the origin knows by the role alone.
+        let role = match member.came_as {
+            Role::Custom(_) => member.came_as,
+            Role::Host | Role::Cohost | Role::Speaker | Role::Listener => member.person.highest,
+        };
+        Some(member.person.credentials(who, &member.name, role, false))
+    }
+
+    /// The role that somebody has: on the stage, by a ruling, or as they came in.
+    fn role(&self, who: ParticipantId, standing: &Standing) -> Role {
+        if let Some(entry) = self.state.on_stage(who) {
+            return entry.role;
+        }
+        let came_as = self.members.get(&who).map_or(Role::Listener, |member| member.came_as);
+        // Whoever came as a speaker and is not on the stage any more listens.
+        let came_as = if self.setup.policy.speaks(came_as) { Role::Listener } else { came_as };
+        standing.role.unwrap_or(came_as)
+    }
+
+    fn may(&self, who: ParticipantId, standing: &Standing) -> PermissionSet {
+        let may = standing.may(self.setup.policy.may(self.role(who, standing)));
+        let hears = self.members.get(&who).is_none_or(|member| member.person.may_listen);
+        if hears { may } else { may.minus(PermissionSet::of(&[Permission::Listen])) }
+    }
+
+    pub(super) fn hears(&self, who: ParticipantId) -> Hears {
         match self.state.on_stage(who) {
+            _ if !self.may_now(who).contains(Permission::Listen) => Hears::Nothing,
             Some(entry) => Hears::AllBut(entry.track),
             None => Hears::Everything,
         }
     }
 
-    fn remove(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
+    pub(super) fn remove(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
         let Some(member) = self.members.remove(&who) else { return };
         self.requests.forget(member.link);
         if member.is_in() {
+            for key in member.person.keys.all() {
+                self.persons.remove(&(key, who));
+            }
+            self.expiries.forget(who, member.person.token);
             self.inside -= 1;
             self.unhost(member.link, out);
             if self.state.on_stage(who).is_some() {
@@ -423,7 +261,7 @@ impl Room {
 }
 
 /// The answer where the way to the origin is missing.
-pub(super) fn unavailable() -> ToParticipant {
+pub(crate) fn unavailable() -> ToParticipant {
     ToParticipant::Err {
         code: ErrorCode::Unavailable,
         message: "This relay has no way to the room's origin at the moment.".to_owned(),
@@ -431,43 +269,18 @@ pub(super) fn unavailable() -> ToParticipant {
 }
 
 /// The answer where too many requests wait for the origin.
-fn overloaded() -> ToParticipant {
-    ToParticipant::Err {
-        code: ErrorCode::Overloaded,
-        message: "Too many requests of this relay wait for the room's origin.".to_owned(),
-    }
+pub(super) fn overloaded() -> (ErrorCode, String) {
+    let text = "Too many requests of this relay wait for the room's origin.";
+    (ErrorCode::Overloaded, text.to_owned())
 }
 
-enum Asked {
-    Origin(Action),
-    Leave,
-    Nonsense(&'static str),
-}
-
-fn action(message: FromParticipant, name: &DisplayName) -> Asked {
-    Asked::Origin(match message {
-        FromParticipant::Join(_) => return Asked::Nonsense("This connection has joined already."),
-        FromParticipant::Unknown => {
-            return Asked::Nonsense("This relay does not know that type of message.");
+/// The answer to somebody who wants a role that they have no right to.
+pub(super) fn above(wanted: Role, highest: Role) -> (ErrorCode, String) {
+    let text = match highest {
+        Role::Listener => format!("Coming in as {wanted} takes a token for that role."),
+        Role::Host | Role::Cohost | Role::Speaker | Role::Custom(_) => {
+            format!("You may not come in as {wanted}; you may as {highest}, or as listener.")
         }
-        FromParticipant::Leave {} => return Asked::Leave,
-        FromParticipant::RaiseHand { note } => Action::RaiseHand { name: name.clone(), note },
-        FromParticipant::LowerHand { participant } => Action::LowerHand { subject: participant },
-        FromParticipant::Grant { participant } => Action::Grant { subject: participant },
-        FromParticipant::Deny { participant, reason } => {
-            Action::Deny { subject: participant, reason }
-        }
-        FromParticipant::AskMute { participant, reason } => {
-            Action::AskMute { subject: participant, reason }
-        }
-        FromParticipant::Silence { participant, on, reason } => {
-            Action::Silence { subject: participant, on, reason }
-        }
-        FromParticipant::Kick { participant, reason } => {
-            Action::Kick { subject: participant, reason }
-        }
-        FromParticipant::LeaveStage {} => Action::LeaveStage {},
-        FromParticipant::OwnMute { muted } => Action::OwnMute { muted },
-        FromParticipant::EndRoom {} => Action::EndRoom {},
-    })
+    };
+    (ErrorCode::NotPermitted, text)
 }

@@ -4,43 +4,61 @@
 //! Every relay of a room runs this machine. On the origin it holds the [`Authority`] that decides; on
 //! the others it passes what participants do upwards and what the origin says downwards.
 //!
-//! * [`members`] — participants of this relay: joining, acting, leaving
-//! * [`replica`] — the state: putting it in force, passing it on, confirming it
-//! * [`names`] — which names are taken for each other
+//! * [`door`], [`names`] — joining; which names are taken for each other
+//! * [`members`], [`acts`] — participants of this relay: what they hear and ask for, leaving
+//! * [`person`] — who they are, by what they have shown
 //! * `requests` — which connection waits for which of the origin's answers
+//! * [`errands`] — requests of people who do not come in
+//! * [`replica`], [`rulings`] — the state, and what is ruled about persons: putting it in force,
+//!   passing it on, confirming it
+//! * [`reactions`], [`expiry`] — reactions added up, tokens that run out
 //! * [`authority`], [`permissions`], [`hands`], [`moderation`], [`effect`] — the origin's decisions
 
+pub mod acts;
 pub mod appeals;
 pub mod authority;
+pub mod door;
 pub mod effect;
+pub mod errands;
+pub mod expiry;
 pub mod hands;
 mod house;
 pub mod members;
 pub mod moderation;
 pub mod names;
 pub mod permissions;
+pub mod person;
+pub mod reactions;
 mod record;
 pub mod replica;
+mod requests;
+pub mod rulings;
 pub mod settings;
 mod stage;
 pub mod standing;
-mod requests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::{Phase, RoomState};
-use tribune_protocol::control::trunk::{Action, ToChild, ToParent};
+use tribune_protocol::control::room::{Listing, Phase, RoomState};
+use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
 use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision, RoomName};
+use tribune_protocol::person::PersonKey;
 
-use self::authority::Authority;
+use self::authority::{Authority, Kept, OriginSetup};
 use self::effect::OriginEffect;
+use self::errands::Errands;
+use self::expiry::Expiries;
 use self::members::Member;
+use self::reactions::Reactions;
 use self::replica::{Child, Held};
 use self::requests::Requests;
+use self::rulings::Rulings;
 use crate::crossing::{Hears, LinkId, RoomId, ShardCommand, ShardId, ShardSet};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, RoomRequest};
+use crate::store::{LogPage, StoreError};
 
 /// How long a relay keeps a room that nobody here or below wants, so that one listener's reconnect
 /// does not take it down and up again.
@@ -52,11 +70,18 @@ const COUNT_PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Room {
     id: RoomId,
+    setup: Arc<OriginSetup>,
     /// This relay's part.
     place: Place,
     state: RoomState,
     revision: Revision,
+    rulings: Rulings,
     members: BTreeMap<ParticipantId, Member>,
+    /// Those who are in, by the keys that rulings know them by: three each.
+    persons: BTreeSet<(PersonKey, ParticipantId)>,
+    expiries: Expiries,
+    errands: Errands,
+    reactions: Reactions,
     children: BTreeMap<LinkId, Child>,
     /// Those below a child who have done something that the origin knows of.
     homes: BTreeMap<ParticipantId, LinkId>,
@@ -99,28 +124,49 @@ struct Counts {
 }
 
 impl Room {
-    /// The room on the relay that is its origin.
+    /// The room on the relay that is its origin, as its authority has it.
     #[must_use]
-    pub fn origin(id: RoomId, name: RoomName, first: Revision, now: Instant) -> Self {
-        let authority = Authority::new(name.clone(), first);
-        let mut room = Self::new(id, name, now, Place::Origin(Box::new(authority)));
-        room.revision = first;
+    pub fn origin(
+        id: RoomId,
+        authority: Authority,
+        setup: Arc<OriginSetup>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Self {
+        let (state, revision) = (authority.state().clone(), authority.revision());
+        let place = Place::Origin(Box::new(authority));
+        let mut room = Self::new(id, state, setup, now, place);
+        room.revision = revision;
+        room.relist(out);
+        room.drain_authority(now, out);
         room
     }
 
     /// The room on another relay; [`Self::attach_parent`] comes next, as soon as there is a parent.
     #[must_use]
-    pub fn below(id: RoomId, name: RoomName, now: Instant) -> Self {
+    pub fn below(id: RoomId, name: RoomName, setup: Arc<OriginSetup>, now: Instant) -> Self {
         let place = Place::Below { link: None, known: false, confirmed: Revision(0) };
-        Self::new(id, name, now, place)
+        Self::new(id, RoomState::absent(name), setup, now, place)
     }
 
-    fn new(id: RoomId, name: RoomName, now: Instant, place: Place) -> Self {
+    fn new(
+        id: RoomId,
+        state: RoomState,
+        setup: Arc<OriginSetup>,
+        now: Instant,
+        place: Place,
+    ) -> Self {
         Self {
             id,
+            setup,
             place,
-            state: RoomState::absent(name),
+            state,
             revision: Revision(0),
+            rulings: Rulings::default(),
+            persons: BTreeSet::new(),
+            expiries: Expiries::default(),
+            errands: Errands::default(),
+            reactions: Reactions::default(),
             members: BTreeMap::new(),
             children: BTreeMap::new(),
             homes: BTreeMap::new(),
@@ -201,9 +247,10 @@ impl Room {
     fn idle_until(&self) -> Option<Instant> {
         let since = self.idle_since?;
         match (&self.place, self.state.phase) {
+            (Place::Origin(authority), _) if authority.is_busy() => None,
             (_, Phase::Absent | Phase::Ended) => Some(since),
-            (Place::Below { .. }, Phase::Live) => Some(since + IDLE_LINGER),
-            (Place::Origin(_), Phase::Live) => None,
+            (Place::Below { .. }, Phase::Live | Phase::Announced) => Some(since + IDLE_LINGER),
+            (Place::Origin(_), Phase::Live | Phase::Announced) => None,
         }
     }
 
@@ -259,8 +306,11 @@ impl Room {
         }
         self.drain_authority(now, out);
         self.say_counts(now, out);
+        self.say_reactions(now, out);
         self.check_children(now, out);
+        self.check_tokens(now, out);
         self.give_up_joins(now, out);
+        self.give_up_errands(now, out);
     }
 
     /// When to call [`Self::handle_timeout`], or to ask [`Self::is_done`], next.
@@ -270,11 +320,12 @@ impl Room {
             Place::Origin(authority) => authority.poll_timeout(),
             Place::Below { .. } => None,
         };
-        let count = self.count_due();
+        let said = [self.count_due(), self.reactions.due()];
         let idle = self.idle_until();
         let lag = self.children.values().filter_map(Child::confirm_by).min();
         let join = self.joining.front().map(|(by, _)| *by);
-        [decision, count, idle, lag, join].into_iter().flatten().min()
+        let due = [decision, idle, lag, join, self.token_due(), self.errands.due()];
+        due.into_iter().chain(said).flatten().min()
     }
 
     /// Passes on what a participant does, here or below, to where it is decided.
@@ -283,23 +334,78 @@ impl Room {
         now: Instant,
         who: ParticipantId,
         request: Option<RequestId>,
+        by: Option<Credentials>,
         action: Action,
         out: &mut Outbox,
     ) {
         match &mut self.place {
             Place::Origin(authority) => {
-                authority.handle_action(now, who, request, action);
+                authority.handle_action(now, who, request, by, action);
                 self.drain_authority(now, out);
             }
             Place::Below { link: Some((_, channel)), .. } => {
                 let channel = *channel;
-                out.to_parent(&ToParent::Act { channel, participant: who, request, action });
+                out.to_parent(&ToParent::Act { channel, participant: who, request, by, action });
             }
             Place::Below { link: None, .. } => {
                 if request.is_some() {
-                    self.deliver(who, request, members::unavailable(), out);
+                    self.deliver(now, who, request, members::unavailable(), out);
                 }
             }
+        }
+    }
+
+    /// The store has kept what the authority decided, or has not.
+    pub fn handle_stored(
+        &mut self,
+        now: Instant,
+        result: Result<(), StoreError>,
+        out: &mut Outbox,
+    ) {
+        if let Place::Origin(authority) = &mut self.place {
+            authority.handle_stored(now, result);
+        }
+        self.drain_authority(now, out);
+        self.note_idle(now);
+    }
+
+    /// A part of the log that the authority has asked for.
+    pub fn handle_log(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        result: Result<LogPage, StoreError>,
+        out: &mut Outbox,
+    ) {
+        if let Place::Origin(authority) = &mut self.place {
+            authority.handle_log(now, ticket, result);
+        }
+        self.drain_authority(now, out);
+    }
+
+    /// What is stored of it, at the origin; `None` if nothing is.
+    #[must_use]
+    pub fn keep(&self) -> Option<Kept> {
+        match &self.place {
+            Place::Origin(authority) => authority.keep(),
+            Place::Below { .. } => None,
+        }
+    }
+
+    /// What the list of public rooms says of it; `None` if it is not public, or not decided here.
+    #[must_use]
+    pub fn listing(&self) -> Option<Listing> {
+        match &self.place {
+            Place::Origin(authority) => authority.listing(),
+            Place::Below { .. } => None,
+        }
+    }
+
+    /// Whether the origin's state is in force here, or can come no more for now.
+    fn is_known(&self) -> bool {
+        match &self.place {
+            Place::Origin(_) => true,
+            Place::Below { link, known, .. } => link.is_some() && *known,
         }
     }
 
@@ -307,15 +413,25 @@ impl Room {
         while let Place::Origin(authority) = &mut self.place {
             match authority.poll_effect() {
                 None => return,
+                Some(OriginEffect::Rule { rulings, lifted }) => {
+                    self.rule(&rulings, &lifted, out);
+                }
                 Some(OriginEffect::Publish) => {
                     let (revision, state) = (authority.revision(), authority.state().clone());
                     self.apply(now, revision, state, out);
                 }
+                Some(OriginEffect::Write(batch)) => {
+                    out.store(self.id, RoomRequest::Write(batch));
+                }
+                Some(OriginEffect::ReadLog { ticket, from, limit }) => {
+                    out.store(self.id, RoomRequest::ReadLog { ticket, from, limit });
+                }
+                Some(OriginEffect::Displace { who }) => self.handle_replaced(now, who, out),
                 Some(OriginEffect::Deliver { to, request, message, after }) => match after {
                     Some(revision) if self.in_force() < revision => {
                         self.held.push(Held { revision, to, request, message });
                     }
-                    Some(_) | None => self.deliver(to, request, message, out),
+                    Some(_) | None => self.deliver(now, to, request, message, out),
                 },
                 // The room may have been opened again by what came in between.
                 Some(OriginEffect::Finished) if self.state.phase == Phase::Ended => {
@@ -329,18 +445,22 @@ impl Room {
     /// To a participant, here or below.
     fn deliver(
         &mut self,
+        now: Instant,
         to: ParticipantId,
         request: Option<RequestId>,
         message: ToParticipant,
         out: &mut Outbox,
     ) {
         if self.members.contains_key(&to) {
-            self.deliver_here(to, request, message, out);
+            self.deliver_here(now, to, request, message, out);
         } else if let Some(link) = self.homes.get(&to)
             && let Some(child) = self.children.get(link)
         {
             let channel = child.channel;
             out.to_child(*link, &ToChild::Deliver { channel, participant: to, request, message });
+        } else {
+            self.deliver_errand(to, request, message, out);
+            self.note_idle(now);
         }
     }
 
@@ -404,7 +524,7 @@ impl Room {
     }
 
     fn note_idle(&mut self, now: Instant) {
-        if self.members.is_empty() && self.children.is_empty() {
+        if self.members.is_empty() && self.children.is_empty() && self.errands.is_empty() {
             self.idle_since.get_or_insert(now);
         } else {
             self.idle_since = None;

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::room::{Phase, RoomState};
-use tribune_protocol::control::trunk::{Action, ToChild, ToParent};
+use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
 use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision};
 
+use super::expiry::Expiries;
 use super::{Place, Room};
 use crate::crossing::{Hears, LinkId, ShardCommand, ShardId, TrackRoute};
 use crate::outbox::Outbox;
@@ -66,12 +67,13 @@ impl Room {
     /// Something for one participant, from the parent.
     pub fn handle_deliver(
         &mut self,
+        now: Instant,
         to: ParticipantId,
         request: Option<RequestId>,
         message: ToParticipant,
         out: &mut Outbox,
     ) {
-        self.deliver(to, request, message, out);
+        self.deliver(now, to, request, message, out);
     }
 
     /// A relay below wants the room.
@@ -95,6 +97,7 @@ impl Room {
             Place::Below { known, .. } => *known || self.revision > Revision(0),
         };
         if known {
+            self.send_rulings(link, channel, out);
             self.send_state(now, link, out);
         }
     }
@@ -109,8 +112,9 @@ impl Room {
         let gone: Vec<_> = gone.into_iter().map(|(who, _)| *who).collect();
         for who in gone {
             self.homes.remove(&who);
-            self.act(now, who, None, Action::Away {}, out);
+            self.act(now, who, None, None, Action::Away {}, out);
         }
+        self.errands.forget_below(link);
         self.send_routes(out);
         self.note_idle(now);
         self.say_counts(now, out);
@@ -157,6 +161,7 @@ impl Room {
         link: LinkId,
         who: ParticipantId,
         request: Option<RequestId>,
+        by: Option<Credentials>,
         action: Action,
         out: &mut Outbox,
     ) {
@@ -175,23 +180,19 @@ impl Room {
             Action::Enter { .. }
             | Action::Present {}
             | Action::RaiseHand { .. }
-            | Action::LowerHand { .. }
-            | Action::Grant { .. }
-            | Action::Deny { .. }
-            | Action::AskMute { .. }
-            | Action::Silence { .. }
-            | Action::Kick { .. }
+            | Action::LowerHand {}
             | Action::LeaveStage {}
             | Action::OwnMute { .. }
-            | Action::EndRoom {}
+            | Action::Govern { .. }
             | Action::Unknown => {
                 if self.members.contains_key(&who) {
                     self.handle_replaced(now, who, out);
                 }
                 self.set_home(who, Some(link), out);
             }
+            Action::Errand { .. } => self.note_errand(now, who, link),
         }
-        self.act(now, who, request, action, out);
+        self.act(now, who, request, by, action, out);
     }
 
     /// A shard has put a revision's routes in force.
@@ -227,18 +228,29 @@ impl Room {
         for who in touched.collect::<Vec<_>>() {
             self.follow_stage(who, out);
         }
-        for who in self.state.barred.clone() {
-            self.expel(now, who, out);
-        }
+        self.follow_rulings(now, out);
         if before.stage != self.state.stage {
             let stage = ToParticipant::Stage { stage: self.state.stage.clone() };
             out.to_participants(self.id, self.shards(), &stage);
         }
+        if before.settings != self.state.settings && self.inside > 0 {
+            let info = ToParticipant::Room(self.info());
+            out.to_participants(self.id, self.shards(), &info);
+        }
+        self.relist(out);
         if self.state.phase == Phase::Ended && before.phase == Phase::Live {
             self.end(out);
         }
         self.proceed_all(now, out);
+        self.proceed_errands(now, out);
         self.check_in_force(now, out);
+    }
+
+    /// On the origin, the list of public rooms follows the state.
+    pub(super) fn relist(&self, out: &mut Outbox) {
+        if matches!(self.place, Place::Origin(_)) {
+            out.listed(self.state.room.clone(), self.listing().is_some());
+        }
     }
 
     /// The revision that is in force on all shards here and at all relays below.
@@ -256,7 +268,7 @@ impl Room {
         self.held = held;
         let released: Vec<Held> = released;
         for Held { to, request, message, .. } in released {
-            self.deliver(to, request, message, out);
+            self.deliver(now, to, request, message, out);
         }
         if let Place::Below { link: Some((_, channel)), known: true, confirmed } = &mut self.place
             && *confirmed < reached
@@ -328,6 +340,8 @@ impl Room {
             out.close(member.link(), code, code.to_string());
         }
         self.members.clear();
+        self.persons.clear();
+        self.expiries = Expiries::default();
         self.inside = 0;
     }
 }

@@ -29,7 +29,7 @@ impl Shard {
         }
         let channel = match hears {
             Hears::Trunk(channel) => channel,
-            Hears::Everything | Hears::AllBut(_) => Channel(0),
+            Hears::Everything | Hears::AllBut(_) | Hears::Nothing => Channel(0),
         };
         peer.rooms.retain(|(_, known)| *known != room);
         peer.rooms.push((channel, room));

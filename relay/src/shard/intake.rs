@@ -9,13 +9,14 @@ use serde::de::DeserializeOwned;
 use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::clock::{ClockFilter, Offset};
 use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::control::{ControlError, Envelope, decode};
 use tribune_protocol::datagram::media::{Frame, MediaDatagram, MediaWriter};
 use tribune_protocol::datagram::nack::Nack;
 use tribune_protocol::datagram::probe::{Answer, Probe};
 use tribune_protocol::datagram::{Datagram, DatagramError};
 use tribune_protocol::ids::Channel;
-use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+use tribune_protocol::limits::{JOIN_TIMEOUT, MAX_DATAGRAM_BYTES};
 use tribune_protocol::repair::Gap;
 
 use super::Shard;
@@ -271,6 +272,10 @@ impl Shard {
                 }
                 let Envelope { id: request, message } = parse(body)?;
                 *announced = true;
+                // Whoever runs errands has as long for the next one.
+                if peer.speak_by.is_some() && matches!(message, FromParticipant::Errand(_)) {
+                    peer.speak_by = Some(now + JOIN_TIMEOUT);
+                }
                 let remote = peer.conn.remote_address();
                 ShardEvent::FromParticipant { link, remote, request, message }
             }

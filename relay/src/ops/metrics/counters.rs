@@ -96,6 +96,11 @@ snapshot! {
         reattachments, "tribune_relay_reattachments_total", "Times that a parent was attached after one was lost.";
         trunk_lagging_closed, "tribune_relay_trunks_lagging_closed_total", "Trunks closed because the child did not confirm a moderation in time.";
         trunks_refused, "tribune_relay_trunks_refused_total", "Children refused, for want of proof.";
+        errands, "tribune_relay_errands_total", "Requests of people who did not come in, by this relay.";
+        reactions, "tribune_relay_reactions_total", "Reactions sent by participants of this relay.";
+        tokens_renewed, "tribune_relay_tokens_renewed_total", "Tokens replaced by newer ones in place.";
+        tokens_expired, "tribune_relay_tokens_expired_total", "Connections closed because their token ran out.";
+        store_failures, "tribune_relay_store_failures_total", "Requests that the store has refused or failed.";
         loops_refused, "tribune_relay_loops_refused_total", "Trunks refused because they would close a loop or make the tree too deep.";
     }
     gauges HUB_GAUGES {
@@ -104,6 +109,7 @@ snapshot! {
         listeners, "tribune_relay_listeners", "Listeners at this relay and below it.";
         stage, "tribune_relay_stage_participants", "Participants with the right to speak, over all rooms.";
         hands, "tribune_relay_hands", "Hands raised, over the rooms of which this is the origin.";
+        rulings, "tribune_relay_rulings", "Rulings about persons that are held here, over all rooms.";
         children, "tribune_relay_children", "Relays attached to this one.";
         attached, "tribune_relay_attached", "1 if a parent is attached, else 0.";
         depth, "tribune_relay_depth", "Relays from the origin to this one, both counted.";
@@ -198,7 +204,7 @@ impl Drops {
 }
 
 /// The error codes, in the order of their enum: the values of the label `code`.
-pub const REFUSALS: [ErrorCode; 25] = [
+pub const REFUSALS: [ErrorCode; 36] = [
     ErrorCode::BadRequest,
     ErrorCode::NotJoined,
     ErrorCode::NotPermitted,
@@ -210,6 +216,17 @@ pub const REFUSALS: [ErrorCode; 25] = [
     ErrorCode::NoHand,
     ErrorCode::Cooldown,
     ErrorCode::Barred,
+    ErrorCode::Locked,
+    ErrorCode::RoomFull,
+    ErrorCode::AccessDenied,
+    ErrorCode::NameTaken,
+    ErrorCode::Duplicate,
+    ErrorCode::HandsClosed,
+    ErrorCode::SlowMode,
+    ErrorCode::NotStarted,
+    ErrorCode::AlreadyAppealed,
+    ErrorCode::RulingsFull,
+    ErrorCode::NotDurable,
     ErrorCode::Unauthorised,
     ErrorCode::TokenMissing,
     ErrorCode::TokenMalformed,
@@ -227,8 +244,14 @@ pub const REFUSALS: [ErrorCode; 25] = [
 ];
 
 /// Refusals, by error code.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusals([u64; REFUSALS.len()]);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self([0; REFUSALS.len()])
+    }
+}
 
 impl Refusals {
     /// Adds one.
