@@ -84,7 +84,7 @@ impl CommandError {
             }
             End::TokenExpired => {
                 let message = "The token has run out, and the connection with it.";
-                let needs = what_it_takes(ErrorCode::Unauthorised);
+                let needs = what_it_takes(ErrorCode::TokenExpired);
                 let error = Self::new(Exit::Refused, "token_expired", message);
                 Some(Self { needs, ..error })
             }
@@ -149,9 +149,20 @@ const fn what_it_takes(code: ErrorCode) -> Option<&'static str> {
             "It takes a token whose role may do this (--token, --token-file), or with --session FILE \
              the session that may.",
         ),
-        ErrorCode::Unauthorised => {
-            Some("It takes a valid token: --token, --token-file or TRIBUNE_TOKEN.")
+        ErrorCode::Unauthorised
+        | ErrorCode::TokenMissing
+        | ErrorCode::TokenMalformed
+        | ErrorCode::TokenInvalid
+        | ErrorCode::TokenUnknownKey
+        | ErrorCode::TokenWrongAlgorithm
+        | ErrorCode::TokenGrantsNothing => {
+            Some("It takes a token of this relay: --token, --token-file or TRIBUNE_TOKEN.")
         }
+        ErrorCode::TokenExpired => {
+            Some("It takes a newer token: `tribune token create` makes one.")
+        }
+        ErrorCode::TokenNotYetValid => Some("`tribune token show` says from when it is valid."),
+        ErrorCode::TokenWrongRoom => Some("`tribune token show` says which room it is for."),
         ErrorCode::Barred => Some(
             "`tribune log ROOM` shows the decision to whom it is about, and `tribune appeal create` \
              appeals against it.",
