@@ -8,7 +8,9 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tribune_protocol::ids::DisplayName;
 
-use crate::commands::{self, Context, hand, join, listen, moderate, speak};
+use crate::commands::{
+    self, Context, appeal, ban, hand, join, listen, person, role, room, speak, stage,
+};
 use crate::outcome::{CommandError, EXIT_CODES, Exit};
 use crate::output::Output;
 use crate::session::address::Address;
@@ -37,9 +39,12 @@ struct Global {
         value_name = "HOST:PORT"
     )]
     url: Vec<Address>,
-    /// Proof of the right to a role, where the relay wants one
+    /// Who you are and what you may do: a token, or an invitation to a room
     #[arg(long, global = true, env = "TRIBUNE_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// File with the token, instead of --token; read again before the token runs out
+    #[arg(long, global = true, env = "TRIBUNE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Trust relays whose certificate one in this PEM file vouches for, instead of the system's roots
     #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["fingerprint", "insecure"])]
     ca: Option<PathBuf>,
@@ -69,14 +74,14 @@ enum Command {
     Speak(speak::Speak),
     Listen(listen::Listen),
     Join(join::Join),
+    Room(room::Room),
     Hand(hand::Hand),
-    Grant(moderate::Grant),
-    Deny(moderate::Deny),
-    Mute(moderate::Mute),
-    Silence(moderate::Silence),
-    Unsilence(moderate::Unsilence),
-    Kick(moderate::Kick),
-    End(moderate::End),
+    Stage(stage::Stage),
+    Role(role::Role),
+    Permission(role::Permission),
+    Person(person::Person),
+    Ban(ban::Ban),
+    Appeal(appeal::Appeal),
     /// Print the man page
     Man,
 }
@@ -118,13 +123,13 @@ fn execute(cli: Cli, output: &mut Output) -> Result<(), CommandError> {
             Command::Listen(listen) => listen.run(&context, output).await,
             Command::Join(join) => join.run(&context, output).await,
             Command::Hand(hand) => hand.run(&context, output).await,
-            Command::Grant(grant) => grant.run(&context, output).await,
-            Command::Deny(deny) => deny.run(&context, output).await,
-            Command::Mute(mute) => mute.run(&context, output).await,
-            Command::Silence(silence) => silence.run(&context, output).await,
-            Command::Unsilence(unsilence) => unsilence.run(&context, output).await,
-            Command::Kick(kick) => kick.run(&context, output).await,
-            Command::End(end) => end.run(&context, output).await,
+            Command::Room(room) => room.run(&context, output).await,
+            Command::Stage(stage) => stage.run(&context, output).await,
+            Command::Role(role) => role.run(&context, output).await,
+            Command::Permission(permission) => permission.run(&context, output).await,
+            Command::Person(person) => person.run(&context, output).await,
+            Command::Ban(ban) => ban.run(&context, output).await,
+            Command::Appeal(appeal) => appeal.run(&context, output).await,
             Command::Man => Ok(()),
         }
     });
@@ -150,6 +155,7 @@ fn context(global: Global, output: &mut Output) -> Context {
         addresses: global.url,
         trust,
         token: global.token,
+        token_file: global.token_file,
         name: global.name,
         session_file: global.session,
     }
@@ -181,11 +187,76 @@ mod tests {
             (vec!["tribune", "listen", "stage", "--out", "x.mp9"], "x.mp9"),
             (vec!["tribune", "listen", "stage", "--out", "null", "--duration", "soon"], "soon"),
             (vec!["tribune", "listen", "stage", "--url", "https://x"], "https://x"),
-            (vec!["tribune", "kick", "stage", "Bob", "--fingerprint", "zz"], "zz"),
+            (vec!["tribune", "stage", "silence", "x", "Bob", "--fingerprint", "zz"], "zz"),
+            (vec!["tribune", "ban", "create", "stage", "Bob", "--for", "ages"], "ages"),
+            (vec!["tribune", "permission", "allow", "stage", "Bob", "fly"], "fly"),
+            (vec!["tribune", "person", "kick", "stage", "addr:home"], "home"),
+            (vec!["tribune", "room", "create", "stage", "--starts", "soon"], "soon"),
+            (vec!["tribune", "room", "create", "stage", "--duplicates", "some"], "some"),
         ] {
             let error = Cli::try_parse_from(&args).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{args:?}");
             assert!(error.to_string().contains(named), "{args:?}: {error}");
+        }
+    }
+
+    /// Every command that governs has the same shape: a noun, a verb, a room, and whom it is about.
+    #[test]
+    fn commands_have_one_shape() {
+        for line in [
+            "room create agora --title Bridges --starts 2027-01-15T08:00:00Z --listed --capacity 500",
+            "room list",
+            "room show agora",
+            "room set agora --no-listed --stage-size 8 --hand-slow 30s --duplicates 2",
+            "room lock agora --reason raid",
+            "room unlock agora",
+            "room invite agora --for ada@example.org --role speaker --valid-for 1h",
+            "room hand-over agora Ben",
+            "room end agora --as host",
+            "hand raise agora --note bridges --detach",
+            "hand lower agora",
+            "hand lower agora Eve",
+            "hand list agora",
+            "hand grant agora Eve",
+            "hand deny agora Eve --reason later",
+            "hand clear agora",
+            "hand close agora",
+            "hand open agora",
+            "stage show agora",
+            "stage invite agora sub:eve",
+            "stage uninvite agora sub:eve",
+            "stage leave agora",
+            "stage remove agora Eve --reason thanks",
+            "stage mute agora Eve",
+            "stage silence agora Eve",
+            "stage silence agora --all",
+            "stage unsilence agora --all",
+            "role set agora Eve cohost",
+            "permission allow agora Eve silence",
+            "permission deny agora Eve react",
+            "permission reset agora Eve react",
+            "person kick agora Eve --reason rude",
+            "ban create agora Eve --for 1h --reason spam --as cohost",
+            "ban lift agora sub:eve",
+            "ban list agora",
+            "appeal create agora --entry 12 sorry",
+            "appeal answer agora --entry 13 --uphold --reason fair",
+        ] {
+            let args = std::iter::once("tribune").chain(line.split(' '));
+            if let Err(error) = Cli::try_parse_from(args) {
+                panic!("{line}: {error}");
+            }
+        }
+        for line in [
+            "stage silence agora",
+            "stage silence agora Eve --all",
+            "appeal answer agora --entry 13",
+            "appeal answer agora --entry 13 --uphold --reject",
+            "room set agora --listed --no-listed",
+            "kick agora Eve",
+        ] {
+            let args = std::iter::once("tribune").chain(line.split(' '));
+            assert!(Cli::try_parse_from(args).is_err(), "{line}");
         }
     }
 

@@ -5,6 +5,7 @@ use tribune_protocol::codes::ErrorCode;
 
 use crate::audio::AudioError;
 use crate::session::RequestError;
+use crate::session::errand::ErrandError;
 use crate::session::identity::IdentityError;
 use crate::session::reconnect::End;
 use crate::session::tls::TlsSetupError;
@@ -15,9 +16,9 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   1  another failure, such as a file that cannot be written
   2  wrong usage
   3  no relay can be reached, or none is to be trusted
-  4  refused by the room, or by a moderator (a hand denied)
+  4  refused by the room or the relay, or by a moderator (a hand denied); the token has run out
   5  removed by a moderator, or replaced by another connection of the same session
-  6  no such room, or it ended before anything was heard
+  6  no such room, or not opened yet, or it ended before anything was heard
   7  trouble with an audio device or an audio file";
 
 /// What an exit code stands for; see [`EXIT_CODES`].
@@ -40,16 +41,21 @@ pub(crate) struct CommandError {
     pub(crate) exit: Exit,
     pub(crate) code: &'static str,
     pub(crate) message: String,
+    /// What would help, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) needs: Option<&'static str>,
 }
 
 impl CommandError {
     pub(crate) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
-        Self { exit, code, message: message.into() }
+        Self { exit, code, message: message.into(), needs: None }
     }
 
     pub(crate) fn refused(code: ErrorCode, message: &str) -> Self {
-        let exit = if code == ErrorCode::RoomNotFound { Exit::NoRoom } else { Exit::Refused };
-        Self::new(exit, code.as_str(), format!("The room refuses ({code}): {message}"))
+        let is_there = !matches!(code, ErrorCode::RoomNotFound | ErrorCode::NotStarted);
+        let exit = if is_there { Exit::Refused } else { Exit::NoRoom };
+        let message = format!("The room refuses ({code}): {message}");
+        Self { needs: what_it_takes(code), ..Self::new(exit, code.as_str(), message) }
     }
 
     /// What the end of a session means for a command that had more to do.
@@ -76,6 +82,12 @@ impl CommandError {
                 let message = "The same session joined from another place; that one goes on.";
                 Some(Self::new(Exit::Removed, "replaced", message))
             }
+            End::TokenExpired => {
+                let message = "The token has run out, and the connection with it.";
+                let needs = what_it_takes(ErrorCode::TokenExpired);
+                let error = Self::new(Exit::Refused, "token_expired", message);
+                Some(Self { needs, ..error })
+            }
             End::Violation(why) => Some(Self::new(Exit::Other, "protocol", sentence(&why))),
         }
     }
@@ -99,6 +111,22 @@ impl From<TlsSetupError> for CommandError {
     }
 }
 
+impl From<ErrandError> for CommandError {
+    fn from(error: ErrandError) -> Self {
+        match error {
+            ErrandError::Ended(end) => Self::of_end(end).unwrap_or_else(|| {
+                Self::new(Exit::Other, "left", "The connection was closed from this side.")
+            }),
+            ErrandError::Unconfirmed(_) => {
+                Self::new(Exit::Unreachable, "unconfirmed", sentence(&error.to_string()))
+            }
+            ErrandError::Unexpected(_) => {
+                Self::new(Exit::Other, "protocol", sentence(&error.to_string()))
+            }
+        }
+    }
+}
+
 impl From<RequestError> for CommandError {
     fn from(error: RequestError) -> Self {
         match error {
@@ -111,6 +139,60 @@ impl From<RequestError> for CommandError {
             }
             RequestError::Busy => Self::new(Exit::Other, "busy", sentence(&error.to_string())),
         }
+    }
+}
+
+/// What somebody at a command line can do about a refusal, where the room's sentence does not say.
+const fn what_it_takes(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::NotPermitted => Some(
+            "It takes a token whose role may do this (--token, --token-file), or with --session FILE \
+             the session that may.",
+        ),
+        ErrorCode::Unauthorised
+        | ErrorCode::TokenMissing
+        | ErrorCode::TokenMalformed
+        | ErrorCode::TokenInvalid
+        | ErrorCode::TokenUnknownKey
+        | ErrorCode::TokenWrongAlgorithm
+        | ErrorCode::TokenGrantsNothing => {
+            Some("It takes a token of this relay: --token, --token-file or TRIBUNE_TOKEN.")
+        }
+        ErrorCode::TokenExpired => {
+            Some("It takes a newer token: `tribune token create` makes one.")
+        }
+        ErrorCode::TokenNotYetValid => Some("`tribune token show` says from when it is valid."),
+        ErrorCode::TokenWrongRoom => Some("`tribune token show` says which room it is for."),
+        ErrorCode::Barred => Some(
+            "`tribune log ROOM` shows the decision to whom it is about, and `tribune appeal create` \
+             appeals against it.",
+        ),
+        ErrorCode::NameTaken => Some("It takes another --name."),
+        ErrorCode::RoomNotFound => {
+            Some("A host opens a room by joining it; `tribune room list` shows the public ones.")
+        }
+        ErrorCode::NotStarted => Some("It is opened by whoever may: a host joins it."),
+        ErrorCode::NotDurable => Some("Nothing was done. It can be tried again."),
+        ErrorCode::BadRequest
+        | ErrorCode::NotJoined
+        | ErrorCode::NoSuchParticipant
+        | ErrorCode::HostTaken
+        | ErrorCode::StageFull
+        | ErrorCode::QueueFull
+        | ErrorCode::NoHand
+        | ErrorCode::Cooldown
+        | ErrorCode::Locked
+        | ErrorCode::RoomFull
+        | ErrorCode::AccessDenied
+        | ErrorCode::Duplicate
+        | ErrorCode::HandsClosed
+        | ErrorCode::SlowMode
+        | ErrorCode::AlreadyAppealed
+        | ErrorCode::RulingsFull
+        | ErrorCode::Draining
+        | ErrorCode::Unavailable
+        | ErrorCode::Overloaded
+        | ErrorCode::Unknown => None,
     }
 }
 
@@ -138,7 +220,19 @@ mod tests {
         assert_eq!(exit(End::Kicked(String::new())), Some(5));
         assert_eq!(exit(End::Replaced), Some(5));
         assert_eq!(exit(End::RoomEnded), Some(6));
+        assert_eq!(exit(End::TokenExpired), Some(4));
+        assert_eq!(exit(refused(ErrorCode::NotStarted)), Some(6));
         assert_eq!(exit(End::Violation("x".into())), Some(1));
+        let lost = ErrandError::Unconfirmed("the relay is gone".into());
+        assert_eq!(CommandError::from(lost).exit as u8, 3);
+    }
+
+    #[test]
+    fn a_refusal_says_what_it_takes() {
+        let needs = |code| CommandError::refused(code, "No.").needs;
+        assert!(needs(ErrorCode::NotPermitted).is_some_and(|needs| needs.contains("--token")));
+        assert!(needs(ErrorCode::NameTaken).is_some_and(|needs| needs.contains("--name")));
+        assert_eq!(needs(ErrorCode::StageFull), None, "the room's sentence says it");
     }
 
     #[test]

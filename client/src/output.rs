@@ -78,6 +78,9 @@ impl Output {
         }
         self.json(&Line { error });
         self.warn(&format!("tribune: {error}"));
+        if let Some(needs) = error.needs {
+            self.warn(&format!("         {needs}"));
+        }
     }
 
     fn end_status(&mut self) {

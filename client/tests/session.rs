@@ -24,6 +24,7 @@ use tribune_protocol::datagram::Datagram;
 use tribune_protocol::datagram::media::{Frame, FrameHeader, Level, MediaWriter};
 use tribune_protocol::datagram::probe::{Answer, Probe};
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RequestId, Seq, TrackId};
+use tribune_protocol::permission::PermissionSet;
 
 /// How long anything may take before a test is stuck: generous, as it is never waited out.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -137,6 +138,8 @@ fn you() -> You {
         silenced: false,
         hand: None,
         reason: Note::default(),
+        may: PermissionSet::NONE,
+        invited_by: None,
     }
 }
 
@@ -209,7 +212,7 @@ async fn the_place_is_taken_up_again_after_a_loss() {
     peer.close(CloseCode::Shutdown, "");
     let event = next_event(&mut incoming).await;
     assert!(matches!(event, Event::Retrying { was_in_room: true, .. }), "{event:?}");
-    let lower = FromParticipant::LowerHand { participant: None };
+    let lower = FromParticipant::LowerHand {};
     assert_eq!(session.request(lower).await, Err(RequestError::Offline));
 
     let mut peer = relay.accept().await;
@@ -227,7 +230,7 @@ async fn requests_are_tied_to_their_answers() {
     let relay = FakeRelay::start();
     let (session, _incoming, mut peer, _) = start_joined(&relay).await;
     let raise = || FromParticipant::RaiseHand { note: Note::default() };
-    let lower = || FromParticipant::LowerHand { participant: None };
+    let lower = || FromParticipant::LowerHand {};
     let answers = async { tokio::join!(session.request(raise()), session.request(lower())) };
     let answering = async {
         let (first, second) = (peer.next().await, peer.next().await);

@@ -129,22 +129,23 @@ fn wrong_words_are_named() {
         let ended =
             Client::bare(&["speak", ROOM, "--file", "/absent.wav"]).run(scratch, "file", LIMIT)?;
         assert_refusal(&ended, 7, "/absent.wav");
-        let ended = Client::bare(&["kick", ROOM, "Nobody", "--insecure", "--url", "127.0.0.1:1"])
-            .run(scratch, "kick", LIMIT)?;
+        let ended =
+            Client::bare(&["person", "kick", ROOM, "Nobody", "--insecure", "--url", "127.0.0.1:1"])
+                .run(scratch, "kick", LIMIT)?;
         assert_eq!(ended.code, Some(3), "{}", ended.stderr);
         Ok(())
     });
 }
 
 #[test]
-fn nobody_can_be_kicked_who_is_not_there() {
+fn nobody_can_be_silenced_who_is_not_there() {
     with_scratch(|scratch| {
         let relay = RelayOptions::new("relay").start(scratch)?;
-        let kick = Client::new(&["kick", ROOM, "Nobody"], &relay);
-        assert_refusal(&kick.run(scratch, "no-room", LIMIT)?, 6, ROOM);
+        let silence = Client::new(&["stage", "silence", ROOM, "Nobody"], &relay);
+        assert_refusal(&silence.run(scratch, "no-room", LIMIT)?, 6, ROOM);
         let _speaker = Client::new(&["speak", ROOM, "--name", "Host", "--tone", "440"], &relay)
             .enter(scratch, "speaker")?;
-        assert_refusal(&kick.run(scratch, "no-subject", LIMIT)?, 4, "Nobody");
+        assert_refusal(&silence.run(scratch, "no-subject", LIMIT)?, 4, "Nobody");
         Ok(())
     });
 }

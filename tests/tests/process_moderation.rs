@@ -87,7 +87,7 @@ fn whoever_is_silenced_and_sends_on_is_heard_nowhere_after_the_acknowledgement()
         hear(&mut listeners, "Heckler", 50)?;
 
         let silence =
-            Client::new(&["silence", ROOM, "Heckler", "--reason", "Enough"], &tree.origin)
+            Client::new(&["stage", "silence", ROOM, "Heckler", "--reason", "Enough"], &tree.origin)
                 .run_well(scratch, "silence", COMMAND)?;
         let silence = event(&silence, "silenced")?;
         let acknowledged = silence["acknowledged_unix_ms"].as_u64().context("no time")?;
@@ -115,7 +115,7 @@ fn whoever_is_silenced_and_sends_on_is_heard_nowhere_after_the_acknowledgement()
         let metrics = tree.leaves[0].metrics()?;
         assert!(metrics.frames_dropped("silenced") >= 50.0);
 
-        Client::new(&["unsilence", ROOM, "Heckler"], &tree.origin).run_well(
+        Client::new(&["stage", "unsilence", ROOM, "Heckler"], &tree.origin).run_well(
             scratch,
             "unsilence",
             COMMAND,
@@ -149,8 +149,11 @@ fn whoever_is_kicked_is_gone_and_does_not_come_back() {
         let mut kicked = heckler.enter(scratch, "heckler")?;
         hear(&mut listeners, "Heckler", 50)?;
 
-        Client::new(&["kick", ROOM, "Heckler", "--reason", "Good night"], &tree.leaves[0])
-            .run_well(scratch, "kick", COMMAND)?;
+        Client::new(
+            &["person", "kick", ROOM, "Heckler", "--reason", "Good night"],
+            &tree.leaves[0],
+        )
+        .run_well(scratch, "kick", COMMAND)?;
         let ended = kicked.wait(COMMAND)?;
         assert_eq!(ended.code, Some(5), "{}", ended.stderr);
         assert!(ended.stderr.contains("Good night"), "{}", ended.stderr);
@@ -178,7 +181,8 @@ fn a_hand_is_raised_and_granted_and_then_its_owner_is_heard_everywhere() {
         assert!(hands.stdout[0].contains("A question about bridges"), "{:?}", hands.stdout);
         assert!(host.is_running()?);
 
-        Client::new(&["grant", ROOM, "Guest"], &tree.origin).run_well(scratch, "grant", COMMAND)?;
+        Client::new(&["hand", "grant", ROOM, "Guest"], &tree.origin)
+            .run_well(scratch, "grant", COMMAND)?;
         guest.wait_event("granted", HEARD, |event| event["track"].is_u64())?;
         hear(&mut listeners, "Guest", 100)?;
         let ended = guest.wait(Duration::from_secs(30))?;
@@ -193,7 +197,7 @@ fn a_hand_is_raised_and_granted_and_then_its_owner_is_heard_everywhere() {
             .args(&["--raise-hand"])
             .enter(scratch, "other")?;
         other.wait_event("hand", HEARD, |event| event["place"] == 1)?;
-        Client::new(&["deny", ROOM, "Other", "--reason", "No time left"], &tree.mid)
+        Client::new(&["hand", "deny", ROOM, "Other", "--reason", "No time left"], &tree.mid)
             .run_well(scratch, "deny", COMMAND)?;
         let ended = other.wait(COMMAND)?;
         assert_eq!(ended.code, Some(4), "{}", ended.stderr);

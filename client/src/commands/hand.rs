@@ -1,31 +1,31 @@
-//! `tribune hand`: raise, lower and list hands from a script.
-
-use std::time::Duration;
+//! `tribune hand`: raise, grant and list hands from a script.
 
 use clap::{Args, Subcommand};
-use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::control::room::Role;
-use tribune_protocol::ids::{Note, RoomName, SessionKey};
+use serde_json::json;
+use tribune_protocol::control::govern::{Govern, RoomChange};
+use tribune_protocol::control::participant::FromParticipant;
+use tribune_protocol::control::room::Hand as RaisedHand;
+use tribune_protocol::ids::{Note, RoomName};
 
-use super::signals::Signals;
-use super::{Context, Entry, moderate, note_retrying, session_gone};
-use crate::outcome::{CommandError, Exit};
+use super::errand::{About, Acting, Because, Desk, Done, Place, no_answer};
+use super::stage::in_room;
+use super::{Context, oneself};
+use crate::outcome::CommandError;
 use crate::output::Output;
-use crate::session::room_view::{Change, RoomView};
-use crate::session::{Event, Incoming, Session, identity};
+use crate::session::errand::Answer;
+use crate::session::subject::{self, Who};
 
-/// How long the queue of hands may take to come.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
+mod raise;
 
-/// Raise, lower or list hands
+/// Raise, lower, list, grant and deny hands
 #[derive(Debug, Args)]
 pub(crate) struct Hand {
     #[command(subcommand)]
-    action: Action,
+    verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum Verb {
     /// Raise one's hand and hold it up until it is granted, denied or lowered, or until Ctrl-C
     ///
     /// The hand belongs to the session in $XDG_STATE_HOME/tribune/session, or in the file that
@@ -41,15 +41,52 @@ enum Action {
         #[arg(long)]
         detach: bool,
     },
-    /// Lower the hand that `hand raise --detach` left up
+    /// Lower the hand that `hand raise --detach` left up, or with a SUBJECT somebody else's
     Lower {
         /// Which room
         room: RoomName,
+        #[arg(help = subject::HELP)]
+        subject: Option<Who>,
+        #[command(flatten)]
+        acting: Acting,
     },
-    /// Print the queue of hands; joins as cohost for a moment
+    /// Print the queue of hands
     List {
-        /// Which room
-        room: RoomName,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Give the right to speak to somebody with a hand up
+    Grant {
+        #[command(flatten)]
+        about: About,
+    },
+    /// Lower somebody's hand and keep it down for a while
+    Deny {
+        #[command(flatten)]
+        about: About,
+        #[command(flatten)]
+        because: Because,
+    },
+    /// Lower all hands
+    Clear {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        because: Because,
+    },
+    /// Take no hands; those that are up stay up
+    Close {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        because: Because,
+    },
+    /// Take hands again
+    Open {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        because: Because,
     },
 }
 
@@ -59,206 +96,94 @@ impl Hand {
         context: &Context,
         output: &mut Output,
     ) -> Result<(), CommandError> {
-        match self.action {
-            Action::Raise { room, note, detach } => {
-                raise(context, output, room, note, detach).await
+        match self.verb {
+            Verb::Raise { room, note, detach } => {
+                raise::raise(context, output, room, note, detach).await
             }
-            Action::Lower { room } => lower(context, output, room).await,
-            Action::List { room } => list(context, output, room).await,
+            Verb::Lower { room, subject: None, .. } => {
+                oneself::ask(context, room, FromParticipant::LowerHand {}).await?;
+                output.json(&json!({ "event": "lowered" }));
+                output.result("lowered");
+                Ok(())
+            }
+            Verb::Lower { room, subject: Some(subject), acting } => {
+                let about = About { room, subject, acting };
+                let done = Done::new("lowered", "lowered the hand of");
+                in_room(context, output, about, done, |participant| Govern::LowerHand {
+                    participant,
+                })
+                .await
+            }
+            Verb::List { place } => list(context, output, place).await,
+            Verb::Grant { about } => {
+                let done = Done::new("granted", "granted");
+                in_room(context, output, about, done, |participant| Govern::Grant { participant })
+                    .await
+            }
+            Verb::Deny { about, because: Because { reason } } => {
+                let done = Done::new("denied", "denied");
+                in_room(context, output, about, done, |participant| Govern::Deny {
+                    participant,
+                    reason,
+                })
+                .await
+            }
+            Verb::Clear { place, because: Because { reason } } => {
+                let done = Done::new("hands_cleared", "all hands are down");
+                queue(context, output, place, done, Govern::ClearHands { reason }).await
+            }
+            Verb::Close { place, because } => {
+                let done = Done::new("hands_closed", "no hands are taken any more");
+                queue(context, output, place, done, close(true, because)).await
+            }
+            Verb::Open { place, because } => {
+                let done = Done::new("hands_opened", "hands are taken again");
+                queue(context, output, place, done, close(false, because)).await
+            }
         }
     }
 }
 
-async fn raise(
+fn close(closed: bool, because: Because) -> Govern {
+    let change = RoomChange { hands_closed: Some(closed), ..RoomChange::default() };
+    Govern::Set { change, reason: because.reason }
+}
+
+async fn queue(
     context: &Context,
-    output: &mut Output,
-    room: RoomName,
-    note: Note,
-    detach: bool,
+    output: &Output,
+    place: Place,
+    done: Done<'_>,
+    act: Govern,
 ) -> Result<(), CommandError> {
-    let mut signals = Signals::new()?;
-    let (session, mut incoming) = start(context, room, false)?;
-    let mut raising = Raising { session, view: RoomView::default(), note: Some(note), detach };
-    let result = tokio::select! {
-        result = raising.run(&mut incoming, output) => result,
-        () = signals.stop() => {
-            moderate::leave(&raising.session, &mut incoming).await;
-            return Ok(());
-        }
+    let mut desk = Desk::open(context, &place.room, place.acting.role)?;
+    let result = desk.act(output, None, done, act).await;
+    desk.close(result).await
+}
+
+async fn list(context: &Context, output: &Output, place: Place) -> Result<(), CommandError> {
+    let mut desk = Desk::open(context, &place.room, place.acting.role)?;
+    let result = desk.ask(Govern::ListHands {}).await;
+    let Answer::Hands { hands, total } = desk.close(result).await? else {
+        return Err(no_answer("hands"));
     };
-    match result {
-        Ok(()) => raising.session.detach().await,
-        Err(_) => raising.session.leave().await,
-    }
-    while incoming.events.recv().await.is_some() {}
-    result
-}
-
-/// A hand that is up, and who holds it.
-#[derive(Debug)]
-struct Raising {
-    session: Session,
-    view: RoomView,
-    note: Option<Note>,
-    detach: bool,
-}
-
-impl Raising {
-    /// Until there is nothing more to wait for.
-    async fn run(
-        &mut self,
-        incoming: &mut Incoming,
-        output: &mut Output,
-    ) -> Result<(), CommandError> {
-        loop {
-            let event = tokio::select! {
-                event = incoming.events.recv() => event.ok_or_else(session_gone)?,
-                Some(_) = incoming.frames.recv() => continue,
-            };
-            let changes = match event {
-                Event::Joined { joined, .. } => {
-                    let changes = self.view.handle_joined(&joined);
-                    if let Some(note) = self.note.take() {
-                        let raise = FromParticipant::RaiseHand { note };
-                        moderate::request(&self.session, incoming, raise).await?;
-                        output.json(&serde_json::json!({
-                            "event": "raised",
-                            "participant": joined.you.participant.to_string(),
-                        }));
-                        output.note("Your hand is up.");
-                        if self.detach {
-                            return Ok(());
-                        }
-                    }
-                    changes
-                }
-                Event::Message(message) => self.view.handle_message(&message),
-                Event::Retrying { why, after, was_in_room } => {
-                    note_retrying(output, &why, after, was_in_room);
-                    Vec::new()
-                }
-                Event::Ended(end) => {
-                    return Err(CommandError::of_end(end).unwrap_or_else(session_gone));
-                }
-            };
-            if self.is_settled(&changes, output)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Whether the hand has been granted. A hand that is down otherwise is an error.
-    fn is_settled(&self, changes: &[Change], output: &mut Output) -> Result<bool, CommandError> {
-        let may_speak = self.view.you().is_some_and(|you| you.role.speaks());
-        for change in changes {
-            match change {
-                Change::YourHand { place: None, reason } if !may_speak => {
-                    let message = match reason.as_str() {
-                        "" => "The hand was lowered or denied by a moderator.".to_owned(),
-                        reason => format!("The hand was denied: {reason}"),
-                    };
-                    return Err(CommandError::new(Exit::Refused, "denied", message));
-                }
-                Change::YourHand { .. } | Change::YourRole { .. } => {
-                    output.json(change);
-                    output.note(&format!("{change}."));
-                }
-                Change::JoinedStage { .. }
-                | Change::LeftStage { .. }
-                | Change::RoleChanged { .. }
-                | Change::Silenced { .. }
-                | Change::Muted { .. }
-                | Change::Away { .. }
-                | Change::HandRaised { .. }
-                | Change::HandDown { .. }
-                | Change::YouSilenced { .. }
-                | Change::PleaseMute { .. }
-                | Change::Listeners { .. }
-                | Change::Moving { .. } => {}
-            }
-        }
-        Ok(may_speak)
-    }
-}
-
-async fn lower(context: &Context, output: &Output, room: RoomName) -> Result<(), CommandError> {
-    let (session, mut incoming) = start(context, room, true)?;
-    loop {
-        match incoming.events.recv().await.ok_or_else(session_gone)? {
-            Event::Joined { .. } => break,
-            Event::Message(_) | Event::Retrying { .. } => {}
-            Event::Ended(end) => {
-                return Err(CommandError::of_end(end).unwrap_or_else(session_gone));
-            }
-        }
-    }
-    let lower = FromParticipant::LowerHand { participant: None };
-    let result = moderate::request(&session, &mut incoming, lower).await;
-    moderate::leave(&session, &mut incoming).await;
-    result?;
-    output.json(&serde_json::json!({ "event": "lowered" }));
-    output.result("lowered");
-    Ok(())
-}
-
-async fn list(context: &Context, output: &Output, room: RoomName) -> Result<(), CommandError> {
-    let (session, mut incoming, mut view) = moderate::enter(context, room, Role::Cohost).await?;
-    // A room without hands need not say so.
-    let deadline = tokio::time::Instant::now() + QUEUE_TIMEOUT;
-    while view.hands().is_none() {
-        match tokio::time::timeout_at(deadline, incoming.events.recv()).await {
-            Err(_) => break,
-            Ok(None) => return Err(session_gone()),
-            Ok(Some(Event::Message(message))) => {
-                let is_queue = matches!(message, ToParticipant::Hands { .. });
-                view.handle_message(&message);
-                if is_queue {
-                    break;
-                }
-            }
-            Ok(Some(Event::Joined { .. } | Event::Retrying { .. })) => {}
-            Ok(Some(Event::Ended(end))) => {
-                return Err(CommandError::of_end(end).unwrap_or_else(session_gone));
-            }
-        }
-    }
-    moderate::leave(&session, &mut incoming).await;
-    let hands = view.hands().unwrap_or_default();
-    for (place, hand) in (1..).zip(hands) {
-        let (name, note, waiting_s) = (&hand.name, &hand.note, hand.waiting_s);
-        output.json(&serde_json::json!({
+    for (place, hand) in (1..).zip(&hands) {
+        let RaisedHand { participant, name, note, waiting_s } = hand;
+        output.json(&json!({
             "place": place,
-            "participant": hand.participant.to_string(),
+            "participant": participant.to_string(),
             "name": name,
             "note": note,
             "waiting_s": waiting_s,
         }));
-        output.result(&format!("{place:3}  {}  {waiting_s:4} s  {name}  {note}", hand.participant));
+        output.result(&format!("{place:3}  {participant}  {waiting_s:4} s  {name}  {note}"));
     }
-    output.json(&serde_json::json!({ "total": view.hands_total() }));
-    let more = (view.hands_total() as usize).saturating_sub(hands.len());
+    output.json(&json!({ "total": total }));
+    let more = (total as usize).saturating_sub(hands.len());
     if more > 0 {
         output.result(&format!("     and {more} more"));
     } else if hands.is_empty() {
         output.result("no hands are up");
     }
     Ok(())
-}
-
-fn start(
-    context: &Context,
-    room: RoomName,
-    returning: bool,
-) -> Result<(Session, Incoming), CommandError> {
-    let role = Role::Listener;
-    context.start(Entry { room, role, key: key(context)?, returning, waits_for_room: false })
-}
-
-/// A hand is one's own across runs, so its session is always kept in a file.
-fn key(context: &Context) -> Result<SessionKey, CommandError> {
-    let file = match &context.session_file {
-        Some(file) => file.clone(),
-        None => identity::default_file()?,
-    };
-    Ok(identity::load_or_create(&file)?)
 }

@@ -5,28 +5,32 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tribune_protocol::control::participant::{FromParticipant, Joined, ToParticipant};
-use tribune_protocol::ids::{Note, RoomName, TrackId};
+use tribune_protocol::control::participant::{Joined, ToParticipant};
+use tribune_protocol::control::room::Role;
+use tribune_protocol::ids::{RoomName, TrackId};
 
 use super::listen::{ear::Ear, playout_clock};
+use super::renewal::Renewal;
 use super::signals::Signals;
 use super::sink_thread::SinkThread;
 use super::source_thread::SourceThread;
 use super::talk::Talk;
-use super::{Context, Entry, RoleArg, parse_duration, session_gone};
+use super::times::parse_duration;
+use super::{Context, Entry, session_gone};
 use crate::audio::encode::BITRATE_DEFAULT_BPS;
 use crate::audio::sink::SinkTarget;
-use crate::audio::source::Source;
 use crate::outcome::{CommandError, sentence};
 use crate::output::Output;
+use crate::session::change::Change;
 use crate::session::reconnect::End;
-use crate::session::room_view::Change;
 use crate::session::{Event, Incoming, RequestError, Session};
-use crate::tui::model::{Action, Microphone, Model};
+use crate::tui::model::{Microphone, Model};
 
+mod acting;
 mod face;
 mod lines;
 
+use acting::talk_step;
 use face::{Face, Input};
 
 /// Time between two drawings of the screen.
@@ -43,8 +47,8 @@ pub(crate) struct Join {
     /// Which room
     room: RoomName,
     /// The role to join with; more than listener opens a room that is not there
-    #[arg(long, value_enum, default_value = "listener")]
-    role: RoleArg,
+    #[arg(long, default_value = "listener")]
+    role: Role,
     /// Where the sound goes: device, null, FILE.ogg, FILE.opus or FILE.wav
     #[arg(long, short, value_name = "OUT")]
     out: Option<SinkTarget>,
@@ -69,6 +73,7 @@ struct Joining<'a> {
     /// The microphone, while it is on.
     source: Option<SourceThread>,
     answers: mpsc::Sender<Answer>,
+    renewal: Renewal,
     has_been_in: bool,
     /// When the queue of hands came last.
     hands_at: Instant,
@@ -85,7 +90,7 @@ impl Join {
         let (sink, missing) = open_sink(self.out).await?;
         let entry = Entry {
             room: self.room,
-            role: self.role.into(),
+            role: self.role,
             key: context.key()?,
             returning: false,
             waits_for_room: true,
@@ -107,6 +112,7 @@ impl Join {
             talk: Talk::new(BITRATE_DEFAULT_BPS, None, false)?,
             source: None,
             answers,
+            renewal: context.renewal()?,
             has_been_in: false,
             hands_at: Instant::now(),
         };
@@ -161,6 +167,7 @@ impl Joining<'_> {
                     self.draw()?;
                 }
                 Some((what, result)) = answered.recv() => self.handle_answer(what, &result),
+                renewed = self.renewal.next() => self.tell_renewed(&renewed),
                 _ = draw.tick() => {
                     self.ear.forget_old_tracks(Instant::now());
                     self.draw()?;
@@ -233,9 +240,17 @@ impl Joining<'_> {
                     self.set_muted(true);
                 }
                 Change::YouSilenced { on, .. } => self.talk.set_silenced(*on),
-                Change::YourRole { role, .. } if !role.speaks() => self.microphone_off(),
+                Change::YourRole { track: None, .. } => self.microphone_off(),
+                Change::TokenExpires { in_s } => {
+                    self.renewal.handle_expiring(*in_s, &self.session);
+                }
                 Change::PleaseMute { .. }
                 | Change::YourRole { .. }
+                | Change::Moderated(_)
+                | Change::YouMay { .. }
+                | Change::Invited { .. }
+                | Change::Setting { .. }
+                | Change::Reactions { .. }
                 | Change::YourHand { .. }
                 | Change::JoinedStage { .. }
                 | Change::LeftStage { .. }
@@ -251,142 +266,15 @@ impl Joining<'_> {
         }
     }
 
-    /// Returns whether to quit.
-    async fn handle_input(&mut self, input: Input) -> bool {
-        let action = match input {
-            Input::Key(key) => self.model.handle_key(key, self.ear.view()),
-            Input::Resize => None,
-            Input::Line(line) => match lines::parse(&line, self.ear.view()) {
-                None => None,
-                Some(Ok(action)) => Some(action),
-                Some(Err(why)) => {
-                    let why = sentence(&why);
-                    self.tell(
-                        &format!("error: {why}"),
-                        json!({ "error": { "code": "bad_line", "message": why } }),
-                    );
-                    None
-                }
-            },
-        };
-        match action {
-            Some(action) => self.act(action).await,
-            None => false,
-        }
-    }
-
-    /// Does what was asked for; returns whether that is to quit.
-    async fn act(&mut self, action: Action) -> bool {
-        let reason = Note::default;
-        match action {
-            Action::Quit => return true,
-            Action::Talk(true) => self.microphone_on().await,
-            Action::Talk(false) => self.microphone_off(),
-            Action::Mute(muted) => self.set_muted(muted),
-            Action::Raise(note) => self.request("raise", FromParticipant::RaiseHand { note }),
-            Action::Lower => {
-                self.request("lower", FromParticipant::LowerHand { participant: None })
-            }
-            Action::Grant(participant) => {
-                self.request("grant", FromParticipant::Grant { participant });
-            }
-            Action::Deny(participant) => {
-                self.request("deny", FromParticipant::Deny { participant, reason: reason() });
-            }
-            Action::Silence(participant, on) => {
-                let what = if on { "silence" } else { "unsilence" };
-                self.request(what, FromParticipant::Silence { participant, on, reason: reason() });
-            }
-            Action::Kick(participant) => {
-                self.request("kick", FromParticipant::Kick { participant, reason: reason() });
-            }
-            Action::AskMute(participant) => {
-                let message = FromParticipant::AskMute { participant, reason: reason() };
-                self.request("ask to mute", message);
-            }
-        }
-        false
-    }
-
-    /// Sends a request; the answer is told when it comes. The session bounds how many wait.
-    fn request(&self, what: &'static str, message: FromParticipant) {
-        let (session, answers) = (self.session.clone(), self.answers.clone());
-        tokio::spawn(async move {
-            let result = session.request(message).await;
-            let _ = answers.send((what, result)).await;
-        });
-    }
-
-    fn handle_answer(&mut self, what: &'static str, result: &Result<(), RequestError>) {
-        match result {
-            Ok(()) => self.tell(&format!("done: {what}"), json!({ "event": "done", "what": what })),
-            Err(error) => {
-                let code = match error {
-                    RequestError::Refused { code, .. } => code.as_str(),
-                    RequestError::TimedOut => "timed_out",
-                    RequestError::Offline => "offline",
-                    RequestError::Busy => "busy",
-                };
-                let message = sentence(&error.to_string());
+    fn tell_renewed(&mut self, renewed: &Result<(), String>) {
+        match renewed {
+            Ok(()) => self.tell("your token is renewed", json!({ "event": "token_renewed" })),
+            Err(why) => {
+                let message = sentence(why);
                 self.tell(
-                    &format!("not done: {what}: {message}"),
-                    json!({ "error": { "code": code, "message": message, "what": what } }),
+                    &format!("error: {message}"),
+                    json!({ "error": { "code": "token_not_renewed", "message": message } }),
                 );
-            }
-        }
-    }
-
-    async fn microphone_on(&mut self) {
-        if !self.ear.view().you().is_some_and(|you| you.role.speaks()) {
-            let message = "You may not speak yet.";
-            self.tell(
-                &format!("error: {message}"),
-                json!({ "error": { "code": "not_permitted", "message": message } }),
-            );
-            return;
-        }
-        match SourceThread::open(true, Source::microphone).await {
-            Ok(source) => {
-                self.source = Some(source);
-                self.model.microphone = Microphone::On;
-                self.set_muted(false);
-                self.tell("the microphone is on", json!({ "event": "microphone", "on": true }));
-            }
-            Err(error) => {
-                // Sound libraries write to the terminal when they find no device.
-                self.face.clear();
-                self.tell(&format!("error: {error}"), json!({ "error": error }));
-            }
-        }
-    }
-
-    fn microphone_off(&mut self) {
-        if self.source.take().is_some() {
-            self.talk.end_talkspurt(&self.session);
-            self.model.microphone = Microphone::Off;
-            self.tell("the microphone is off", json!({ "event": "microphone", "on": false }));
-        }
-    }
-
-    fn set_muted(&mut self, muted: bool) {
-        self.talk.set_muted(muted);
-        if self.source.is_some() {
-            self.model.microphone = if muted { Microphone::Muted } else { Microphone::On };
-        }
-        if self.ear.view().you().is_some_and(|you| you.role.speaks()) {
-            let what = if muted { "mute" } else { "unmute" };
-            self.request(what, FromParticipant::OwnMute { muted });
-        }
-    }
-
-    /// A microphone that breaks is switched off; the rest goes on.
-    fn handle_step(&mut self, step: Result<bool, CommandError>) {
-        match step {
-            Ok(false) => {}
-            Ok(true) => self.microphone_off(),
-            Err(error) => {
-                self.tell(&format!("error: {error}"), json!({ "error": error }));
-                self.microphone_off();
             }
         }
     }
@@ -426,18 +314,6 @@ impl Joining<'_> {
             }
             Some(end) => CommandError::of_end(end).map_or(Ok(()), Err),
         }
-    }
-}
-
-/// The next step of a microphone that is on; never, if there is none. `true` if it has ended.
-async fn talk_step(
-    talk: &mut Talk,
-    source: Option<&mut SourceThread>,
-    session: &Session,
-) -> Result<bool, CommandError> {
-    match source {
-        Some(source) => Ok(talk.step(source, session).await?.is_some()),
-        None => std::future::pending().await,
     }
 }
 

@@ -9,15 +9,17 @@ use tribune_protocol::control::participant::Joined;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::RoomName;
 
+use super::renewal::Renewal;
 use super::signals::Signals;
 use super::sink_thread::SinkThread;
-use super::{Context, Entry, note_retrying, parse_duration, session_gone};
+use super::times::parse_duration;
+use super::{Context, Entry, note_retrying, session_gone, tell_renewed};
 use crate::audio::FRAME_PERIOD;
 use crate::audio::sink::SinkTarget;
 use crate::outcome::{CommandError, Exit};
 use crate::output::Output;
+use crate::session::change::Change;
 use crate::session::reconnect::End;
-use crate::session::room_view::Change;
 use crate::session::{Event, Incoming, Session};
 
 pub(crate) mod ear;
@@ -73,6 +75,7 @@ impl Listen {
             periods: 0,
             periods_max: self.duration.map(periods),
             reconnects: 0,
+            renewal: context.renewal()?,
             in_room: false,
             ended: None,
         };
@@ -101,6 +104,7 @@ struct Listening {
     periods: u64,
     periods_max: Option<u64>,
     reconnects: u32,
+    renewal: Renewal,
     in_room: bool,
     ended: Option<End>,
 }
@@ -155,6 +159,7 @@ impl Listening {
                         return Ok(());
                     }
                 }
+                renewed = self.renewal.next() => tell_renewed(&renewed, output),
                 _ = tick.tick() => {
                     let pcm = self.ear.tick(Instant::now(), self.session.link().offset, self.session.clock());
                     self.sink.write(&pcm).await?;
@@ -177,12 +182,12 @@ impl Listening {
                 self.reconnects = reconnects;
                 note_joined(output, &joined, reconnects);
                 let changes = self.ear.handle_joined(Instant::now(), &joined, self.session.clock());
-                tell(&changes, output);
+                self.tell(&changes, output);
             }
             Event::Message(message) => {
                 let changes =
                     self.ear.handle_message(Instant::now(), &message, self.session.clock());
-                tell(&changes, output);
+                self.tell(&changes, output);
             }
             Event::Retrying { why, after, was_in_room } => {
                 note_retrying(output, &why, after, was_in_room);
@@ -238,18 +243,21 @@ impl Listening {
         self.ear.forget_old_tracks(Instant::now());
     }
 
+    fn tell(&self, changes: &[Change], output: &mut Output) {
+        for change in changes {
+            if let Change::TokenExpires { in_s } = change {
+                self.renewal.handle_expiring(*in_s, &self.session);
+            }
+            // The count is in every line of statistics.
+            if !matches!(change, Change::Listeners { .. }) {
+                output.json(change);
+                output.note(&format!("{change}."));
+            }
+        }
+    }
+
     fn seconds(&self) -> f64 {
         self.periods as f64 * FRAME_PERIOD.as_secs_f64()
-    }
-}
-
-fn tell(changes: &[Change], output: &mut Output) {
-    for change in changes {
-        // The count is in every line of statistics.
-        if !matches!(change, Change::Listeners { .. }) {
-            output.json(change);
-            output.note(&format!("{change}."));
-        }
     }
 }
 

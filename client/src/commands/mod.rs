@@ -7,22 +7,33 @@ use tribune_protocol::control::participant::Join;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{DisplayName, RoomName, SessionKey};
 
-use crate::outcome::{CommandError, Exit};
+use crate::commands::renewal::Renewal;
+use crate::outcome::{CommandError, Exit, sentence};
 use crate::output::Output;
 use crate::session::address::Address;
+use crate::session::errand::{self as errand_session, Errands};
 use crate::session::tls::Trust;
 use crate::session::{self, Config, Incoming, Session, identity};
 
+pub(crate) mod appeal;
+pub(crate) mod ban;
+mod errand;
 pub(crate) mod hand;
 pub(crate) mod join;
 pub(crate) mod listen;
 pub(crate) mod man;
-pub(crate) mod moderate;
+mod oneself;
+pub(crate) mod person;
+mod renewal;
+pub(crate) mod role;
+pub(crate) mod room;
 mod signals;
 mod sink_thread;
 mod source_thread;
 pub(crate) mod speak;
+pub(crate) mod stage;
 mod talk;
+pub(crate) mod times;
 
 /// What the options say that every command takes.
 #[derive(Debug)]
@@ -30,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) addresses: Vec<Address>,
     pub(crate) trust: Trust,
     pub(crate) token: Option<String>,
+    /// Where a token is read from, and again when it runs out.
+    pub(crate) token_file: Option<PathBuf>,
     pub(crate) name: Option<DisplayName>,
     pub(crate) session_file: Option<PathBuf>,
 }
@@ -60,7 +73,7 @@ impl Context {
             session: entry.key,
             name: self.display_name(entry.role),
             role: entry.role,
-            token: self.token.clone(),
+            token: self.token()?,
             returning: entry.returning,
             heard: Vec::new(),
         };
@@ -70,6 +83,31 @@ impl Context {
             join,
             waits_for_room: entry.waits_for_room,
         })?)
+    }
+
+    /// What asks rooms for something without coming in.
+    pub(crate) fn errands(&self, role: Role) -> Result<Errands, CommandError> {
+        Ok(Errands::new(errand_session::Config {
+            addresses: self.addresses.clone(),
+            trust: self.trust.clone(),
+            session: self.key()?,
+            name: self.display_name(role),
+            role,
+            token: self.token()?,
+        })?)
+    }
+
+    /// What renews the token of a stay in a room.
+    pub(crate) fn renewal(&self) -> Result<Renewal, CommandError> {
+        Ok(Renewal::new(self.token_file.clone(), self.token()?))
+    }
+
+    /// The token of `--token`, or of `--token-file`.
+    fn token(&self) -> Result<Option<String>, CommandError> {
+        match &self.token_file {
+            Some(file) => renewal::read(file).map(Some),
+            None => Ok(self.token.clone()),
+        }
     }
 
     /// `--name`, or the login name, or the role.
@@ -94,32 +132,18 @@ pub(crate) fn note_retrying(output: &mut Output, why: &str, after: Duration, was
     output.note(&format!("{what} in {:.1} s: {why}", after.as_secs_f64()));
 }
 
-/// A duration on the command line; more than a week is a mistake.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if duration.is_zero() || duration > LONGEST {
-        return Err("a duration is longer than nothing and at most 7 days, such as 20s".to_owned());
-    }
-    Ok(duration)
-}
-
-/// The roles that the command line knows.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum RoleArg {
-    Host,
-    Cohost,
-    Speaker,
-    Listener,
-}
-
-impl From<RoleArg> for Role {
-    fn from(role: RoleArg) -> Self {
-        match role {
-            RoleArg::Host => Self::Host,
-            RoleArg::Cohost => Self::Cohost,
-            RoleArg::Speaker => Self::Speaker,
-            RoleArg::Listener => Self::Listener,
+/// What became of a token that ran out.
+pub(crate) fn tell_renewed(renewed: &Result<(), String>, output: &mut Output) {
+    match renewed {
+        Ok(()) => {
+            output.json(&serde_json::json!({ "event": "token_renewed" }));
+            output.note("Your token is renewed.");
+        }
+        Err(why) => {
+            let message = sentence(why);
+            let error = serde_json::json!({ "code": "token_not_renewed", "message": message });
+            output.json(&serde_json::json!({ "error": error }));
+            output.warn(&message);
         }
     }
 }

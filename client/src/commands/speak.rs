@@ -6,21 +6,25 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 use tribune_protocol::codes::ErrorCode;
+use tribune_protocol::control::govern::Govern;
 use tribune_protocol::control::participant::{FromParticipant, Joined};
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{Note, RoomName, TrackId};
 
+use super::renewal::Renewal;
 use super::signals::Signals;
 use super::source_thread::SourceThread;
 use super::talk::{Talk, TalkEnd};
-use super::{Context, Entry, RoleArg, note_retrying, parse_duration, session_gone};
+use super::times::parse_duration;
+use super::{Context, Entry, note_retrying, session_gone, tell_renewed};
 use crate::audio::AudioError;
 use crate::audio::encode::BITRATE_DEFAULT_BPS;
 use crate::audio::source::{Repeat, Source};
 use crate::outcome::{CommandError, Exit};
 use crate::output::Output;
+use crate::session::change::Change;
 use crate::session::reconnect::End;
-use crate::session::room_view::{Change, RoomView};
+use crate::session::room_view::RoomView;
 use crate::session::{Event, Incoming, Session};
 
 /// How long the last frames may take to the relay before we leave.
@@ -30,7 +34,8 @@ const LAST_FRAMES: Duration = Duration::from_millis(100);
 #[derive(Debug, Args)]
 #[command(after_help = "Whoever speaks first opens the room and becomes its host.\n\
     A moderator's request to mute is followed: the sound runs on, but nothing of it is sent.\n\
-    With --json, one line per event: joined, granted, silenced, muted, sending (each second), ended.")]
+    With --json, one line per event: joined, granted, silenced, muted, moderated, invited,\n\
+    sending (each second), ended.")]
 pub(crate) struct Speak {
     /// Which room
     room: RoomName,
@@ -43,14 +48,17 @@ pub(crate) struct Speak {
     #[arg(long, default_value_t = BITRATE_DEFAULT_BPS, value_name = "BPS")]
     bitrate: u32,
     /// The role to join with
-    #[arg(long, value_enum, default_value = "speaker", conflicts_with = "raise_hand")]
-    role: RoleArg,
+    #[arg(long, default_value = "speaker", conflicts_with = "raise_hand")]
+    role: Role,
     /// Stop after this long, counted from the first sound
     #[arg(long, value_parser = parse_duration)]
     duration: Option<Duration>,
     /// Join as a listener, raise a hand with this note, and speak when it is granted
     #[arg(long, value_name = "NOTE", num_args = 0..=1, default_missing_value = "", visible_alias = "wait-for-grant")]
     raise_hand: Option<Note>,
+    /// Join as a listener, accept the first invitation to speak, and speak then
+    #[arg(long, conflicts_with = "role")]
+    accept: bool,
     /// Keep sending when asked to mute or silenced. For tests of the relays: what a hostile client does
     #[arg(long, hide = true)]
     ignore_mute: bool,
@@ -138,7 +146,8 @@ impl Speak {
         let mut signals = Signals::new()?;
         let talk = Talk::new(self.bitrate, self.duration, self.ignore_mute)?;
         let source = self.source.open(self.repeat).await?;
-        let role = if self.raise_hand.is_some() { Role::Listener } else { self.role.into() };
+        let waits = self.raise_hand.is_some() || self.accept;
+        let role = if waits { Role::Listener } else { self.role };
         let entry = Entry {
             room: self.room,
             role,
@@ -153,6 +162,8 @@ impl Speak {
             talk,
             view: RoomView::default(),
             note: self.raise_hand,
+            accepts: self.accept,
+            renewal: context.renewal()?,
             reported_s: 0,
             left: false,
         };
@@ -176,6 +187,9 @@ struct Speaking {
     view: RoomView,
     /// What the hand is to be raised with, until it is.
     note: Option<Note>,
+    /// Whether an invitation to speak is accepted without asking.
+    accepts: bool,
+    renewal: Renewal,
     reported_s: u64,
     left: bool,
 }
@@ -187,7 +201,7 @@ impl Speaking {
         output: &mut Output,
     ) -> Result<(), CommandError> {
         loop {
-            let may_speak = self.view.you().is_some_and(|you| you.role.speaks());
+            let may_speak = self.view.may_speak();
             tokio::select! {
                 biased;
                 event = incoming.events.recv() => {
@@ -195,6 +209,7 @@ impl Speaking {
                         return Ok(());
                     }
                 }
+                renewed = self.renewal.next() => tell_renewed(&renewed, output),
                 // Somebody who speaks is not listening; frames are taken off the queue all the same.
                 Some(_) = incoming.frames.recv() => {}
                 step = self.talk.step(&mut self.source, &self.session), if may_speak && !self.left => {
@@ -262,19 +277,21 @@ impl Speaking {
         if let Some(note) = self.note.take() {
             self.session.request(FromParticipant::RaiseHand { note }).await?;
             output.note("Your hand is up; waiting to be granted the right to speak.");
+        } else if self.accepts && !self.view.may_speak() {
+            output.note("Waiting to be invited to speak.");
         }
         Ok(())
     }
 
     fn handle_change(&mut self, change: &Change, output: &mut Output) -> Result<(), CommandError> {
         match change {
-            Change::YourRole { role, track, reason } if role.speaks() => {
-                output.json(&Line::Granted { track: *track, reason });
+            Change::YourRole { track: Some(track), reason, .. } => {
+                output.json(&Line::Granted { track: Some(*track), reason });
             }
             Change::YourRole { reason, .. } => output.json(&Line::Removed { reason }),
             Change::YourHand { place, reason } => {
                 output.json(&Line::Hand { place: *place, reason });
-                let may_speak = self.view.you().is_some_and(|you| you.role.speaks());
+                let may_speak = self.view.may_speak();
                 if place.is_none() && !may_speak {
                     return Err(hand_denied(reason));
                 }
@@ -293,7 +310,26 @@ impl Speaking {
                     });
                 }
             }
-            Change::JoinedStage { .. }
+            Change::Invited { by } => {
+                output.json(change);
+                if by.is_some() && self.accepts && !self.view.may_speak() {
+                    // Whoever started this with --accept has consented.
+                    let session = self.session.clone();
+                    let act = Govern::AnswerInvite { accept: true };
+                    tokio::spawn(
+                        async move { session.request(FromParticipant::Govern { act }).await },
+                    );
+                }
+            }
+            Change::TokenExpires { in_s } => {
+                output.json(change);
+                self.renewal.handle_expiring(*in_s, &self.session);
+            }
+            Change::Moderated(_) | Change::YouMay { .. } | Change::Setting { .. } => {
+                output.json(change);
+            }
+            Change::Reactions { .. }
+            | Change::JoinedStage { .. }
             | Change::LeftStage { .. }
             | Change::RoleChanged { .. }
             | Change::Silenced { .. }

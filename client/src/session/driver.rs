@@ -84,6 +84,8 @@ struct Served {
 struct Pending {
     answer: oneshot::Sender<Result<(), RequestError>>,
     deadline: Instant,
+    /// The token that the request shows, to be shown again after a loss.
+    token: Option<String>,
 }
 
 /// Why a connection is not served any more.
@@ -230,6 +232,14 @@ impl Driver {
             | ToParticipant::Listeners { .. }
             | ToParticipant::You(_)
             | ToParticipant::Hands { .. }
+            | ToParticipant::Moderated(_)
+            | ToParticipant::Room(_)
+            | ToParticipant::Rooms { .. }
+            | ToParticipant::Bans { .. }
+            | ToParticipant::Log(_)
+            | ToParticipant::Invitation { .. }
+            | ToParticipant::Reactions { .. }
+            | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
             | ToParticipant::Moved { .. }
             | ToParticipant::Unknown) => {
@@ -257,10 +267,23 @@ impl Driver {
         envelope: Envelope<ToParticipant>,
     ) -> Result<(), Stop> {
         match &envelope.message {
-            ToParticipant::Ok {} => served.handle_answer(envelope.id, Ok(())),
+            ToParticipant::Ok {} => {
+                if let Some(token) = served.handle_answer(envelope.id, Ok(())) {
+                    self.join.token = Some(token);
+                }
+            }
             ToParticipant::Err { code, message } => {
                 let refused = RequestError::Refused { code: *code, message: message.clone() };
                 served.handle_answer(envelope.id, Err(refused));
+            }
+            // What was asked for is the answer, and goes on as an event.
+            ToParticipant::Hands { .. }
+            | ToParticipant::Room(_)
+            | ToParticipant::Rooms { .. }
+            | ToParticipant::Bans { .. }
+            | ToParticipant::Log(_)
+            | ToParticipant::Invitation { .. } => {
+                served.handle_answer(envelope.id, Ok(()));
             }
             ToParticipant::You(you) => served.track = you.track,
             ToParticipant::Stage { stage } => {
@@ -268,7 +291,9 @@ impl Driver {
             }
             ToParticipant::Joined(_)
             | ToParticipant::Listeners { .. }
-            | ToParticipant::Hands { .. }
+            | ToParticipant::Moderated(_)
+            | ToParticipant::Reactions { .. }
+            | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
             | ToParticipant::Moved { .. }
             | ToParticipant::Unknown => {}
@@ -407,7 +432,7 @@ impl Served {
 
     async fn request(
         &mut self,
-        message: FromParticipant,
+        message: Box<FromParticipant>,
         answer: oneshot::Sender<Result<(), RequestError>>,
     ) -> Result<(), Failure> {
         if self.pending.len() >= PENDING_MAX {
@@ -415,15 +440,36 @@ impl Served {
             return Ok(());
         }
         let id = self.take_id();
-        self.pending.insert(id, Pending { answer, deadline: Instant::now() + ANSWER_TIMEOUT });
+        let token = match &*message {
+            FromParticipant::RenewToken { token } => Some(token.clone()),
+            FromParticipant::Join(_)
+            | FromParticipant::Leave {}
+            | FromParticipant::RaiseHand { .. }
+            | FromParticipant::LowerHand {}
+            | FromParticipant::LeaveStage {}
+            | FromParticipant::OwnMute { .. }
+            | FromParticipant::React { .. }
+            | FromParticipant::Govern { .. }
+            | FromParticipant::Errand(_)
+            | FromParticipant::ListRooms { .. }
+            | FromParticipant::Unknown => None,
+        };
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        self.pending.insert(id, Pending { answer, deadline, token });
         self.connection.send(Some(id), &message).await
     }
 
-    fn handle_answer(&mut self, id: Option<RequestId>, result: Result<(), RequestError>) {
+    /// Hands an answer to whoever asked, and returns the token that the relay has taken with it.
+    fn handle_answer(
+        &mut self,
+        id: Option<RequestId>,
+        result: Result<(), RequestError>,
+    ) -> Option<String> {
+        let pending = id.and_then(|id| self.pending.remove(&id))?;
+        let is_done = result.is_ok();
         // Whoever asked may have gone in the meantime.
-        if let Some(pending) = id.and_then(|id| self.pending.remove(&id)) {
-            let _ = pending.answer.send(result);
-        }
+        let _ = pending.answer.send(result);
+        pending.token.filter(|_| is_done)
     }
 
     fn handle_tick(&mut self, now: Instant, clock: LocalClock) -> Result<(), Failure> {

@@ -7,6 +7,9 @@
 //! | module | what it is | pure |
 //! |---|---|---|
 //! | [`room_view`] | the room as its messages tell it | yes |
+//! | [`change`], [`words`] | what has changed about it, in words | yes |
+//! | [`errand`] | requests of somebody who does not come in | no: network |
+//! | [`subject`] | whom a command is about | yes |
 //! | [`reconnect`] | what is worth a retry, where and when | yes |
 //! | [`address`] | `HOST:PORT` | yes |
 //! | [`identity`] | session keys and the files they are kept in | no: files |
@@ -26,13 +29,17 @@ use tribune_protocol::datagram::media::{Frame, Level};
 use tribune_protocol::ids::Seq;
 
 pub mod address;
+pub mod change;
 pub mod clock;
 mod connection;
 mod driver;
+pub mod errand;
 pub mod identity;
 pub mod reconnect;
 pub mod room_view;
+pub mod subject;
 pub mod tls;
+pub mod words;
 
 use address::Address;
 use clock::LocalClock;
@@ -164,7 +171,7 @@ pub struct Incoming {
 /// What a [`Session`] asks of its task.
 #[derive(Debug)]
 enum Command {
-    Request(FromParticipant, oneshot::Sender<Result<(), RequestError>>),
+    Request(Box<FromParticipant>, oneshot::Sender<Result<(), RequestError>>),
     Leave,
     /// Ends as [`Command::Leave`] does, but leaves place and hand as they are for the grace time.
     Detach,
@@ -200,7 +207,7 @@ impl Session {
     /// [`RequestError`]
     pub async fn request(&self, message: FromParticipant) -> Result<(), RequestError> {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Request(message, answer);
+        let command = Command::Request(Box::new(message), answer);
         self.commands.send(command).await.map_err(|_| RequestError::Offline)?;
         answered.await.unwrap_or(Err(RequestError::Offline))
     }

@@ -72,6 +72,8 @@ pub enum End {
     Kicked(String),
     /// The same session joined from another place.
     Replaced,
+    /// The token has run out.
+    TokenExpired,
     /// The relay holds something against us that is a bug on one side or the other.
     Violation(String),
 }
@@ -160,7 +162,9 @@ impl Reconnect {
             Failure::Unreachable(why) => self.another(why.clone(), random, End::Unreachable(why)),
             Failure::Tls(why) => self.another(why.clone(), random, End::Tls(why)),
             Failure::Lost(why) => self.another(why.clone(), random, End::Unreachable(why)),
-            Failure::Refused { code: ErrorCode::RoomNotFound, message } => self.no_room(message),
+            Failure::Refused { code: ErrorCode::RoomNotFound | ErrorCode::NotStarted, message } => {
+                self.no_room(message)
+            }
             Failure::Refused { code, message } if code.is_transient() => {
                 self.refused_for_now(code, message, random)
             }
@@ -181,6 +185,7 @@ impl Reconnect {
             CloseCode::Kicked => End::Kicked(reason),
             CloseCode::RoomEnded => End::RoomEnded,
             CloseCode::Replaced => End::Replaced,
+            CloseCode::TokenExpired => End::TokenExpired,
             CloseCode::Done
             | CloseCode::ProtocolViolation
             | CloseCode::MessageTooLong
@@ -355,6 +360,7 @@ mod tests {
             (CloseCode::Kicked, End::Kicked("enough".into())),
             (CloseCode::RoomEnded, End::RoomEnded),
             (CloseCode::Replaced, End::Replaced),
+            (CloseCode::TokenExpired, End::TokenExpired),
         ] {
             let mut reconnect = Reconnect::new(addresses(&["a", "b"]), true);
             reconnect.handle_joined();

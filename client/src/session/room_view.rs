@@ -2,141 +2,13 @@
 //!
 //! Pure: messages in, changes worth telling out. For every command that shows or acts on a room.
 
-use std::fmt;
+use tribune_protocol::control::participant::{Joined, RoomInfo, ToParticipant, You};
+use tribune_protocol::control::room::{Hand, StageEntry};
+use tribune_protocol::ids::{DisplayName, ParticipantId, TrackId};
+use tribune_protocol::permission::Permission;
 
-use serde::{Serialize, Serializer};
-use tribune_protocol::control::participant::{Joined, ToParticipant, You};
-use tribune_protocol::control::room::{Hand, Role, StageEntry};
-use tribune_protocol::ids::{DisplayName, Note, ParticipantId, TrackId};
-
-/// Something about the room that has changed. Written as one line for people (`Display`) or as a
-/// JSON object with the key `event` (`Serialize`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Change {
-    /// Somebody may speak from now on.
-    JoinedStage {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        participant: ParticipantId,
-        /// Their name.
-        name: DisplayName,
-        /// Their role.
-        role: Role,
-        /// The track they speak on.
-        track: TrackId,
-    },
-    /// Somebody may no longer speak.
-    LeftStage {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        participant: ParticipantId,
-        /// Their name.
-        name: DisplayName,
-        /// The track they spoke on.
-        track: TrackId,
-    },
-    /// Somebody on the stage has another role.
-    RoleChanged {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        participant: ParticipantId,
-        /// Their name.
-        name: DisplayName,
-        /// The new role.
-        role: Role,
-    },
-    /// A moderator silenced somebody, or lets them be heard again.
-    Silenced {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        participant: ParticipantId,
-        /// Their name.
-        name: DisplayName,
-        /// Whether the silence is on.
-        on: bool,
-    },
-    /// Somebody switched the own microphone off or on.
-    Muted {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        participant: ParticipantId,
-        /// Their name.
-        name: DisplayName,
-        /// Whether it is off.
-        on: bool,
-    },
-    /// Somebody's connection is gone, or back.
-    Away {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        participant: ParticipantId,
-        /// Their name.
-        name: DisplayName,
-        /// Whether it is gone.
-        on: bool,
-    },
-    /// A hand went up, or its note changed.
-    HandRaised {
-        /// Whose.
-        #[serde(serialize_with = "as_text")]
-        participant: ParticipantId,
-        /// Their name.
-        name: DisplayName,
-        /// What they want to say; may be empty.
-        note: Note,
-    },
-    /// A hand is down: lowered, granted, denied, or its owner is gone.
-    HandDown {
-        /// Whose.
-        #[serde(serialize_with = "as_text")]
-        participant: ParticipantId,
-        /// Their name.
-        name: DisplayName,
-    },
-    /// One's own role has changed.
-    YourRole {
-        /// The new role.
-        role: Role,
-        /// The track to speak on, if it speaks.
-        track: Option<TrackId>,
-        /// Why; may be empty.
-        reason: Note,
-    },
-    /// One's own place in the queue of hands has changed.
-    YourHand {
-        /// The place from 1; `None` if the hand is down.
-        place: Option<u32>,
-        /// Why; may be empty.
-        reason: Note,
-    },
-    /// One is silenced, or heard again.
-    YouSilenced {
-        /// Whether the silence is on.
-        on: bool,
-        /// Why; may be empty.
-        reason: Note,
-    },
-    /// A moderator asks to switch the microphone off.
-    PleaseMute {
-        /// Who asks.
-        by: DisplayName,
-        /// Why; may be empty.
-        reason: Note,
-    },
-    /// Another number of people listens.
-    Listeners {
-        /// How many in the whole tree.
-        count: u64,
-    },
-    /// The relay will close the connection.
-    Moving {
-        /// Where to go on, if it says.
-        to: Option<String>,
-        /// Milliseconds until it closes.
-        within_ms: u32,
-    },
-}
+use super::change::Change;
+use super::words;
 
 /// What is known about a room.
 #[derive(Debug, Clone, Default)]
@@ -148,24 +20,7 @@ pub struct RoomView {
     hands_total: u32,
     relay: Option<DisplayName>,
     depth: u8,
-}
-
-/// A name or id on the command line that stands for nobody, or for several.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ResolveError {
-    /// Nobody on the stage or in the queue of hands is called that.
-    #[error(
-        "nobody called {0:?} is on the stage or has a hand up; a listener is named by the 16-digit id"
-    )]
-    Nobody(String),
-    /// More than one is.
-    #[error("{name:?} is the name of several, so say which by id: {ids}")]
-    Several {
-        /// The name.
-        name: String,
-        /// Their ids.
-        ids: String,
-    },
+    room: Option<RoomInfo>,
 }
 
 impl RoomView {
@@ -203,7 +58,23 @@ impl RoomView {
             ToParticipant::Moved { to, within_ms } => {
                 changes.push(Change::Moving { to: to.clone(), within_ms: *within_ms });
             }
-            ToParticipant::Ok {} | ToParticipant::Err { .. } | ToParticipant::Unknown => {}
+            ToParticipant::Moderated(moderated) => {
+                changes.push(Change::Moderated(moderated.clone()));
+            }
+            ToParticipant::Room(room) => self.set_room(room, &mut changes),
+            ToParticipant::Reactions { counts } => {
+                changes.push(Change::Reactions { counts: counts.clone() });
+            }
+            ToParticipant::TokenExpires { in_s } => {
+                changes.push(Change::TokenExpires { in_s: *in_s });
+            }
+            ToParticipant::Ok {}
+            | ToParticipant::Err { .. }
+            | ToParticipant::Rooms { .. }
+            | ToParticipant::Bans { .. }
+            | ToParticipant::Log(_)
+            | ToParticipant::Invitation { .. }
+            | ToParticipant::Unknown => {}
         }
         changes
     }
@@ -238,6 +109,26 @@ impl RoomView {
         self.hands_total
     }
 
+    /// How the room is set up, once the relay has said so.
+    #[must_use]
+    pub const fn room(&self) -> Option<&RoomInfo> {
+        self.room.as_ref()
+    }
+
+    /// Whether one has a place on the stage.
+    #[must_use]
+    pub fn may_speak(&self) -> bool {
+        self.you.as_ref().is_some_and(|you| you.track.is_some())
+    }
+
+    /// Whether one may do that. A relay that does not say leaves it to the role.
+    #[must_use]
+    pub fn may(&self, permission: Permission) -> bool {
+        self.you.as_ref().is_some_and(|you| {
+            if you.may.is_empty() { by_role(you, permission) } else { you.may.contains(permission) }
+        })
+    }
+
     /// The name of the edge.
     #[must_use]
     pub const fn relay(&self) -> Option<&DisplayName> {
@@ -256,35 +147,15 @@ impl RoomView {
         self.stage.iter().find(|entry| entry.track == track)
     }
 
-    /// The participant that a text stands for: an id of 16 digits, or the name of somebody on the
-    /// stage or with a hand up. Upper and lower case count only where they make the difference.
-    ///
-    /// # Errors
-    /// [`ResolveError`]
-    pub fn resolve(&self, text: &str) -> Result<ParticipantId, ResolveError> {
-        if let Ok(id) = text.parse() {
-            return Ok(id);
-        }
+    /// Everybody whose name is known: on the stage or with a hand up. Each once.
+    #[must_use]
+    pub fn people(&self) -> Vec<(ParticipantId, &DisplayName)> {
         let on_stage = self.stage.iter().map(|entry| (entry.participant, &entry.name));
         let in_queue = self.hands.iter().flatten().map(|hand| (hand.participant, &hand.name));
         let mut known: Vec<_> = on_stage.chain(in_queue).collect();
         known.sort();
         known.dedup_by_key(|(id, _)| *id);
-        let named = |is_it: &dyn Fn(&str) -> bool| -> Vec<ParticipantId> {
-            known.iter().filter(|(_, name)| is_it(name.as_str())).map(|(id, _)| *id).collect()
-        };
-        let mut found = named(&|name| name == text);
-        if found.is_empty() {
-            found = named(&|name| name.to_lowercase() == text.to_lowercase());
-        }
-        match found[..] {
-            [] => Err(ResolveError::Nobody(text.to_owned())),
-            [one] => Ok(one),
-            _ => {
-                let ids: Vec<String> = found.iter().map(ToString::to_string).collect();
-                Err(ResolveError::Several { name: text.to_owned(), ids: ids.join(", ") })
-            }
-        }
+        known
     }
 
     fn set_you(&mut self, you: &You, changes: &mut Vec<Change>) {
@@ -303,10 +174,38 @@ impl RoomView {
             let reason = you.reason.clone();
             changes.push(Change::YouSilenced { on: you.silenced, reason });
         }
-        if !you.role.moderates() {
-            self.hands = None;
+        if let Some(before) = &self.you
+            && before.role == you.role
+            && before.may != you.may
+            && !before.may.is_empty()
+        {
+            let gained = you.may.minus(before.may).iter().collect();
+            changes
+                .push(Change::YouMay { gained, lost: before.may.minus(you.may).iter().collect() });
+        }
+        if self.you.as_ref().and_then(|before| before.invited_by.as_ref())
+            != you.invited_by.as_ref()
+        {
+            changes.push(Change::Invited { by: you.invited_by.clone() });
         }
         self.you = Some(you.clone());
+        if !self.may(Permission::SeeHands) {
+            self.hands = None;
+        }
+    }
+
+    /// The first time is not told: it is no change.
+    fn set_room(&mut self, room: &RoomInfo, changes: &mut Vec<Change>) {
+        if let Some(before) = &self.room {
+            let pairs =
+                words::settings(&before.settings).into_iter().zip(words::settings(&room.settings));
+            for ((_, was), (setting, value)) in pairs {
+                if was != value {
+                    changes.push(Change::Setting { setting, value });
+                }
+            }
+        }
+        self.room = Some(room.clone());
     }
 
     fn set_stage(&mut self, stage: &[StageEntry], changes: &mut Vec<Change>) {
@@ -368,60 +267,48 @@ impl RoomView {
     }
 }
 
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let because = |reason: &Note| match reason.as_str() {
-            "" => String::new(),
-            reason => format!(": {reason}"),
-        };
-        match self {
-            Self::JoinedStage { name, role, .. } => write!(f, "{name} is on the stage ({role})"),
-            Self::LeftStage { name, .. } => write!(f, "{name} left the stage"),
-            Self::RoleChanged { name, role, .. } => write!(f, "{name} is {role} now"),
-            Self::Silenced { name, on: true, .. } => write!(f, "{name} is silenced"),
-            Self::Silenced { name, on: false, .. } => write!(f, "{name} is no longer silenced"),
-            Self::Muted { name, on: true, .. } => write!(f, "{name} is muted"),
-            Self::Muted { name, on: false, .. } => write!(f, "{name} is no longer muted"),
-            Self::Away { name, on: true, .. } => write!(f, "{name} lost the connection"),
-            Self::Away { name, on: false, .. } => write!(f, "{name} is back"),
-            Self::HandRaised { name, note, .. } => {
-                write!(f, "{name} raises a hand{}", because(note))
-            }
-            Self::HandDown { name, .. } => write!(f, "{name}'s hand is down"),
-            Self::YourRole { role, reason, .. } => {
-                write!(f, "your role is {role} now{}", because(reason))
-            }
-            Self::YourHand { place: Some(place), reason } => {
-                write!(f, "your hand is up, number {place} in the queue{}", because(reason))
-            }
-            Self::YourHand { place: None, reason } => {
-                write!(f, "your hand is down{}", because(reason))
-            }
-            Self::YouSilenced { on: true, reason } => {
-                write!(f, "you are silenced by a moderator{}", because(reason))
-            }
-            Self::YouSilenced { on: false, reason } => {
-                write!(f, "you are no longer silenced{}", because(reason))
-            }
-            Self::PleaseMute { by, reason } => {
-                write!(f, "{by} asks you to mute{}", because(reason))
-            }
-            Self::Listeners { count: 1 } => write!(f, "1 listener"),
-            Self::Listeners { count } => write!(f, "{count} listeners"),
-            Self::Moving { to: Some(to), .. } => write!(f, "the relay moves us to {to}"),
-            Self::Moving { to: None, within_ms } => {
-                write!(f, "the relay stops within {} s", within_ms.div_ceil(1_000))
-            }
-        }
+/// What a role may do, as far as the four default roles tell.
+fn by_role(you: &You, permission: Permission) -> bool {
+    match permission {
+        Permission::Listen
+        | Permission::RaiseHand
+        | Permission::React
+        | Permission::AnswerInvite
+        | Permission::ShowRoom
+        | Permission::Appeal => true,
+        Permission::Speak | Permission::MuteSelf | Permission::LeaveStage => you.track.is_some(),
+        Permission::SeeHands
+        | Permission::LowerHand
+        | Permission::Grant
+        | Permission::Deny
+        | Permission::ClearHands
+        | Permission::Invite
+        | Permission::AskMute
+        | Permission::Silence
+        | Permission::SilenceAll
+        | Permission::RemoveFromStage
+        | Permission::Kick
+        | Permission::Ban
+        | Permission::SeeBans
+        | Permission::SetRole
+        | Permission::SetPermission
+        | Permission::HandOver
+        | Permission::MakeInvitation
+        | Permission::Lock
+        | Permission::SetRoom
+        | Permission::ReadLog
+        | Permission::AnswerAppeal
+        | Permission::OpenRoom
+        | Permission::EndRoom => you.role.moderates(),
     }
-}
-
-fn as_text<S: Serializer>(id: &ParticipantId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
 }
 
 #[cfg(test)]
 mod tests {
+    use tribune_protocol::control::room::{Phase, Role, RoomSettings};
+    use tribune_protocol::ids::Note;
+    use tribune_protocol::permission::PermissionSet;
+
     use super::*;
 
     fn entry(id: u64, name: &str, role: Role) -> StageEntry {
@@ -438,7 +325,9 @@ mod tests {
 
     fn you(role: Role) -> You {
         let participant = ParticipantId(9);
-        You { participant, role, track: None, silenced: false, hand: None, reason: Note::default() }
+        let (hand, invited_by, may) = (None, None, PermissionSet::NONE);
+        let reason = Note::default();
+        You { participant, role, track: None, silenced: false, hand, reason, may, invited_by }
     }
 
     fn joined(stage: Vec<StageEntry>) -> Joined {
@@ -509,33 +398,44 @@ mod tests {
     }
 
     #[test]
-    fn subjects_resolve_by_id_and_by_name() {
+    fn invitations_permissions_and_settings_are_told_once() {
         let mut view = RoomView::default();
-        let stage = vec![
-            entry(1, "Ada", Role::Host),
-            entry(2, "ada", Role::Speaker),
-            entry(3, "Bob", Role::Speaker),
-            entry(4, "Bob", Role::Speaker),
-            entry(5, "Eve", Role::Speaker),
-        ];
-        view.handle_joined(&joined(stage));
-        view.handle_message(&ToParticipant::Hands { hands: vec![hand(5, "Eve", "")], total: 1 });
-        assert_eq!(view.resolve("Ada"), Ok(ParticipantId(1)));
-        assert_eq!(view.resolve("ada"), Ok(ParticipantId(2)));
-        assert_eq!(view.resolve("EVE"), Ok(ParticipantId(5)));
-        assert_eq!(view.resolve("00000000000000ff"), Ok(ParticipantId(255)));
-        assert_eq!(view.resolve("Zoe"), Err(ResolveError::Nobody("Zoe".into())));
-        let several = view.resolve("bob").unwrap_err().to_string();
-        assert!(several.contains("0000000000000003, 0000000000000004"), "{several}");
-        assert!(matches!(view.resolve("ADA"), Err(ResolveError::Several { .. })));
+        let may = PermissionSet::of(&[Permission::Listen, Permission::React]);
+        let first = You { may, ..you(Role::Listener) };
+        view.handle_joined(&Joined { you: first.clone(), ..joined(vec![]) });
+        let invited_by = Some("Ada".parse().unwrap());
+        let may = PermissionSet::of(&[Permission::Listen]);
+        let message = ToParticipant::You(You { may, invited_by, ..first.clone() });
+        let told = lines(&view.handle_message(&message));
+        assert_eq!(told, ["you may no longer send a reaction", "Ada invites you to speak"]);
+        assert!(!view.may(Permission::React) && view.may(Permission::Listen));
+        assert!(view.handle_message(&message).is_empty());
+        let told = lines(&view.handle_message(&ToParticipant::You(You { may, ..first })));
+        assert_eq!(told, ["the invitation to speak is over"]);
+
+        let room = |locked| {
+            ToParticipant::Room(RoomInfo {
+                room: "stage".parse().unwrap(),
+                phase: Phase::Live,
+                settings: RoomSettings { locked, ..RoomSettings::default() },
+                stage: Vec::new(),
+                listeners: 0,
+                key: None,
+            })
+        };
+        assert!(view.handle_message(&room(false)).is_empty());
+        let told = lines(&view.handle_message(&room(true)));
+        assert_eq!(told, ["the room is set to locked: yes"]);
+        assert!(view.handle_message(&room(true)).is_empty());
     }
 
     #[test]
-    fn ids_are_text_in_json() {
-        let change =
-            Change::HandDown { participant: ParticipantId(255), name: "Eve".parse().unwrap() };
-        let json = serde_json::to_string(&change).unwrap();
-        let expected = r#"{"event":"hand_down","participant":"00000000000000ff","name":"Eve"}"#;
-        assert_eq!(json, expected);
+    fn without_a_word_about_permissions_the_role_decides() {
+        let mut view = RoomView::default();
+        assert!(!view.may(Permission::Listen), "not in the room");
+        view.handle_joined(&joined(vec![]));
+        assert!(view.may(Permission::RaiseHand) && !view.may(Permission::Kick));
+        view.handle_message(&ToParticipant::You(you(Role::Cohost)));
+        assert!(view.may(Permission::Kick));
     }
 }

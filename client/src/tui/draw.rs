@@ -7,30 +7,42 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph};
 use tribune_protocol::control::room::{Hand, StageEntry};
 use tribune_protocol::ids::TrackId;
+use tribune_protocol::log::span;
+use tribune_protocol::permission::Permission;
 
-use super::model::{Microphone, Mode, Model};
+use super::model::{Deed, Microphone, Mode, Model, Question};
 use crate::session::room_view::RoomView;
 
 /// Cells of a level meter.
 const METER_CELLS: usize = 20;
 /// Level at the empty end of a meter, in −dBov: quieter than a quiet room.
 const METER_FLOOR_DBOV: u8 = 60;
+/// Cells of the list of keys, from edge to edge.
+const HELP_CELLS: u16 = 56;
 /// Cells of a name on the stage and in the queue.
 const NAME_CELLS: usize = 20;
 
-const HELP: &str = "\
- ↑ ↓   select a row
- r     raise a hand, with a note; lower it
- t     talk: microphone on or off
- m     mute: stop sending for a while
-
- for the host and cohosts, on the selected row
- g     grant the right to speak
- d     deny: lower the hand
- s     silence, or let be heard again
- k     kick: remove from the room
-
- q     quit            any key closes this";
+/// The keys, what they do, and what one has to be allowed for them; `None` for what needs nothing.
+const KEYS: [(&str, &str, Option<Permission>); 18] = [
+    ("r", "raise a hand, with a note; lower it", None),
+    ("t", "talk: microphone on or off", None),
+    ("m", "mute: stop sending for a while", None),
+    ("l", "leave the stage", None),
+    ("y n", "accept or decline an invitation to speak", None),
+    ("1-6", "react: clap heart laugh agree disagree wow", None),
+    ("↑ ↓", "select a row", None),
+    ("g", "grant the right to speak", Some(Permission::Grant)),
+    ("d", "deny: lower the hand", Some(Permission::Deny)),
+    ("i", "invite to speak", Some(Permission::Invite)),
+    ("a", "ask to mute", Some(Permission::AskMute)),
+    ("s", "silence, or let be heard again", Some(Permission::Silence)),
+    ("x", "move off the stage", Some(Permission::RemoveFromStage)),
+    ("k", "kick: remove from the room", Some(Permission::Kick)),
+    ("b", "ban: remove and keep out", Some(Permission::Ban)),
+    ("c", "close or open the queue of hands", Some(Permission::SetRoom)),
+    ("L", "lock or unlock the room", Some(Permission::Lock)),
+    ("q", "quit", None),
+];
 
 /// Draws the whole screen. `level` is what a track sounds like at the moment, in −dBov.
 pub(crate) fn draw(
@@ -39,11 +51,11 @@ pub(crate) fn draw(
     view: &RoomView,
     level: &dyn Fn(TrackId) -> Option<u8>,
 ) {
-    let moderates = view.you().is_some_and(|you| you.role.moderates());
+    let moderates = view.may(Permission::SeeHands);
     let stage_rows = view.stage().len().max(1) as u16 + 2;
     let hand_rows = view.hands().map_or(0, <[Hand]>::len).max(1) as u16 + 2;
     let [head, stage, hands, log, foot] = Layout::vertical([
-        Constraint::Length(2),
+        Constraint::Length(3),
         Constraint::Max(stage_rows),
         Constraint::Max(if moderates { hand_rows } else { 0 }),
         Constraint::Min(3),
@@ -56,9 +68,9 @@ pub(crate) fn draw(
         draw_hands(frame, hands, model, view);
     }
     draw_log(frame, log, model);
-    frame.render_widget(footer(model), foot);
+    frame.render_widget(footer(model, view), foot);
     if model.mode == Mode::Help {
-        draw_help(frame);
+        draw_help(frame, view);
     }
 }
 
@@ -70,13 +82,14 @@ fn header(model: &Model, view: &RoomView) -> Paragraph<'static> {
         Span::raw(format!("  ·  {} listening", view.listeners())),
         Span::raw(relay.unwrap_or_default()),
     ]);
-    let second = match (&model.offline, view.you()) {
+    let second = Line::raw(settings_line(view));
+    let third = match (&model.offline, view.you()) {
         (Some(why), _) => {
             Line::styled(format!("no connection: {why}"), Style::new().fg(Color::Red))
         }
         (None, None) => Line::raw(""),
         (None, Some(you)) => {
-            let microphone = match (model.microphone, you.role.speaks()) {
+            let microphone = match (model.microphone, view.may_speak()) {
                 (_, false) => "you listen",
                 (_, true) if you.silenced => "a moderator silenced you",
                 (Microphone::Off, true) => "microphone off",
@@ -84,10 +97,34 @@ fn header(model: &Model, view: &RoomView) -> Paragraph<'static> {
                 (Microphone::Muted, true) => "muted",
             };
             let hand = you.hand.map(|place| format!("  ·  hand up, number {place}"));
-            Line::raw(format!("{}  ·  {microphone}{}", you.role, hand.unwrap_or_default()))
+            let own = format!("{}  ·  {microphone}{}", you.role, hand.unwrap_or_default());
+            match &you.invited_by {
+                None => Line::raw(own),
+                Some(by) => {
+                    let asked = format!("  ·  {by} invites you to speak: y or n");
+                    Line::from(vec![Span::raw(own), Span::styled(asked, bold)])
+                }
+            }
         }
     };
-    Paragraph::new(vec![first, second])
+    Paragraph::new(vec![first, second, third])
+}
+
+/// The room's title, and what is out of the ordinary about it.
+fn settings_line(view: &RoomView) -> String {
+    let Some(room) = view.room() else { return String::new() };
+    let settings = &room.settings;
+    let slow = |seconds: u32, what: &str| {
+        (seconds > 0).then(|| format!("one {what} in {}", span(seconds.into())))
+    };
+    let parts = [
+        (!settings.title.as_str().is_empty()).then(|| settings.title.to_string()),
+        settings.locked.then(|| "locked".to_owned()),
+        settings.hands_closed.then(|| "hands closed".to_owned()),
+        slow(settings.hand_slow_s, "hand"),
+        slow(settings.reaction_slow_s, "reaction"),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ·  ")
 }
 
 fn draw_stage(
@@ -153,26 +190,71 @@ fn draw_log(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" Events ")), area);
 }
 
-fn footer(model: &Model) -> Paragraph<'static> {
+fn footer(model: &Model, view: &RoomView) -> Paragraph<'static> {
     let text = match &model.mode {
-        Mode::Note(text) => format!("Note: {text}▏  (Enter raises the hand, Esc does not)"),
-        Mode::ConfirmKick(_, name) => format!("Remove {name} from the room? y/n"),
+        Mode::Ask(question, text) => {
+            let (ask, enter) = question_words(question);
+            format!("{ask}: {text}▏  (Enter {enter}, Esc does not)")
+        }
         Mode::Browse | Mode::Help => {
-            "r hand  t talk  m mute  ↑↓ select  g grant  d deny  s silence  k kick  ? help  q quit"
-                .to_owned()
+            let keys = own_keys(view).map(|(key, meaning)| {
+                let short = meaning.split([':', ',', ' ']).next().unwrap_or(meaning);
+                format!("{key} {short}")
+            });
+            let keys: Vec<String> = keys.collect();
+            format!("? help  {}", keys.join("  "))
         }
     };
     Paragraph::new(text).style(Style::new().add_modifier(Modifier::REVERSED))
 }
 
-fn draw_help(frame: &mut Frame<'_>) {
+/// What a question asks, and what Enter does.
+fn question_words(question: &Question) -> (String, &'static str) {
+    let why = |what: &str, name: &str| format!("Why {what} {name}?");
+    match question {
+        Question::Note => ("Note".to_owned(), "raises the hand"),
+        Question::BanTime(_, name) => {
+            (format!("For how long ban {name}, such as 1h; nothing: until lifted"), "goes on")
+        }
+        Question::Reason(deed, _, name) => match deed {
+            Deed::Deny => (why("deny", name), "denies"),
+            Deed::AskMute => (why("ask to mute:", name), "asks"),
+            Deed::Silence => (why("silence", name), "silences"),
+            Deed::Remove => (why("move off the stage:", name), "moves"),
+            Deed::Kick => (why("remove from the room:", name), "removes"),
+            Deed::Ban(_) => (why("ban", name), "bans"),
+        },
+    }
+}
+
+/// The keys that one may use.
+fn own_keys(view: &RoomView) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let may = |needs: Option<Permission>| needs.is_none_or(|permission| view.may(permission));
+    KEYS.into_iter()
+        .filter(move |(_, _, needs)| may(*needs))
+        .map(|(key, meaning, _)| (key, meaning))
+}
+
+fn draw_help(frame: &mut Frame<'_>, view: &RoomView) {
+    let mut lines: Vec<String> =
+        own_keys(view).map(|(key, meaning)| format!(" {key:5} {meaning}")).collect();
+    lines.push(String::new());
+    let may: Vec<&str> =
+        view.you().map(|you| you.may.iter().map(Permission::as_str).collect()).unwrap_or_default();
     let screen = frame.area();
-    let lines = HELP.lines().count() as u16 + 2;
-    let (width, height) = (50.min(screen.width), lines.min(screen.height));
+    let width = HELP_CELLS.min(screen.width);
+    let inner = usize::from(width.saturating_sub(2)).max(1);
+    if !may.is_empty() {
+        lines.extend(wrap(&format!(" you may: {}", may.join(", ")), inner));
+        lines.push(String::new());
+    }
+    lines.push(" any key closes this".to_owned());
+    let height = (lines.len() as u16 + 2).min(screen.height);
     let area =
         Rect { x: (screen.width - width) / 2, y: (screen.height - height) / 2, width, height };
+    let lines: Vec<Line<'_>> = lines.into_iter().map(Line::raw).collect();
     frame.render_widget(Clear, area);
-    frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" Keys ")), area);
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" Keys ")), area);
 }
 
 /// A line of the log in rows of so many characters; those after the first are indented.
@@ -209,7 +291,10 @@ mod tests {
     use crossterm::event::{KeyCode, KeyEvent};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
-    use tribune_protocol::control::room::Role;
+    use tribune_protocol::control::participant::{RoomInfo, ToParticipant, You};
+    use tribune_protocol::control::room::{Phase, Role, RoomSettings};
+    use tribune_protocol::ids::ParticipantId;
+    use tribune_protocol::permission::PermissionSet;
 
     use super::*;
     use crate::tui::model::tests::view;
@@ -263,12 +348,57 @@ mod tests {
     fn help_notes_and_a_lost_connection_show() {
         let host = view(Role::Host, None);
         let help = in_mode(Mode::Help);
-        assert!(screen(&help, &host, 90, 24).contains("kick: remove from the room"));
-        let note = in_mode(Mode::Note("hi".to_owned()));
+        assert!(screen(&help, &host, 90, 30).contains("kick: remove from the room"));
+        let note = in_mode(Mode::Ask(Question::Note, "hi".to_owned()));
         assert!(screen(&note, &host, 90, 24).contains("Note: hi▏"));
+        let ban = Question::Reason(Deed::Ban(None), ParticipantId(2), "Bob".to_owned());
+        let ban = in_mode(Mode::Ask(ban, "spam".to_owned()));
+        assert!(screen(&ban, &host, 90, 24).contains("Why ban Bob?: spam▏  (Enter bans, Esc"));
         let mut offline = online();
         offline.offline = Some("the relay is gone".to_owned());
         assert!(screen(&offline, &host, 90, 24).contains("no connection: the relay is gone"));
+    }
+
+    #[test]
+    fn keys_follow_the_permissions() {
+        let help = in_mode(Mode::Help);
+        let listener = screen(&help, &view(Role::Listener, None), 90, 40);
+        assert!(!listener.contains("kick"), "{listener}");
+        assert!(listener.contains("raise a hand"), "{listener}");
+        let mut host = view(Role::Host, None);
+        let may = PermissionSet::of(&[Permission::Silence, Permission::React]);
+        let you = You { may, ..host.you().unwrap().clone() };
+        host.handle_message(&ToParticipant::You(you));
+        let some = screen(&help, &host, 90, 40);
+        assert!(some.contains("silence, or let be heard"), "{some}");
+        assert!(!some.contains("kick: remove"), "{some}");
+        assert!(some.contains("you may: react, silence"), "{some}");
+        let footer = screen(&online(), &host, 200, 24);
+        assert!(footer.contains("s silence") && !footer.contains("k kick"), "{footer}");
+    }
+
+    #[test]
+    fn the_room_and_an_invitation_show() {
+        let mut listener = view(Role::Listener, None);
+        let invited_by = Some("Ben".parse().unwrap());
+        let you = You { invited_by, ..listener.you().unwrap().clone() };
+        listener.handle_message(&ToParticipant::You(you));
+        listener.handle_message(&ToParticipant::Room(RoomInfo {
+            room: "agora".parse().unwrap(),
+            phase: Phase::Live,
+            settings: RoomSettings {
+                title: "Rivers and bridges".parse().unwrap(),
+                locked: true,
+                hand_slow_s: 60,
+                ..RoomSettings::default()
+            },
+            stage: Vec::new(),
+            listeners: 0,
+            key: None,
+        }));
+        let screen = screen(&online(), &listener, 90, 20);
+        assert!(screen.contains("Rivers and bridges  ·  locked  ·  one hand in 1 min"), "{screen}");
+        assert!(screen.contains("Ben invites you to speak: y or n"), "{screen}");
     }
 
     #[test]

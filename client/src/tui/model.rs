@@ -4,11 +4,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use tribune_protocol::control::room::Role;
+use tribune_protocol::control::govern::{Govern, RoomChange, Target};
+use tribune_protocol::control::room::Reaction;
 use tribune_protocol::ids::{Note, ParticipantId};
 use tribune_protocol::limits::MAX_NOTE_BYTES;
+use tribune_protocol::permission::Permission;
 
+use crate::commands::times::parse_span;
 use crate::session::room_view::RoomView;
+use crate::session::words::REACTIONS;
 
 /// Lines of the log that are kept: more than any screen shows.
 const LOG_LINES: usize = 200;
@@ -18,15 +22,14 @@ const LOG_LINES: usize = 200;
 pub(crate) enum Action {
     Raise(Note),
     Lower,
+    LeaveStage,
     /// Microphone on or off.
     Talk(bool),
     /// Stop sending for a while, or go on.
     Mute(bool),
-    Grant(ParticipantId),
-    Deny(ParticipantId),
-    Silence(ParticipantId, bool),
-    Kick(ParticipantId),
-    AskMute(ParticipantId),
+    React(Reaction),
+    /// Something that the room's origin decides.
+    Govern(Govern),
     Quit,
 }
 
@@ -35,11 +38,33 @@ pub(crate) enum Action {
 pub(crate) enum Mode {
     /// Keys are commands.
     Browse,
-    /// A note is being typed.
-    Note(String),
-    /// A kick wants a second key.
-    ConfirmKick(ParticipantId, String),
+    /// A text is being typed.
+    Ask(Question, String),
     Help,
+}
+
+/// What a text is typed for. Enter does it, Esc does not: that is also the second thought that
+/// removing somebody wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// The note on one's own hand.
+    Note,
+    /// The reason for something that is done to somebody.
+    Reason(Deed, ParticipantId, String),
+    /// For how long somebody is to be banned.
+    BanTime(ParticipantId, String),
+}
+
+/// What is done to somebody for a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Deny,
+    AskMute,
+    Silence,
+    Remove,
+    Kick,
+    /// For so many seconds; until it is lifted, if absent.
+    Ban(Option<u64>),
 }
 
 /// Where the own microphone stands.
@@ -117,12 +142,7 @@ impl Model {
         match std::mem::replace(&mut self.mode, Mode::Browse) {
             Mode::Browse => self.browse(key.code, view),
             Mode::Help => None,
-            Mode::Note(text) => self.type_note(text, key.code),
-            Mode::ConfirmKick(id, _) if key.code == KeyCode::Char('y') => Some(Action::Kick(id)),
-            Mode::ConfirmKick(_, name) => {
-                self.tell(format!("{name} stays"));
-                None
-            }
+            Mode::Ask(question, text) => self.type_text(question, text, key.code),
         }
     }
 
@@ -139,7 +159,17 @@ impl Model {
             KeyCode::Char('m') => self.mute(),
             KeyCode::Down | KeyCode::Tab => self.select(view, 1),
             KeyCode::Up | KeyCode::BackTab => self.select(view, -1),
-            KeyCode::Char(key @ ('g' | 'd' | 's' | 'k')) => self.moderate(key, view),
+            KeyCode::Char('l') => self.leave_stage(view),
+            KeyCode::Char('y') => self.answer(true, view),
+            KeyCode::Char('n') => self.answer(false, view),
+            KeyCode::Char(digit @ '1'..='6') => {
+                let which = digit as usize - '1' as usize;
+                self.allowed(Permission::React, view)
+                    .then(|| REACTIONS.get(which).copied().map(Action::React))?
+            }
+            KeyCode::Char('c') => self.close_hands(view),
+            KeyCode::Char('L') => self.lock(view),
+            KeyCode::Char(key) => self.moderate(key, view),
             _ => None,
         }
     }
@@ -149,20 +179,61 @@ impl Model {
         if you.hand.is_some() {
             return Some(Action::Lower);
         }
-        if you.role.speaks() {
+        if view.may_speak() {
             self.tell("you may speak already: t switches the microphone on");
-        } else {
-            self.mode = Mode::Note(String::new());
+        } else if self.allowed(Permission::RaiseHand, view) {
+            self.mode = Mode::Ask(Question::Note, String::new());
         }
         None
+    }
+
+    fn leave_stage(&mut self, view: &RoomView) -> Option<Action> {
+        if view.may_speak() {
+            return Some(Action::LeaveStage);
+        }
+        self.tell("you are not on the stage");
+        None
+    }
+
+    fn answer(&mut self, accept: bool, view: &RoomView) -> Option<Action> {
+        if view.you()?.invited_by.is_none() {
+            self.tell("nobody has invited you to speak");
+            return None;
+        }
+        Some(Action::Govern(Govern::AnswerInvite { accept }))
+    }
+
+    fn close_hands(&mut self, view: &RoomView) -> Option<Action> {
+        if !self.allowed(Permission::SetRoom, view) {
+            return None;
+        }
+        let closed = view.room().is_some_and(|room| room.settings.hands_closed);
+        let change = RoomChange { hands_closed: Some(!closed), ..RoomChange::default() };
+        Some(Action::Govern(Govern::Set { change, reason: Note::default() }))
+    }
+
+    fn lock(&mut self, view: &RoomView) -> Option<Action> {
+        if !self.allowed(Permission::Lock, view) {
+            return None;
+        }
+        let locked = view.room().is_some_and(|room| room.settings.locked);
+        let change = RoomChange { locked: Some(!locked), ..RoomChange::default() };
+        Some(Action::Govern(Govern::Set { change, reason: Note::default() }))
+    }
+
+    /// Whether one may do that; if not, says so.
+    fn allowed(&mut self, permission: Permission, view: &RoomView) -> bool {
+        let may = view.may(permission);
+        if !may {
+            self.tell(format!("you may not {}", permission.infinitive()));
+        }
+        may
     }
 
     fn talk(&mut self, view: &RoomView) -> Option<Action> {
         match self.microphone {
             Microphone::On | Microphone::Muted => Some(Action::Talk(false)),
-            Microphone::Off if view.you().is_some_and(|you| you.role.speaks()) => {
-                Some(Action::Talk(true))
-            }
+            Microphone::Off if view.may_speak() => Some(Action::Talk(true)),
             Microphone::Off => {
                 self.tell("you may not speak yet: r raises a hand");
                 None
@@ -195,48 +266,65 @@ impl Model {
     }
 
     fn moderate(&mut self, key: char, view: &RoomView) -> Option<Action> {
-        if !view.you().is_some_and(|you| you.role.moderates()) {
-            self.tell(format!("{key} is for the {} and {}s", Role::Host, Role::Cohost));
+        let (permission, wants_hand) = match key {
+            'g' => (Permission::Grant, true),
+            'd' => (Permission::Deny, true),
+            'i' => (Permission::Invite, false),
+            'a' => (Permission::AskMute, false),
+            's' => (Permission::Silence, false),
+            'x' => (Permission::RemoveFromStage, false),
+            'k' => (Permission::Kick, false),
+            'b' => (Permission::Ban, false),
+            _ => return None,
+        };
+        if !self.allowed(permission, view) {
             return None;
         }
         let has_hand = |id: ParticipantId| {
             view.hands().unwrap_or_default().iter().any(|hand| hand.participant == id)
         };
-        let chosen = self.selected(view).or_else(|| {
-            // Without a selection, grant and deny mean the first in the queue.
-            let first = view.hands()?.first()?.participant;
-            matches!(key, 'g' | 'd').then_some(first)
-        });
-        let Some(id) = chosen else {
+        // Without a selection, grant and deny mean the first in the queue.
+        let first = || wants_hand.then(|| view.hands()?.first().map(|hand| hand.participant))?;
+        let Some(id) = self.selected(view).or_else(first) else {
             self.tell("select a row first, with the arrow keys");
             return None;
         };
-        match key {
-            'g' | 'd' if !has_hand(id) => {
-                self.tell("that hand is not up");
-                None
-            }
-            'g' => Some(Action::Grant(id)),
-            'd' => Some(Action::Deny(id)),
-            's' => {
-                let entry = view.stage().iter().find(|entry| entry.participant == id);
-                if entry.is_none() {
-                    self.tell("only who is on the stage can be silenced");
-                }
-                entry.map(|entry| Action::Silence(id, !entry.silenced))
-            }
-            _ => {
-                let name = rows(view).into_iter().find(|(row, _)| *row == id);
-                self.mode = Mode::ConfirmKick(id, name.map_or_else(|| id.to_string(), |row| row.1));
-                None
-            }
+        if wants_hand && !has_hand(id) {
+            self.tell("that hand is not up");
+            return None;
         }
+        let name = rows(view).into_iter().find(|(row, _)| *row == id);
+        let name = name.map_or_else(|| id.to_string(), |row| row.1);
+        let entry = view.stage().iter().find(|entry| entry.participant == id);
+        if entry.is_none() && matches!(key, 'a' | 's' | 'x') {
+            self.tell(format!("{name} is not on the stage"));
+            return None;
+        }
+        let deed = match key {
+            'g' => return Some(Action::Govern(Govern::Grant { participant: id })),
+            'i' => return Some(Action::Govern(Govern::Invite { target: Target::Participant(id) })),
+            's' if entry.is_some_and(|entry| entry.silenced) => {
+                let (on, reason) = (false, Note::default());
+                return Some(Action::Govern(Govern::Silence { participant: id, on, reason }));
+            }
+            'b' => {
+                self.mode = Mode::Ask(Question::BanTime(id, name), String::new());
+                return None;
+            }
+            'd' => Deed::Deny,
+            'a' => Deed::AskMute,
+            's' => Deed::Silence,
+            'x' => Deed::Remove,
+            _ => Deed::Kick,
+        };
+        self.mode = Mode::Ask(Question::Reason(deed, id, name), String::new());
+        None
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "keys that type nothing are most keys")]
-    fn type_note(&mut self, mut text: String, key: KeyCode) -> Option<Action> {
+    fn type_text(&mut self, question: Question, mut text: String, key: KeyCode) -> Option<Action> {
         match key {
-            KeyCode::Enter => return text.trim().parse().ok().map(Action::Raise),
+            KeyCode::Enter => return self.typed(question, &text),
             KeyCode::Esc => return None,
             KeyCode::Backspace => {
                 text.pop();
@@ -246,8 +334,59 @@ impl Model {
             }
             _ => {}
         }
-        self.mode = Mode::Note(text);
+        self.mode = Mode::Ask(question, text);
         None
+    }
+
+    /// What a text is an answer to.
+    fn typed(&mut self, question: Question, text: &str) -> Option<Action> {
+        let note = || text.trim().parse::<Note>();
+        match question {
+            Question::Note => match note() {
+                Ok(note) => return Some(Action::Raise(note)),
+                Err(error) => self.tell(format!("the {error}")),
+            },
+            Question::Reason(deed, id, _) => match note() {
+                Ok(reason) => return Some(Action::Govern(deed.act(id, reason))),
+                Err(error) => self.tell(format!("the {error}")),
+            },
+            Question::BanTime(id, name) => match ban_time(text) {
+                Ok(time) => {
+                    self.mode =
+                        Mode::Ask(Question::Reason(Deed::Ban(time), id, name), String::new());
+                }
+                Err(why) => {
+                    self.tell(why);
+                    self.mode = Mode::Ask(Question::BanTime(id, name), String::new());
+                }
+            },
+        }
+        None
+    }
+}
+
+impl Deed {
+    fn act(self, participant: ParticipantId, reason: Note) -> Govern {
+        let target = Target::Participant(participant);
+        match self {
+            Self::Deny => Govern::Deny { participant, reason },
+            Self::AskMute => Govern::AskMute { participant, reason },
+            Self::Silence => Govern::Silence { participant, on: true, reason },
+            Self::Remove => Govern::RemoveFromStage { participant, reason },
+            Self::Kick => Govern::Kick { target, reason },
+            Self::Ban(duration_s) => Govern::Ban { target, duration_s, reason },
+        }
+    }
+}
+
+/// The time of a ban as it is typed; nothing is until it is lifted.
+fn ban_time(text: &str) -> Result<Option<u64>, String> {
+    match text.trim() {
+        "" => Ok(None),
+        text => match parse_span(text) {
+            Ok(time) => Ok(Some(time.as_secs())),
+            Err(why) => Err(format!("{text:?} is no time: {why}")),
+        },
     }
 }
 
@@ -261,8 +400,9 @@ pub(crate) fn rows(view: &RoomView) -> Vec<(ParticipantId, String)> {
 #[cfg(test)]
 pub(crate) mod tests {
     use tribune_protocol::control::participant::{Joined, ToParticipant, You};
-    use tribune_protocol::control::room::{Hand, StageEntry};
+    use tribune_protocol::control::room::{Hand, Role, StageEntry};
     use tribune_protocol::ids::TrackId;
+    use tribune_protocol::permission::PermissionSet;
 
     use super::*;
 
@@ -284,6 +424,8 @@ pub(crate) mod tests {
             silenced: false,
             hand,
             reason: Note::default(),
+            may: PermissionSet::NONE,
+            invited_by: None,
         };
         let stage = vec![entry(1, "Ada", Role::Host), entry(2, "Bob", Role::Speaker)];
         let relay = "edge-1".parse().unwrap();
@@ -319,7 +461,7 @@ pub(crate) mod tests {
     fn a_listener_raises_a_hand_with_a_note_and_lowers_it() {
         let (mut model, listener) = (model(), view(Role::Listener, None));
         let raise = press(&mut model, &listener, "rhix⌫ q⏎");
-        assert_eq!(raise, Some(Action::Raise("hi q".parse().unwrap())));
+        assert_eq!(raise, Some(Action::Raise(note("hi q"))));
         assert_eq!(press(&mut model, &listener, "rquit␛"), None);
         assert_eq!(model.mode, Mode::Browse);
         let up = view(Role::Listener, Some(1));
@@ -340,34 +482,107 @@ pub(crate) mod tests {
     #[test]
     fn a_listener_cannot_talk_or_moderate() {
         let (mut model, listener) = (model(), view(Role::Listener, None));
-        for keys in ["t", "m", "↓g", "↓d", "↓s", "↓k"] {
+        let keys = ["t", "m", "l", "y", "↓g", "↓d", "↓i", "↓a", "↓s", "↓x", "↓k", "↓b", "c", "L"];
+        for keys in keys {
             assert_eq!(press(&mut model, &listener, keys), None, "{keys}");
+            assert_eq!(model.mode, Mode::Browse, "{keys}");
         }
-        assert_eq!(model.log().len(), 6);
-        assert_eq!(model.mode, Mode::Browse);
+        assert_eq!(model.log().len(), keys.len(), "each is told why");
+    }
+
+    fn note(text: &str) -> Note {
+        text.parse().unwrap()
     }
 
     #[test]
-    fn a_host_acts_on_the_selected_row() {
+    fn a_host_acts_on_the_selected_row_and_gives_a_reason() {
         let (mut model, host) = (model(), view(Role::Host, None));
-        let (bob, eve) = (ParticipantId(2), ParticipantId(5));
+        let (ada, bob, eve) = (ParticipantId(1), ParticipantId(2), ParticipantId(5));
+        let govern = |act| Some(Action::Govern(act));
         assert_eq!(press(&mut model, &host, "s"), None, "nothing is selected");
-        assert_eq!(
-            press(&mut model, &host, "g"),
-            Some(Action::Grant(eve)),
-            "the first in the queue"
-        );
-        assert_eq!(press(&mut model, &host, "↓↓s"), Some(Action::Silence(bob, false)));
+        let grant = Govern::Grant { participant: eve };
+        assert_eq!(press(&mut model, &host, "g"), govern(grant), "the first in the queue");
+        let silence = Govern::Silence { participant: ada, on: true, reason: note("too loud") };
+        assert_eq!(press(&mut model, &host, "↓stoo loud⏎"), govern(silence));
+        let heard = Govern::Silence { participant: bob, on: false, reason: note("") };
+        assert_eq!(press(&mut model, &host, "↓s"), govern(heard), "he is silenced already");
         assert_eq!(press(&mut model, &host, "g"), None, "his hand is not up");
-        assert_eq!(press(&mut model, &host, "ky"), Some(Action::Kick(bob)));
-        assert_eq!(press(&mut model, &host, "kn"), None);
-        assert_eq!(press(&mut model, &host, "↓d"), Some(Action::Deny(eve)));
+        let kick = Govern::Kick { target: Target::Participant(bob), reason: note("rude") };
+        assert_eq!(press(&mut model, &host, "krude⏎"), govern(kick));
+        assert_eq!(press(&mut model, &host, "krude␛"), None, "a second thought");
+        let remove = Govern::RemoveFromStage { participant: bob, reason: note("") };
+        assert_eq!(press(&mut model, &host, "x⏎"), govern(remove));
+        let mute = Govern::AskMute { participant: bob, reason: note("") };
+        assert_eq!(press(&mut model, &host, "a⏎"), govern(mute));
+        let deny = Govern::Deny { participant: eve, reason: note("later") };
+        assert_eq!(press(&mut model, &host, "↓dlater⏎"), govern(deny));
         assert_eq!(press(&mut model, &host, "s"), None, "she is not on the stage");
+        let invite = Govern::Invite { target: Target::Participant(eve) };
+        assert_eq!(press(&mut model, &host, "i"), govern(invite));
         press(&mut model, &host, "↓");
-        assert_eq!(model.selected(&host), Some(ParticipantId(1)), "the selection goes around");
+        assert_eq!(model.selected(&host), Some(ada), "the selection goes around");
         press(&mut model, &host, "↑");
         assert_eq!(model.selected(&host), Some(eve));
         assert_eq!(model.selected(&view(Role::Listener, None)), None, "a row that is gone");
+    }
+
+    #[test]
+    fn a_ban_asks_for_how_long_and_why() {
+        let (mut model, host) = (model(), view(Role::Host, None));
+        let target = Target::Participant(ParticipantId(2));
+        let ban = |duration_s, reason| {
+            let (target, reason) = (target.clone(), note(reason));
+            Some(Action::Govern(Govern::Ban { target, duration_s, reason }))
+        };
+        assert_eq!(press(&mut model, &host, "↓↓b1h⏎spam⏎"), ban(Some(3_600), "spam"));
+        assert_eq!(press(&mut model, &host, "b⏎⏎"), ban(None, ""));
+        assert_eq!(press(&mut model, &host, "bages⏎"), None);
+        assert!(matches!(model.mode, Mode::Ask(Question::BanTime(..), _)), "it is asked again");
+        assert!(model.log().next_back().unwrap().contains("ages"));
+    }
+
+    #[test]
+    fn what_one_may_do_follows_the_permissions_and_not_the_role() {
+        let mut host = view(Role::Host, None);
+        let you = You {
+            may: PermissionSet::of(&[Permission::Silence]),
+            invited_by: Some("Ben".parse().unwrap()),
+            ..host.you().unwrap().clone()
+        };
+        host.handle_message(&ToParticipant::You(you));
+        let mut model = model();
+        assert_eq!(press(&mut model, &host, "↓k"), None);
+        assert_eq!(model.mode, Mode::Browse);
+        assert_eq!(model.log().next_back(), Some("you may not remove somebody from the room"));
+        press(&mut model, &host, "s");
+        assert!(matches!(model.mode, Mode::Ask(Question::Reason(Deed::Silence, ..), _)));
+    }
+
+    #[test]
+    fn an_invitation_is_answered_and_reactions_are_sent() {
+        let mut listener = view(Role::Listener, None);
+        let mut model = model();
+        assert_eq!(press(&mut model, &listener, "y"), None, "nobody has asked");
+        let invited_by = Some("Ben".parse().unwrap());
+        let you = You { invited_by, ..listener.you().unwrap().clone() };
+        listener.handle_message(&ToParticipant::You(you));
+        for (key, accept) in [("y", true), ("n", false)] {
+            let answer = Action::Govern(Govern::AnswerInvite { accept });
+            assert_eq!(press(&mut model, &listener, key), Some(answer));
+        }
+        assert_eq!(press(&mut model, &listener, "1"), Some(Action::React(Reaction::Clap)));
+        assert_eq!(press(&mut model, &listener, "6"), Some(Action::React(Reaction::Wow)));
+    }
+
+    #[test]
+    fn the_room_is_locked_and_its_queue_closed() {
+        let (mut model, host) = (model(), view(Role::Host, None));
+        let set = |change| Some(Action::Govern(Govern::Set { change, reason: Note::default() }));
+        let lock = RoomChange { locked: Some(true), ..RoomChange::default() };
+        assert_eq!(press(&mut model, &host, "L"), set(lock));
+        let close = RoomChange { hands_closed: Some(true), ..RoomChange::default() };
+        assert_eq!(press(&mut model, &host, "c"), set(close));
+        assert_eq!(press(&mut model, &host, "l"), Some(Action::LeaveStage));
     }
 
     #[test]

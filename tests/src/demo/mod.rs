@@ -163,7 +163,7 @@ impl<'a> Play<'a> {
 
     fn moderate(&self, command: &[&str], event: &str) -> Result<Value> {
         let ended =
-            Client::new(command, &self.tree.origin).run_well(self.scratch, command[0], PATIENCE)?;
+            Client::new(command, &self.tree.origin).run_well(self.scratch, command[1], PATIENCE)?;
         said(&ended, event)
     }
 
@@ -173,8 +173,10 @@ impl<'a> Play<'a> {
             let statistics = self.audience.far().statistics();
             Ok(statistics.map(|s| s.received_of("Heckler")).filter(|&frames| frames > 0))
         })?;
-        let event =
-            self.moderate(&["silence", ROOM, "Heckler", "--reason", "Let them talk"], "silenced")?;
+        let event = self.moderate(
+            &["stage", "silence", ROOM, "Heckler", "--reason", "Let them talk"],
+            "silenced",
+        )?;
         let time = |key: &str| event[key].as_u64().with_context(|| format!("no {key}: {event}"));
         let (asked, acknowledged) = (time("asked_unix_ms")?, time("acknowledged_unix_ms")?);
         let took_ms = acknowledged.saturating_sub(asked);
@@ -211,7 +213,7 @@ impl<'a> Play<'a> {
     }
 
     fn kick(&self, heckler: &mut Process) -> Result<bool> {
-        self.moderate(&["kick", ROOM, "Heckler", "--reason", "Good night"], "kicked")?;
+        self.moderate(&["person", "kick", ROOM, "Heckler", "--reason", "Good night"], "kicked")?;
         let ended = heckler.wait(PATIENCE)?;
         self.narrator.say("He is removed from the room.");
         Ok(ended.code == Some(audience::EXIT_REMOVED))
@@ -219,7 +221,7 @@ impl<'a> Play<'a> {
 
     /// Lets the guest speak; whether that has gone well.
     fn grant(&self, guest: &mut Process) -> Result<bool> {
-        self.moderate(&["grant", ROOM, "Guest"], "granted")?;
+        self.moderate(&["hand", "grant", ROOM, "Guest"], "granted")?;
         guest.wait_event("granted", PATIENCE, |_| true)?;
         self.narrator.say("The host grants the raised hand, and the listener asks a question.");
         let ended = guest.wait(PATIENCE * 2)?;

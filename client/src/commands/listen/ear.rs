@@ -16,8 +16,9 @@ use crate::audio::jitter::JitterConfig;
 use crate::audio::playout::{Player, PlayoutStats};
 use crate::audio::{AudioError, PcmFrame};
 use crate::session::ReceivedFrame;
+use crate::session::change::Change;
 use crate::session::clock::LocalClock;
-use crate::session::room_view::{Change, RoomView};
+use crate::session::room_view::RoomView;
 
 /// Longest latency that is told apart, in µs: longer ones are a clock's fault.
 const LATENCY_MAX_US: u64 = 60_000_000;

@@ -1,0 +1,306 @@
+//! Requests of somebody who does not come in: connects, asks, and reads the answers. One connection
+//! serves several requests, one after the other; a relay that cannot be reached or puts us off is
+//! followed by the next address, as [`super::reconnect`] says.
+
+use std::time::Duration;
+
+use quinn::ClientConfig;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::participant::{
+    Errand, FromParticipant, LogPage, RoomInfo, ToParticipant,
+};
+use tribune_protocol::control::room::{Ban, Hand, Listing, Role};
+use tribune_protocol::ids::{DisplayName, RequestId, RoomName, SessionKey};
+
+use super::address::Address;
+use super::connection::{self, Connection, ControlIn};
+use super::reconnect::{End, Failure, Next, Reconnect};
+use super::tls::{self, TlsSetupError, Trust};
+
+/// How long an answer may take. Moderation is answered once the farthest relay has acted.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who asks, and where.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Relays to ask, best first; not empty.
+    pub addresses: Vec<Address>,
+    /// How they prove who they are.
+    pub trust: Trust,
+    /// Who asks: see [`SessionKey`].
+    pub session: SessionKey,
+    /// What to be called in the log.
+    pub name: DisplayName,
+    /// The role to act in, where no token says which.
+    pub role: Role,
+    /// Proof of the right to the role.
+    pub token: Option<String>,
+}
+
+/// What a request came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done, everywhere in the tree where that matters.
+    Done,
+    /// How the room is set up.
+    Room(RoomInfo),
+    /// The queue of hands.
+    Hands {
+        /// The first of them.
+        hands: Vec<Hand>,
+        /// How many there are.
+        total: u32,
+    },
+    /// A part of the list of bans.
+    Bans {
+        /// At most 30.
+        bans: Vec<Ban>,
+        /// How many there are.
+        total: u32,
+    },
+    /// A part of the log.
+    Log(LogPage),
+    /// A token that lets in.
+    Invitation {
+        /// The token.
+        token: String,
+    },
+    /// A part of the list of public rooms.
+    Rooms {
+        /// At most 64, by name.
+        rooms: Vec<Listing>,
+        /// Whether there are more behind them.
+        more: bool,
+    },
+}
+
+/// Why a request came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ErrandError {
+    /// No relay, or the room, serves us.
+    #[error("{0:?}")]
+    Ended(End),
+    /// The request is under way, and what has become of it is not known.
+    #[error("{0}, and whether the request was carried out is not known")]
+    Unconfirmed(String),
+    /// The relay answered with something that is no answer to the request.
+    #[error("the relay answered {0}, which is no answer to the request")]
+    Unexpected(&'static str),
+}
+
+/// The requests of one participant, over one connection at a time.
+#[derive(Debug)]
+pub struct Errands {
+    config: Config,
+    quic: ClientConfig,
+    link: Option<Link>,
+    random: StdRng,
+}
+
+/// A connection that requests go over.
+#[derive(Debug)]
+struct Link {
+    connection: Connection,
+    control: ControlIn,
+    next_id: u32,
+}
+
+/// Why an attempt failed.
+enum Attempt {
+    /// Nothing was asked, or it was refused: another attempt does no harm.
+    Failed(Failure),
+    /// The request had left.
+    Cut(Failure),
+}
+
+impl Errands {
+    /// Prepares; the connection comes about with the first request.
+    ///
+    /// # Errors
+    /// [`TlsSetupError`], if the certificates to trust cannot be read.
+    pub fn new(config: Config) -> Result<Self, TlsSetupError> {
+        let quic = connection::quic_config(tls::client_config(&config.trust)?);
+        Ok(Self { config, quic, link: None, random: StdRng::from_os_rng() })
+    }
+
+    /// Asks a room's origin for something.
+    ///
+    /// # Errors
+    /// [`ErrandError`]
+    pub async fn ask(&mut self, room: &RoomName, act: Govern) -> Result<Answer, ErrandError> {
+        let may_repeat = only_reads(&act);
+        let errand = Errand {
+            room: room.clone(),
+            session: self.config.session.clone(),
+            name: self.config.name.clone(),
+            role: self.config.role,
+            token: self.config.token.clone(),
+            act,
+        };
+        self.request(&FromParticipant::Errand(errand), may_repeat).await
+    }
+
+    /// Asks for the public rooms behind `after`.
+    ///
+    /// # Errors
+    /// [`ErrandError`]
+    pub async fn list_rooms(&mut self, after: Option<RoomName>) -> Result<Answer, ErrandError> {
+        self.request(&FromParticipant::ListRooms { after }, true).await
+    }
+
+    /// Closes the connection, if there is one.
+    pub async fn close(mut self) {
+        if let Some(link) = self.link.take() {
+            link.connection.close().await;
+        }
+    }
+
+    /// Tries every address, and a relay that is about to be of use a few times.
+    async fn request(
+        &mut self,
+        message: &FromParticipant,
+        may_repeat: bool,
+    ) -> Result<Answer, ErrandError> {
+        let mut reconnect = Reconnect::new(self.config.addresses.clone(), false);
+        loop {
+            let failure = match self.attempt(&reconnect, message).await {
+                Ok(message) => return answer(message),
+                Err(Attempt::Failed(failure)) => failure,
+                Err(Attempt::Cut(failure)) if may_repeat || is_refusal(&failure) => failure,
+                Err(Attempt::Cut(failure)) => return Err(unconfirmed(failure)),
+            };
+            tracing::debug!(?failure, "request failed");
+            match reconnect.handle_failure(failure, self.random.random()) {
+                Next::GiveUp(end) => return Err(ErrandError::Ended(end)),
+                Next::Retry { after, .. } => tokio::time::sleep(after).await,
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        reconnect: &Reconnect,
+        message: &FromParticipant,
+    ) -> Result<ToParticipant, Attempt> {
+        let mut link = match self.link.take() {
+            Some(link) => link,
+            None => {
+                let connected = Connection::connect(reconnect.address(), &self.quic).await;
+                let (connection, control) = connected.map_err(Attempt::Failed)?;
+                Link { connection, control, next_id: 1 }
+            }
+        };
+        let id = RequestId(link.next_id);
+        link.next_id = link.next_id.wrapping_add(1);
+        link.connection.send(Some(id), message).await.map_err(Attempt::Failed)?;
+        let received = tokio::time::timeout(ANSWER_TIMEOUT, link.answer_to(id)).await;
+        let silent = || Failure::Lost("the relay did not answer within 10 s".to_owned());
+        let answer = received.map_err(|_| Attempt::Cut(silent()))?.map_err(Attempt::Cut)?;
+        let ToParticipant::Err { code, message } = answer else {
+            self.link = Some(link);
+            return Ok(answer);
+        };
+        // A relay that puts us off is not asked again on the same connection: the next address may
+        // serve at once.
+        if code.is_transient() {
+            link.connection.close().await;
+        } else {
+            self.link = Some(link);
+        }
+        Err(Attempt::Failed(Failure::Refused { code, message }))
+    }
+}
+
+impl Link {
+    async fn answer_to(&mut self, id: RequestId) -> Result<ToParticipant, Failure> {
+        loop {
+            let envelope = match self.control.receive().await {
+                Ok(envelope) => envelope,
+                // What the relay said when it closed tells more than that the stream is over.
+                Err(Failure::Lost(why)) => return Err(self.connection.failure(&why)),
+                Err(failure) => return Err(failure),
+            };
+            if envelope.id == Some(id) {
+                return Ok(envelope.message);
+            }
+        }
+    }
+}
+
+/// Whether the relay's close itself says that the request was not carried out.
+fn is_refusal(failure: &Failure) -> bool {
+    match failure {
+        Failure::Closed { code, .. } => !code.is_worth_a_retry(),
+        Failure::Refused { .. } => true,
+        Failure::Unreachable(_) | Failure::Tls(_) | Failure::Lost(_) | Failure::Moved => false,
+    }
+}
+
+fn unconfirmed(failure: Failure) -> ErrandError {
+    ErrandError::Unconfirmed(match failure {
+        Failure::Unreachable(why) | Failure::Tls(why) | Failure::Lost(why) => why,
+        Failure::Closed { code, .. } => format!("the relay closed the connection: {code}"),
+        Failure::Refused { message, .. } => message,
+        Failure::Moved => "the relay moves us".to_owned(),
+    })
+}
+
+fn answer(message: ToParticipant) -> Result<Answer, ErrandError> {
+    let unexpected = |what| Err(ErrandError::Unexpected(what));
+    match message {
+        ToParticipant::Ok {} => Ok(Answer::Done),
+        ToParticipant::Room(room) => Ok(Answer::Room(room)),
+        ToParticipant::Hands { hands, total } => Ok(Answer::Hands { hands, total }),
+        ToParticipant::Bans { bans, total } => Ok(Answer::Bans { bans, total }),
+        ToParticipant::Log(page) => Ok(Answer::Log(page)),
+        ToParticipant::Invitation { token } => Ok(Answer::Invitation { token }),
+        ToParticipant::Rooms { rooms, more } => Ok(Answer::Rooms { rooms, more }),
+        ToParticipant::Joined(_) => unexpected("joined"),
+        ToParticipant::Err { .. } => unexpected("err"),
+        ToParticipant::Stage { .. } => unexpected("stage"),
+        ToParticipant::Listeners { .. } => unexpected("listeners"),
+        ToParticipant::You(_) => unexpected("you"),
+        ToParticipant::Moderated(_) => unexpected("moderated"),
+        ToParticipant::Reactions { .. } => unexpected("reactions"),
+        ToParticipant::TokenExpires { .. } => unexpected("token_expires"),
+        ToParticipant::PleaseMute { .. } => unexpected("please_mute"),
+        ToParticipant::Moved { .. } => unexpected("moved"),
+        ToParticipant::Unknown => unexpected("a message of a later version"),
+    }
+}
+
+/// Whether a request can be sent a second time without doing anything twice.
+const fn only_reads(act: &Govern) -> bool {
+    match act {
+        Govern::ListHands {}
+        | Govern::ListBans { .. }
+        | Govern::Show {}
+        | Govern::ReadLog { .. } => true,
+        Govern::LowerHand { .. }
+        | Govern::Grant { .. }
+        | Govern::Deny { .. }
+        | Govern::ClearHands { .. }
+        | Govern::Invite { .. }
+        | Govern::Uninvite { .. }
+        | Govern::AnswerInvite { .. }
+        | Govern::AskMute { .. }
+        | Govern::Silence { .. }
+        | Govern::SilenceAll { .. }
+        | Govern::RemoveFromStage { .. }
+        | Govern::Kick { .. }
+        | Govern::Ban { .. }
+        | Govern::Unban { .. }
+        | Govern::SetRole { .. }
+        | Govern::SetPermission { .. }
+        | Govern::HandOver { .. }
+        | Govern::Create { .. }
+        | Govern::Set { .. }
+        | Govern::MakeInvitation { .. }
+        | Govern::Appeal { .. }
+        | Govern::AnswerAppeal { .. }
+        | Govern::EndRoom {}
+        | Govern::Unknown => false,
+    }
+}
