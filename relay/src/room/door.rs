@@ -74,7 +74,7 @@ impl Room {
         }
         let acted = admission.returning || before.is_some_and(|(_, acted)| acted);
         // Who that is, is known once what was shown has been checked.
-        let nobody = Proof::Guest.person(who, admission.address);
+        let nobody = Proof::Guest.person(who, admission.address, admission.role);
         self.members.insert(who, Member::joining(admission, nobody, acted, was_in));
         self.joining.push_back((now + JOIN_PATIENCE, who));
         self.idle_since = None;
@@ -187,7 +187,7 @@ impl Room {
         let proof = proof.map_err(|error| (error.code(), error.to_string()))?;
         // What a token calls its bearer counts for more than what they call themselves.
         let name = proof.name().unwrap_or(&admission.name).clone();
-        let person = proof.clone().person(who, admission.address);
+        let person = proof.clone().person(who, admission.address, admission.role);
         // What is over by a moment passes the check of tokens, whose clocks differ; a session would
         // end at once.
         if let Some(over_s) = person.token.and_then(|token| now_s.checked_sub(token.expires_at_s)) {

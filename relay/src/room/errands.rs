@@ -17,7 +17,7 @@ use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild};
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey};
 
-use super::person::{Proof, Shown};
+use super::person::Shown;
 use super::{Room, members};
 use crate::crossing::LinkId;
 use crate::outbox::Outbox;
@@ -272,17 +272,14 @@ impl Room {
         let now_s = self.setup.wall.unix_us(now) / 1_000_000;
         let proof = errand.shown.check(self.name(), self.state.key, now_s);
         let proof = proof.map_err(|error| (error.code(), error.to_string()))?;
-        let is_token = matches!(proof, Proof::Token(_) | Proof::Invitation(_));
         let name = proof.name().unwrap_or(&errand.name).clone();
-        let person = proof.person(errand.participant, errand.address);
+        let person = proof.person(errand.participant, errand.address, errand.role);
         let standing = self.rulings.standing(&person.keys, person.token);
-        let highest = standing.role.unwrap_or(person.highest);
         // A token says which role; without one it is for whoever asks to say.
-        let role = if is_token { person.highest } else { errand.role };
-        if !is_token && !self.setup.policy.entitles(highest, role) {
-            return Err(members::above(role, highest));
+        if person.token.is_none() && !self.setup.policy.entitles(person.highest, errand.role) {
+            return Err(members::above(errand.role, person.highest));
         }
-        Ok(person.credentials(errand.participant, &name, role, standing.bar.is_some()))
+        Ok(person.credentials(errand.participant, &name, standing.bar.is_some()))
     }
 }
 

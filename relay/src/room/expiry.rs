@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{ParticipantId, RequestId};
 
 use super::Room;
@@ -78,7 +79,7 @@ impl Room {
         let now_s = self.setup.wall.unix_us(now) / 1_000_000;
         let proof = shown.check(self.name(), self.state.key, now_s);
         let proof = proof.map_err(|error| (error.code(), error.to_string()))?;
-        let newer = proof.person(who, std::net::Ipv4Addr::UNSPECIFIED.into());
+        let newer = proof.person(who, std::net::Ipv4Addr::UNSPECIFIED.into(), Role::Listener);
         let Some(member) = self.members.get(&who) else { return Ok(()) };
         if newer.token.is_none() || newer.subject(who) != member.person.subject(who) {
             let text = "The newer token has to be for the subject that has joined.".to_owned();

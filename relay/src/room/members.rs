@@ -208,12 +208,7 @@ impl Room {
     /// What the origin is told of a member with what it does.
     pub(super) fn credentials(&self, who: ParticipantId) -> Option<Credentials> {
         let member = self.members.get(&who)?;
-        // What a role of an operator's own may do, the origin knows by the role alone.
-        let role = match member.came_as {
-            Role::Custom(_) => member.came_as,
-            Role::Host | Role::Cohost | Role::Speaker | Role::Listener => member.person.highest,
-        };
-        Some(member.person.credentials(who, &member.name, role, false))
+        Some(member.person.credentials(who, &member.name, false))
     }
 
     /// The role that somebody has: on the stage, by a ruling, or as they came in.
@@ -227,10 +222,27 @@ impl Room {
         standing.role.unwrap_or(came_as)
     }
 
+    /// What the origin lets somebody do: on the stage by the role there, off it by the one that was
+    /// shown or ruled. A room has one host; who could be another is a cohost.
     fn may(&self, who: ParticipantId, standing: &Standing) -> PermissionSet {
-        let may = standing.may(self.setup.policy.may(self.role(who, standing)));
-        let hears = self.members.get(&who).is_none_or(|member| member.person.may_listen);
+        let member = self.members.get(&who);
+        let role = match self.state.on_stage(who) {
+            Some(entry) => entry.role,
+            None => {
+                let shown = member.map_or(Role::Listener, |member| member.person.highest);
+                match standing.role.unwrap_or(shown) {
+                    Role::Host if self.has_host() => Role::Cohost,
+                    role => role,
+                }
+            }
+        };
+        let may = standing.may(self.setup.policy.may(role));
+        let hears = member.is_none_or(|member| member.person.may_listen);
         if hears { may } else { may.minus(PermissionSet::of(&[Permission::Listen])) }
+    }
+
+    fn has_host(&self) -> bool {
+        self.state.stage.iter().any(|entry| entry.role == Role::Host)
     }
 
     pub(super) fn hears(&self, who: ParticipantId) -> Hears {

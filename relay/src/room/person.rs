@@ -121,11 +121,13 @@ impl Proof {
         }
     }
 
-    /// Who that is, as this participant, from this address.
-    pub(super) fn person(self, who: ParticipantId, address: IpAddr) -> Person {
+    /// Who that is, as this participant, from this address. Without a token, a relay for development
+    /// takes everybody as what they ask for.
+    pub(super) fn person(self, who: ParticipantId, address: IpAddr, asked: Role) -> Person {
+        let is_dev = matches!(self, Self::Dev);
         let (highest, entitlement) = match self {
             Self::Guest => (Role::Listener, None),
-            Self::Dev => (Role::Host, None),
+            Self::Dev => (asked, None),
             Self::Token(entitlement) | Self::Invitation(entitlement) => {
                 (entitlement.role, Some(entitlement))
             }
@@ -143,7 +145,6 @@ impl Proof {
             subject: key,
             address: PersonKey::of_address(address),
         };
-        let is_dev = entitlement.is_none() && highest == Role::Host;
         Person {
             subject,
             keys,
@@ -174,11 +175,10 @@ impl Person {
         &self,
         who: ParticipantId,
         name: &DisplayName,
-        role: Role,
         barred: bool,
     ) -> Credentials {
-        let (subject, name, may_open) = (self.subject(who), name.clone(), self.may_open);
-        Credentials { subject, name, role, may_open, barred }
+        let (subject, name, role) = (self.subject(who), name.clone(), self.highest);
+        Credentials { subject, name, role, may_open: self.may_open, barred }
     }
 }
 

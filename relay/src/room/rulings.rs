@@ -133,11 +133,13 @@ impl Rulings {
         std::mem::take(&mut self.touched)
     }
 
-    /// Forgets news that have been told.
+    /// Forgets news that have been told, and rulings that said nothing else.
     fn forget_news(&mut self, touched: &BTreeSet<PersonKey>) {
         for who in touched {
-            if let Some(ruling) = self.held.get_mut(who) {
-                ruling.news = None;
+            let Some(ruling) = self.held.get_mut(who) else { continue };
+            ruling.news = None;
+            if is_void(ruling) {
+                self.held.remove(who);
             }
         }
     }
@@ -277,6 +279,12 @@ fn send_pages<'a>(
     for lifted in lifted.chunks(PAGE_LIFTED) {
         send(Vec::new(), lifted.to_vec());
     }
+}
+
+/// Whether a ruling leaves everything as it is for others.
+fn is_void(ruling: &Ruling) -> bool {
+    let Ruling { entry, until_s, .. } = *ruling;
+    *ruling == Ruling { entry, until_s, ..Ruling::about(ruling.who) }
 }
 
 /// An upper bound of a ruling's size on the wire.
