@@ -195,6 +195,14 @@ fn a_hand_keeps_its_place_over_a_reconnect_and_is_granted() {
                 | ToParticipant::Stage { .. }
                 | ToParticipant::Listeners { .. }
                 | ToParticipant::You(_)
+                | ToParticipant::Moderated(_)
+                | ToParticipant::Room(_)
+                | ToParticipant::Rooms { .. }
+                | ToParticipant::Bans { .. }
+                | ToParticipant::Log(_)
+                | ToParticipant::Invitation { .. }
+                | ToParticipant::Reactions { .. }
+                | ToParticipant::TokenExpires { .. }
                 | ToParticipant::PleaseMute { .. }
                 | ToParticipant::Moved { .. }
                 | ToParticipant::Unknown => None,
