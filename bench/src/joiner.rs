@@ -213,6 +213,14 @@ impl Joiner {
                 | ToParticipant::Listeners { .. }
                 | ToParticipant::Hands { .. }
                 | ToParticipant::PleaseMute { .. }
+                | ToParticipant::Moderated(_)
+                | ToParticipant::Room(_)
+                | ToParticipant::Rooms { .. }
+                | ToParticipant::Bans { .. }
+                | ToParticipant::Log(_)
+                | ToParticipant::Invitation { .. }
+                | ToParticipant::Reactions { .. }
+                | ToParticipant::TokenExpires { .. }
                 | ToParticipant::Unknown => {}
             }
         }

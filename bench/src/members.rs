@@ -318,6 +318,14 @@ fn read_message(member: MemberId, message: &[u8]) -> Option<News> {
         | ToParticipant::Listeners { .. }
         | ToParticipant::Hands { .. }
         | ToParticipant::PleaseMute { .. }
+        | ToParticipant::Moderated(_)
+        | ToParticipant::Room(_)
+        | ToParticipant::Rooms { .. }
+        | ToParticipant::Bans { .. }
+        | ToParticipant::Log(_)
+        | ToParticipant::Invitation { .. }
+        | ToParticipant::Reactions { .. }
+        | ToParticipant::TokenExpires { .. }
         | ToParticipant::Unknown => None,
     }
 }

@@ -17,6 +17,7 @@ use tribune_protocol::ids::{
     Channel, DisplayName, InvalidName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
     Seq, SessionKey, Subject, TrackId,
 };
+use tribune_protocol::log::{Chain, Detail, Draft, LogAction, LogKey, Party};
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, limits};
 
 const SPEC: &str = include_str!("../SPEC.md");
@@ -387,6 +388,36 @@ fn examples_of_access_rules_are_those_of_the_code() {
         assert_eq!(word.parse::<Access>().expect("an access").to_string(), word);
         assert!(head.contains(&format!("| `{word}` |")), "{word}");
     }
+}
+
+#[test]
+fn the_log_is_that_of_the_cddl() {
+    let rules = cddl("### 12.1 ");
+    let party = Party {
+        subject: Some("ada".parse().expect("a subject")),
+        name: Some(name()),
+        role: Some(Role::Host),
+        participant: Some(ID),
+        address: Some("192.0.2.1".parse().expect("an address")),
+    };
+    let draft = Draft {
+        target: Some(party.clone()),
+        reason: note(),
+        duration_s: Some(1),
+        about: Some(1),
+        detail: Detail::cut("more"),
+        ..Draft::new(1, party.clone(), LogAction::Banned)
+    };
+    let (key, mut chain) = (LogKey::from_seed(&[7; 32]), Chain::new(room()));
+    let entry = chain.append(&key, draft);
+    check_fields(&rules, "signed-entry", &entry);
+    check_fields(&rules, "entry", &entry.entry);
+    check_fields(&rules, "party", &party);
+    check_fields(&rules, "log-head", &chain.head(&key, 1));
+    let words: Vec<String> = table("### 12.1 ").into_iter().map(|row| row[0].clone()).collect();
+    let of_the_code: Vec<String> =
+        LogAction::ALL.iter().map(|action| format!("`{action}`")).collect();
+    assert_eq!(words, of_the_code);
 }
 
 fn depths<M: Serialize>(samples: &[M]) -> Vec<usize> {

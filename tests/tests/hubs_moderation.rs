@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rand::Rng;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::govern::{Govern, Target};
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::Note;
@@ -171,10 +172,15 @@ impl Evening {
     fn act(&mut self, deed: Deed) -> WatchNo {
         let participant = self.net.id(self.heckler);
         let message = match deed {
-            Deed::Silence => {
-                FromParticipant::Silence { participant, on: true, reason: Note::default() }
-            }
-            Deed::Kick => FromParticipant::Kick { participant, reason: Note::default() },
+            Deed::Silence => FromParticipant::Govern {
+                act: Govern::Silence { participant, on: true, reason: Note::default() },
+            },
+            Deed::Kick => FromParticipant::Govern {
+                act: Govern::Kick {
+                    target: Target::Participant(participant),
+                    reason: Note::default(),
+                },
+            },
         };
         let by = self.host.1;
         let mut request = self.net.request(by, &message);

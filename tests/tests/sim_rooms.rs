@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::govern::Govern;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::Note;
@@ -200,7 +201,7 @@ fn a_hand_keeps_its_place_over_a_reconnect_and_is_granted() {
             });
         assert_eq!(shown, Some(2));
         let participant = sim.client_ref(hands[0]).id();
-        let grant = FromParticipant::Grant { participant };
+        let grant = FromParticipant::Govern { act: Govern::Grant { participant } };
         let request = sim.with(host, |client| client.request(&grant));
         await_ok(&mut sim, host, request);
         sim.run_for(SECOND);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::govern::{Govern, Target};
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{Note, TrackId};
@@ -45,7 +46,9 @@ impl Heckled {
     /// Silences the heckler; the time of the acknowledgement, and how long it took.
     fn silence(&self, sim: &mut Sim, mut meanwhile: impl FnMut(&mut Sim)) -> (Duration, Duration) {
         let participant = sim.client_ref(self.heckler).id();
-        let message = FromParticipant::Silence { participant, on: true, reason: Note::default() };
+        let message = FromParticipant::Govern {
+            act: Govern::Silence { participant, on: true, reason: Note::default() },
+        };
         let request = sim.with(self.host, |client| client.request(&message));
         let asked = sim.now();
         sim.run_until("the silence is acknowledged", PATIENCE + 2 * ON_THE_WAY, |sim| {
@@ -138,7 +141,9 @@ fn a_frame_that_waits_for_its_bundle_is_silenced_too() {
         sim.with(heckler, |client| client.talk_after(Duration::from_millis(5), 50));
         sim.run_for(2 * SECOND + Duration::from_millis(seed));
         let participant = sim.client_ref(heckler).id();
-        let message = FromParticipant::Silence { participant, on: true, reason: Note::default() };
+        let message = FromParticipant::Govern {
+            act: Govern::Silence { participant, on: true, reason: Note::default() },
+        };
         let request = sim.with(host, |client| client.request(&message));
         sim.run_for(SECOND);
         let (at, answer) = sim.client_ref(host).answer(request).expect("it is acknowledged");
@@ -213,7 +218,9 @@ fn the_kicked_is_closed_with_0x10_and_barred_everywhere() {
         for (subject, name, role) in subjects {
             let participant = sim.client_ref(subject).id();
             let reason: Note = name.parse().expect("a short note");
-            let message = FromParticipant::Kick { participant, reason };
+            let message = FromParticipant::Govern {
+                act: Govern::Kick { target: Target::Participant(participant), reason },
+            };
             let request = sim.with(room.host, |client| client.request(&message));
             sim.run_until("the kick is acknowledged", PATIENCE + 2 * ON_THE_WAY, |sim| {
                 sim.client_ref(room.host).answer(request).is_some()

@@ -192,3 +192,47 @@ impl SignedEntry {
         if entry.to_bytes() == bytes { Ok(entry) } else { Err(EntryFault::NotCanonical) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::room::Role;
+    use crate::control::tests::spec_vector;
+    use crate::ids::ParticipantId;
+
+    #[test]
+    fn the_test_vector_of_the_specification() {
+        let person = |subject: &str, name: &str, role, participant| Party {
+            subject: Some(subject.parse().unwrap()),
+            name: Some(name.parse().unwrap()),
+            role: Some(role),
+            participant: Some(ParticipantId(participant)),
+            address: None,
+        };
+        let draft = Draft {
+            target: Some(person("bob", "Bob", Role::Speaker, 2)),
+            reason: "insults".parse().unwrap(),
+            duration_s: Some(3_600),
+            ..Draft::new(1_795_378_503_000, person("ada", "Ada", Role::Host, 1), LogAction::Banned)
+        };
+        let mut chain = Chain::new("stage".parse().unwrap());
+        let entry = chain.append(&LogKey::from_seed(&[7; 32]), draft);
+        assert_eq!(entry.to_bytes(), spec_vector("log-entry"));
+
+        // The hash, put together by hand from section 12.2.
+        let mut content = b"tribune log entry 1\n".to_vec();
+        content.extend_from_slice(&[0; 32]);
+        content.extend_from_slice(b"\0\x05stage");
+        content.extend_from_slice(&1_u64.to_be_bytes());
+        content.extend_from_slice(&1_795_378_503_000_u64.to_be_bytes());
+        content.extend_from_slice(b"\x01\0\x03ada\x01\0\x03Ada\x01\0\x04host");
+        content.extend_from_slice(b"\x01\0\0\0\0\0\0\0\x01\0");
+        content.extend_from_slice(b"\0\x06banned");
+        content.extend_from_slice(b"\x01\x01\0\x03bob\x01\0\x03Bob\x01\0\x07speaker");
+        content.extend_from_slice(b"\x01\0\0\0\0\0\0\0\x02\0");
+        content.extend_from_slice(b"\0\x07insults");
+        content.extend_from_slice(b"\x01\0\0\0\0\0\0\x0e\x10");
+        content.extend_from_slice(b"\0\0\0");
+        assert_eq!(entry.hash, Hash::of(&content));
+    }
+}

@@ -106,7 +106,9 @@ macro_rules! fixed_bytes {
     ($($name:ident, $len:literal, $what:literal, $why:literal);*) => {$(
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+                let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit);
+                f.write_str(&digits.collect::<String>())
             }
         }
         impl fmt::Debug for $name {

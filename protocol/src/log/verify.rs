@@ -8,6 +8,8 @@ use crate::ids::RoomName;
 /// What is known of a log that was found in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
+    /// The room.
+    pub room: RoomName,
     /// How many entries there are.
     pub entries: u64,
     /// When the origin said so: milliseconds since the Unix epoch, by its clock. Later entries, if
@@ -241,8 +243,9 @@ impl Verifier {
 }
 
 impl Verified {
-    pub(super) const fn of(head: &Head, pinned: bool) -> Self {
-        Self { entries: head.entries, as_of_ms: head.at_ms, key: head.key, pinned }
+    pub(super) fn of(head: &Head, pinned: bool) -> Self {
+        let room = head.room.clone();
+        Self { room, entries: head.entries, as_of_ms: head.at_ms, key: head.key, pinned }
     }
 }
 

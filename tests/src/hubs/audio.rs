@@ -39,7 +39,7 @@ impl HubNet {
         let Some((number, hears)) = shard.hears(link) else { return };
         let channel = match hears {
             Hears::Trunk(channel) => Some(channel),
-            Hears::Everything | Hears::AllBut(_) => None,
+            Hears::Everything | Hears::AllBut(_) | Hears::Nothing => None,
         };
         let Some(room) = shard.room(number).filter(|_| channel == frame.channel) else { return };
         let Some(route) = room.route(frame.track) else { return };

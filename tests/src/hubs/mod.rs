@@ -26,6 +26,7 @@ pub mod shard;
 pub mod tree;
 pub mod trunk;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -35,12 +36,17 @@ use serde::de::DeserializeOwned;
 use tribune_protocol::control::decode;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{DisplayName, RelayId, RequestId, Revision, RoomName};
+use tribune_protocol::log::LogKey;
 use tribune_protocol::varint;
 use tribune_relay::auth::Auth;
 use tribune_relay::config::Secret;
 use tribune_relay::crossing::{DialId, RoomId, ShardCommand, ShardEvent, ShardId};
 use tribune_relay::hub::{Hub, HubConfig, HubEffect};
 use tribune_relay::room::Room;
+use tribune_relay::room::authority::OriginSetup;
+use tribune_relay::room::permissions::Policy;
+use tribune_relay::shard::WallClock;
+use tribune_relay::store::{MemoryStore, Store, StoreReply, StoreRequest};
 
 use self::audio::Frame;
 use self::judge::Judge;
@@ -69,6 +75,8 @@ enum What {
     ToHub { relay: RelayNo, shard: ShardId, event: Box<ShardEvent> },
     /// What a hub wanted in one turn reaches a shard.
     Commands { relay: RelayNo, shard: ShardId, commands: Vec<ShardCommand> },
+    /// The store answers a hub.
+    Stored { relay: RelayNo, reply: Box<StoreReply> },
     /// A hub has something to do by itself.
     Wake { relay: RelayNo },
     /// A dial is over, one way or the other.
@@ -93,6 +101,8 @@ enum What {
 #[derive(Debug)]
 struct NetRelay {
     hub: Hub,
+    disk: MemoryStore,
+    disk_busy: Duration,
     shards: Vec<ShardModel>,
     parents: Vec<RelayNo>,
     /// The wake-up that is in force.
@@ -186,7 +196,12 @@ impl HubNet {
             name: name(&format!("relay-{}", number.0)),
             shards,
             parents: parents.len(),
-            auth: Auth { relay_token: token.clone(), ..Auth::default() },
+            auth: Auth { relay_token: token.clone(), dev: true, ..Auth::default() },
+            setup: Arc::new(OriginSetup {
+                wall: WallClock { at: self.base, unix_us: EPOCH_MS * 1_000 },
+                key: LogKey::from_seed(&[7; 32]),
+                policy: Arc::new(Policy::default()),
+            }),
             relay_token: token,
             max_rooms: 1_000,
             first_revision: Revision(EPOCH_MS << 20),
@@ -198,7 +213,15 @@ impl HubNet {
         let shards = (0..shards).map(|id| ShardModel::new(ShardId(id))).collect();
         let parents = parents.to_vec();
         let spins = (Duration::ZERO, 0);
-        self.relays.push(NetRelay { hub, shards, parents, armed: None, spins });
+        self.relays.push(NetRelay {
+            hub,
+            disk: MemoryStore::default(),
+            disk_busy: Duration::ZERO,
+            shards,
+            parents,
+            armed: None,
+            spins,
+        });
         self.carry_out(number);
         number
     }
@@ -268,6 +291,11 @@ impl HubNet {
             What::Join { person, relay, role } => {
                 self.join(person, relay, role);
             }
+            What::Stored { relay, reply } => {
+                let at = self.base + self.now;
+                self.relays[relay.0].hub.handle_stored(at, *reply);
+                self.carry_out(relay);
+            }
             What::Said { conn, message } => self.handle_said(conn, &message),
             What::Tick { conn } => self.handle_tick(conn),
             What::TrunkFrame { trunk, to, frame } => self.handle_trunk_frame(trunk, to, frame),
@@ -285,6 +313,7 @@ impl HubNet {
             match effect {
                 HubEffect::Shard(shard, command) => batches[usize::from(shard.0)].push(command),
                 HubEffect::Dial { dial, parent } => self.dial(relay, parent, dial),
+                HubEffect::Store(request) => self.ask_store(relay, request),
                 HubEffect::Drained => {}
             }
         }
@@ -298,6 +327,23 @@ impl HubNet {
             }
         }
         self.arm(relay);
+    }
+
+    /// A disk takes its time, and answers in the order of the questions.
+    fn ask_store(&mut self, relay: RelayNo, request: StoreRequest) {
+        let disk = &mut self.relays[relay.0].disk;
+        let reply = match request {
+            StoreRequest::Write { id, batch } => {
+                StoreReply::Written { id, result: disk.write(&[batch]) }
+            }
+            StoreRequest::ReadLog { id, room, from, limit } => {
+                StoreReply::Log { id, result: disk.read_log(&room, from, limit) }
+            }
+        };
+        let delay = self.weather.inside(&mut self.rng);
+        let due = &mut self.relays[relay.0].disk_busy;
+        *due = (*due).max(self.now + delay);
+        self.schedule.push(*due, What::Stored { relay, reply: Box::new(reply) });
     }
 
     fn arm(&mut self, relay: RelayNo) {

@@ -211,7 +211,12 @@ impl HubNet {
         }
         self.fingerprint.add(self.now, relay.0, message);
         let (request, message) = read::<FromParticipant>(message);
-        self.tell_hub(relay, link.shard, ShardEvent::FromParticipant { link, request, message });
+        let remote = ([127, 0, 0, 1], 2).into();
+        self.tell_hub(
+            relay,
+            link.shard,
+            ShardEvent::FromParticipant { link, remote, request, message },
+        );
     }
 
     /// A participant is told something.
@@ -238,6 +243,14 @@ impl HubNet {
             ToParticipant::Stage { .. }
             | ToParticipant::Listeners { .. }
             | ToParticipant::Hands { .. }
+            | ToParticipant::Moderated(_)
+            | ToParticipant::Room(_)
+            | ToParticipant::Rooms { .. }
+            | ToParticipant::Bans { .. }
+            | ToParticipant::Log(_)
+            | ToParticipant::Invitation { .. }
+            | ToParticipant::Reactions { .. }
+            | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
             | ToParticipant::Moved { .. }
             | ToParticipant::Unknown => {}

@@ -79,6 +79,7 @@ impl RoomModel {
                 self.speaking.retain(|(known, _)| *known != link);
             }
             Hears::Trunk(_) => self.trunks.retain(|(known, _)| *known != link),
+            Hears::Nothing => {}
         }
     }
 }
@@ -150,6 +151,7 @@ impl ShardModel {
                 room.speaking.push((link, track));
             }
             Hears::Trunk(channel) => room.trunks.push((link, channel)),
+            Hears::Nothing => {}
         }
     }
 

@@ -166,12 +166,21 @@ impl SimClient {
     pub fn answer(&self, request: RequestId) -> Option<(Duration, Answer)> {
         let mut answers = self.messages.iter().filter(|(_, envelope)| envelope.id == Some(request));
         answers.find_map(|(at, envelope)| match &envelope.message {
-            ToParticipant::Ok {} | ToParticipant::Joined(_) => Some((*at, Answer::Ok)),
+            ToParticipant::Ok {}
+            | ToParticipant::Joined(_)
+            | ToParticipant::Room(_)
+            | ToParticipant::Rooms { .. }
+            | ToParticipant::Bans { .. }
+            | ToParticipant::Log(_)
+            | ToParticipant::Hands { .. }
+            | ToParticipant::Invitation { .. } => Some((*at, Answer::Ok)),
             ToParticipant::Err { code, .. } => Some((*at, Answer::Err(*code))),
             ToParticipant::Stage { .. }
             | ToParticipant::Listeners { .. }
             | ToParticipant::You(_)
-            | ToParticipant::Hands { .. }
+            | ToParticipant::Moderated(_)
+            | ToParticipant::Reactions { .. }
+            | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
             | ToParticipant::Moved { .. }
             | ToParticipant::Unknown => None,

@@ -15,6 +15,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::ids::{DisplayName, RelayId, Revision, RoomName};
+use tribune_protocol::log::LogKey;
 use tribune_relay::auth::Auth;
 use tribune_relay::config::Secret;
 use tribune_relay::crossing::{Packet, ShardId};
@@ -22,9 +23,12 @@ use tribune_relay::hub::{Hub, HubConfig};
 use tribune_relay::identity::MasterKeys;
 use tribune_relay::ops::metrics::{DropCause, HubCounters, ShardCounters};
 use tribune_relay::room::Room;
+use tribune_relay::room::authority::OriginSetup;
+use tribune_relay::room::permissions::Policy;
 use tribune_relay::shard::limits::{accepting_transport, dialling_transport};
 use tribune_relay::shard::steering::{ShardCids, SteeringKey};
 use tribune_relay::shard::{Shard, ShardConfig, WallClock};
+use tribune_relay::store::{MemoryStore, Store};
 use tribune_relay::tls::{ServerTrust, TlsIdentity, client_crypto, server_crypto_for};
 
 use self::core::{Core, ShardHost};
@@ -82,6 +86,8 @@ pub struct SimRelay {
     core: Option<Core>,
     busy_until: Duration,
     hub_hangs: bool,
+    /// Outlives a kill.
+    disk: MemoryStore,
 }
 
 impl SimRelay {
@@ -95,7 +101,8 @@ impl SimRelay {
     ) -> Self {
         let (name, rng) = (name.to_owned(), StdRng::seed_from_u64(seed));
         let (core, busy_until, hub_hangs) = (None, Duration::ZERO, false);
-        Self { host, name, address, parents, spec, rng, core, busy_until, hub_hangs }
+        let disk = MemoryStore::default();
+        Self { host, name, address, parents, spec, rng, core, busy_until, hub_hangs, disk }
     }
 
     /// What it is called.
@@ -199,7 +206,11 @@ impl SimRelay {
                 dev_anywhere: true,
                 ..Auth::default()
             },
-            wall,
+            setup: Arc::new(OriginSetup {
+                wall,
+                key: LogKey::from_seed(&[self.host.0 as u8; 32]),
+                policy: Arc::new(Policy::default()),
+            }),
             relay_token: token,
             max_rooms: 1_000,
             first_revision: Revision(unix_ms << 20),
@@ -207,7 +218,9 @@ impl SimRelay {
             drain_timeout: self.spec.drain_timeout,
             seed: self.rng.random(),
         };
-        let hub = Hub::new(config, base + now);
+        let mut hub = Hub::new(config, base + now);
+        let rooms = self.disk.load().expect("memory is readable");
+        hub.restore(rooms, base + now).expect("a room that a relay has stored");
         self.core = Some(Core { shards, hub, to_hub: VecDeque::new(), drained: false });
         self.busy_until = now;
     }
@@ -252,7 +265,7 @@ impl SimRelay {
                     + self.spec.handshake_cost * outcome.admitted;
             }
             if !self.hub_hangs {
-                core.turn_hub(at, now, self.host, &self.parents, log);
+                core.turn_hub(at, now, self.host, &self.parents, &mut self.disk, log);
             }
             if core.is_quiet(packets, self.hub_hangs) {
                 break;

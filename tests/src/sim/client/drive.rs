@@ -190,6 +190,14 @@ impl SimClient {
                 | ToParticipant::Stage { .. }
                 | ToParticipant::Listeners { .. }
                 | ToParticipant::Hands { .. }
+                | ToParticipant::Moderated(_)
+                | ToParticipant::Room(_)
+                | ToParticipant::Rooms { .. }
+                | ToParticipant::Bans { .. }
+                | ToParticipant::Log(_)
+                | ToParticipant::Invitation { .. }
+                | ToParticipant::Reactions { .. }
+                | ToParticipant::TokenExpires { .. }
                 | ToParticipant::PleaseMute { .. }
                 | ToParticipant::Moved { .. }
                 | ToParticipant::Unknown => {}

@@ -9,6 +9,7 @@ use tribune_protocol::codes::CloseCode;
 use tribune_relay::crossing::{Crossing, Packet, ShardCommand, ShardEvent, ShardId};
 use tribune_relay::hub::{Hub, HubEffect};
 use tribune_relay::shard::{Outgoing, Shard};
+use tribune_relay::store::{MemoryStore, Store, StoreReply, StoreRequest};
 
 use crate::sim::log::{Entry, Log};
 use crate::sim::{HostId, Sent};
@@ -94,9 +95,10 @@ impl Core {
         now: Duration,
         host: HostId,
         parents: &[SocketAddr],
+        disk: &mut MemoryStore,
         log: &mut Log,
     ) {
-        self.carry_out(parents);
+        self.carry_out(at, parents, disk);
         for _ in 0..EVENTS_PER_TURN {
             let Some((shard, event)) = self.to_hub.pop_front() else { break };
             if let Some(text) = in_words(&event) {
@@ -107,12 +109,13 @@ impl Core {
         if self.hub.poll_timeout().is_some_and(|due| due <= at) {
             self.hub.handle_timeout(at);
         }
-        self.carry_out(parents);
+        self.carry_out(at, parents, disk);
     }
 
-    fn carry_out(&mut self, parents: &[SocketAddr]) {
+    fn carry_out(&mut self, at: Instant, parents: &[SocketAddr], disk: &mut MemoryStore) {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
+                HubEffect::Store(request) => self.hub.handle_stored(at, store(disk, request)),
                 HubEffect::Shard(shard, command) => {
                     self.shards[usize::from(shard.0)].commands.push_back(command);
                 }
@@ -168,5 +171,17 @@ fn in_words(event: &ShardEvent) -> Option<String> {
             Some(format!("{}/{} closed: {why}", link.shard.0, link.slot))
         }
         ShardEvent::InForce { .. } | ShardEvent::Clock { .. } => None,
+    }
+}
+
+/// A disk that takes no time.
+fn store(disk: &mut MemoryStore, request: StoreRequest) -> StoreReply {
+    match request {
+        StoreRequest::Write { id, batch } => {
+            StoreReply::Written { id, result: disk.write(&[batch]) }
+        }
+        StoreRequest::ReadLog { id, room, from, limit } => {
+            StoreReply::Log { id, result: disk.read_log(&room, from, limit) }
+        }
     }
 }
