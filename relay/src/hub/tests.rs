@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::govern::{Govern, Target};
-use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
+use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::ToParent;
 use tribune_protocol::ids::{Note, RelayId};

@@ -166,7 +166,7 @@ impl Room {
                     if let Stay::Joining { asked, .. } = &mut member.stay {
                         *asked = true;
                     }
-                    let by = self.credentials(who);
+                    let by = self.credentials_to_enter(who);
                     self.act(now, who, Some(number), by, Action::Enter { role }, out);
                 }
             }
@@ -222,8 +222,7 @@ impl Room {
                 self.check_duplicates(who, &person)?;
             }
             // The origin decides about opening it.
-            Phase::Absent | Phase::Ended if speaks => {}
-            Phase::Announced if speaks && person.may_open => {}
+            Phase::Absent | Phase::Announced | Phase::Ended if speaks => {}
             Phase::Absent | Phase::Ended => {
                 let text = "The room has not been opened; a host opens it by joining.";
                 return Err((ErrorCode::RoomNotFound, text.to_owned()));

@@ -211,15 +211,23 @@ impl Room {
         Some(member.person.credentials(who, &member.name, false))
     }
 
+    /// As [`Self::credentials`], to come on the stage. Where everybody may be anything, they may open
+    /// the room too, whatever they come in as.
+    pub(super) fn credentials_to_enter(&self, who: ParticipantId) -> Option<Credentials> {
+        let by = self.credentials(who)?;
+        let is_dev = self.members.get(&who).is_some_and(|member| member.person.is_dev);
+        Some(if is_dev { Credentials { role: Role::Host, ..by } } else { by })
+    }
+
     /// The role that somebody has: on the stage, by a ruling, or as they came in.
     fn role(&self, who: ParticipantId, standing: &Standing) -> Role {
         if let Some(entry) = self.state.on_stage(who) {
             return entry.role;
         }
         let came_as = self.members.get(&who).map_or(Role::Listener, |member| member.came_as);
-        // Whoever came as a speaker and is not on the stage any more listens.
-        let came_as = if self.setup.policy.speaks(came_as) { Role::Listener } else { came_as };
-        standing.role.unwrap_or(came_as)
+        let role = standing.role.unwrap_or(came_as);
+        // A right to come on the stage is not a place on it.
+        if self.setup.policy.speaks(role) { Role::Listener } else { role }
     }
 
     /// What the origin lets somebody do: on the stage by the role there, off it by the one that was

@@ -49,6 +49,8 @@ pub(super) struct Person {
     /// The highest role that they may come in as.
     pub(super) highest: Role,
     pub(super) may_open: bool,
+    /// Whether they are anything that they ask to be.
+    pub(super) is_dev: bool,
     /// Whether the token lets them hear the room.
     pub(super) may_listen: bool,
     /// When the token was made and until when it is valid, in seconds since 1970; `None` without one.
@@ -149,6 +151,7 @@ impl Proof {
             subject,
             keys,
             highest,
+            is_dev,
             may_open: entitlement.as_ref().map_or(is_dev, |entitlement| entitlement.may_open),
             may_listen: entitlement.as_ref().is_none_or(|entitlement| entitlement.may_listen),
             token: entitlement.map(|entitlement| TokenTimes {

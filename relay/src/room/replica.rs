@@ -325,11 +325,12 @@ impl Room {
         if child.confirmed < revision {
             child.confirm_by.get_or_insert(now + patience);
         }
-        out.to_child(link, &ToChild::State { channel, revision, state: self.state.clone() });
+        // Before the state, by which joins go on: the capacity of the room is held against it.
         let count = self.counts.whole_tree;
         if child.confirmed == Revision(0) && count > 0 {
             out.to_child(link, &ToChild::Listeners { channel, count });
         }
+        out.to_child(link, &ToChild::State { channel, revision, state: self.state.clone() });
     }
 
     /// The room is over: everybody here goes. Relays below have been told by the state.

@@ -56,6 +56,8 @@ pub(super) struct Tree {
     /// The store refuses everything.
     pub(super) store_fails: bool,
     pub(super) unstored: Vec<(usize, StoreRequest)>,
+    /// No parent can be reached.
+    pub(super) no_dials: bool,
 }
 
 pub(super) struct Person {
@@ -90,6 +92,7 @@ impl Tree {
             store_hangs: false,
             store_fails: false,
             unstored: Vec::new(),
+            no_dials: false,
         };
         tree.pass(Duration::ZERO);
         assert!(tree.hubs.iter().all(|hub| hub.readiness() == Readiness::Ready));
@@ -190,8 +193,7 @@ impl Tree {
         let person = &mut self.people[who];
         person.requests += 1;
         let request = RequestId(person.requests);
-        let (relay, link) = (person.relay, person.link);
-        let remote = "127.0.0.1:9".parse().unwrap();
+        let (relay, link, remote) = (person.relay, person.link, person.remote);
         let event = ShardEvent::FromParticipant { link, remote, request: Some(request), message };
         self.event(relay, event);
         request
@@ -295,10 +297,18 @@ impl Tree {
     }
 
     fn dial(&mut self, child: usize, dial: DialId) {
+        let now = self.now;
+        if self.no_dials {
+            let why = "a test has it fail".to_owned();
+            return self.hubs[child].handle_event(
+                now,
+                ShardId(0),
+                ShardEvent::DialFailed { dial, why },
+            );
+        }
         let parent = if child == MID { ORIGIN } else { MID };
         let (below, above) = (self.link(), self.link());
         self.trunks.push((child, below, parent, above));
-        let now = self.now;
         let dialled = ShardEvent::Dialled { dial, link: below };
         self.hubs[child].handle_event(now, ShardId(0), dialled);
     }
