@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tribune_protocol::ids::DisplayName;
 
 use crate::commands::{
-    self, Context, appeal, ban, hand, join, listen, person, role, room, speak, stage,
+    self, Context, appeal, ban, hand, join, listen, log, person, role, room, speak, stage,
 };
 use crate::outcome::{CommandError, EXIT_CODES, Exit};
 use crate::output::Output;
@@ -82,6 +82,7 @@ enum Command {
     Person(person::Person),
     Ban(ban::Ban),
     Appeal(appeal::Appeal),
+    Log(log::Log),
     /// Print the man page
     Man,
 }
@@ -130,6 +131,7 @@ fn execute(cli: Cli, output: &mut Output) -> Result<(), CommandError> {
             Command::Person(person) => person.run(&context, output).await,
             Command::Ban(ban) => ban.run(&context, output).await,
             Command::Appeal(appeal) => appeal.run(&context, output).await,
+            Command::Log(log) => log.run(&context, output).await,
             Command::Man => Ok(()),
         }
     });
@@ -241,6 +243,9 @@ mod tests {
             "ban list agora",
             "appeal create agora --entry 12 sorry",
             "appeal answer agora --entry 13 --uphold --reason fair",
+            "log agora --follow --verify",
+            "log agora --export report.html",
+            "log --file report.html --verify",
         ] {
             let args = std::iter::once("tribune").chain(line.split(' '));
             if let Err(error) = Cli::try_parse_from(args) {
@@ -254,6 +259,9 @@ mod tests {
             "appeal answer agora --entry 13 --uphold --reject",
             "room set agora --listed --no-listed",
             "kick agora Eve",
+            "log",
+            "log agora --file log.json",
+            "log agora --export log.txt",
         ] {
             let args = std::iter::once("tribune").chain(line.split(' '));
             assert!(Cli::try_parse_from(args).is_err(), "{line}");

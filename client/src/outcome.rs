@@ -19,7 +19,8 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   4  refused by the room or the relay, or by a moderator (a hand denied); the token has run out
   5  removed by a moderator, or replaced by another connection of the same session
   6  no such room, or not opened yet, or it ended before anything was heard
-  7  trouble with an audio device or an audio file";
+  7  trouble with an audio device or an audio file
+  8  a log that is not as it was written";
 
 /// What an exit code stands for; see [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub(crate) enum Exit {
     Removed = 5,
     NoRoom = 6,
     Audio = 7,
+    Altered = 8,
 }
 
 /// A command that did not do what it was asked to.

@@ -2,132 +2,61 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod fake;
+
+use std::time::Instant;
 
 use bytes::Bytes;
-use quinn::crypto::rustls::QuicServerConfig;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tribune_client::session::address::Address;
+use fake::{FakeRelay, Peer, soon};
 use tribune_client::session::reconnect::End;
 use tribune_client::session::tls::{Fingerprint, Trust};
 use tribune_client::session::{
     Config, Event, Incoming, RequestError, Session, SpokenFrame, identity, start,
 };
-use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::{FromParticipant, Join, Joined, ToParticipant, You};
 use tribune_protocol::control::room::{Role, StageEntry};
-use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
 use tribune_protocol::datagram::Datagram;
 use tribune_protocol::datagram::media::{Frame, FrameHeader, Level, MediaWriter};
 use tribune_protocol::datagram::probe::{Answer, Probe};
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RequestId, Seq, TrackId};
 use tribune_protocol::permission::PermissionSet;
 
-/// How long anything may take before a test is stuck: generous, as it is never waited out.
-const PATIENCE: Duration = Duration::from_secs(30);
 const OWN_TRACK: TrackId = TrackId(7);
 const OTHER_TRACK: TrackId = TrackId(3);
 /// How far the fake origin's clock is ahead of the local one: an hour.
 const CLOCK_AHEAD_US: u64 = 3_600_000_000;
 
-struct FakeRelay {
-    endpoint: quinn::Endpoint,
-    certificate_pem: String,
-    certificate: CertificateDer<'static>,
-}
-
-struct Peer {
-    connection: quinn::Connection,
-    send: quinn::SendStream,
-    receive: quinn::RecvStream,
-    reader: ControlReader,
-}
-
-impl FakeRelay {
-    fn start() -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key.unwrap())
-            .unwrap();
-        tls.alpn_protocols = vec![ALPN_PARTICIPANT.to_vec()];
-        let quic =
-            quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
-        let endpoint = quinn::Endpoint::server(quic, "127.0.0.1:0".parse().unwrap()).unwrap();
-        Self { endpoint, certificate_pem: made.cert.pem(), certificate: made.cert.der().clone() }
-    }
-
-    fn address(&self) -> Address {
-        format!("localhost:{}", self.endpoint.local_addr().unwrap().port()).parse().unwrap()
-    }
-
-    fn config(&self, trust: Trust) -> Config {
-        Config {
-            addresses: vec![self.address()],
-            trust,
-            join: Join {
-                room: "stage".parse().unwrap(),
-                session: identity::new_key(),
-                name: "Ada".parse().unwrap(),
-                role: Role::Speaker,
-                token: None,
-                returning: false,
-                heard: Vec::new(),
-            },
-            waits_for_room: false,
-        }
-    }
-
-    async fn accept(&self) -> Peer {
-        let connection = soon(self.endpoint.accept()).await.unwrap().await.unwrap();
-        let (send, receive) = soon(connection.accept_bi()).await.unwrap();
-        Peer { connection, send, receive, reader: ControlReader::default() }
+fn config(relay: &FakeRelay, trust: Trust) -> Config {
+    Config {
+        addresses: vec![relay.address()],
+        trust,
+        join: Join {
+            room: "stage".parse().unwrap(),
+            session: identity::new_key(),
+            name: "Ada".parse().unwrap(),
+            role: Role::Speaker,
+            token: None,
+            returning: false,
+            heard: Vec::new(),
+        },
+        waits_for_room: false,
     }
 }
 
-impl Peer {
-    async fn next(&mut self) -> Envelope<FromParticipant> {
-        soon(async {
-            loop {
-                if let Some(body) = self.reader.poll_message().unwrap() {
-                    return decode(&body).unwrap();
-                }
-                let chunk = self.receive.read_chunk(1_000, true).await.unwrap().unwrap();
-                self.reader.handle_bytes(&chunk.bytes);
-            }
-        })
-        .await
-    }
+/// Reads the join.
+async fn join(peer: &mut Peer) -> (Option<RequestId>, Join) {
+    let Envelope { id, message: FromParticipant::Join(join) } = peer.next().await else {
+        panic!("the first message is a join")
+    };
+    (id, join)
+}
 
-    async fn say(&mut self, id: Option<RequestId>, message: &ToParticipant) {
-        self.send.write_all(&encode(id, message).unwrap()).await.unwrap();
-    }
-
-    /// Reads the join.
-    async fn join(&mut self) -> (Option<RequestId>, Join) {
-        let Envelope { id, message: FromParticipant::Join(join) } = self.next().await else {
-            panic!("the first message is a join")
-        };
-        (id, join)
-    }
-
-    async fn let_in(&mut self) -> Join {
-        let (id, join) = self.join().await;
-        self.say(id, &ToParticipant::Joined(joined())).await;
-        join
-    }
-
-    fn close(&self, code: CloseCode, reason: &str) {
-        let code = quinn::VarInt::from_u64(code.to_wire()).unwrap();
-        self.connection.close(code, reason.as_bytes());
-    }
+async fn let_in(peer: &mut Peer) -> Join {
+    let (id, join) = join(peer).await;
+    peer.say(id, &ToParticipant::Joined(joined())).await;
+    join
 }
 
 fn you() -> You {
@@ -180,18 +109,14 @@ fn spoken(seq: u16) -> SpokenFrame {
     }
 }
 
-async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work).await.expect("takes too long")
-}
-
 async fn next_event(incoming: &mut Incoming) -> Event {
     soon(incoming.events.recv()).await.expect("the session goes on")
 }
 
 async fn start_joined(relay: &FakeRelay) -> (Session, Incoming, Peer, Join) {
-    let (session, mut incoming) = start(relay.config(Trust::Anything)).unwrap();
+    let (session, mut incoming) = start(config(relay, Trust::Anything)).unwrap();
     let mut peer = relay.accept().await;
-    let join = peer.let_in().await;
+    let join = let_in(&mut peer).await;
     let event = next_event(&mut incoming).await;
     assert!(matches!(event, Event::Joined { reconnects: 0, .. }), "{event:?}");
     (session, incoming, peer, join)
@@ -216,7 +141,7 @@ async fn the_place_is_taken_up_again_after_a_loss() {
     assert_eq!(session.request(lower).await, Err(RequestError::Offline));
 
     let mut peer = relay.accept().await;
-    let again = peer.let_in().await;
+    let again = let_in(&mut peer).await;
     assert!(again.returning);
     assert_eq!(again.session, first.session);
     let heard: Vec<_> = again.heard.iter().map(|heard| (heard.track, heard.seq)).collect();
@@ -340,9 +265,9 @@ async fn a_relay_is_trusted_by_pin_or_by_file_or_not() {
     std::fs::write(file.path(), &relay.certificate_pem).unwrap();
     let pin = Fingerprint::of(&relay.certificate);
     for trust in [Trust::Pinned(pin), Trust::Ca(file.path().to_owned())] {
-        let (_session, mut incoming) = start(relay.config(trust.clone())).unwrap();
+        let (_session, mut incoming) = start(config(&relay, trust.clone())).unwrap();
         let mut peer = relay.accept().await;
-        peer.let_in().await;
+        let_in(&mut peer).await;
         let event = next_event(&mut incoming).await;
         assert!(matches!(event, Event::Joined { .. }), "{trust:?}: {event:?}");
     }
@@ -350,7 +275,7 @@ async fn a_relay_is_trusted_by_pin_or_by_file_or_not() {
     std::fs::write(file.path(), &other.certificate_pem).unwrap();
     let wrong = Fingerprint::of(&other.certificate);
     for trust in [Trust::Pinned(wrong), Trust::Ca(file.path().to_owned())] {
-        let (_session, mut incoming) = start(relay.config(trust.clone())).unwrap();
+        let (_session, mut incoming) = start(config(&relay, trust.clone())).unwrap();
         let refused = async { soon(relay.endpoint.accept()).await.unwrap().await.err() };
         let (refused, event) = tokio::join!(refused, next_event(&mut incoming));
         assert!(refused.is_some(), "{trust:?}");
@@ -361,13 +286,13 @@ async fn a_relay_is_trusted_by_pin_or_by_file_or_not() {
 #[tokio::test]
 async fn a_relay_that_moves_us_is_followed() {
     let (first, second) = (FakeRelay::start(), FakeRelay::start());
-    let (_session, mut incoming, mut peer, join) = start_joined(&first).await;
+    let (_session, mut incoming, mut peer, first_join) = start_joined(&first).await;
     let to = Some(second.address().to_string());
     peer.say(None, &ToParticipant::Moved { to, within_ms: 5_000 }).await;
     let mut there = second.accept().await;
-    let (_, again) = there.join().await;
+    let (_, again) = join(&mut there).await;
     assert!(again.returning);
-    assert_eq!(again.session, join.session);
+    assert_eq!(again.session, first_join.session);
     assert!(matches!(next_event(&mut incoming).await, Event::Message(ToParticipant::Moved { .. })));
     assert!(matches!(next_event(&mut incoming).await, Event::Retrying { was_in_room: true, .. }));
 }
@@ -378,16 +303,16 @@ async fn a_room_that_is_not_there_is_waited_for_or_not() {
     let missing =
         || ToParticipant::Err { code: ErrorCode::RoomNotFound, message: "No room.".to_owned() };
     for waits_for_room in [false, true] {
-        let config = Config { waits_for_room, ..relay.config(Trust::Anything) };
+        let config = Config { waits_for_room, ..config(&relay, Trust::Anything) };
         let (_session, mut incoming) = start(config).unwrap();
         let mut peer = relay.accept().await;
-        let (id, _) = peer.join().await;
+        let (id, _) = join(&mut peer).await;
         peer.say(id, &missing()).await;
         let event = next_event(&mut incoming).await;
         if waits_for_room {
             assert!(matches!(event, Event::Retrying { was_in_room: false, .. }), "{event:?}");
             let mut peer = relay.accept().await;
-            let join = peer.let_in().await;
+            let join = let_in(&mut peer).await;
             assert!(!join.returning, "it was never in the room");
             let event = next_event(&mut incoming).await;
             assert!(matches!(event, Event::Joined { reconnects: 0, .. }), "{event:?}");

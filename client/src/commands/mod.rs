@@ -21,6 +21,7 @@ mod errand;
 pub(crate) mod hand;
 pub(crate) mod join;
 pub(crate) mod listen;
+pub(crate) mod log;
 pub(crate) mod man;
 mod oneself;
 pub(crate) mod person;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use quinn::ClientConfig;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::govern::Govern;
 use tribune_protocol::control::participant::{
     Errand, FromParticipant, LogPage, RoomInfo, ToParticipant,
@@ -232,7 +233,7 @@ impl Link {
 /// Whether the relay's close itself says that the request was not carried out.
 fn is_refusal(failure: &Failure) -> bool {
     match failure {
-        Failure::Closed { code, .. } => !code.is_worth_a_retry(),
+        Failure::Closed { code, .. } => !code.is_worth_a_retry() && *code != CloseCode::Done,
         Failure::Refused { .. } => true,
         Failure::Unreachable(_) | Failure::Tls(_) | Failure::Lost(_) | Failure::Moved => false,
     }

@@ -6,7 +6,7 @@ use super::action::LogAction;
 use super::canonical;
 use super::entry::{Detail, Entry, Party};
 use super::key::{Hash, LogKey, LogPublicKey, Signature};
-use super::verify::EntryFault;
+use super::verify::{EntryFault, HeadFault};
 use crate::control::is_one_item;
 use crate::ids::{Note, RoomName};
 use crate::limits::MAX_LOG_ENTRY_BYTES;
@@ -142,6 +142,22 @@ impl Head {
             Ok(()) => out,
             Err(error) => unreachable!("a vector takes every head: {error}"),
         }
+    }
+
+    /// Reads what [`Head::to_bytes`] wrote; nothing else, be it equal in meaning.
+    ///
+    /// # Errors
+    /// [`HeadFault::Unreadable`]
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeadFault> {
+        /// A head and its values.
+        const DEPTH: usize = 3;
+        let unreadable = |why: &str| HeadFault::Unreadable(why.to_owned());
+        if bytes.len() > MAX_LOG_ENTRY_BYTES || !is_one_item(bytes, DEPTH) {
+            return Err(unreadable("it is not one CBOR item"));
+        }
+        let head: Self =
+            ciborium::from_reader(bytes).map_err(|error| unreadable(&error.to_string()))?;
+        if head.to_bytes() == bytes { Ok(head) } else { Err(unreadable("it is not canonical")) }
     }
 }
 
