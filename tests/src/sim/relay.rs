@@ -53,6 +53,8 @@ pub struct RelaySpec {
     pub drain_to: Option<String>,
     /// How long it drains.
     pub drain_timeout: Duration,
+    /// Whether what it stores outlives a kill: it has a data directory.
+    pub has_data: bool,
     /// CPU time of a packet received. A relay that is busy lets packets wait.
     pub packet_cost: Duration,
     /// CPU time of a connection attempt answered.
@@ -67,6 +69,7 @@ impl Default for RelaySpec {
             top_n: tribune_protocol::limits::DEFAULT_TOP_N,
             drain_to: None,
             drain_timeout: Duration::from_secs(5),
+            has_data: false,
             packet_cost: Duration::ZERO,
             handshake_cost: Duration::ZERO,
         }
@@ -86,7 +89,7 @@ pub struct SimRelay {
     core: Option<Core>,
     busy_until: Duration,
     hub_hangs: bool,
-    /// Outlives a kill.
+    /// Outlives a kill, where the relay has a data directory.
     disk: MemoryStore,
 }
 
@@ -168,6 +171,9 @@ impl SimRelay {
 
     pub(super) fn kill(&mut self) {
         self.core = None;
+        if !self.spec.has_data {
+            self.disk = MemoryStore::default();
+        }
     }
 
     pub(super) fn drain(&mut self, now: Instant) {
