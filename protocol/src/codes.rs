@@ -53,7 +53,6 @@ pub enum ErrorCode {
     RulingsFull,
     /// The decision could not be stored, and so was not taken. Worth another try.
     NotDurable,
-    /// The token is missing or wrong.
     /// The proof that a relay shows to another is missing or wrong.
     Unauthorised,
     /// This room asks for a token, and none was shown.

@@ -19,7 +19,7 @@ pub const MAX_DATAGRAM_BYTES: usize = 1_162;
 pub const MAX_NACK_FRAMES: usize = 50;
 /// A control message, without its length prefix. Large enough for a full stage, small enough to buffer per connection.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
-/// Nesting of maps and arrays in a control message. The deepest message of this version has 4 levels.
+/// Nesting of maps and arrays in a control message. The deepest message of this version has 5 levels.
 pub const MAX_MESSAGE_DEPTH: usize = 12;
 /// A room's name, in bytes.
 pub const MAX_ROOM_NAME_BYTES: usize = 64;
@@ -59,6 +59,16 @@ pub const MAX_HANDS: usize = 500;
 pub const MAX_HANDS_SHOWN: usize = 40;
 /// Persons of one room about whom the origin keeps a ruling: bans, roles, permissions, invitations to speak.
 pub const MAX_RULINGS: usize = 4_096;
+/// Rulings in one `rulings` message. A usual one has 150 bytes; of longer ones fewer are sent.
+pub const MAX_RULINGS_A_MESSAGE: usize = 40;
+/// Rulings taken back in one `rulings` message: 17 bytes each.
+pub const MAX_LIFTED_A_MESSAGE: usize = 200;
+/// Bans named in one `bans` message. With subjects, names and reasons at their longest they fit.
+pub const MAX_BANS_A_MESSAGE: usize = 20;
+/// Rooms named in one `rooms` message. Of those with long names and titles fewer are sent.
+pub const MAX_ROOMS_A_MESSAGE: usize = 64;
+/// Bytes of entries of the log in one `log` message: what a message holds beside its frame and the head.
+pub const MAX_LOG_PAGE_BYTES: usize = 15 * 1024;
 /// Relays from the origin to a leaf, both counted.
 pub const MAX_TREE_DEPTH: usize = 8;
 /// Tracks that go to listeners at the same time, unless a relay is told otherwise.

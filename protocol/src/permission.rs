@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::InvalidName;
 
@@ -111,6 +111,12 @@ permissions! {
 #[serde(from = "Vec<PermissionWord>", into = "Vec<Permission>")]
 pub struct PermissionSet(u64);
 
+impl Permission {
+    fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|permission| permission.as_str() == word)
+    }
+}
+
 impl PermissionSet {
     /// Nothing.
     pub const NONE: Self = Self(0);
@@ -184,11 +190,7 @@ impl std::str::FromStr for Permission {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|permission| permission.as_str() == text)
-            .ok_or_else(|| InvalidName::new("permission", text, "is not one"))
+        Self::of_word(text).ok_or_else(|| InvalidName::new("permission", text, "is not one"))
     }
 }
 
@@ -204,20 +206,32 @@ impl From<PermissionSet> for Vec<Permission> {
     }
 }
 
-/// A permission, or a word of a later version.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum PermissionWord {
-    Known(Permission),
-    Unknown(serde::de::IgnoredAny),
+/// A permission, or a word of a later version. Read by hand: an error of serde's for each unknown word
+/// would cost a list of all that are known.
+struct PermissionWord(Option<Permission>);
+
+impl<'de> Deserialize<'de> for PermissionWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Word;
+        impl serde::de::Visitor<'_> for Word {
+            type Value = PermissionWord;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a permission's word")
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<PermissionWord, E> {
+                Ok(PermissionWord(Permission::of_word(word)))
+            }
+        }
+        deserializer.deserialize_str(Word)
+    }
 }
 
 impl From<Vec<PermissionWord>> for PermissionSet {
     fn from(words: Vec<PermissionWord>) -> Self {
-        words.into_iter().fold(Self::NONE, |set, word| match word {
-            PermissionWord::Known(permission) => set.with(&[permission]),
-            PermissionWord::Unknown(_) => set,
-        })
+        let known = words.into_iter().filter_map(|PermissionWord(known)| known);
+        known.fold(Self::NONE, |set, permission| set.with(&[permission]))
     }
 }
 
@@ -240,5 +254,7 @@ mod tests {
         let words = ciborium::Value::Array(vec!["kick".into(), "fly".into(), "ban".into()]);
         let set: PermissionSet = words.deserialized().unwrap();
         assert_eq!(set, PermissionSet::of(&[Permission::Kick, Permission::Ban]));
+        let numbers = ciborium::Value::Array(vec![1.into()]);
+        assert!(numbers.deserialized::<PermissionSet>().is_err());
     }
 }

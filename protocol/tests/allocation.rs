@@ -11,6 +11,7 @@ use proptest::sample::Index;
 use serde::Serialize;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
+use tribune_protocol::control::room::Ruling;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::control::{ControlReader, decode, encode};
 use tribune_protocol::datagram::Datagram;
@@ -26,10 +27,9 @@ static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 ///
 /// A CBOR item can be one byte. serde holds it as a value of 32 bytes in each of two buffers, those
 /// of the envelope (to find `id`) and of the message (to find `type`), and the list that it belongs
-/// to reserves an entry of at most 128 bytes for it, the size of a place on the stage. So the largest
-/// message can
-/// cost 3 MiB while it is read.
-const CONTROL_FACTOR: usize = 2 * 32 + 128;
+/// to reserves an entry for it, the largest of which is a ruling. serde reserves 1 MiB for a list at
+/// most before it has read an entry, so that the largest message costs 2 MiB while it is read.
+const CONTROL_FACTOR: usize = 2 * 32 + size_of::<Ruling>();
 /// Bytes allocated whatever a control message holds: the sentence that says what is wrong with it.
 const CONTROL_BASE: usize = 512;
 /// Bytes allocated for each byte of a control stream: a buffer that grows by doubling.
@@ -57,13 +57,30 @@ const ITEMS: [&[u8]; 11] = [
 type Inside = (&'static str, &'static str, &'static str);
 
 /// Where in a message such items are put: the types of the message and of the one inside it, the key.
-const PLACES: [(&str, Option<Inside>, &str); 20] = [
+const PLACES: [(&str, Option<Inside>, &str); 37] = [
     ("hologram", None, "x"),
     ("leave", None, "x"),
     ("join", None, "heard"),
     ("join", None, "session"),
-    ("silence", None, "on"),
-    ("grant", None, "participant"),
+    ("react", None, "reaction"),
+    ("govern", None, "act"),
+    ("govern", Some(("act", "do", "silence")), "on"),
+    ("govern", Some(("act", "do", "ban")), "target"),
+    ("govern", Some(("act", "do", "create")), "settings"),
+    ("govern", Some(("act", "do", "set")), "change"),
+    ("errand", Some(("act", "do", "kick")), "target"),
+    ("you", None, "may"),
+    ("room", None, "settings"),
+    ("rooms", None, "rooms"),
+    ("bans", None, "bans"),
+    ("log", None, "entries"),
+    ("reactions", None, "counts"),
+    ("rulings", None, "rulings"),
+    ("rulings", None, "lifted"),
+    ("act", None, "by"),
+    ("act", Some(("action", "do", "govern")), "act"),
+    ("deliver", Some(("message", "type", "bans")), "bans"),
+    ("deliver", Some(("message", "type", "you")), "may"),
     ("joined", None, "you"),
     ("joined", None, "stage"),
     ("stage", None, "stage"),

@@ -3,20 +3,28 @@
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tribune_protocol::control::govern::{Govern, Target};
 use tribune_protocol::control::participant::{
-    FromParticipant, Heard, Join, Joined, ToParticipant, You,
+    Errand, FromParticipant, Heard, Join, Joined, LogPage, Moderated, RoomInfo, ToParticipant, You,
 };
-use tribune_protocol::control::room::{Hand, Phase, Role, RoomState, StageEntry};
+use tribune_protocol::control::room::{
+    Ban, Duplicates, Hand, Listing, Phase, Role, RoomSettings, RoomState, Ruling, StageEntry,
+};
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
 use tribune_protocol::ids::{
-    Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Seq,
-    SessionKey, TrackId,
+    ByteString, Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
+    Seq, SessionKey, Subject, TrackId,
 };
 use tribune_protocol::limits::{
-    MAX_BARRED, MAX_HANDS_SHOWN, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MAX_NOTE_BYTES,
-    MAX_ROOM_NAME_BYTES, MAX_STAGE, MAX_TOKEN_BYTES, MAX_TREE_DEPTH,
+    MAX_BANS_A_MESSAGE, MAX_HANDS_SHOWN, MAX_LIFTED_A_MESSAGE, MAX_LOG_ENTRY_BYTES,
+    MAX_LOG_PAGE_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_ROLE_NAME_BYTES,
+    MAX_ROOM_NAME_BYTES, MAX_ROOMS_A_MESSAGE, MAX_RULE_BYTES, MAX_RULINGS_A_MESSAGE, MAX_STAGE,
+    MAX_SUBJECT_BYTES, MAX_TOKEN_BYTES, MAX_TREE_DEPTH,
 };
+use tribune_protocol::log::{Chain, Draft, LogAction, LogKey, LogPublicKey, Party};
+use tribune_protocol::permission::{Permission, PermissionSet};
+use tribune_protocol::person::PersonKey;
 
 mod arbitrary;
 
@@ -75,14 +83,7 @@ fn the_largest_messages_to_participants_fit() {
         &ToParticipant::Joined(Joined {
             relay: name(),
             depth: u8::MAX,
-            you: You {
-                participant: ParticipantId(u64::MAX),
-                role: Role::Listener,
-                track: Some(TrackId(u32::MAX)),
-                silenced: true,
-                hand: Some(u32::MAX),
-                reason: note(),
-            },
+            you: you(),
             stage: stage(),
             listeners: u64::MAX,
         }),
@@ -104,9 +105,10 @@ fn the_largest_messages_to_participants_fit() {
 fn the_largest_messages_between_relays_fit() {
     let state = RoomState {
         room: room(),
-        phase: Phase::Absent,
+        phase: Phase::Announced,
         stage: stage(),
-        barred: vec![ParticipantId(u64::MAX); MAX_BARRED],
+        settings: settings(),
+        key: Some(LogPublicKey([0xff; 32])),
     };
     let (channel, revision) = (Channel(u32::MAX), Revision(u64::MAX));
     fits("state", &ToChild::State { channel, revision, state });
@@ -125,12 +127,123 @@ fn the_largest_join_fits() {
             room: room(),
             session: SessionKey([0xff; 16]),
             name: name(),
-            role: Role::Listener,
+            role: role(),
             token: Some(token()),
             returning: true,
             heard: heard(),
         }),
     );
+}
+
+#[test]
+fn the_largest_answers_to_those_who_govern_fit() {
+    let info = RoomInfo {
+        room: room(),
+        phase: Phase::Announced,
+        settings: settings(),
+        stage: stage(),
+        listeners: u64::MAX,
+        key: Some(LogPublicKey([0xff; 32])),
+    };
+    delivered_fits("room", ToParticipant::Room(info));
+    delivered_fits("you", ToParticipant::You(you()));
+    let ban = Ban {
+        target: target(),
+        name: Some(name()),
+        until_s: u64::MAX,
+        reason: note(),
+        entry: u64::MAX,
+    };
+    let (bans, total) = (vec![ban; MAX_BANS_A_MESSAGE], u32::MAX);
+    delivered_fits("bans", ToParticipant::Bans { bans, total });
+    delivered_fits("invitation", ToParticipant::Invitation { token: token() });
+    delivered_fits("moderated", ToParticipant::Moderated(moderated()));
+    let entry = ByteString(vec![0xff; 30]); // many small ones: the frames of the entries count too
+    let entries = vec![entry; MAX_LOG_PAGE_BYTES / 33];
+    let key = LogKey::from_seed(&[7; 32]);
+    let mut chain = Chain::new(room());
+    chain.append(&key, Draft::new(u64::MAX >> 12, Party::relay(), LogAction::RoomEnded));
+    let head = chain.head(&key, u64::MAX >> 12).to_bytes();
+    let page = LogPage { entries, next: u64::MAX, head: Some(ByteString(head)), own_only: true };
+    delivered_fits("log", ToParticipant::Log(page.clone()));
+    let entries = vec![ByteString(vec![0xff; MAX_LOG_ENTRY_BYTES]); 7];
+    assert!(entries.iter().map(|entry| entry.0.len() + 3).sum::<usize>() <= MAX_LOG_PAGE_BYTES);
+    delivered_fits("log of the largest", ToParticipant::Log(LogPage { entries, ..page }));
+}
+
+/// Of these as many are sent as fit, so that one has to fit at its largest, and as many as the limit
+/// says at a usual size.
+#[test]
+fn rulings_and_lists_of_rooms_fit() {
+    let rulings = |ruling: Ruling, count| ToChild::Rulings {
+        channel: Channel(u32::MAX),
+        reset: true,
+        rulings: vec![ruling; count],
+        lifted: Vec::new(),
+    };
+    let ruling = Ruling {
+        who: PersonKey([0xff; 16]),
+        barred: true,
+        tokens_after_s: u64::MAX,
+        role: Some(role()),
+        allow: PermissionSet::of(Permission::ALL),
+        deny: PermissionSet::of(Permission::ALL),
+        invited_by: Some(name()),
+        entry: u64::MAX,
+        until_s: u64::MAX,
+        news: Some(moderated()),
+    };
+    fits("the largest rulings", &rulings(ruling.clone(), 10));
+    let usual = Ruling {
+        role: None,
+        allow: PermissionSet::NONE,
+        deny: PermissionSet::NONE,
+        invited_by: None,
+        ..ruling
+    };
+    let without_news = Ruling { news: None, ..usual.clone() };
+    fits("bans with news", &rulings(usual, 30));
+    fits("bans", &rulings(without_news, MAX_RULINGS_A_MESSAGE));
+    let lifted = vec![PersonKey([0xff; 16]); MAX_LIFTED_A_MESSAGE];
+    let channel = Channel(u32::MAX);
+    fits("lifted", &ToChild::Rulings { channel, reset: true, rulings: Vec::new(), lifted });
+    let listing = Listing {
+        room: room(),
+        phase: Phase::Announced,
+        title: note(),
+        starts_s: u64::MAX,
+        listeners: u64::MAX,
+    };
+    let rooms = vec![listing.clone(); 45];
+    fits("the largest rooms", &ToChild::Rooms { rooms, more: true });
+    let (room, title) = ("r".repeat(32).parse().unwrap(), "t".repeat(100).parse().unwrap());
+    let rooms = vec![Listing { room, title, ..listing }; MAX_ROOMS_A_MESSAGE];
+    fits("rooms", &ToParticipant::Rooms { rooms, more: true });
+}
+
+#[test]
+fn the_largest_errand_fits() {
+    let act = Govern::SetRole { target: target(), role: role(), reason: note() };
+    fits(
+        "errand",
+        &FromParticipant::Errand(Errand {
+            room: room(),
+            session: SessionKey([0xff; 16]),
+            name: name(),
+            role: role(),
+            token: Some(token()),
+            act,
+        }),
+    );
+    fits("create", &FromParticipant::Govern { act: Govern::Create { settings: settings() } });
+}
+
+/// To a participant directly, and by way of a trunk.
+fn delivered_fits(what: &str, message: ToParticipant) {
+    fits(what, &message);
+    let (channel, participant) = (Channel(u32::MAX), ParticipantId(u64::MAX));
+    let request = Some(RequestId(u32::MAX));
+    fits(what, &ToChild::Deliver { channel, participant, request, message });
 }
 
 /// Writes the message, cuts it from a stream and reads it.
@@ -157,6 +270,19 @@ where
     assert_eq!(through_the_wire(id, message), Envelope { id, message: message.clone() });
 }
 
+fn you() -> You {
+    You {
+        participant: ParticipantId(u64::MAX),
+        role: role(),
+        track: Some(TrackId(u32::MAX)),
+        silenced: true,
+        hand: Some(u32::MAX),
+        reason: note(),
+        may: PermissionSet::of(Permission::ALL),
+        invited_by: Some(name()),
+    }
+}
+
 fn hands() -> ToParticipant {
     let hand = Hand {
         participant: ParticipantId(u64::MAX),
@@ -171,13 +297,46 @@ fn stage() -> Vec<StageEntry> {
     let entry = StageEntry {
         participant: ParticipantId(u64::MAX),
         name: name(),
-        role: Role::Speaker,
+        role: role(),
         track: TrackId(u32::MAX),
         silenced: true,
         muted: true,
         away: true,
     };
     vec![entry; MAX_STAGE]
+}
+
+fn settings() -> RoomSettings {
+    let longest = |value: char| format!("a == \"{}\"", value.to_string().repeat(246));
+    let rule = format!("{} or {}", longest('x'), longest('y'));
+    assert!((MAX_RULE_BYTES - 16..=MAX_RULE_BYTES).contains(&rule.len()), "{}", rule.len());
+    RoomSettings {
+        title: note(),
+        starts_s: u64::MAX,
+        listed: true,
+        access: rule.parse().expect("a rule"),
+        locked: true,
+        capacity: u32::MAX,
+        stage_size: 31,
+        hands_closed: true,
+        hand_slow_s: u32::MAX,
+        reaction_slow_s: u32::MAX,
+        duplicates: Duplicates::Allow(u8::MAX),
+    }
+}
+
+fn moderated() -> Moderated {
+    let action = Some(LogAction::PermissionChanged);
+    Moderated { action, by: Some(name()), reason: note(), entry: u64::MAX, until_s: u64::MAX }
+}
+
+fn target() -> Target {
+    let subject: Subject = "s".repeat(MAX_SUBJECT_BYTES).parse().expect("a subject");
+    Target::Subject(subject)
+}
+
+fn role() -> Role {
+    "r".repeat(MAX_ROLE_NAME_BYTES).parse().expect("a role")
 }
 
 fn heard() -> Vec<Heard> {

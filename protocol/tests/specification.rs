@@ -1,6 +1,6 @@
 //! Holds SPEC.md against the code: limits, codes, and the CDDL of every message.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ciborium::Value;
@@ -8,16 +8,22 @@ use serde::Serialize;
 use tribune_protocol::access::{Access, Credentials};
 use tribune_protocol::attributes::Attributes;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::govern::{Govern, RoomChange, Target};
 use tribune_protocol::control::participant::{
-    FromParticipant, Heard, Join, Joined, ToParticipant, You,
+    Errand, FromParticipant, Heard, Join, Joined, LogPage, Moderated, RoomInfo, ToParticipant, You,
 };
-use tribune_protocol::control::room::{Hand, Phase, Role, RoomState, StageEntry};
-use tribune_protocol::control::trunk::{Action, ToChild, ToParent};
+use tribune_protocol::control::room::{
+    Ban, Duplicates, Hand, Listing, Phase, Reaction, Role, RoomSettings, RoomState, Ruling,
+    StageEntry,
+};
+use tribune_protocol::control::trunk::{self, Action, ToChild, ToParent};
 use tribune_protocol::ids::{
-    Channel, DisplayName, InvalidName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
-    Seq, SessionKey, Subject, TrackId,
+    ByteString, Channel, DisplayName, InvalidName, Note, ParticipantId, RelayId, RequestId,
+    Revision, RoomName, Seq, SessionKey, Subject, TrackId,
 };
-use tribune_protocol::log::{Chain, Detail, Draft, LogAction, LogKey, Party};
+use tribune_protocol::log::{Chain, Detail, Draft, LogAction, LogKey, LogPublicKey, Party};
+use tribune_protocol::permission::{Permission, PermissionSet};
+use tribune_protocol::person::PersonKey;
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, limits};
 
 const SPEC: &str = include_str!("../SPEC.md");
@@ -71,7 +77,12 @@ fn limits_are_those_of_the_code() {
         ("MAX_STAGE", (limits::MAX_STAGE, "participants")),
         ("MAX_HANDS", (limits::MAX_HANDS, "hands")),
         ("MAX_HANDS_SHOWN", (limits::MAX_HANDS_SHOWN, "hands")),
-        ("MAX_BARRED", (limits::MAX_BARRED, "ids")),
+        ("MAX_RULINGS", (limits::MAX_RULINGS, "rulings")),
+        ("MAX_RULINGS_A_MESSAGE", (limits::MAX_RULINGS_A_MESSAGE, "rulings")),
+        ("MAX_LIFTED_A_MESSAGE", (limits::MAX_LIFTED_A_MESSAGE, "rulings")),
+        ("MAX_BANS_A_MESSAGE", (limits::MAX_BANS_A_MESSAGE, "bans")),
+        ("MAX_ROOMS_A_MESSAGE", (limits::MAX_ROOMS_A_MESSAGE, "rooms")),
+        ("MAX_LOG_PAGE_BYTES", (limits::MAX_LOG_PAGE_BYTES, "bytes")),
         ("MAX_TREE_DEPTH", (limits::MAX_TREE_DEPTH, "relays")),
         ("DEFAULT_TOP_N", (limits::DEFAULT_TOP_N, "tracks")),
         ("RING_SPAN", s(limits::RING_SPAN)),
@@ -118,6 +129,17 @@ one_of_each!(error_codes, ErrorCode, ErrorCode::Unknown, {
     ErrorCode::NoHand => ErrorCode::NoHand,
     ErrorCode::Cooldown => ErrorCode::Cooldown,
     ErrorCode::Barred => ErrorCode::Barred,
+    ErrorCode::Locked => ErrorCode::Locked,
+    ErrorCode::RoomFull => ErrorCode::RoomFull,
+    ErrorCode::AccessDenied => ErrorCode::AccessDenied,
+    ErrorCode::NameTaken => ErrorCode::NameTaken,
+    ErrorCode::Duplicate => ErrorCode::Duplicate,
+    ErrorCode::HandsClosed => ErrorCode::HandsClosed,
+    ErrorCode::SlowMode => ErrorCode::SlowMode,
+    ErrorCode::NotStarted => ErrorCode::NotStarted,
+    ErrorCode::AlreadyAppealed => ErrorCode::AlreadyAppealed,
+    ErrorCode::RulingsFull => ErrorCode::RulingsFull,
+    ErrorCode::NotDurable => ErrorCode::NotDurable,
     ErrorCode::Unauthorised => ErrorCode::Unauthorised,
     ErrorCode::TokenMissing => ErrorCode::TokenMissing,
     ErrorCode::TokenMalformed => ErrorCode::TokenMalformed,
@@ -158,6 +180,7 @@ one_of_each!(close_codes, CloseCode, CloseCode::Other(_), {
     CloseCode::Kicked => CloseCode::Kicked,
     CloseCode::RoomEnded => CloseCode::RoomEnded,
     CloseCode::Replaced => CloseCode::Replaced,
+    CloseCode::TokenExpired => CloseCode::TokenExpired,
     CloseCode::Draining => CloseCode::Draining,
     CloseCode::Shutdown => CloseCode::Shutdown,
     CloseCode::TrunkUnauthorised => CloseCode::TrunkUnauthorised,
@@ -202,16 +225,21 @@ one_of_each!(from_participant, FromParticipant, FromParticipant::Unknown, {
     }),
     FromParticipant::Leave {} => FromParticipant::Leave {},
     FromParticipant::RaiseHand { .. } => FromParticipant::RaiseHand { note: note() },
-    FromParticipant::LowerHand { .. } => FromParticipant::LowerHand { participant: Some(ID) },
-    FromParticipant::Grant { .. } => FromParticipant::Grant { participant: ID },
-    FromParticipant::Deny { .. } => FromParticipant::Deny { participant: ID, reason: note() },
-    FromParticipant::AskMute { .. } => FromParticipant::AskMute { participant: ID, reason: note() },
-    FromParticipant::Silence { .. } =>
-        FromParticipant::Silence { participant: ID, on: true, reason: note() },
-    FromParticipant::Kick { .. } => FromParticipant::Kick { participant: ID, reason: note() },
+    FromParticipant::LowerHand {} => FromParticipant::LowerHand {},
     FromParticipant::LeaveStage {} => FromParticipant::LeaveStage {},
     FromParticipant::OwnMute { .. } => FromParticipant::OwnMute { muted: true },
-    FromParticipant::EndRoom {} => FromParticipant::EndRoom {},
+    FromParticipant::React { .. } => FromParticipant::React { reaction: Reaction::Clap },
+    FromParticipant::RenewToken { .. } => FromParticipant::RenewToken { token: "t".to_owned() },
+    FromParticipant::Govern { .. } => FromParticipant::Govern { act: Govern::ListHands {} },
+    FromParticipant::Errand(_) => FromParticipant::Errand(Errand {
+        room: room(),
+        session: SessionKey([1; 16]),
+        name: name(),
+        role: Role::Host,
+        token: Some("t".to_owned()),
+        act: Govern::Ban { target: Target::Participant(ID), duration_s: Some(1), reason: note() },
+    }),
+    FromParticipant::ListRooms { .. } => FromParticipant::ListRooms { after: Some(room()) },
 });
 
 one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
@@ -229,6 +257,26 @@ one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
     ToParticipant::Listeners { .. } => ToParticipant::Listeners { count: 0 },
     ToParticipant::You(_) => ToParticipant::You(you()),
     ToParticipant::Hands { .. } => ToParticipant::Hands { hands: vec![hand()], total: 1 },
+    ToParticipant::Moderated(_) => ToParticipant::Moderated(moderated()),
+    ToParticipant::Room(_) => ToParticipant::Room(RoomInfo {
+        room: room(),
+        phase: Phase::Live,
+        settings: settings(),
+        stage: vec![entry()],
+        listeners: 1,
+        key: Some(KEY),
+    }),
+    ToParticipant::Rooms { .. } => ToParticipant::Rooms { rooms: vec![listing()], more: true },
+    ToParticipant::Bans { .. } => ToParticipant::Bans { bans: vec![ban()], total: 1 },
+    ToParticipant::Log(_) => ToParticipant::Log(LogPage {
+        entries: vec![ByteString(vec![1])],
+        next: 2,
+        head: Some(ByteString(vec![1])),
+        own_only: true,
+    }),
+    ToParticipant::Invitation { .. } => ToParticipant::Invitation { token: "t".to_owned() },
+    ToParticipant::Reactions { .. } => ToParticipant::Reactions { counts: counts() },
+    ToParticipant::TokenExpires { .. } => ToParticipant::TokenExpires { in_s: 1 },
     ToParticipant::PleaseMute { .. } => ToParticipant::PleaseMute { by: name(), reason: note() },
     ToParticipant::Moved { .. } =>
         ToParticipant::Moved { to: Some("relay:443".to_owned()), within_ms: 1 },
@@ -246,31 +294,89 @@ one_of_each!(to_parent, ToParent, ToParent::Unknown, {
         channel: ROOM,
         participant: ID,
         request: Some(RequestId(1)),
+        by: Some(credentials()),
         action: Action::Present {},
     },
+    ToParent::Reactions { .. } => ToParent::Reactions { channel: ROOM, counts: counts() },
+    ToParent::ListRooms { .. } => ToParent::ListRooms { after: Some(room()) },
 });
 
 one_of_each!(actions, Action, Action::Unknown, {
-    Action::Enter { .. } => Action::Enter { name: name(), role: Role::Host, may_govern: true },
+    Action::Enter { .. } => Action::Enter { role: Role::Host },
     Action::Present {} => Action::Present {},
     Action::Away {} => Action::Away {},
     Action::Left {} => Action::Left {},
-    Action::RaiseHand { .. } => Action::RaiseHand { name: name(), note: note() },
-    Action::LowerHand { .. } => Action::LowerHand { subject: Some(ID) },
-    Action::Grant { .. } => Action::Grant { subject: ID },
-    Action::Deny { .. } => Action::Deny { subject: ID, reason: note() },
-    Action::AskMute { .. } => Action::AskMute { subject: ID, reason: note() },
-    Action::Silence { .. } => Action::Silence { subject: ID, on: true, reason: note() },
-    Action::Kick { .. } => Action::Kick { subject: ID, reason: note() },
+    Action::RaiseHand { .. } => Action::RaiseHand { note: note() },
+    Action::LowerHand {} => Action::LowerHand {},
     Action::LeaveStage {} => Action::LeaveStage {},
     Action::OwnMute { .. } => Action::OwnMute { muted: true },
-    Action::EndRoom {} => Action::EndRoom {},
+    Action::Govern { .. } => Action::Govern { act: Govern::ListHands {} },
+    Action::Errand { .. } => Action::Errand { act: Govern::ListHands {} },
+});
+
+one_of_each!(governs, Govern, Govern::Unknown, {
+    Govern::LowerHand { .. } => Govern::LowerHand { participant: ID },
+    Govern::Grant { .. } => Govern::Grant { participant: ID },
+    Govern::Deny { .. } => Govern::Deny { participant: ID, reason: note() },
+    Govern::ClearHands { .. } => Govern::ClearHands { reason: note() },
+    Govern::ListHands {} => Govern::ListHands {},
+    Govern::Invite { .. } => Govern::Invite { target: target() },
+    Govern::Uninvite { .. } => Govern::Uninvite { target: target() },
+    Govern::AnswerInvite { .. } => Govern::AnswerInvite { accept: true },
+    Govern::AskMute { .. } => Govern::AskMute { participant: ID, reason: note() },
+    Govern::Silence { .. } => Govern::Silence { participant: ID, on: true, reason: note() },
+    Govern::SilenceAll { .. } => Govern::SilenceAll { on: true, reason: note() },
+    Govern::RemoveFromStage { .. } => Govern::RemoveFromStage { participant: ID, reason: note() },
+    Govern::Kick { .. } => Govern::Kick { target: target(), reason: note() },
+    Govern::Ban { .. } =>
+        Govern::Ban { target: target(), duration_s: Some(1), reason: note() },
+    Govern::Unban { .. } => Govern::Unban { target: target(), reason: note() },
+    Govern::ListBans { .. } => Govern::ListBans { after: 1 },
+    Govern::SetRole { .. } =>
+        Govern::SetRole { target: target(), role: Role::Speaker, reason: note() },
+    Govern::SetPermission { .. } => Govern::SetPermission {
+        target: target(),
+        permission: Permission::Kick,
+        allow: Some(true),
+        reason: note(),
+    },
+    Govern::HandOver { .. } => Govern::HandOver { participant: ID },
+    Govern::Create { .. } => Govern::Create { settings: settings() },
+    Govern::Set { .. } => Govern::Set { change: change(), reason: note() },
+    Govern::Show {} => Govern::Show {},
+    Govern::MakeInvitation { .. } => Govern::MakeInvitation {
+        subject: Some(subject()),
+        role: Role::Speaker,
+        valid_for_s: 1,
+    },
+    Govern::ReadLog { .. } => Govern::ReadLog { from: 1 },
+    Govern::Appeal { .. } => Govern::Appeal { entry: 1, text: note() },
+    Govern::AnswerAppeal { .. } =>
+        Govern::AnswerAppeal { entry: 1, uphold: true, reason: note() },
+    Govern::EndRoom {} => Govern::EndRoom {},
+});
+
+one_of_each!(reactions, Reaction, Reaction::Unknown, {
+    Reaction::Clap => Reaction::Clap,
+    Reaction::Heart => Reaction::Heart,
+    Reaction::Laugh => Reaction::Laugh,
+    Reaction::Agree => Reaction::Agree,
+    Reaction::Disagree => Reaction::Disagree,
+    Reaction::Wow => Reaction::Wow,
 });
 
 one_of_each!(to_child, ToChild, ToChild::Unknown, {
     ToChild::Welcome { .. } => ToChild::Welcome { path: vec![RelayId(1)], name: name() },
     ToChild::Path { .. } => ToChild::Path { path: vec![RelayId(1)] },
     ToChild::State { .. } => ToChild::State { channel: ROOM, revision: Revision(1), state: state() },
+    ToChild::Rulings { .. } => ToChild::Rulings {
+        channel: ROOM,
+        reset: true,
+        rulings: vec![ruling()],
+        lifted: vec![PersonKey([1; 16])],
+    },
+    ToChild::Reactions { .. } => ToChild::Reactions { channel: ROOM, counts: counts() },
+    ToChild::Rooms { .. } => ToChild::Rooms { rooms: vec![listing()], more: true },
     ToChild::Listeners { .. } => ToChild::Listeners { channel: ROOM, count: 0 },
     ToChild::Deliver { .. } => ToChild::Deliver {
         channel: ROOM,
@@ -291,6 +397,7 @@ fn messages_are_those_of_the_cddl() {
     check_messages(&relays, "to-parent", "type", &to_parent());
     check_messages(&relays, "action", "do", &actions());
     check_messages(&relays, "to-child", "type", &to_child());
+    check_messages(&cddl("### 4.2 "), "govern", "do", &governs());
 }
 
 #[test]
@@ -320,7 +427,48 @@ fn parts_of_messages_are_those_of_the_cddl() {
     check_fields(&common, "hand", &hand());
     check_fields(&cddl("### 4.3 "), "own-place", &you());
     assert!(rule(&common, "role").starts_with("text .regexp \"[a-z][a-z0-9_-]{0,23}\""));
-    check_words(&common, "phase", &[Phase::Absent, Phase::Live, Phase::Ended]);
+    check_words(&common, "phase", &[Phase::Absent, Phase::Announced, Phase::Live, Phase::Ended]);
+    check_fields(&common, "settings", &settings());
+    check_fields(&common, "settings-change", &change());
+    check_fields(&common, "ruling", &ruling());
+    check_fields(&common, "moderated", &moderated());
+    check_fields(&common, "ban", &ban());
+    check_fields(&common, "listing", &listing());
+    check_fields(&cddl("### 4.4 "), "credentials", &credentials());
+    check_words(&common, "permission", Permission::ALL);
+    check_words(&common, "log-action", LogAction::ALL);
+    check_words(&common, "reaction", &reactions());
+}
+
+#[test]
+fn choices_between_forms_are_those_of_the_cddl() {
+    let common = cddl("### 4.2 ");
+    let forms = |rule_name| {
+        let rule = rule(&common, rule_name).replace(['\n', ' '], "");
+        rule.split('/').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let key = |value: Value| match value.into_map() {
+        Ok(map) => map[0].0.as_text().expect("a key is text").to_owned(),
+        Err(text) => text.into_text().expect("a form is a map or text"),
+    };
+    let of = |target: &Target| key(Value::serialized(target).expect("it is written"));
+    let targets = [Target::Participant(ID), Target::Subject(subject()), address()];
+    assert_eq!(forms("target"), targets.each_ref().map(|target| format!("target-{}", of(target))));
+    for target in &targets {
+        check_fields(&common, &format!("target-{}", of(target)), target);
+    }
+    let of = |duplicates| key(Value::serialized(&duplicates).expect("it is written"));
+    assert_eq!(
+        forms("duplicates"),
+        [
+            format!("{:?}", of(Duplicates::Replace)),
+            format!("{:?}", of(Duplicates::Refuse)),
+            format!("{}-duplicates", of(Duplicates::Allow(2))),
+        ]
+    );
+    check_fields(&common, "allow-duplicates", &Duplicates::Allow(2));
+    let text = Value::serialized(&address()).expect("it is written").into_map().expect("a map");
+    assert_eq!(text[0].1.as_text(), Some("192.0.2.1"), "an address is text");
 }
 
 #[test]
@@ -470,7 +618,8 @@ fn check_words<M: Serialize>(cddl: &str, name: &str, values: &[M]) {
         .map(|value| Value::serialized(value).expect("it is written"))
         .map(|value| format!("{:?}", value.as_text().expect("it is text")))
         .collect();
-    assert_eq!(rule(cddl, name), of_the_code.join(" / "), "{name}");
+    let of_the_spec: Vec<&str> = rule(cddl, name).split('/').map(str::trim).collect();
+    assert_eq!(of_the_spec, of_the_code, "{name}");
 }
 
 fn keys_and_values<M: Serialize>(sample: &M) -> Vec<(String, Value)> {
@@ -540,6 +689,7 @@ fn yes_or_no(yes: bool) -> String {
 
 const ID: ParticipantId = ParticipantId(1);
 const ROOM: Channel = Channel(1);
+const KEY: LogPublicKey = LogPublicKey([1; 32]);
 
 fn you() -> You {
     You {
@@ -549,7 +699,90 @@ fn you() -> You {
         silenced: true,
         hand: Some(1),
         reason: note(),
+        may: PermissionSet::of(&[Permission::Listen]),
+        invited_by: Some(name()),
     }
+}
+
+fn moderated() -> Moderated {
+    let (action, by) = (Some(LogAction::Banned), Some(name()));
+    Moderated { action, by, reason: note(), entry: 1, until_s: 1 }
+}
+
+fn ruling() -> Ruling {
+    Ruling {
+        who: PersonKey([1; 16]),
+        barred: true,
+        tokens_after_s: 1,
+        role: Some(Role::Cohost),
+        allow: PermissionSet::of(&[Permission::Kick]),
+        deny: PermissionSet::of(&[Permission::React]),
+        invited_by: Some(name()),
+        entry: 1,
+        until_s: 1,
+        news: Some(moderated()),
+    }
+}
+
+fn settings() -> RoomSettings {
+    RoomSettings {
+        title: note(),
+        starts_s: 1,
+        listed: true,
+        access: Access::Invitation,
+        locked: true,
+        capacity: 1,
+        stage_size: 1,
+        hands_closed: true,
+        hand_slow_s: 1,
+        reaction_slow_s: 1,
+        duplicates: Duplicates::Allow(2),
+    }
+}
+
+fn change() -> RoomChange {
+    RoomChange {
+        title: Some(note()),
+        starts_s: Some(0),
+        listed: Some(true),
+        access: Some(Access::Open),
+        locked: Some(true),
+        capacity: Some(0),
+        stage_size: Some(1),
+        hands_closed: Some(true),
+        hand_slow_s: Some(0),
+        reaction_slow_s: Some(0),
+        duplicates: Some(Duplicates::Refuse),
+    }
+}
+
+fn listing() -> Listing {
+    Listing { room: room(), phase: Phase::Live, title: note(), starts_s: 1, listeners: 1 }
+}
+
+fn ban() -> Ban {
+    Ban { target: target(), name: Some(name()), until_s: 1, reason: note(), entry: 1 }
+}
+
+fn credentials() -> trunk::Credentials {
+    let (subject, name) = (subject(), name());
+    trunk::Credentials { subject, name, role: Role::Host, may_open: true, barred: true }
+}
+
+fn counts() -> BTreeMap<Reaction, u32> {
+    BTreeMap::from([(Reaction::Clap, 1)])
+}
+
+fn subject() -> Subject {
+    "ada@example.org".parse().expect("a subject")
+}
+
+fn target() -> Target {
+    Target::Subject(subject())
+}
+
+fn address() -> Target {
+    Target::Address("192.0.2.1".parse().expect("an address"))
 }
 
 fn entry() -> StageEntry {
@@ -565,7 +798,13 @@ fn entry() -> StageEntry {
 }
 
 fn state() -> RoomState {
-    RoomState { room: room(), phase: Phase::Live, stage: vec![entry()], barred: vec![ID] }
+    RoomState {
+        room: room(),
+        phase: Phase::Live,
+        stage: vec![entry()],
+        settings: settings(),
+        key: Some(KEY),
+    }
 }
 
 fn hand() -> Hand {

@@ -254,7 +254,7 @@ fn as_text<S: Serializer>(id: &ParticipantId, serializer: S) -> Result<S::Ok, S:
 /// What somebody has done to you, until when, why, and what can be said against it.
 fn sentence_about_you(moderated: &Moderated) -> String {
     let by = moderated.by.as_ref().map_or("the relay", DisplayName::as_str);
-    let what = about_you(moderated.action);
+    let what = moderated.action.map_or("did what only a later version can name", about_you);
     let until = match moderated.until_s {
         0 => String::new(),
         until_s => format!(" until {}", words::utc(until_s)),
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn a_decision_says_who_what_until_when_why_and_how_to_appeal() {
         let ban = Moderated {
-            action: LogAction::Banned,
+            action: Some(LogAction::Banned),
             by: Some("Ada".parse().unwrap()),
             reason: "spam".parse().unwrap(),
             entry: 12,

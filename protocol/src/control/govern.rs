@@ -2,6 +2,8 @@
 //! same from a participant's connection (`govern`) and from somebody who does not come in (`errand`).
 //! SPEC.md section 8.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::room::{Access, Duplicates, Role, RoomSettings};
@@ -214,7 +216,7 @@ pub enum Target {
     /// Somebody, in all sessions.
     Subject(Subject),
     /// Everybody at an address: an IPv4 address, or the first 64 bits of an IPv6 one.
-    Address(std::net::IpAddr),
+    Address(#[serde(with = "address_as_text")] IpAddr),
 }
 
 /// Settings to be changed. What is absent stays as it is.
@@ -253,4 +255,25 @@ pub struct RoomChange {
     /// See [`RoomSettings::duplicates`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicates: Option<Duplicates>,
+}
+
+/// An address as text in every format: serde by itself takes other forms for CBOR than for JSON.
+mod address_as_text {
+    use std::net::IpAddr;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        address: &IpAddr,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(address)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<IpAddr, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| serde::de::Error::custom("the address is no IP address"))
+    }
 }

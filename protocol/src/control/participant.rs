@@ -155,14 +155,14 @@ pub enum ToParticipant {
     Room(RoomInfo),
     /// The answer to `list_rooms`.
     Rooms {
-        /// At most 64, by name.
+        /// By name; at most 64, and as many as fit.
         rooms: Vec<Listing>,
         /// Whether there are more behind them.
         more: bool,
     },
     /// The answer to `list_bans`.
     Bans {
-        /// At most 30.
+        /// At most 20.
         bans: Vec<Ban>,
         /// How many there are.
         total: u32,
@@ -208,8 +208,9 @@ pub enum ToParticipant {
 /// What somebody has done to you.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moderated {
-    /// What, in a word of the log.
-    pub action: LogAction,
+    /// What, in a word of the log; `None` for a word of a later version.
+    #[serde(with = "action_or_later")]
+    pub action: Option<LogAction>,
     /// Who; absent if the relay itself did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<DisplayName>,
@@ -221,6 +222,26 @@ pub struct Moderated {
     /// Until when, seconds since the Unix epoch; 0: until it is lifted, or it does not last.
     #[serde(default)]
     pub until_s: u64,
+}
+
+/// A later version of the log has words that are not known here. They are no reason to leave a room.
+mod action_or_later {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::log::LogAction;
+
+    pub(super) fn serialize<S: Serializer>(
+        action: &Option<LogAction>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(action.map_or("unknown", LogAction::as_str))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<LogAction>, D::Error> {
+        Ok(String::deserialize(deserializer)?.parse().ok())
+    }
 }
 
 /// How a room is set up.

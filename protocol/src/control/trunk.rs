@@ -193,7 +193,7 @@ pub enum ToChild {
         /// Everything that was known before is void.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reset: bool,
-        /// New and changed ones; at most 40.
+        /// New and changed ones; at most 40, and as many as fit.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         rulings: Vec<Ruling>,
         /// Those that are taken back; at most 200.
@@ -209,7 +209,7 @@ pub enum ToChild {
     },
     /// The answer to `list_rooms`.
     Rooms {
-        /// At most 64, by name.
+        /// By name; at most 64, and as many as fit.
         rooms: Vec<Listing>,
         /// Whether there are more behind them.
         more: bool,

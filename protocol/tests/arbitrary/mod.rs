@@ -5,15 +5,20 @@ use proptest::option;
 use proptest::prelude::*;
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::{
-    FromParticipant, Heard, Join, Joined, ToParticipant, You,
+    Errand, FromParticipant, Heard, Join, Joined, ToParticipant, You,
 };
 use tribune_protocol::control::room::{Hand, Phase, Role, RoomState, StageEntry};
-use tribune_protocol::control::trunk::{Action, ToChild, ToParent};
+use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
 use tribune_protocol::ids::{
     Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Seq,
-    SessionKey, TrackId,
+    SessionKey, Subject, TrackId,
 };
 use tribune_protocol::limits::{MAX_STAGE, MAX_TREE_DEPTH};
+
+use self::governed::{key, permissions, reaction, settings};
+
+mod govern;
+mod governed;
 
 /// Any message of a participant.
 pub(crate) fn from_participant() -> impl Strategy<Value = FromParticipant> {
@@ -21,23 +26,14 @@ pub(crate) fn from_participant() -> impl Strategy<Value = FromParticipant> {
         join().prop_map(FromParticipant::Join),
         Just(FromParticipant::Leave {}),
         note().prop_map(|note| FromParticipant::RaiseHand { note }),
-        option::of(participant())
-            .prop_map(|participant| FromParticipant::LowerHand { participant }),
-        participant().prop_map(|participant| FromParticipant::Grant { participant }),
-        moderation()
-            .prop_map(|(participant, _, reason)| FromParticipant::Deny { participant, reason }),
-        moderation()
-            .prop_map(|(participant, _, reason)| FromParticipant::AskMute { participant, reason }),
-        moderation().prop_map(|(participant, on, reason)| FromParticipant::Silence {
-            participant,
-            on,
-            reason
-        }),
-        moderation()
-            .prop_map(|(participant, _, reason)| FromParticipant::Kick { participant, reason }),
+        Just(FromParticipant::LowerHand {}),
         Just(FromParticipant::LeaveStage {}),
         any::<bool>().prop_map(|muted| FromParticipant::OwnMute { muted }),
-        Just(FromParticipant::EndRoom {}),
+        reaction().prop_map(|reaction| FromParticipant::React { reaction }),
+        token_text().prop_map(|token| FromParticipant::RenewToken { token }),
+        govern::govern().prop_map(|act| FromParticipant::Govern { act }),
+        errand().prop_map(FromParticipant::Errand),
+        option::of(room()).prop_map(|after| FromParticipant::ListRooms { after }),
         Just(FromParticipant::Unknown),
     ]
 }
@@ -53,6 +49,16 @@ pub(crate) fn to_participant() -> impl Strategy<Value = ToParticipant> {
         you().prop_map(ToParticipant::You),
         (vec(hand(), 0..6), any::<u32>())
             .prop_map(|(hands, total)| ToParticipant::Hands { hands, total }),
+        governed::moderated().prop_map(ToParticipant::Moderated),
+        governed::room_info().prop_map(ToParticipant::Room),
+        (vec(governed::listing(), 0..4), any::<bool>())
+            .prop_map(|(rooms, more)| ToParticipant::Rooms { rooms, more }),
+        (vec(governed::ban(), 0..4), any::<u32>())
+            .prop_map(|(bans, total)| ToParticipant::Bans { bans, total }),
+        governed::log_page().prop_map(ToParticipant::Log),
+        token_text().prop_map(|token| ToParticipant::Invitation { token }),
+        governed::counts().prop_map(|counts| ToParticipant::Reactions { counts }),
+        any::<u32>().prop_map(|in_s| ToParticipant::TokenExpires { in_s }),
         (name(), note()).prop_map(|(by, reason)| ToParticipant::PleaseMute { by, reason }),
         (option::of("[a-z.]{1,30}:[0-9]{1,5}"), any::<u32>())
             .prop_map(|(to, within_ms)| ToParticipant::Moved { to, within_ms }),
@@ -77,11 +83,14 @@ pub(crate) fn to_parent() -> impl Strategy<Value = ToParent> {
             .prop_map(|(channel, listeners)| ToParent::Audience { channel, listeners }),
         (channel(), revision())
             .prop_map(|(channel, revision)| ToParent::Applied { channel, revision }),
-        (channel(), participant(), request(), action()).prop_map(
-            |(channel, participant, request, action)| {
-                ToParent::Act { channel, participant, request, action }
+        (channel(), participant(), request(), option::of(credentials()), action()).prop_map(
+            |(channel, participant, request, by, action)| {
+                ToParent::Act { channel, participant, request, by, action }
             }
         ),
+        (channel(), governed::counts())
+            .prop_map(|(channel, counts)| ToParent::Reactions { channel, counts }),
+        option::of(room()).prop_map(|after| ToParent::ListRooms { after }),
         Just(ToParent::Unknown),
     ]
 }
@@ -93,6 +102,14 @@ pub(crate) fn to_child() -> impl Strategy<Value = ToChild> {
         path().prop_map(|path| ToChild::Path { path }),
         (channel(), revision(), room_state())
             .prop_map(|(channel, revision, state)| ToChild::State { channel, revision, state }),
+        (channel(), any::<bool>(), vec(governed::ruling(), 0..4), vec(governed::person(), 0..6))
+            .prop_map(|(channel, reset, rulings, lifted)| {
+                ToChild::Rulings { channel, reset, rulings, lifted }
+            }),
+        (channel(), governed::counts())
+            .prop_map(|(channel, counts)| ToChild::Reactions { channel, counts }),
+        (vec(governed::listing(), 0..4), any::<bool>())
+            .prop_map(|(rooms, more)| ToChild::Rooms { rooms, more }),
         (channel(), any::<u64>())
             .prop_map(|(channel, count)| ToChild::Listeners { channel, count }),
         (channel(), participant(), request(), to_participant()).prop_map(
@@ -114,31 +131,43 @@ pub(crate) fn request() -> impl Strategy<Value = Option<RequestId>> {
 
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        (name(), role(), any::<bool>()).prop_map(|(name, role, may_govern)| Action::Enter {
-            name,
-            role,
-            may_govern
-        }),
+        role().prop_map(|role| Action::Enter { role }),
         Just(Action::Present {}),
         Just(Action::Away {}),
         Just(Action::Left {}),
-        (name(), note()).prop_map(|(name, note)| Action::RaiseHand { name, note }),
-        option::of(participant()).prop_map(|subject| Action::LowerHand { subject }),
-        participant().prop_map(|subject| Action::Grant { subject }),
-        moderation().prop_map(|(subject, _, reason)| Action::Deny { subject, reason }),
-        moderation().prop_map(|(subject, _, reason)| Action::AskMute { subject, reason }),
-        moderation().prop_map(|(subject, on, reason)| Action::Silence { subject, on, reason }),
-        moderation().prop_map(|(subject, _, reason)| Action::Kick { subject, reason }),
+        note().prop_map(|note| Action::RaiseHand { note }),
+        Just(Action::LowerHand {}),
         Just(Action::LeaveStage {}),
         any::<bool>().prop_map(|muted| Action::OwnMute { muted }),
-        Just(Action::EndRoom {}),
+        govern::govern().prop_map(|act| Action::Govern { act }),
+        govern::govern().prop_map(|act| Action::Errand { act }),
         Just(Action::Unknown),
     ]
 }
 
-/// Whom, whether, and why.
-fn moderation() -> impl Strategy<Value = (ParticipantId, bool, Note)> {
-    (participant(), any::<bool>(), note())
+fn credentials() -> impl Strategy<Value = Credentials> {
+    (subject(), name(), role(), any::<bool>(), any::<bool>()).prop_map(
+        |(subject, name, role, may_open, barred)| Credentials {
+            subject,
+            name,
+            role,
+            may_open,
+            barred,
+        },
+    )
+}
+
+fn errand() -> impl Strategy<Value = Errand> {
+    (room(), any::<[u8; 16]>(), name(), role(), token(), govern::govern()).prop_map(
+        |(room, session, name, role, token, act)| Errand {
+            room,
+            session: SessionKey(session),
+            name,
+            role,
+            token,
+            act,
+        },
+    )
 }
 
 fn join() -> impl Strategy<Value = Join> {
@@ -163,22 +192,29 @@ fn joined() -> impl Strategy<Value = Joined> {
 
 fn you() -> impl Strategy<Value = You> {
     let hand = option::of(any::<u32>());
-    (participant(), role(), option::of(track()), any::<bool>(), hand, note()).prop_map(
-        |(participant, role, track, silenced, hand, reason)| You {
+    let rights = (permissions(), option::of(name()));
+    (participant(), role(), option::of(track()), any::<bool>(), hand, note(), rights).prop_map(
+        |(participant, role, track, silenced, hand, reason, (may, invited_by))| You {
             participant,
             role,
             track,
             silenced,
             hand,
             reason,
+            may,
+            invited_by,
         },
     )
 }
 
 fn room_state() -> impl Strategy<Value = RoomState> {
-    let phase = prop_oneof![Just(Phase::Absent), Just(Phase::Live), Just(Phase::Ended)];
-    (room(), phase, stage(), vec(participant(), 0..10))
-        .prop_map(|(room, phase, stage, barred)| RoomState { room, phase, stage, barred })
+    (room(), phase(), stage(), settings(), option::of(key())).prop_map(
+        |(room, phase, stage, settings, key)| RoomState { room, phase, stage, settings, key },
+    )
+}
+
+fn phase() -> impl Strategy<Value = Phase> {
+    prop::sample::select(vec![Phase::Absent, Phase::Announced, Phase::Live, Phase::Ended])
 }
 
 fn stage() -> impl Strategy<Value = Vec<StageEntry>> {
@@ -209,28 +245,43 @@ fn heard() -> impl Strategy<Value = Vec<Heard>> {
 }
 
 fn error_code() -> impl Strategy<Value = ErrorCode> {
-    prop_oneof![
-        Just(ErrorCode::BadRequest),
-        Just(ErrorCode::NotJoined),
-        Just(ErrorCode::NotPermitted),
-        Just(ErrorCode::RoomNotFound),
-        Just(ErrorCode::NoSuchParticipant),
-        Just(ErrorCode::HostTaken),
-        Just(ErrorCode::StageFull),
-        Just(ErrorCode::QueueFull),
-        Just(ErrorCode::NoHand),
-        Just(ErrorCode::Cooldown),
-        Just(ErrorCode::Barred),
-        Just(ErrorCode::Unauthorised),
-        Just(ErrorCode::Draining),
-        Just(ErrorCode::Unavailable),
-        Just(ErrorCode::Overloaded),
-        Just(ErrorCode::Unknown),
-    ]
+    prop::sample::select(vec![
+        ErrorCode::BadRequest,
+        ErrorCode::NotJoined,
+        ErrorCode::NotPermitted,
+        ErrorCode::RoomNotFound,
+        ErrorCode::NoSuchParticipant,
+        ErrorCode::HostTaken,
+        ErrorCode::StageFull,
+        ErrorCode::QueueFull,
+        ErrorCode::NoHand,
+        ErrorCode::Cooldown,
+        ErrorCode::Barred,
+        ErrorCode::Locked,
+        ErrorCode::RoomFull,
+        ErrorCode::AccessDenied,
+        ErrorCode::NameTaken,
+        ErrorCode::Duplicate,
+        ErrorCode::HandsClosed,
+        ErrorCode::SlowMode,
+        ErrorCode::NotStarted,
+        ErrorCode::AlreadyAppealed,
+        ErrorCode::RulingsFull,
+        ErrorCode::NotDurable,
+        ErrorCode::Unauthorised,
+        ErrorCode::TokenMissing,
+        ErrorCode::TokenExpired,
+        ErrorCode::Draining,
+        ErrorCode::Unavailable,
+        ErrorCode::Overloaded,
+        ErrorCode::Unknown,
+    ])
 }
 
 fn role() -> impl Strategy<Value = Role> {
-    prop_oneof![Just(Role::Host), Just(Role::Cohost), Just(Role::Speaker), Just(Role::Listener)]
+    let known = vec![Role::Host, Role::Cohost, Role::Speaker, Role::Listener];
+    let custom = "[a-z][a-z0-9_-]{0,23}".prop_map(|name| name.parse().expect("a role"));
+    prop_oneof![2 => prop::sample::select(known), 1 => custom]
 }
 
 fn room() -> impl Strategy<Value = RoomName> {
@@ -246,7 +297,15 @@ fn note() -> impl Strategy<Value = Note> {
 }
 
 fn token() -> impl Strategy<Value = Option<String>> {
-    option::of(prop_oneof![4 => "[ -~]{0,60}", 1 => "[ -~]{4096}"])
+    option::of(token_text())
+}
+
+fn token_text() -> impl Strategy<Value = String> {
+    prop_oneof![4 => "[ -~]{0,60}", 1 => "[ -~]{4096}"]
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    "[!-~][ -~]{0,40}[!-~]".prop_map(|subject| subject.parse().expect("a subject"))
 }
 
 fn path() -> impl Strategy<Value = Vec<RelayId>> {

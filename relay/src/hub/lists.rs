@@ -10,6 +10,7 @@ use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::room::Listing;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::ids::{RequestId, RoomName};
+use tribune_protocol::limits::MAX_ROOMS_A_MESSAGE;
 
 use super::Hub;
 use super::participants::Sender;
@@ -21,8 +22,6 @@ use crate::room::members::unavailable;
 /// wait besides. More of them are refused as `overloaded`, and a child that asks more is none to talk
 /// to.
 const MAX_QUESTIONS: usize = 64;
-/// Rooms in one answer, as the protocol says.
-const PAGE_ROOMS: usize = 64;
 /// Bytes of rooms in one answer: what is left of 16 KiB beside the envelope.
 const PAGE_BYTES: usize = 15 * 1024;
 /// Bytes of a room in a list without its texts.
@@ -185,7 +184,7 @@ impl Hub {
                 continue;
             };
             bytes += LISTING_BYTES + listing.room.as_str().len() + listing.title.as_str().len();
-            if rooms.len() == PAGE_ROOMS || bytes > PAGE_BYTES {
+            if rooms.len() == MAX_ROOMS_A_MESSAGE || bytes > PAGE_BYTES {
                 return (rooms, true);
             }
             rooms.push(listing);

@@ -123,7 +123,7 @@ impl House {
             self.take_back(&decision, &found);
         }
         let by = Some(actor.name.clone());
-        let news = Moderated { action, by, reason, entry, until_s: 0 };
+        let news = Moderated { action: Some(action), by, reason, entry, until_s: 0 };
         for who in found.participants {
             self.notify(who, news.clone());
         }

@@ -18,6 +18,7 @@ use tribune_protocol::control::participant::{LogPage, ToParticipant};
 use tribune_protocol::control::room::{Listing, Phase, Role, RoomState, Ruling};
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::ids::{ByteString, ParticipantId, RequestId, Revision, RoomName, Subject};
+use tribune_protocol::limits::MAX_LOG_PAGE_BYTES;
 use tribune_protocol::log::{Chain, LogKey, SignedEntry};
 use tribune_protocol::permission::Permission;
 use tribune_protocol::token::{Claims, Grants, TokenError};
@@ -40,8 +41,6 @@ const MAX_READS: usize = 64;
 /// Entries read at once: as many as fit a message, and for somebody who gets the own ones only, a
 /// part of the log that is read in a moment.
 const ENTRIES_A_READ: usize = 64;
-/// Bytes of entries in one message of at most 16 KiB, the head and the frame left out.
-const LOG_PAGE_BYTES: usize = 15 * 1024;
 /// The pause before what time brings is tried again with a store that has failed.
 const STORE_RETRY: Duration = Duration::from_secs(2);
 
@@ -483,7 +482,7 @@ impl Authority {
         for row in &page.rows {
             if only.is_none_or(|subject| concerns(&row.bytes, subject)) {
                 bytes += row.bytes.len() + 3;
-                if bytes > LOG_PAGE_BYTES {
+                if bytes > MAX_LOG_PAGE_BYTES {
                     break;
                 }
                 entries.push(ByteString(row.bytes.to_vec()));

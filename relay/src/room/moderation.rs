@@ -125,7 +125,8 @@ impl House {
         entry: u64,
         reason: Note,
     ) -> Moderated {
-        Moderated { action, by: Some(actor.name.clone()), reason, entry, until_s: 0 }
+        let by = Some(actor.name.clone());
+        Moderated { action: Some(action), by, reason, entry, until_s: 0 }
     }
 }
 

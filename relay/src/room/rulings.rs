@@ -13,7 +13,7 @@ use tribune_protocol::control::participant::{Moderated, ToParticipant};
 use tribune_protocol::control::room::{Role, Ruling};
 use tribune_protocol::control::trunk::ToChild;
 use tribune_protocol::ids::{Channel, DisplayName, Note, ParticipantId};
-use tribune_protocol::limits::MAX_RULINGS;
+use tribune_protocol::limits::{MAX_LIFTED_A_MESSAGE, MAX_RULINGS, MAX_RULINGS_A_MESSAGE};
 use tribune_protocol::log::utc;
 use tribune_protocol::permission::PermissionSet;
 use tribune_protocol::person::PersonKey;
@@ -24,10 +24,6 @@ use super::{Place, Room};
 use crate::crossing::LinkId;
 use crate::outbox::Outbox;
 
-/// Rulings in one message, as the protocol says.
-const PAGE_RULINGS: usize = 40;
-/// Rulings taken back in one message, as the protocol says.
-const PAGE_LIFTED: usize = 200;
 /// Bytes of rulings in one message: what is left of its 16 KiB beside the envelope.
 const PAGE_BYTES: usize = 15 * 1024;
 /// Bytes of a ruling without its texts: the keys of its map, numbers and its person's key.
@@ -268,7 +264,7 @@ fn send_pages<'a>(
     let (mut page, mut bytes) = (Vec::new(), 0);
     for ruling in rulings {
         let more = bytes_of(ruling);
-        if page.len() == PAGE_RULINGS || bytes + more > PAGE_BYTES {
+        if page.len() == MAX_RULINGS_A_MESSAGE || bytes + more > PAGE_BYTES {
             send(std::mem::take(&mut page), Vec::new());
             bytes = 0;
         }
@@ -276,7 +272,7 @@ fn send_pages<'a>(
         page.push(ruling.clone());
     }
     send(page, Vec::new());
-    for lifted in lifted.chunks(PAGE_LIFTED) {
+    for lifted in lifted.chunks(MAX_LIFTED_A_MESSAGE) {
         send(Vec::new(), lifted.to_vec());
     }
 }

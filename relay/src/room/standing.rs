@@ -11,7 +11,7 @@ use tribune_protocol::control::govern::Target;
 use tribune_protocol::control::participant::{Moderated, ToParticipant};
 use tribune_protocol::control::room::{Ban, Role, Ruling};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Subject};
-use tribune_protocol::limits::MAX_RULINGS;
+use tribune_protocol::limits::{MAX_BANS_A_MESSAGE, MAX_RULINGS};
 use tribune_protocol::log::{Draft, LogAction, Party};
 use tribune_protocol::permission::{Permission, PermissionSet};
 use tribune_protocol::person::PersonKey;
@@ -20,8 +20,6 @@ use super::effect::Refusal;
 use super::house::{Actor, House};
 use super::permissions::overrules;
 
-/// Bans in one answer: with reasons and subjects at their longest they fit a message.
-const BANS_A_PAGE: usize = 20;
 /// The longest ban with an end. A longer one is better lifted by a person.
 pub const MAX_BAN_S: u64 = 10 * 366 * 24 * 3_600;
 
@@ -539,7 +537,7 @@ impl Rulings {
             entry: standing.ruling.entry,
         };
         ToParticipant::Bans {
-            bans: bans().skip(after as usize).take(BANS_A_PAGE).map(ban).collect(),
+            bans: bans().skip(after as usize).take(MAX_BANS_A_MESSAGE).map(ban).collect(),
             total: bans().count() as u32,
         }
     }

@@ -1,0 +1,117 @@
+//! Any request that an origin decides.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::option;
+use proptest::prelude::*;
+use tribune_protocol::control::govern::{Govern, RoomChange, Target};
+use tribune_protocol::permission::Permission;
+
+use super::governed::{access, duplicates, settings};
+use super::{note, participant, role, subject};
+
+/// Any request.
+pub(super) fn govern() -> impl Strategy<Value = Govern> {
+    prop_oneof![of_hands(), of_moderators(), of_targets(), of_rooms(), Just(Govern::Unknown)]
+}
+
+/// Any target.
+pub(crate) fn target() -> impl Strategy<Value = Target> {
+    let v4 = any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
+    let v6 = any::<u128>().prop_map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)));
+    prop_oneof![
+        participant().prop_map(Target::Participant),
+        subject().prop_map(Target::Subject),
+        prop_oneof![v4, v6].prop_map(Target::Address),
+    ]
+}
+
+fn of_hands() -> impl Strategy<Value = Govern> {
+    prop_oneof![
+        participant().prop_map(|participant| Govern::LowerHand { participant }),
+        participant().prop_map(|participant| Govern::Grant { participant }),
+        (participant(), note())
+            .prop_map(|(participant, reason)| Govern::Deny { participant, reason }),
+        note().prop_map(|reason| Govern::ClearHands { reason }),
+        Just(Govern::ListHands {}),
+        target().prop_map(|target| Govern::Invite { target }),
+        target().prop_map(|target| Govern::Uninvite { target }),
+        any::<bool>().prop_map(|accept| Govern::AnswerInvite { accept }),
+    ]
+}
+
+fn of_moderators() -> impl Strategy<Value = Govern> {
+    prop_oneof![
+        (participant(), note())
+            .prop_map(|(participant, reason)| Govern::AskMute { participant, reason }),
+        (participant(), any::<bool>(), note())
+            .prop_map(|(participant, on, reason)| Govern::Silence { participant, on, reason }),
+        (any::<bool>(), note()).prop_map(|(on, reason)| Govern::SilenceAll { on, reason }),
+        (participant(), note())
+            .prop_map(|(participant, reason)| Govern::RemoveFromStage { participant, reason }),
+        participant().prop_map(|participant| Govern::HandOver { participant }),
+    ]
+}
+
+fn of_targets() -> impl Strategy<Value = Govern> {
+    let permission = prop::sample::select(Permission::ALL);
+    prop_oneof![
+        (target(), note()).prop_map(|(target, reason)| Govern::Kick { target, reason }),
+        (target(), option::of(any::<u64>()), note())
+            .prop_map(|(target, duration_s, reason)| Govern::Ban { target, duration_s, reason }),
+        (target(), note()).prop_map(|(target, reason)| Govern::Unban { target, reason }),
+        any::<u32>().prop_map(|after| Govern::ListBans { after }),
+        (target(), role(), note()).prop_map(|(target, role, reason)| Govern::SetRole {
+            target,
+            role,
+            reason
+        }),
+        (target(), permission, option::of(any::<bool>()), note()).prop_map(
+            |(target, permission, allow, reason)| {
+                Govern::SetPermission { target, permission, allow, reason }
+            }
+        ),
+    ]
+}
+
+fn of_rooms() -> impl Strategy<Value = Govern> {
+    prop_oneof![
+        settings().prop_map(|settings| Govern::Create { settings }),
+        (change(), note()).prop_map(|(change, reason)| Govern::Set { change, reason }),
+        Just(Govern::Show {}),
+        (option::of(subject()), role(), any::<u64>()).prop_map(|(subject, role, valid_for_s)| {
+            Govern::MakeInvitation { subject, role, valid_for_s }
+        }),
+        any::<u64>().prop_map(|from| Govern::ReadLog { from }),
+        (any::<u64>(), note()).prop_map(|(entry, text)| Govern::Appeal { entry, text }),
+        (any::<u64>(), any::<bool>(), note())
+            .prop_map(|(entry, uphold, reason)| Govern::AnswerAppeal { entry, uphold, reason }),
+        Just(Govern::EndRoom {}),
+    ]
+}
+
+fn change() -> impl Strategy<Value = RoomChange> {
+    let texts = (option::of(note()), option::of(access()), option::of(duplicates()));
+    let flags = proptest::array::uniform3(option::of(any::<bool>()));
+    let numbers = (option::of(any::<u64>()), option::of(any::<u8>()));
+    let seconds = proptest::array::uniform3(option::of(any::<u32>()));
+    (texts, flags, numbers, seconds).prop_map(|(texts, flags, numbers, seconds)| {
+        let (title, access, duplicates) = texts;
+        let [listed, locked, hands_closed] = flags;
+        let (starts_s, stage_size) = numbers;
+        let [capacity, hand_slow_s, reaction_slow_s] = seconds;
+        RoomChange {
+            title,
+            starts_s,
+            listed,
+            access,
+            locked,
+            capacity,
+            stage_size,
+            hands_closed,
+            hand_slow_s,
+            reaction_slow_s,
+            duplicates,
+        }
+    })
+}
