@@ -40,6 +40,14 @@ enum Deed {
     Kick,
 }
 
+/// What a run gave.
+struct Run {
+    timing: Timing,
+    /// Connections closed as replaced by none.
+    replaced: u64,
+    fingerprint: u64,
+}
+
 /// A room in full swing.
 struct Evening {
     net: HubNet,
@@ -57,27 +65,25 @@ struct Evening {
 
 #[test]
 fn a_silence_is_in_force_everywhere_when_it_is_acknowledged() {
-    let timings = over_seeds(15, |seed| evening(seed, Deed::Silence, AUDIENCE).0);
-    print_timings("silence", &timings);
+    print_runs("silence", &over_seeds(15, |seed| evening(seed, Deed::Silence, AUDIENCE)));
 }
 
 #[test]
 fn a_kick_is_in_force_everywhere_when_it_is_acknowledged() {
-    let timings = over_seeds(15, |seed| evening(seed, Deed::Kick, AUDIENCE).0);
-    print_timings("kick", &timings);
+    print_runs("kick", &over_seeds(15, |seed| evening(seed, Deed::Kick, AUDIENCE)));
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for (seed, deed) in [(1, Deed::Silence), (2, Deed::Kick), (3, Deed::Silence)] {
-        let (_, one) = evening(seed, deed, 300);
-        assert_eq!(one, evening(seed, deed, 300).1, "seed {seed}");
-        assert_ne!(one, evening(seed + 1, deed, 300).1);
+        let one = evening(seed, deed, 300).fingerprint;
+        assert_eq!(one, evening(seed, deed, 300).fingerprint, "seed {seed}");
+        assert_ne!(one, evening(seed + 1, deed, 300).fingerprint);
     }
 }
 
-/// One run: its times, and its fingerprint.
-fn evening(seed: u64, deed: Deed, audience: usize) -> (Timing, u64) {
+/// One run.
+fn evening(seed: u64, deed: Deed, audience: usize) -> Run {
     let mut evening = Evening::begin(seed, audience);
     let before: Duration = evening.net.chance().random_range(Duration::ZERO..SECOND);
     let end = evening.net.now() + before;
@@ -86,16 +92,18 @@ fn evening(seed: u64, deed: Deed, audience: usize) -> (Timing, u64) {
     let end = evening.net.now() + 2 * SECOND;
     evening.pass_until(end);
     evening.calm_down();
-    evening.check(deed);
-    let timing = evening.net.timing(watch).expect("it is acknowledged");
     assert_eq!(evening.net.faults(), [""; 0], "seed {seed}");
-    (timing, evening.net.fingerprint())
+    evening.check(deed);
+    assert_eq!(evening.net.faults(), [""; 0], "seed {seed}");
+    let timing = evening.net.timing(watch).expect("it is acknowledged");
+    let replaced = evening.net.replaced_by_none();
+    Run { timing, replaced, fingerprint: evening.net.fingerprint() }
 }
 
 impl Evening {
     /// A tree, a host and a heckler who both talk, and an audience that comes in.
     fn begin(seed: u64, audience: usize) -> Self {
-        let weather = if seed % 5 == 0 { Weather::clean() } else { Weather::rough() };
+        let weather = if seed.is_multiple_of(5) { Weather::clean() } else { Weather::rough() };
         let mut net = HubNet::new(seed, weather);
         let shards = 1 + (seed % 2) as u8;
         let tree = match seed % 4 {
@@ -149,12 +157,22 @@ impl Evening {
         if self.net.chance().random_bool(self.roams) {
             self.roam();
         }
+        self.return_host();
         for _ in 0..self.net.chance().random_range(0..4) {
             let listener = self.net.chance().random_range(0..self.listeners.len());
             self.net.vanish(self.listeners[listener]);
             let person = self.net.person("newcomer");
             let at = any(&mut self.net, &self.tree.leaves);
             self.listeners[listener] = self.net.join(person, at, Role::Listener);
+        }
+    }
+
+    /// A host whose connection is closed comes in again.
+    fn return_host(&mut self) {
+        let (host, conn) = self.host;
+        if matches!(self.net.stay(conn), Stay::Gone(_)) {
+            let at = any(&mut self.net, &self.tree.relays);
+            self.host.1 = self.net.join(host, at, Role::Host);
         }
     }
 
@@ -182,7 +200,7 @@ impl Evening {
                 },
             },
         };
-        let by = self.host.1;
+        let mut by = self.host.1;
         let mut request = self.net.request(by, &message);
         let mut asked = self.net.now();
         let watch = self.net.expect_off_air(self.heckler, by, request);
@@ -190,7 +208,8 @@ impl Evening {
         while self.net.timing(watch).is_none() {
             assert!(self.net.now() < patience, "it is never acknowledged");
             let refused = matches!(self.net.answer(by, request), Some((_, Answer::Refused(_))));
-            if refused || asked + ASKS_AGAIN <= self.net.now() {
+            if refused || by != self.host.1 || asked + ASKS_AGAIN <= self.net.now() {
+                by = self.host.1;
                 request = self.net.request(by, &message);
                 asked = self.net.now();
                 self.net.or_answered(watch, by, request);
@@ -204,6 +223,9 @@ impl Evening {
     fn calm_down(&mut self) {
         self.net.heal();
         self.net.set_weather(Weather::clean());
+        // What is still on its way may throw the host out once more.
+        self.net.run_for(5 * SECOND);
+        self.return_host();
         self.net.run_for(CALM);
         self.net.judge_rest(self.tree.origin);
     }
@@ -238,18 +260,20 @@ fn any(net: &mut HubNet, relays: &[RelayNo]) -> RelayNo {
     relays[net.chance().random_range(0..relays.len())]
 }
 
-fn print_timings(what: &str, timings: &[Timing]) {
+fn print_runs(what: &str, runs: &[Run]) {
     let line = |name: &str, time: fn(&Timing) -> Duration| {
-        let mut times: Vec<_> = timings.iter().map(|timing| time(timing).as_millis()).collect();
+        let mut times: Vec<_> = runs.iter().map(|run| time(&run.timing).as_millis()).collect();
         times.sort_unstable();
         let at = |share: usize| times[(times.len() - 1) * share / 100];
         format!("{name} p50 {} p99 {} max {} ms", at(50), at(99), at(100))
     };
-    let relays: usize = timings.iter().map(|timing| timing.relays).sum();
+    let relays: usize = runs.iter().map(|run| run.timing.relays).sum();
+    let replaced: u64 = runs.iter().map(|run| run.replaced).sum();
     println!(
-        "{what}, {} seeds, {:.1} relays bound: {}; {}",
-        timings.len(),
-        relays as f64 / timings.len() as f64,
+        "{what}, {} seeds, {:.1} relays in the tree all the while; {}; {}; {replaced} connections \
+         replaced by none",
+        runs.len(),
+        relays as f64 / runs.len() as f64,
         line("to the answer", |timing| timing.to_answer),
         line("to the effect at the farthest relay", |timing| timing.to_effect),
     );

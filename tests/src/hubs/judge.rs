@@ -8,6 +8,11 @@
 //!   have lasted is answered ([`HubNet::judge_rest`]).
 //! * **One state.** Once all is quiet, all relays hold the origin's state, and the count of listeners
 //!   is right and said everywhere.
+//!
+//! Counted, and no fault: a connection closed as replaced by a later one that there is not. It happens
+//! when a mid relay that comes back to the origin names, as being below it, somebody whose edge has
+//! gone over to another mid relay and whose old trunk it still takes for alive. The client has to come
+//! in again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -59,6 +64,8 @@ struct Watch {
 pub(super) struct Judge {
     watches: Vec<Watch>,
     faults: Vec<String>,
+    /// Connections closed as replaced that were the latest of their participant.
+    replaced_by_none: u64,
     /// Frames handed out: frames times listeners, by speaker.
     heard: BTreeMap<PersonNo, u64>,
 }
@@ -102,6 +109,12 @@ impl HubNet {
     #[must_use]
     pub fn faults(&self) -> &[String] {
         &self.judge.faults
+    }
+
+    /// Connections closed as replaced by a later one though there was none.
+    #[must_use]
+    pub const fn replaced_by_none(&self) -> u64 {
+        self.judge.replaced_by_none
     }
 
     /// Frames of somebody handed out so far, each as often as there were listeners for it.
@@ -169,6 +182,10 @@ impl HubNet {
             }
         }
         faults.into_iter().for_each(|fault| self.fault(fault));
+    }
+
+    pub(super) const fn judge_replaced(&mut self) {
+        self.judge.replaced_by_none += 1;
     }
 
     pub(super) fn fault(&mut self, fault: String) {

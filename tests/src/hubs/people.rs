@@ -260,6 +260,11 @@ impl HubNet {
     /// The relay has closed a connection.
     pub(super) fn handle_thrown_out(&mut self, conn: ConnNo, code: CloseCode) {
         self.people.conns[conn.0].stay = Stay::Gone(Some(code));
+        let person = self.people.conns[conn.0].person;
+        let others = self.people.conns().filter(|(other, of, ..)| *of == person && *other > conn);
+        if code == CloseCode::Replaced && others.count() == 0 {
+            self.judge_replaced();
+        }
     }
 
     /// Numbers a request, and writes it.
