@@ -35,6 +35,7 @@ pub(crate) mod speak;
 pub(crate) mod stage;
 mod talk;
 pub(crate) mod times;
+pub(crate) mod token;
 
 /// What the options say that every command takes.
 #[derive(Debug)]
