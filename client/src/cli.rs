@@ -40,7 +40,7 @@ struct Global {
         value_name = "HOST:PORT"
     )]
     url: Vec<Address>,
-    /// Who you are and what you may come in as: a token (see `tribune token`), or an invitation
+    /// Who you are and what you may come in as: a token (see `tribune token`) or an invitation
     #[arg(long, global = true, env = "TRIBUNE_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// File with the token, instead of --token; read again before the token runs out

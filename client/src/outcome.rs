@@ -78,7 +78,8 @@ impl CommandError {
                     "" => "A moderator removed you from the room.".to_owned(),
                     reason => format!("A moderator removed you from the room: {reason}"),
                 };
-                Some(Self::new(Exit::Removed, "kicked", message))
+                let needs = what_it_takes(ErrorCode::Barred);
+                Some(Self { needs, ..Self::new(Exit::Removed, "kicked", message) })
             }
             End::Replaced => {
                 let message = "The same session joined from another place; that one goes on.";

@@ -185,6 +185,8 @@ impl Shard {
             ShardCommand::Broadcast { room, message } => self.broadcast(now, room, &message),
             ShardCommand::Close { link, code, reason } => {
                 if self.peer(link).is_some() {
+                    // What was said last, such as why, is to leave first: QUIC would drop it.
+                    self.drive(now, link.slot);
                     self.close(now, link.slot, code, reason);
                 }
             }

@@ -34,7 +34,7 @@ fn a_ban_reaches_every_session_of_the_subject_and_all_that_come_later() {
         assert_eq!(tree.people[who].closed, Some((CloseCode::Kicked, "spam".to_owned())));
         let notice = |message: &ToParticipant| {
             matches!(message, ToParticipant::Moderated(moderated)
-                if moderated.action == LogAction::Banned && moderated.reason.as_str() == "spam")
+                if moderated.action == Some(LogAction::Banned) && moderated.reason.as_str() == "spam")
         };
         assert_eq!(tree.count(who, notice), 1);
     }
