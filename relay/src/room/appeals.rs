@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::govern::Target;
 use tribune_protocol::control::participant::Moderated;
+use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{Note, ParticipantId, Subject};
 use tribune_protocol::log::{Draft, LogAction};
+use tribune_protocol::permission::{Permission, PermissionSet};
+use tribune_protocol::person::PersonKey;
 
 use super::effect::Refusal;
 use super::house::{Actor, House};
@@ -28,9 +31,22 @@ pub(crate) struct Docket {
 struct Decision {
     action: LogAction,
     target: Target,
+    key: PersonKey,
+    change: Change,
     subject: Option<Subject>,
     participants: Vec<ParticipantId>,
     appeal: Appeal,
+}
+
+/// What a decision has changed, as far as that is needed to take back this one and no later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Change {
+    /// The role.
+    Role(Role),
+    /// This permission has been taken.
+    Permission(Permission),
+    /// Something else.
+    Other,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,13 +59,21 @@ enum Appeal {
 
 impl Docket {
     /// Notes a decision.
-    pub(super) fn add(&mut self, entry: u64, action: LogAction, found: &Found) {
+    pub(super) fn add(
+        &mut self,
+        entry: u64,
+        action: LogAction,
+        found: &Found,
+        change: Change,
+    ) {
         if self.decisions.len() >= MAX_APPEALABLE {
             self.decisions.pop_first();
         }
         let decision = Decision {
             action,
             target: found.target.clone(),
+            key: found.key,
+            change,
             subject: found.subject.clone(),
             participants: found.participants.clone(),
             appeal: Appeal::None,
@@ -105,7 +129,7 @@ impl House {
     ) -> Result<(), Refusal> {
         let open = |decision: &Decision| decision.appeal == Appeal::Open(appeal);
         let found = self.docket.decisions.iter_mut().find(|(_, decision)| open(decision));
-        let Some((_, decision)) = found else {
+        let Some((number, decision)) = found.map(|(number, decision)| (*number, decision)) else {
             return Err(Refusal::bad_request(format!(
                 "Entry {appeal} of the log is no appeal that waits for an answer."
             )));
@@ -120,7 +144,7 @@ impl House {
         draft.reason = reason.clone();
         let entry = self.write_down(now, draft);
         if uphold {
-            self.take_back(&decision, &found);
+            self.take_back(number, &decision, &found);
         }
         let by = Some(actor.name.clone());
         let news = Moderated { action: Some(action), by, reason, entry, until_s: 0 };
@@ -133,10 +157,10 @@ impl House {
 
     /// Takes a decision back, as far as it still holds. What cannot be given back (a place on the
     /// stage, a hand) is not.
-    fn take_back(&mut self, decision: &Decision, found: &Found) {
+    fn take_back(&mut self, number: u64, decision: &Decision, found: &Found) {
         match decision.action {
             LogAction::Kicked | LogAction::Banned => {
-                self.lift_bars(found);
+                self.lift_bars_of(number);
             }
             LogAction::Silenced => {
                 if let Some(subject) = &decision.subject {
@@ -148,15 +172,16 @@ impl House {
                     }
                 }
             }
-            LogAction::RemovedFromStage | LogAction::RoleChanged => {
-                self.rule_by_key(found.key, |ruling| ruling.role = None);
-            }
-            LogAction::PermissionChanged => {
-                self.rule_by_key(found.key, |ruling| {
-                    ruling.deny = tribune_protocol::permission::PermissionSet::NONE;
+            LogAction::RemovedFromStage | LogAction::RoleChanged | LogAction::PermissionChanged => {
+                self.rule_by_key(decision.key, |ruling| match decision.change {
+                    Change::Role(role) => ruling.role = ruling.role.filter(|now| *now != role),
+                    Change::Permission(permission) => {
+                        ruling.deny = ruling.deny.minus(PermissionSet::of(&[permission]));
+                    }
+                    Change::Other => {}
                 });
             }
-            LogAction::HandDenied => self.hands.warm_up(&found.participants),
+            LogAction::HandDenied => self.hands.warm_up(&decision.participants),
             LogAction::RoomCreated
             | LogAction::RoomOpened
             | LogAction::RoomEnded

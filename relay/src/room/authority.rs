@@ -33,7 +33,7 @@ use crate::token::mint_invitation;
 
 /// Inputs that wait while a decision is being stored: seconds of a large room's hands. Further
 /// requests are refused, further reports of edges are dropped.
-const MAX_WAITING: usize = 4_096;
+pub(super) const MAX_WAITING: usize = 4_096;
 /// Reports of edges have that much more room than requests.
 const WAITING_FOR_REPORTS: usize = 1_024;
 /// Readings of the log under way at the same time.
@@ -70,10 +70,10 @@ pub struct Kept {
 /// The authority of one room.
 ///
 /// After each `handle_*`, drain [`Self::poll_effect`]; a call queues a number of effects that is
-/// bounded by the stage, whatever the number of hands and listeners.
+/// bounded by the stage and the queue of hands, whatever the number of listeners.
 #[derive(Debug)]
 pub struct Authority {
-    house: House,
+    pub(super) house: House,
     chain: Chain,
     last: Option<Bytes>,
     record: Option<Bytes>,
@@ -94,7 +94,14 @@ struct Pending {
     last: Option<Bytes>,
     record: Bytes,
     /// Who is refused if it cannot be stored.
-    asker: Option<Asker>,
+    asker: Option<Attendant>,
+}
+
+/// Who asks, and whether that says that they are in the room.
+#[derive(Debug, Clone, Copy)]
+struct Attendant {
+    asker: Asker,
+    is_there: bool,
 }
 
 #[derive(Debug)]
@@ -319,10 +326,10 @@ impl Authority {
             Err(error) => {
                 tracing::error!(room = %self.house.state.room, %error, "a decision is not stored");
                 self.retry_at = Some(now + STORE_RETRY);
-                if let Some(asker) = asker {
+                if let Some(Attendant { asker, is_there }) = asker {
                     let message = format!("It could not be stored, so it is not done: {error}.");
                     let refusal = Refusal::new(ErrorCode::NotDurable, message);
-                    self.house.outbox.refuse(asker, refusal);
+                    self.house.handle_refused(now, asker, is_there, refusal);
                 }
             }
         }
@@ -376,15 +383,20 @@ impl Authority {
         if let Action::Govern { act: Govern::ReadLog { from } }
         | Action::Errand { act: Govern::ReadLog { from } } = action
             && self.reads.len() < MAX_READS
+            && by.is_some()
         {
             return self.read_log(asker, by, from);
         }
         if !self.may_be_written_down(asker.id, &action) {
             return self.house.handle_action(now, asker, by, action);
         }
+        let is_there = House::is_presence(&action);
         let mut next = self.copy();
-        next.handle_action(now, asker, by, action);
-        self.settle(next, Some(asker));
+        match next.try_action(now, asker, by, action) {
+            Ok(()) => self.settle(next, Some(Attendant { asker, is_there })),
+            // Of what is refused nothing stays.
+            Err(refusal) => self.house.handle_refused(now, asker, is_there, refusal),
+        }
     }
 
     /// Whether the decision about an action can be one for the log: only then it is tried on a copy.
@@ -442,7 +454,7 @@ impl Authority {
     }
 
     /// Takes over a copy: at once, if there is nothing to write down, and else once it is stored.
-    fn settle(&mut self, mut next: House, asker: Option<Asker>) {
+    fn settle(&mut self, mut next: House, asker: Option<Attendant>) {
         if next.drafts.is_empty() {
             let earlier = self.house.outbox.take_effects();
             next.outbox.put_before(earlier);

@@ -13,6 +13,7 @@ use tribune_protocol::limits::{MAX_HANDS, MAX_HANDS_SHOWN};
 use tribune_protocol::log::{Draft, LogAction};
 use tribune_protocol::permission::PermissionSet;
 
+use super::appeals::Change;
 use super::effect::{Asker, Refusal};
 use super::house::{Actor, House};
 
@@ -59,6 +60,7 @@ impl House {
     ) -> Result<(), Refusal> {
         self.require_live()?;
         self.refuse_barred(actor)?;
+        self.refuse_confusable(actor)?;
         let who = actor.asker.id;
         if self.state.on_stage(who).is_some() {
             return Err(Refusal::bad_request("You are already on the stage."));
@@ -108,14 +110,19 @@ impl House {
             may: PermissionSet::NONE,
             may_open: false,
         };
-        // A hand whose token speaks comes back in its own role, where that has not been taken away.
-        let own = person.entitled;
-        let speaks = self.setup.policy.speaks(own) && own != Role::Host;
-        let role = if speaks { own } else { Role::Speaker };
+        let ruled = self.rulings.about(Some(subject), Some(&person.subject));
+        self.refuse_mute(&ruled)?;
+        // A hand that has another role comes up in it, where that has not been taken away.
+        let speaks = |role: &Role| self.setup.policy.speaks(*role) && *role != Role::Host;
+        let given = ruled.role.filter(speaks);
+        let own = Some(person.entitled).filter(speaks);
+        let role = given.or(own).unwrap_or(Role::Speaker);
         // Granted to somebody who left the stage silenced, it lifts the silence.
         self.step_up(&raised, role, false)?;
         self.hands.remove(subject)?;
-        self.forget_role(subject, Some(&person.subject));
+        if given.is_none() {
+            self.forget_role(subject, Some(&person.subject));
+        }
         let mut draft = Draft::new(0, actor.party(), LogAction::HandGranted);
         draft.target = Some(found.party);
         self.write_down(now, draft);
@@ -137,7 +144,7 @@ impl House {
         draft.target = Some(found.party.clone());
         draft.reason = reason.clone();
         let entry = self.write_down(now, draft);
-        self.docket.add(entry, LogAction::HandDenied, &found);
+        self.docket.add(entry, LogAction::HandDenied, &found, Change::Other);
         let news = self.news(actor, LogAction::HandDenied, entry, reason.clone());
         self.take_hand(subject);
         self.hands.cool_down(now, subject);
@@ -182,7 +189,7 @@ impl House {
     /// Takes a hand down, if it is up.
     pub(super) fn take_hand(&mut self, who: ParticipantId) {
         if self.hands.remove(who).is_ok() && self.state.on_stage(who).is_none() {
-            self.people.remove(&who);
+            self.note_leaver(who);
             self.away.retain(|&(away, _)| away != who);
         }
     }
@@ -340,189 +347,4 @@ impl HandQueue {
 fn no_hand(participant: ParticipantId) -> Refusal {
     let message = format!("The hand of participant {participant} is not raised.");
     Refusal::new(ErrorCode::NoHand, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use tribune_protocol::control::encode;
-    use tribune_protocol::control::trunk::Action;
-    use tribune_protocol::limits::{MAX_NAME_BYTES, MAX_NOTE_BYTES};
-
-    use super::super::authority::tests::{
-        COHOST, HAND, HOST, Harness, LISTENER, SPEAKER, at, is_ok, is_publish, is_you, raise,
-        shown, yous,
-    };
-    use super::super::effect::OriginEffect;
-    use super::*;
-
-    /// A room with hands of participants 100, 101, … up.
-    fn with_hands(hands: u64) -> Harness {
-        let mut room = Harness::live();
-        for id in 100..100 + hands {
-            room.done(ParticipantId(id), raise(""));
-        }
-        room
-    }
-
-    fn deny(subject: ParticipantId, reason: &str) -> Action {
-        Action::Deny { subject, reason: reason.parse().unwrap() }
-    }
-
-    #[test]
-    fn hands_queue_in_order_of_arrival_and_moderators_see_them() {
-        let mut room = Harness::with_everybody();
-        room.pass(Duration::from_secs(7));
-        let effects = room.done(LISTENER, raise("a question"));
-        assert!(at(&effects, is_ok(None)) < at(&effects, is_you));
-        assert_eq!(yous(&effects)[0].hand, Some(2));
-        assert!(!effects.contains(&OriginEffect::Publish), "hands are no part of the state");
-        let shown = shown(&effects);
-        assert_eq!(shown.iter().map(|(to, ..)| *to).collect::<Vec<_>>(), [HOST, COHOST]);
-        let (_, hands, total) = &shown[0];
-        let seen = hands.iter().map(|h| (h.participant, h.note.as_str(), h.waiting_s));
-        assert_eq!(seen.collect::<Vec<_>>(), [(HAND, "", 7), (LISTENER, "a question", 0)]);
-        assert_eq!(*total, 2);
-    }
-
-    #[test]
-    fn raising_again_changes_the_note_and_keeps_the_place() {
-        let mut room = Harness::with_everybody();
-        room.done(LISTENER, raise(""));
-        let effects = room.done(HAND, raise("in short"));
-        assert_eq!(yous(&effects)[0].hand, Some(1));
-        assert_eq!(shown(&effects)[0].1[0].note.as_str(), "in short");
-        let effects = room.done(HAND, raise("in short"));
-        assert_eq!(shown(&effects).len(), 0, "nothing new to see");
-        let why = room.refused(SPEAKER, raise(""), ErrorCode::BadRequest);
-        assert_eq!(why, "You are already on the stage.");
-    }
-
-    #[test]
-    fn moderators_who_are_away_are_not_shown_the_queue() {
-        let mut room = Harness::with_everybody();
-        room.report(COHOST, Action::Away {});
-        let effects = room.done(LISTENER, raise(""));
-        assert_eq!(shown(&effects).iter().map(|(to, ..)| *to).collect::<Vec<_>>(), [HOST]);
-    }
-
-    #[test]
-    fn the_queue_has_an_end_and_the_message_a_size() {
-        let name: DisplayName = "N".repeat(MAX_NAME_BYTES).parse().unwrap();
-        let note: Note = "n".repeat(MAX_NOTE_BYTES).parse().unwrap();
-        let mut room = Harness::live();
-        let longest = Action::RaiseHand { name, note };
-        for id in 0..MAX_HANDS as u64 {
-            room.done(ParticipantId(u64::MAX - id), longest.clone());
-        }
-        room.refused(HAND, longest, ErrorCode::QueueFull);
-        room.now += Duration::from_secs(1 << 33);
-        let effects = room.report(HOST, Action::Present {});
-        let (_, hands, total) = &shown(&effects)[0];
-        assert_eq!((hands.len(), *total), (MAX_HANDS_SHOWN, MAX_HANDS as u32));
-        assert_eq!(hands[0].waiting_s, u32::MAX);
-        assert!(encode(None, &room.authority.hands.message(room.now)).is_ok());
-    }
-
-    #[test]
-    fn lowering_a_hand() {
-        let mut room = Harness::with_everybody();
-        room.done(LISTENER, raise(""));
-        let effects = room.done(HAND, Action::LowerHand { subject: None });
-        let told: Vec<_> = yous(&effects).iter().map(|you| (you.participant, you.hand)).collect();
-        assert_eq!(told, [(HAND, None), (LISTENER, Some(1))]);
-        room.refused(HAND, Action::LowerHand { subject: None }, ErrorCode::NoHand);
-        let somebodys = Action::LowerHand { subject: Some(LISTENER) };
-        room.refused(HAND, somebodys.clone(), ErrorCode::NotPermitted);
-        let effects = room.done(COHOST, somebodys.clone());
-        assert_eq!(yous(&effects).len(), 1);
-        assert_eq!(shown(&effects).len(), 2);
-        let why = room.refused(COHOST, somebodys, ErrorCode::NoHand);
-        assert_eq!(why, "The hand of participant 0000000000000005 is not raised.");
-        room.done(HAND, raise("no cooldown"));
-        room.done(HAND, Action::LowerHand { subject: Some(HAND) });
-    }
-
-    #[test]
-    fn a_grant_gives_a_track_and_is_answered_when_in_force() {
-        let mut room = Harness::with_everybody();
-        room.refused(HOST, Action::Grant { subject: LISTENER }, ErrorCode::NoHand);
-        room.refused(HOST, Action::Grant { subject: SPEAKER }, ErrorCode::NoHand);
-        let effects = room.done(COHOST, Action::Grant { subject: HAND });
-        let after = Some(room.revision());
-        assert!(at(&effects, is_publish) < at(&effects, is_ok(after)));
-        assert!(at(&effects, is_ok(after)) < at(&effects, is_you));
-        let entry = room.entry(HAND);
-        assert_eq!((entry.role, entry.name.as_str(), entry.away), (Role::Speaker, "Bo", false));
-        let you = &yous(&effects)[0];
-        assert_eq!((you.role, you.track, you.hand), (Role::Speaker, Some(entry.track), None));
-        assert_eq!(shown(&effects), [(HOST, vec![], 0), (COHOST, vec![], 0)]);
-    }
-
-    #[test]
-    fn a_grant_to_somebody_away_is_kept_for_the_rest_of_the_grace() {
-        let mut room = Harness::with_everybody();
-        room.report(HAND, Action::Away {});
-        room.pass(Duration::from_secs(20));
-        room.done(HOST, Action::Grant { subject: HAND });
-        assert!(room.entry(HAND).away);
-        room.pass(Duration::from_secs(10));
-        assert_eq!(room.authority.state().on_stage(HAND), None);
-    }
-
-    #[test]
-    fn a_denied_hand_stays_down_for_a_while() {
-        let mut room = Harness::with_everybody();
-        room.refused(HOST, deny(LISTENER, ""), ErrorCode::NoHand);
-        let effects = room.done(HOST, deny(HAND, "not now"));
-        let you = &yous(&effects)[0];
-        assert_eq!((you.participant, you.hand, you.reason.as_str()), (HAND, None, "not now"));
-        assert_eq!(shown(&effects).len(), 2);
-        room.pass(Duration::from_millis(10_500));
-        let why = room.refused(HAND, raise(""), ErrorCode::Cooldown);
-        assert_eq!(why, "Your hand was denied; you can raise it again in 20 seconds.");
-        room.done(LISTENER, raise("others may"));
-        room.pass(Duration::from_millis(19_500));
-        room.done(HAND, raise(""));
-    }
-
-    #[test]
-    fn cooldowns_are_bounded() {
-        let mut queue = HandQueue::default();
-        let now = Instant::now();
-        for id in 0..=MAX_COOLDOWNS as u64 {
-            queue.cool_down(now, ParticipantId(id));
-        }
-        assert_eq!(queue.cooldowns.len(), MAX_COOLDOWNS);
-        let mut raise = |id| {
-            queue.raise(now, ParticipantId(id), "Bo".parse().unwrap(), Note::default()).is_ok()
-        };
-        assert!(raise(0) && !raise(1), "the first is forgotten first");
-        queue.cool_down(now + DENY_COOLDOWN, ParticipantId(1));
-        assert_eq!(queue.cooldowns.len(), 1);
-    }
-
-    #[test]
-    fn who_moves_up_among_the_first_hears_of_it() {
-        let mut room = with_hands(14);
-        room.report(ParticipantId(105), Action::Away {});
-        let effects = room.done(ParticipantId(103), Action::LowerHand { subject: None });
-        let told: Vec<_> = yous(&effects).iter().map(|you| (you.participant.0, you.hand)).collect();
-        let mut expected = vec![(103, None), (104, Some(4))];
-        expected.extend((106..=110).map(|id| (id, Some(id as u32 - 100))));
-        assert_eq!(told, expected, "neither those ahead, nor who is away, nor beyond the tenth");
-        let effects = room.done(ParticipantId(112), Action::LowerHand { subject: None });
-        assert_eq!(yous(&effects).len(), 1);
-    }
-
-    #[test]
-    fn several_changes_at_once_make_one_message_to_each() {
-        let mut room = with_hands(6);
-        for id in [101, 102, 104] {
-            room.report(ParticipantId(id), Action::Away {});
-        }
-        let effects = room.pass(Duration::from_secs(30));
-        assert_eq!(shown(&effects).len(), 1);
-        let told: Vec<_> = yous(&effects).iter().map(|you| (you.participant.0, you.hand)).collect();
-        assert_eq!(told, [(103, Some(2)), (105, Some(3))]);
-    }
 }

@@ -21,6 +21,7 @@ use tribune_protocol::control::participant::{Moderated, ToParticipant, You};
 use tribune_protocol::control::room::{Phase, Role, RoomState, StageEntry};
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Revision, RoomName, Subject};
+use tribune_protocol::limits::MAX_HANDS;
 use tribune_protocol::log::{Draft, LogAction, Party};
 use tribune_protocol::permission::{Permission, PermissionSet};
 use tribune_protocol::person::PersonKey;
@@ -36,6 +37,8 @@ use super::standing::Rulings;
 /// How long a room goes on with nobody in it: twice the grace for reconnects, so that a relay that
 /// fails with everybody on it does not end the room.
 pub const EMPTY_ROOM_LINGER: Duration = Duration::from_secs(60);
+/// People remembered after they leave the stage or the queue: as many as fit the queue.
+const MAX_LEAVERS: usize = MAX_HANDS;
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
@@ -46,6 +49,9 @@ pub(crate) struct House {
     pub(super) outbox: Outbox,
     /// Everybody on the stage and in the queue.
     pub(super) people: BTreeMap<ParticipantId, Person>,
+    /// Who was there a while ago, the latest last, at most [`MAX_LEAVERS`]: what is ruled about a
+    /// session then still finds the subject behind it.
+    pub(super) leavers: VecDeque<(ParticipantId, Person)>,
     /// Whose room it is: this subject comes in as its host.
     pub(super) host: Option<Subject>,
     pub(super) rulings: Rulings,
@@ -100,6 +106,7 @@ impl House {
             hands: HandQueue::default(),
             outbox: Outbox::new(first),
             people: BTreeMap::new(),
+            leavers: VecDeque::new(),
             host: None,
             rulings: Rulings::default(),
             docket: Docket::default(),
@@ -123,15 +130,52 @@ impl House {
         by: Option<Credentials>,
         action: Action,
     ) {
+        let is_there = Self::is_presence(&action);
+        if let Err(refusal) = self.try_action(now, asker, by, action) {
+            self.handle_refused(now, asker, is_there, refusal);
+        }
+    }
+
+    /// The same, but nobody is told of a refusal; it may have left traces.
+    pub(super) fn try_action(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        by: Option<Credentials>,
+        action: Action,
+    ) -> Result<(), Refusal> {
         self.outbox.begin();
-        if !matches!(action, Action::Away {} | Action::Left {} | Action::Errand { .. }) {
+        if Self::is_presence(&action) {
             self.come_back(asker.id);
         }
-        let actor = self.actor(asker, by);
-        if let Err(refusal) = self.decide(now, &actor, action) {
-            self.outbox.refuse(asker, refusal);
+        if by.is_none() && !is_report(&action) {
+            return Err(Refusal::bad_request("The relay below does not say who asks."));
         }
+        let actor = self.actor(asker, by);
+        self.decide(now, &actor, action)?;
         self.settle(now);
+        Ok(())
+    }
+
+    /// A request is refused. Whoever made it may have shown by it that they are in the room.
+    pub(super) fn handle_refused(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        is_there: bool,
+        refusal: Refusal,
+    ) {
+        self.outbox.begin();
+        if is_there {
+            self.come_back(asker.id);
+        }
+        self.outbox.refuse(asker, refusal);
+        self.settle(now);
+    }
+
+    /// Whether an action shows that whoever does it is in the room.
+    pub(super) const fn is_presence(action: &Action) -> bool {
+        !matches!(action, Action::Away {} | Action::Left {} | Action::Errand { .. })
     }
 
     /// How many participants without a role are in the whole tree.
@@ -197,6 +241,9 @@ impl House {
             Action::OwnMute { muted } => {
                 self.permit(actor, Permission::MuteSelf)?;
                 self.own_mute(asker, muted)
+            }
+            Action::Errand { act: Govern::AnswerInvite { accept: true } } => {
+                Err(Refusal::bad_request("Come in first: a microphone is opened in the room."))
             }
             Action::Govern { act } | Action::Errand { act } => self.govern(now, actor, act),
             Action::Unknown => Err(Refusal::bad_request("This relay does not know that action.")),
@@ -345,7 +392,7 @@ impl House {
 
     /// Where somebody stands whom the origin knows; a listener else.
     pub(super) fn place(&self, who: ParticipantId, reason: Note) -> You {
-        let person = self.people.get(&who);
+        let person = self.person(who);
         let ruled = self.rulings.about(Some(who), person.map(|person| &person.subject));
         let entry = self.state.on_stage(who);
         let entitled = || ruled.role.or(person.map(|person| person.entitled));
@@ -366,6 +413,22 @@ impl House {
         }
     }
 
+    /// Somebody who is known, or was a while ago.
+    pub(super) fn person(&self, who: ParticipantId) -> Option<&Person> {
+        let left = || self.leavers.iter().rev().find(|(left, _)| *left == who);
+        self.people.get(&who).or_else(|| left().map(|(_, person)| person))
+    }
+
+    /// Keeps in mind for a while who has left the stage or the queue.
+    pub(super) fn note_leaver(&mut self, who: ParticipantId) {
+        let Some(person) = self.people.remove(&who) else { return };
+        self.leavers.retain(|(left, _)| *left != who);
+        if self.leavers.len() >= MAX_LEAVERS {
+            self.leavers.pop_front();
+        }
+        self.leavers.push_back((who, person));
+    }
+
     pub(super) fn entry_mut(&mut self, who: ParticipantId) -> Option<&mut StageEntry> {
         self.state.stage.iter_mut().find(|entry| entry.participant == who)
     }
@@ -380,7 +443,7 @@ impl House {
 
     /// What an input means for others: those who moved up the queue, the moderators who watch it,
     /// and the end of the room if nobody is left.
-    fn settle(&mut self, now: Instant) {
+    pub(super) fn settle(&mut self, now: Instant) {
         let newcomer = self.newcomer.take();
         let change = self.hands.take_change();
         let queue_changed = change.is_some();
@@ -406,14 +469,17 @@ impl House {
         self.outbox.finish();
     }
 
-    /// Ends the room. What was ruled stays, for the next room of that name.
+    /// Ends the room. Who is kept out stays so, in the next room of that name; roles, permissions and
+    /// invitations to speak were for this one.
     pub(super) fn end(&mut self) {
+        self.rulings_end();
         self.state.phase = Phase::Ended;
         self.state.stage.clear();
         self.state.settings.locked = false;
         self.state.settings.starts_s = 0;
         self.host = None;
         self.people.clear();
+        self.leavers.clear();
         self.hands = HandQueue::default();
         self.silenced_leavers = SilencedLeavers::default();
         self.away.clear();
@@ -448,6 +514,11 @@ impl Actor {
             PersonKey::of_subject(&self.subject)
         }
     }
+}
+
+/// Whether it is an edge's own word about a participant, which takes no credentials.
+const fn is_report(action: &Action) -> bool {
+    matches!(action, Action::Present {} | Action::Away {} | Action::Left {} | Action::Unknown)
 }
 
 /// The permission that a request takes. `None`: it is looked at by the decision itself, since more

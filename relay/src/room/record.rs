@@ -94,6 +94,6 @@ impl House {
             self.outbox.rule(ruling.who, Some(ruling));
         }
         self.outbox.publish();
-        self.outbox.finish();
+        self.settle(now);
     }
 }

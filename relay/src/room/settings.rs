@@ -153,7 +153,10 @@ impl House {
         valid_for_s: u64,
     ) -> Result<(), Refusal> {
         let policy = &self.setup.policy;
-        if role == Role::Host || !policy.entitles(actor.role, role) {
+        let is_less = policy.rank(role) > 0
+            && policy.rank(role) <= policy.rank(actor.role)
+            && actor.may.covers(policy.may(role));
+        if role == Role::Host || role != Role::Listener && !is_less {
             let message = format!("A {} may not invite anybody as {role}.", actor.role);
             return Err(Refusal::new(ErrorCode::NotPermitted, message));
         }

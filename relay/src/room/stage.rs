@@ -13,8 +13,10 @@ use tribune_protocol::permission::Permission;
 use tribune_protocol::person::PersonKey;
 
 use super::effect::{Asker, OriginEffect, Refusal};
+use super::appeals::Change;
 use super::house::{Actor, House, Person};
 use super::names;
+use super::standing::Ruled;
 
 const NOT_ON_STAGE: &str = "You are not on the stage.";
 
@@ -30,11 +32,24 @@ impl House {
             self.greet_again(actor.asker);
             return Ok(());
         }
-        let role = if is_live { self.admit(actor, role)? } else { self.opener_role(actor)? };
-        self.make_way(actor)?;
+        let mut role = if is_live { self.admit(actor, role)? } else { self.opener_role(actor)? };
+        let others = self.sessions_in_the_way(actor)?;
+        let freed = others.iter().filter(|who| self.state.on_stage(**who).is_some()).count();
+        self.require_place(freed)?;
+        for who in others {
+            // The host's place is taken over as a whole.
+            if self.state.on_stage(who).is_some_and(|entry| entry.role == Role::Host) {
+                role = Role::Host;
+            }
+            self.outbox.push(OriginEffect::Displace { who });
+            self.remove(who);
+        }
         let silenced = self.silenced_leavers.contains(&actor.subject);
         if !is_live {
             self.open(now, actor);
+        }
+        if role == Role::Host {
+            self.host = Some(actor.subject.clone());
         }
         self.step_up(actor, role, silenced)?;
         self.outbox.ok(actor.asker);
@@ -82,6 +97,7 @@ impl House {
         let mut draft = Draft::new(0, actor.party(), LogAction::InvitedToSpeak);
         draft.target = Some(found.party.clone());
         let entry = self.write_down(now, draft);
+        self.make_room([found.key])?;
         let news = self.news(actor, LogAction::InvitedToSpeak, entry, Note::default());
         let by = actor.name.clone();
         self.rule(&found, Some(news), |ruling| ruling.invited_by = Some(by))?;
@@ -111,10 +127,7 @@ impl House {
         }
         if accept {
             if self.state.on_stage(actor.asker.id).is_none() {
-                let speaks = |role: &Role| self.setup.policy.speaks(*role);
-                let role = Some(actor.entitled).filter(speaks).unwrap_or(Role::Speaker);
-                let silenced = self.silenced_leavers.contains(&actor.subject);
-                self.step_up(actor, role, silenced)?;
+                self.accept_invite(actor, &ruled)?;
             }
             self.take_hand(actor.asker.id);
         }
@@ -137,17 +150,22 @@ impl House {
             return Err(self.not_on_stage(subject));
         }
         let found = self.find(&Target::Participant(subject))?;
+        if subject == actor.asker.id {
+            return Err(Refusal::bad_request("You can leave the stage yourself."));
+        }
         self.outranks(actor, &found, Permission::RemoveFromStage)?;
+        self.make_room([found.key])?;
         let mut draft = Draft::new(0, actor.party(), LogAction::RemovedFromStage);
         draft.target = Some(found.party.clone());
         draft.reason = reason.clone();
         let entry = self.write_down(now, draft);
-        self.docket.add(entry, LogAction::RemovedFromStage, &found);
+        let change = Change::Role(Role::Listener);
+        self.docket.add(entry, LogAction::RemovedFromStage, &found, change);
         let news = self.news(actor, LogAction::RemovedFromStage, entry, reason.clone());
         self.notify(subject, news);
         // A token for the stage does not take them back there; a grant or an invitation does.
         self.rule(&found, None, |ruling| ruling.role = Some(Role::Listener))?;
-        self.remove(subject);
+        self.give_up(now, subject);
         self.outbox.ok_when_in_force(actor.asker);
         self.tell_place(subject, reason);
         Ok(())
@@ -160,6 +178,11 @@ impl House {
         heir: ParticipantId,
     ) -> Result<(), Refusal> {
         self.require_live()?;
+        // Whatever permissions somebody has been given: the room is the host's to give away.
+        if actor.role != Role::Host {
+            let message = "Only the host can hand the room over.";
+            return Err(Refusal::new(ErrorCode::NotPermitted, message));
+        }
         match self.state.on_stage(heir) {
             None => return Err(self.not_on_stage(heir)),
             Some(entry) if entry.role == Role::Host => {
@@ -176,6 +199,7 @@ impl House {
         if let Some(before) = before.filter(|before| !before.is_guest()) {
             // Their token still says host; they come back as cohost.
             let found = self.find(&Target::Subject(before))?;
+            self.make_room([found.key])?;
             self.rule(&found, None, |ruling| ruling.role = Some(Role::Cohost))?;
         }
         self.outbox.ok_when_in_force(actor.asker);
@@ -209,9 +233,10 @@ impl House {
     /// the stage for longest.
     pub(super) fn give_up(&mut self, now: Instant, who: ParticipantId) {
         let was_host = self.state.on_stage(who).is_some_and(|entry| entry.role == Role::Host);
+        let subject = self.people.get(&who).map(|person| person.subject.clone());
         self.remove(who);
         if was_host {
-            self.succeed(now);
+            self.succeed(now, subject.as_ref());
         }
     }
 
@@ -225,7 +250,7 @@ impl House {
             }
             self.outbox.publish();
         }
-        self.people.remove(&who);
+        self.note_leaver(who);
         let _ = self.hands.remove(who); // most have none up
     }
 
@@ -236,17 +261,9 @@ impl House {
         role: Role,
         silenced: bool,
     ) -> Result<(), Refusal> {
-        let size = usize::from(self.state.settings.stage_size);
-        if self.state.stage.len() >= size {
-            let message = format!("The stage of this room holds {size}, and it is full.");
-            return Err(Refusal::new(ErrorCode::StageFull, message));
-        }
+        self.require_place(0)?;
         let track = TrackId(self.next_track);
-        let Some(next_track) = self.next_track.checked_add(1) else {
-            let message = "This room has used up its tracks; end it and open it again.";
-            return Err(Refusal::new(ErrorCode::Overloaded, message));
-        };
-        self.next_track = next_track;
+        self.next_track += 1;
         self.silenced_leavers.remove(&actor.subject);
         let (participant, name) = (actor.asker.id, actor.name.clone());
         let away = self.is_away(participant);
@@ -257,8 +274,57 @@ impl House {
         Ok(())
     }
 
+    /// Whether one more fits the stage, once so many have left it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::StageFull`]
+    fn require_place(&self, freed: usize) -> Result<(), Refusal> {
+        let size = usize::from(self.state.settings.stage_size);
+        if self.state.stage.len() - freed >= size {
+            let message = format!("The stage of this room holds {size}, and it is full.");
+            return Err(Refusal::new(ErrorCode::StageFull, message));
+        }
+        if self.next_track == u32::MAX {
+            let message = "This room has used up its tracks; it needs another name.";
+            return Err(Refusal::new(ErrorCode::Overloaded, message));
+        }
+        Ok(())
+    }
+
+    /// Somebody has accepted an invitation to speak.
+    fn accept_invite(&mut self, actor: &Actor, ruled: &Ruled) -> Result<(), Refusal> {
+        self.refuse_mute(ruled)?;
+        self.refuse_confusable(actor)?;
+        let role = if actor.entitled == Role::Host {
+            Role::Cohost
+        } else if self.setup.policy.speaks(actor.entitled) {
+            actor.entitled
+        } else {
+            Role::Speaker
+        };
+        let silenced = self.silenced_leavers.contains(&actor.subject);
+        self.step_up(actor, role, silenced)?;
+        if ruled.role.is_some_and(|role| !self.setup.policy.speaks(role)) {
+            self.forget_role(actor.asker.id, Some(&actor.subject));
+        }
+        Ok(())
+    }
+
+    /// Refuses those from whom the right to speak has been taken.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotPermitted`]
+    pub(super) fn refuse_mute(&self, ruled: &Ruled) -> Result<(), Refusal> {
+        if ruled.deny.contains(Permission::Speak) {
+            let message = "The right to speak in this room has been taken from them.";
+            return Err(Refusal::new(ErrorCode::NotPermitted, message));
+        }
+        Ok(())
+    }
+
     /// Keeps who somebody is, for as long as they are on the stage or in the queue.
     pub(super) fn remember(&mut self, actor: &Actor) {
+        self.leavers.retain(|(left, _)| *left != actor.asker.id);
         let (subject, name) = (actor.subject.clone(), actor.name.clone());
         let person = Person { subject, name, entitled: actor.entitled };
         self.people.insert(actor.asker.id, person);
@@ -278,6 +344,7 @@ impl House {
     /// The role in which somebody new comes into the room.
     fn admit(&self, actor: &Actor, role: Role) -> Result<Role, Refusal> {
         self.refuse_barred(actor)?;
+        self.refuse_mute(&self.rulings.about(Some(actor.asker.id), Some(&actor.subject)))?;
         let host = self.state.stage.iter().find(|entry| entry.role == Role::Host);
         if role == Role::Host {
             let of_others = |host: &&StageEntry| {
@@ -295,7 +362,8 @@ impl House {
         }
         // Whose room it is comes in as host; to others a token for a host is one for a cohost.
         let mine = role == Role::Host && self.host.as_ref() == Some(&actor.subject);
-        if !mine && !self.setup.policy.entitles(actor.entitled, role) {
+        let given = role == Role::Speaker && actor.may.contains(Permission::Speak);
+        if !mine && !given && !self.setup.policy.entitles(actor.entitled, role) {
             let message = format!(
                 "You may come in as {}, not as {role}; ask a moderator, or raise a hand.",
                 actor.entitled
@@ -303,11 +371,13 @@ impl House {
             return Err(Refusal::new(ErrorCode::NotPermitted, message));
         }
         self.refuse_confusable(actor)?;
-        Ok(role)
+        // A further session of the host's is one beside the host.
+        let beside = host.is_some() && self.state.settings.duplicates != Duplicates::Replace;
+        Ok(if role == Role::Host && beside { Role::Cohost } else { role })
     }
 
     /// Refuses a name that could be taken for the host's or a cohost's.
-    fn refuse_confusable(&self, actor: &Actor) -> Result<(), Refusal> {
+    pub(super) fn refuse_confusable(&self, actor: &Actor) -> Result<(), Refusal> {
         let same = |entry: &&StageEntry| {
             let moderates = self.setup.policy.may(entry.role).contains(Permission::Kick);
             let person = self.people.get(&entry.participant);
@@ -327,10 +397,13 @@ impl House {
         }
     }
 
-    /// What the room's policy for duplicates says of somebody who comes on the stage.
-    fn make_way(&mut self, actor: &Actor) -> Result<(), Refusal> {
+    /// The sessions that the room's policy for duplicates ends when somebody comes on the stage.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Duplicate`]
+    fn sessions_in_the_way(&self, actor: &Actor) -> Result<Vec<ParticipantId>, Refusal> {
         if actor.subject.is_guest() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let others = self
             .people
@@ -338,18 +411,12 @@ impl House {
             .filter(|(who, person)| person.subject == actor.subject && **who != actor.asker.id);
         let others: Vec<_> = others.map(|(who, _)| *who).collect();
         let most = match self.state.settings.duplicates {
-            Duplicates::Replace => {
-                for who in others {
-                    self.outbox.push(OriginEffect::Displace { who });
-                    self.remove(who);
-                }
-                return Ok(());
-            }
+            Duplicates::Replace => return Ok(others),
             Duplicates::Refuse => 1,
             Duplicates::Allow(most) => usize::from(most),
         };
         if others.len() < most {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let message =
             format!("{} is in this room already, and it allows {most} at a time.", actor.subject);
@@ -386,18 +453,21 @@ impl House {
         self.write_down(now, draft);
         self.state.phase = Phase::Live;
         self.empty_until = None;
-        if self.host.is_none() {
-            self.host = Some(actor.subject.clone());
-        }
         self.outbox.publish();
     }
 
-    /// Makes a host of the first cohost on the stage who is connected, if there is one.
-    fn succeed(&mut self, now: Instant) {
+    /// Makes a host of the first cohost on the stage who is connected, if there is one; the host's own
+    /// other session goes first.
+    fn succeed(&mut self, now: Instant, before: Option<&Subject>) {
         if self.state.phase != Phase::Live {
             return;
         }
-        let heir = self.state.stage.iter().find(|entry| entry.role == Role::Cohost && !entry.away);
+        let cohosts =
+            || self.state.stage.iter().filter(|entry| entry.role == Role::Cohost && !entry.away);
+        let is_same = |entry: &&StageEntry| {
+            self.people.get(&entry.participant).map(|person| &person.subject) == before
+        };
+        let heir = cohosts().find(is_same).or_else(|| cohosts().next());
         let Some(heir) = heir.map(|entry| entry.participant) else {
             // The next who comes in with the right to it becomes it.
             self.host = None;

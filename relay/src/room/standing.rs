@@ -2,7 +2,7 @@
 //! speak. Every relay of the room gets them as [`Ruling`]s and acts by them. Used by
 //! [`super::house`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -16,8 +16,9 @@ use tribune_protocol::log::{Draft, LogAction, Party};
 use tribune_protocol::permission::{Permission, PermissionSet};
 use tribune_protocol::person::PersonKey;
 
+use super::appeals::Change;
 use super::effect::Refusal;
-use super::house::{Actor, House};
+use super::house::{Actor, House, Person};
 use super::permissions::overrules;
 
 /// The longest ban with an end. A longer one is better lifted by a person.
@@ -80,29 +81,32 @@ impl House {
         let found = self.find(&target)?;
         self.refuse_self(actor, &found, "remove")?;
         self.outranks(actor, &found, Permission::Kick)?;
-        self.rulings.require_room(2)?;
+        let sessions = self.sessions(&found, &target);
+        let keys = sessions.iter().map(|who| PersonKey::of_participant(*who)).chain([found.key]);
+        self.make_room(keys.collect::<Vec<_>>())?;
         let mut draft = Draft::new(0, actor.party(), LogAction::Kicked);
         draft.target = Some(found.party.clone());
         draft.reason = reason.clone();
         let entry = self.write_down(now, draft);
-        self.docket.add(entry, LogAction::Kicked, &found);
+        self.docket.add(entry, LogAction::Kicked, &found, Change::Other);
         let news = self.news(actor, LogAction::Kicked, entry, reason.clone());
         let now_s = self.setup.unix_s(now);
-        if found.subject.as_ref().is_some_and(|subject| !subject.is_guest()) {
+        if found.has_tokens() {
             self.rule(&found, Some(news.clone()), |ruling| {
                 ruling.tokens_after_s = now_s;
                 ruling.entry = entry;
             })?;
         }
-        for who in self.sessions(&found, &target) {
+        for who in sessions {
             let stay = Found { key: PersonKey::of_participant(who), ..found.clone() };
             self.rule(&stay, Some(news.clone()), |ruling| {
                 ruling.barred = true;
                 ruling.entry = entry;
             })?;
-            self.expel(now, who);
+            self.keep_reason(stay.key, &reason);
+            self.give_up(now, who);
         }
-        self.keep_reason(&found, reason);
+        self.keep_reason(found.key, &reason);
         self.outbox.ok_when_in_force(actor.asker);
         Ok(())
     }
@@ -123,27 +127,29 @@ impl House {
         let found = self.find(&target)?;
         self.refuse_self(actor, &found, "ban")?;
         self.outranks(actor, &found, Permission::Ban)?;
-        self.rulings.require_room(1)?;
+        self.make_room([found.key])?;
         let mut draft = Draft::new(0, actor.party(), LogAction::Banned);
         draft.target = Some(found.party.clone());
         draft.reason = reason.clone();
         draft.duration_s = duration_s;
         let entry = self.write_down(now, draft);
-        self.docket.add(entry, LogAction::Banned, &found);
+        self.docket.add(entry, LogAction::Banned, &found, Change::Other);
         let now_s = self.setup.unix_s(now);
         let until_s = duration_s.map_or(0, |seconds| now_s + seconds);
         let news = self.news(actor, LogAction::Banned, entry, reason.clone());
         self.rule(&found, Some(Moderated { until_s, ..news }), |ruling| {
             ruling.barred = true;
-            ruling.tokens_after_s = now_s;
+            if found.has_tokens() {
+                ruling.tokens_after_s = now_s;
+            }
             ruling.until_s = until_s;
             ruling.entry = entry;
             ruling.invited_by = None;
         })?;
         for who in found.participants.clone() {
-            self.expel(now, who);
+            self.give_up(now, who);
         }
-        self.keep_reason(&found, reason);
+        self.keep_reason(found.key, &reason);
         self.outbox.ok_when_in_force(actor.asker);
         Ok(())
     }
@@ -193,12 +199,13 @@ impl House {
                 format!("A {} may not make anybody {role}, who may do more.", actor.role),
             ));
         }
+        self.make_room([found.key])?;
         let mut draft = Draft::new(0, actor.party(), LogAction::RoleChanged);
         draft.target = Some(found.party.clone());
         draft.reason = reason.clone();
         draft.detail = format!("{} → {role}", found.role).parse().unwrap_or_default();
         let entry = self.write_down(now, draft);
-        self.docket.add(entry, LogAction::RoleChanged, &found);
+        self.docket.add(entry, LogAction::RoleChanged, &found, Change::Role(role));
         let news = self.news(actor, LogAction::RoleChanged, entry, reason.clone());
         let steps_up = policy.speaks(role)
             && found.participants.iter().all(|who| self.state.on_stage(*who).is_none());
@@ -215,7 +222,7 @@ impl House {
                     self.outbox.publish();
                 }
             } else if self.state.on_stage(who).is_some() {
-                self.remove(who);
+                self.give_up(now, who);
             }
             self.tell_place(who, reason.clone());
         }
@@ -241,6 +248,7 @@ impl House {
             let message = "Who may not listen is not in the room; remove or ban them instead.";
             return Err(Refusal::bad_request(message));
         }
+        self.make_room([found.key])?;
         let mut draft = Draft::new(0, actor.party(), LogAction::PermissionChanged);
         draft.target = Some(found.party.clone());
         draft.reason = reason.clone();
@@ -252,7 +260,8 @@ impl House {
         draft.detail = format!("{permission}: {how}").parse().unwrap_or_default();
         let entry = self.write_down(now, draft);
         if allow == Some(false) {
-            self.docket.add(entry, LogAction::PermissionChanged, &found);
+            let change = Change::Permission(permission);
+            self.docket.add(entry, LogAction::PermissionChanged, &found, change);
         }
         let news = self.news(actor, LogAction::PermissionChanged, entry, reason.clone());
         let one = PermissionSet::of(&[permission]);
@@ -267,7 +276,7 @@ impl House {
         })?;
         for who in found.participants {
             match permission {
-                Permission::Speak if allow == Some(false) => self.remove(who),
+                Permission::Speak if allow == Some(false) => self.give_up(now, who),
                 Permission::RaiseHand if allow == Some(false) => self.take_hand(who),
                 _ => {}
             }
@@ -302,6 +311,27 @@ impl House {
         // The sessions that were closed with a kick of the same entry.
         let entry = self.rulings.get(&found.key).map_or(0, |ruling| ruling.entry);
         keys.extend(self.rulings.of_entry(entry));
+        self.lift(keys)
+    }
+
+    /// Lifts what one decision keeps out, and no later one.
+    pub(super) fn lift_bars_of(&mut self, entry: u64) {
+        self.lift(self.rulings.of_entry(entry));
+    }
+
+    /// Everything but who is kept out ends with the room.
+    pub(super) fn rulings_end(&mut self) {
+        for key in self.rulings.by_key.keys().copied().collect::<Vec<_>>() {
+            self.rule_by_key(key, |ruling| {
+                ruling.role = None;
+                ruling.allow = PermissionSet::NONE;
+                ruling.deny = PermissionSet::NONE;
+                ruling.invited_by = None;
+            });
+        }
+    }
+
+    fn lift(&mut self, keys: Vec<PersonKey>) -> bool {
         let mut any = false;
         for key in keys {
             let bars = |ruling: &Ruling| ruling.barred || ruling.tokens_after_s > 0;
@@ -318,6 +348,30 @@ impl House {
         any
     }
 
+    /// Sees to it that these can be ruled about. Refusals of old tokens make room for others, the
+    /// oldest first.
+    ///
+    /// # Errors
+    /// [`ErrorCode::RulingsFull`]
+    pub(super) fn make_room(
+        &mut self,
+        keys: impl IntoIterator<Item = PersonKey>,
+    ) -> Result<(), Refusal> {
+        let keys: BTreeSet<_> = keys.into_iter().collect();
+        let more = keys.iter().filter(|key| self.rulings.get(key).is_none()).count();
+        while self.rulings.by_key.len() + more > MAX_RULINGS {
+            let Some(key) = self.rulings.oldest_of_tokens(&keys) else {
+                return Err(Refusal::new(
+                    ErrorCode::RulingsFull,
+                    format!("This room keeps {MAX_RULINGS} rulings about persons; lift some first."),
+                ));
+            };
+            self.rulings.by_key.remove(&key);
+            self.outbox.rule(key, None);
+        }
+        Ok(())
+    }
+
     /// Changes what is ruled about somebody.
     ///
     /// # Errors
@@ -328,9 +382,7 @@ impl House {
         news: Option<Moderated>,
         change: impl FnOnce(&mut Ruling),
     ) -> Result<(), Refusal> {
-        if self.rulings.get(&found.key).is_none() {
-            self.rulings.require_room(1)?;
-        }
+        self.make_room([found.key])?;
         let standing = self.rulings.by_key.entry(found.key).or_insert_with(|| Standing {
             ruling: Ruling::about(found.key),
             target: found.target.clone(),
@@ -339,12 +391,13 @@ impl House {
         });
         change(&mut standing.ruling);
         let ruling = Ruling { news, ..standing.ruling.clone() };
-        if is_void(&standing.ruling) && ruling.news.is_none() {
+        let is_void = is_void(&standing.ruling);
+        if is_void {
             self.rulings.by_key.remove(&found.key);
-            self.outbox.rule(found.key, None);
-        } else {
-            self.outbox.rule(found.key, Some(ruling));
         }
+        // What is void is sent once more, if there is something to read with it.
+        let is_told = !is_void || ruling.news.is_some();
+        self.outbox.rule(found.key, is_told.then_some(ruling));
         Ok(())
     }
 
@@ -372,7 +425,7 @@ impl House {
     pub(super) fn find(&self, target: &Target) -> Result<Found, Refusal> {
         match target {
             Target::Participant(who) => {
-                let person = self.people.get(who);
+                let person = self.person(*who);
                 let subject = person.map(|person| person.subject.clone());
                 let guest = || Subject::guest(*who);
                 let subject = subject.unwrap_or_else(guest);
@@ -399,23 +452,34 @@ impl House {
     }
 
     fn found(&self, target: Target, subject: Subject, who: Option<ParticipantId>) -> Found {
-        let of_subject = |person: &super::house::Person| person.subject == subject;
-        let participants = self.people.iter().filter(|(_, person)| of_subject(person));
+        let is = |person: &&Person| person.subject == subject;
+        let participants = self.people.iter().filter(|(_, person)| person.subject == subject);
         let participants: Vec<_> = participants.map(|(who, _)| *who).collect();
-        let name = who.into_iter().chain(participants.iter().copied());
-        let name = name.filter_map(|who| self.people.get(&who)).map(|person| person.name.clone());
+        let left = self.leavers.iter().rev().map(|(_, person)| person);
+        let persons: Vec<_> = self.people.values().chain(left).filter(is).collect();
+        let name = who.and_then(|who| self.person(who)).or(persons.first().copied());
+        let name = name.map(|person| person.name.clone());
         let guest_id = subject.guest_id();
         let key = match who.or(guest_id) {
             Some(who) if subject.is_guest() => PersonKey::of_participant(who),
             Some(_) | None => PersonKey::of_subject(&subject),
         };
         let ruled = self.rulings.about(who, Some(&subject));
-        let on_stage = who.and_then(|who| self.state.on_stage(who)).map(|entry| entry.role);
-        let role = on_stage.or_else(|| self.role_of_subject(&subject)).or(ruled.role);
-        let role = role.unwrap_or(Role::Listener);
+        let policy = &self.setup.policy;
+        // The highest of all their sessions: nobody gets at the one by the other.
+        let role = self.role_of_subject(&subject).or(ruled.role).or_else(|| {
+            let vouched = persons.iter().map(|person| person.entitled);
+            vouched.max_by_key(|role| policy.rank(*role))
+        });
+        let role = match role {
+            Some(Role::Host) if self.host.as_ref().is_some_and(|host| *host != subject) => {
+                Role::Cohost
+            }
+            role => role.unwrap_or(Role::Listener),
+        };
         let party = Party {
             subject: Some(subject.clone()),
-            name: name.into_iter().next(),
+            name,
             role: Some(role),
             participant: who,
             address: None,
@@ -486,14 +550,17 @@ impl House {
         sessions
     }
 
-    fn expel(&mut self, now: Instant, who: ParticipantId) {
-        self.give_up(now, who);
-    }
-
-    fn keep_reason(&mut self, found: &Found, reason: Note) {
-        if let Some(standing) = self.rulings.by_key.get_mut(&found.key) {
-            standing.reason = reason;
+    fn keep_reason(&mut self, key: PersonKey, reason: &Note) {
+        if let Some(standing) = self.rulings.by_key.get_mut(&key) {
+            standing.reason = reason.clone();
         }
+    }
+}
+
+impl Found {
+    /// Whether it is somebody who has tokens, whose time of issue counts.
+    fn has_tokens(&self) -> bool {
+        self.subject.as_ref().is_some_and(|subject| !subject.is_guest())
     }
 }
 
@@ -542,15 +609,24 @@ impl Rulings {
         }
     }
 
-    /// Whether as many more fit; those that keep out only old tokens make room, oldest first.
-    fn require_room(&mut self, more: usize) -> Result<(), Refusal> {
-        if self.by_key.len() + more <= MAX_RULINGS {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            ErrorCode::RulingsFull,
-            format!("This room keeps {MAX_RULINGS} rulings about persons; lift some first."),
-        ))
+    /// Of those that refuse old tokens and say nothing else, the oldest, apart from `but`.
+    fn oldest_of_tokens(&self, but: &BTreeSet<PersonKey>) -> Option<PersonKey> {
+        let only_tokens = |ruling: &Ruling| {
+            let Ruling { tokens_after_s, entry, .. } = *ruling;
+            *ruling == Ruling { tokens_after_s, entry, ..Ruling::about(ruling.who) }
+        };
+        let rulings = self.by_key.values().map(|standing| &standing.ruling);
+        let old = rulings.filter(|ruling| only_tokens(ruling) && !but.contains(&ruling.who));
+        old.min_by_key(|ruling| ruling.tokens_after_s).map(|ruling| ruling.who)
+    }
+
+    /// Fills the book with a kick of that session.
+    #[cfg(test)]
+    pub(super) fn fill(&mut self, who: ParticipantId) {
+        let ruling = Ruling { barred: true, ..Ruling::about(PersonKey::of_participant(who)) };
+        let target = Target::Participant(who);
+        let standing = Standing { ruling, target, name: None, reason: Note::default() };
+        self.by_key.insert(standing.ruling.who, standing);
     }
 
     fn run_out(&self, now_s: u64) -> Vec<(PersonKey, Party)> {
