@@ -59,13 +59,7 @@ enum Appeal {
 
 impl Docket {
     /// Notes a decision.
-    pub(super) fn add(
-        &mut self,
-        entry: u64,
-        action: LogAction,
-        found: &Found,
-        change: Change,
-    ) {
+    pub(super) fn add(&mut self, entry: u64, action: LogAction, found: &Found, change: Change) {
         if self.decisions.len() >= MAX_APPEALABLE {
             self.decisions.pop_first();
         }

@@ -12,8 +12,8 @@ use tribune_protocol::log::{Draft, LogAction, Party};
 use tribune_protocol::permission::Permission;
 use tribune_protocol::person::PersonKey;
 
-use super::effect::{Asker, OriginEffect, Refusal};
 use super::appeals::Change;
+use super::effect::{Asker, OriginEffect, Refusal};
 use super::house::{Actor, House, Person};
 use super::names;
 use super::standing::Ruled;

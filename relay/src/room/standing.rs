@@ -363,7 +363,9 @@ impl House {
             let Some(key) = self.rulings.oldest_of_tokens(&keys) else {
                 return Err(Refusal::new(
                     ErrorCode::RulingsFull,
-                    format!("This room keeps {MAX_RULINGS} rulings about persons; lift some first."),
+                    format!(
+                        "This room keeps {MAX_RULINGS} rulings about persons; lift some first."
+                    ),
                 ));
             };
             self.rulings.by_key.remove(&key);
