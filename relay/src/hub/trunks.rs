@@ -10,6 +10,7 @@ use tribune_protocol::ids::{Channel, DisplayName, RelayId};
 use super::{Hub, HubEffect};
 use crate::crossing::{LinkId, RoomId, ShardCommand};
 use crate::room::Room;
+use crate::room::replica::Act;
 use crate::room::rulings::TooManyRulings;
 use crate::tree::attach::AttachEffect;
 
@@ -80,7 +81,8 @@ impl Hub {
                     && let Some(room) = self.rooms.get_mut(&room)
                 {
                     self.counters.actions += 1;
-                    room.handle_act(now, link, participant, request, by, action, &mut self.out);
+                    let act = Act { who: participant, request, by, action };
+                    room.handle_act(now, link, act, &mut self.out);
                 }
             }
             ToParent::Reactions { channel, counts } => {

@@ -66,9 +66,9 @@ impl Room {
         out: &mut Outbox,
     ) {
         let before = self.members.get(&who).map(|member| (member.link(), member.acted));
-        let mut was_in = false;
+        let mut was_in = self.lost.take(now, who);
         if let Some((link, _)) = before {
-            was_in = self.members.get(&who).is_some_and(Member::is_in);
+            was_in |= self.members.get(&who).is_some_and(Member::is_in);
             out.close(link, CloseCode::Replaced, CloseCode::Replaced.to_string());
             self.remove(now, who, out);
         }

@@ -2,6 +2,7 @@
 //! what they are told, how they leave. Used by [`super::Room`]; [`super::door`] lets them in,
 //! [`super::acts`] takes what they ask for.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
@@ -9,6 +10,7 @@ use tribune_protocol::control::participant::{ToParticipant, You};
 use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::{Action, Credentials, ToParent};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RequestId};
+use tribune_protocol::limits::RECONNECT_GRACE;
 use tribune_protocol::permission::{Permission, PermissionSet};
 
 use super::door::Admission;
@@ -18,6 +20,9 @@ use super::rulings::Standing;
 use super::{Place, Room};
 use crate::crossing::{Hears, LinkId, ShardCommand};
 use crate::outbox::{Noted, Outbox};
+
+/// Lost connections of a room that are remembered: all of a relay whose network fails.
+const MAX_LOST: usize = 10_000;
 
 /// A participant on this relay.
 #[derive(Debug)]
@@ -35,6 +40,34 @@ pub struct Member {
     pub(super) reacted: Option<Instant>,
 }
 
+/// Those whose connection was lost a moment ago, so that a locked or full room takes them back.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    /// Until when each is taken back, soonest first.
+    queue: VecDeque<(Instant, ParticipantId)>,
+    until: BTreeMap<ParticipantId, Instant>,
+}
+
+impl Lost {
+    fn insert(&mut self, now: Instant, who: ParticipantId) {
+        while self.queue.front().is_some_and(|(until, _)| *until <= now)
+            || self.queue.len() >= MAX_LOST
+        {
+            let Some((until, who)) = self.queue.pop_front() else { break };
+            if self.until.get(&who) == Some(&until) {
+                self.until.remove(&who);
+            }
+        }
+        self.queue.push_back((now + RECONNECT_GRACE, who));
+        self.until.insert(who, now + RECONNECT_GRACE);
+    }
+
+    /// Whether somebody was here until a moment ago. Once only.
+    pub(super) fn take(&mut self, now: Instant, who: ParticipantId) -> bool {
+        self.until.remove(&who).is_some_and(|until| until > now)
+    }
+}
+
 /// How far somebody is in.
 #[derive(Debug)]
 pub(super) enum Stay {
@@ -43,7 +76,7 @@ pub(super) enum Stay {
         admission: Box<Admission>,
         /// The origin has been asked, and has not answered yet.
         asked: bool,
-        /// It has been in with an older connection until now.
+        /// It has been in with an older connection until now, or until a moment ago.
         was_in: bool,
     },
     /// It hears the room.
@@ -85,7 +118,11 @@ impl Room {
         for_good: bool,
         out: &mut Outbox,
     ) {
-        let acted = self.members.get(&who).is_some_and(|member| member.acted);
+        let member = self.members.get(&who);
+        let acted = member.is_some_and(|member| member.acted);
+        if !for_good && member.is_some_and(Member::is_in) {
+            self.lost.insert(now, who);
+        }
         self.remove(now, who, out);
         if acted {
             let action = if for_good { Action::Left {} } else { Action::Away {} };
@@ -238,10 +275,8 @@ impl Room {
             Some(entry) => entry.role,
             None => {
                 let shown = member.map_or(Role::Listener, |member| member.person.highest);
-                match standing.role.unwrap_or(shown) {
-                    Role::Host if self.has_host() => Role::Cohost,
-                    role => role,
-                }
+                let role = standing.role.unwrap_or(shown);
+                if role == Role::Host && self.has_host() { Role::Cohost } else { role }
             }
         };
         let may = standing.may(self.setup.policy.may(role));

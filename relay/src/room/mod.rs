@@ -51,7 +51,7 @@ use self::authority::{Authority, Kept, OriginSetup};
 use self::effect::OriginEffect;
 use self::errands::Errands;
 use self::expiry::Expiries;
-use self::members::Member;
+use self::members::{Lost, Member};
 use self::reactions::Reactions;
 use self::replica::{Child, Held};
 use self::requests::Requests;
@@ -80,6 +80,7 @@ pub struct Room {
     /// Those who are in, by the keys that rulings know them by: three each.
     persons: BTreeSet<(PersonKey, ParticipantId)>,
     expiries: Expiries,
+    lost: Lost,
     errands: Errands,
     reactions: Reactions,
     children: BTreeMap<LinkId, Child>,
@@ -165,6 +166,7 @@ impl Room {
             rulings: Rulings::default(),
             persons: BTreeSet::new(),
             expiries: Expiries::default(),
+            lost: Lost::default(),
             errands: Errands::default(),
             reactions: Reactions::default(),
             members: BTreeMap::new(),

@@ -43,6 +43,19 @@ pub(super) struct Held {
     pub(super) message: ToParticipant,
 }
 
+/// What somebody below does.
+#[derive(Debug)]
+pub struct Act {
+    /// Who.
+    pub who: ParticipantId,
+    /// The request to be answered.
+    pub request: Option<RequestId>,
+    /// What the edge knows of them.
+    pub by: Option<Credentials>,
+    /// What.
+    pub action: Action,
+}
+
 impl Child {
     pub(super) const fn confirm_by(&self) -> Option<Instant> {
         self.confirm_by
@@ -155,16 +168,8 @@ impl Room {
     }
 
     /// Somebody below a child does something.
-    pub fn handle_act(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        who: ParticipantId,
-        request: Option<RequestId>,
-        by: Option<Credentials>,
-        action: Action,
-        out: &mut Outbox,
-    ) {
+    pub fn handle_act(&mut self, now: Instant, link: LinkId, act: Act, out: &mut Outbox) {
+        let Act { who, request, by, action } = act;
         if !self.children.contains_key(&link) {
             return;
         }

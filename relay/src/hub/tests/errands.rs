@@ -92,12 +92,11 @@ fn one_who_is_barred_reads_what_is_said_of_them_and_appeals_and_nothing_else() {
 }
 
 fn notice(tree: &Tree, who: usize) -> tribune_protocol::control::participant::Moderated {
-    let inbox = tree.people[who].inbox.iter();
-    let notices = inbox.filter_map(|(_, message)| match message {
-        ToParticipant::Moderated(moderated) => Some(moderated.clone()),
-        _ => None,
+    let notice = tree.people[who].inbox.iter().rev().find_map(|(_, message)| {
+        let ToParticipant::Moderated(moderated) = message else { return None };
+        Some(moderated.clone())
     });
-    notices.last().expect("they are told what was done")
+    notice.expect("they are told what was done")
 }
 
 #[test]

@@ -20,9 +20,9 @@ fn expiring(tree: &mut Tree, after_s: u64) -> usize {
 
 fn warnings(tree: &Tree, who: usize) -> Vec<u32> {
     let inbox = tree.people[who].inbox.iter();
-    let warnings = inbox.filter_map(|(_, message)| match message {
-        ToParticipant::TokenExpires { in_s } => Some(*in_s),
-        _ => None,
+    let warnings = inbox.filter_map(|(_, message)| {
+        let ToParticipant::TokenExpires { in_s } = message else { return None };
+        Some(*in_s)
     });
     warnings.collect()
 }

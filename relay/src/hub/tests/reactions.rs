@@ -23,9 +23,9 @@ fn react(tree: &mut Tree, who: usize, reaction: Reaction) -> Result<(), ErrorCod
 
 fn heard(tree: &Tree, at: usize) -> Vec<BTreeMap<Reaction, u32>> {
     let said = tree.broadcasts.iter().filter(|(relay, _)| *relay == at);
-    said.filter_map(|(_, message)| match message {
-        ToParticipant::Reactions { counts } => Some(counts.clone()),
-        _ => None,
+    said.filter_map(|(_, message)| {
+        let ToParticipant::Reactions { counts } = message else { return None };
+        Some(counts.clone())
     })
     .collect()
 }

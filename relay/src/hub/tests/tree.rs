@@ -448,10 +448,12 @@ impl Tree {
 
     /// What somebody was last told of their own place.
     pub(super) fn you(&self, who: usize) -> Option<You> {
-        self.people[who].inbox.iter().rev().find_map(|(_, message)| match message {
-            ToParticipant::You(you) => Some(you.clone()),
-            ToParticipant::Joined(joined) => Some(joined.you.clone()),
-            _ => None,
+        self.people[who].inbox.iter().rev().find_map(|(_, message)| {
+            if let ToParticipant::You(you) = message {
+                return Some(you.clone());
+            }
+            let ToParticipant::Joined(joined) = message else { return None };
+            Some(joined.you.clone())
         })
     }
 
