@@ -191,7 +191,22 @@ impl Authority {
         record::read(&kept.record, &mut house)?;
         house.log_entries = chain.entries();
         house.restored(now);
-        Ok(Self::of(house, chain, kept.last.clone(), Some(kept.record.clone())))
+        let mut restored = Self::of(house, chain, kept.last.clone(), Some(kept.record.clone()));
+        if restored.house.state.phase == Phase::Live {
+            restored.reserve_tracks();
+        }
+        Ok(restored)
+    }
+
+    /// Writes down that tracks were passed over, so that two restarts in a row pass over others. If it
+    /// cannot be stored, the room goes on all the same.
+    fn reserve_tracks(&mut self) {
+        let house = Box::new(self.copy());
+        let (record, room) = (record::write(&house), house.state.room.clone());
+        let batch = Batch { room, record: Some(record.clone()), entries: Vec::new() };
+        let (chain, last) = (self.chain.clone(), self.last.clone());
+        self.pending = Some(Pending { house, chain, last, record, asker: None });
+        self.house.outbox.push(OriginEffect::Write(batch));
     }
 
     fn of(house: House, chain: Chain, last: Option<Bytes>, record: Option<Bytes>) -> Self {

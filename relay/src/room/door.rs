@@ -201,7 +201,8 @@ impl Room {
         let (policy, role) = (&self.setup.policy, admission.role);
         let on_stage = self.state.on_stage(who).is_some();
         let highest = standing.role.unwrap_or(person.highest);
-        if !on_stage && !policy.entitles(highest, role) {
+        let given = role == Role::Speaker && standing.allow.contains(Permission::Speak);
+        if !on_stage && !given && !policy.entitles(highest, role) {
             return Err(above(role, highest));
         }
         let speaks = policy.speaks(role);

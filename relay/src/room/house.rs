@@ -36,7 +36,7 @@ use super::standing::Rulings;
 
 /// How long a room goes on with nobody in it: twice the grace for reconnects, so that a relay that
 /// fails with everybody on it does not end the room.
-pub const EMPTY_ROOM_LINGER: Duration = Duration::from_secs(60);
+pub(super) const EMPTY_ROOM_LINGER: Duration = Duration::from_secs(60);
 /// People remembered after they leave the stage or the queue: as many as fit the queue.
 const MAX_LEAVERS: usize = MAX_HANDS;
 

@@ -36,6 +36,8 @@ pub mod rulings;
 pub mod settings;
 mod stage;
 pub mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

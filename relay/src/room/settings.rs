@@ -95,12 +95,13 @@ impl House {
             self.outbox.ok_when_in_force(actor.asker);
             return Ok(());
         }
-        let action = match permission_to(&change) {
-            Permission::Lock if settings.locked => LogAction::Locked,
-            Permission::Lock => LogAction::Unlocked,
-            Permission::ClearHands if settings.hands_closed => LogAction::HandsClosed,
-            Permission::ClearHands => LogAction::HandsOpened,
-            _ => LogAction::RoomChanged,
+        let permission = permission_to(&change);
+        let action = if permission == Permission::Lock {
+            if settings.locked { LogAction::Locked } else { LogAction::Unlocked }
+        } else if permission == Permission::ClearHands {
+            if settings.hands_closed { LogAction::HandsClosed } else { LogAction::HandsOpened }
+        } else {
+            LogAction::RoomChanged
         };
         let mut draft = Draft::new(0, actor.party(), action);
         draft.reason = reason;

@@ -275,10 +275,10 @@ impl House {
             }
         })?;
         for who in found.participants {
-            match permission {
-                Permission::Speak if allow == Some(false) => self.give_up(now, who),
-                Permission::RaiseHand if allow == Some(false) => self.take_hand(who),
-                _ => {}
+            if allow == Some(false) && permission == Permission::Speak {
+                self.give_up(now, who);
+            } else if allow == Some(false) && permission == Permission::RaiseHand {
+                self.take_hand(who);
             }
             self.tell_place(who, reason.clone());
         }

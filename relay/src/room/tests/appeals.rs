@@ -51,7 +51,7 @@ fn an_appeal_is_ones_own_and_there_is_one() {
     let effects = room.govern(HOST, answer(appealed, false));
     assert!(room.entry(SPEAKER).silenced, "it stands");
     let (told, what) = &notices(&effects)[0];
-    assert_eq!((*told, what.action), (SPEAKER, LogAction::AppealRejected));
+    assert_eq!((*told, what.action), (SPEAKER, Some(LogAction::AppealRejected)));
     let log = room.log();
     assert_eq!(log[appealed as usize].entry.about, Some(appealed));
     assert_eq!(log[appealed as usize - 1].entry.about, Some(entry));

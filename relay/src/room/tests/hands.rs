@@ -185,7 +185,10 @@ fn a_denied_hand_stays_down_for_a_while() {
     let you = &yous(&effects)[0];
     assert_eq!((you.participant, you.hand, you.reason.as_str()), (HAND, None, "not now"));
     let (told, what) = &notices(&effects)[0];
-    assert_eq!((*told, what.action, what.entry), (HAND, LogAction::HandDenied, room.last_number()));
+    assert_eq!(
+        (*told, what.action, what.entry),
+        (HAND, Some(LogAction::HandDenied), room.last_number())
+    );
     assert_eq!(shown(&effects).len(), 2);
     room.pass(Duration::from_millis(10_500));
     let why = room.refused(HAND, raise(""), ErrorCode::Cooldown);

@@ -173,7 +173,9 @@ impl Harness {
                 | OriginEffect::Finished => None,
             })
             .collect();
-        let [answer] = answers.as_slice() else { panic!("{action:?}: not one answer: {answers:?}") };
+        let [answer] = answers.as_slice() else {
+            panic!("{action:?}: not one answer: {answers:?}")
+        };
         Outcome { answer: answer.clone(), effects }
     }
 
@@ -213,12 +215,7 @@ impl Harness {
     }
 
     /// The same for something to govern.
-    pub(super) fn no_govern(
-        &mut self,
-        who: ParticipantId,
-        act: Govern,
-        code: ErrorCode,
-    ) -> String {
+    pub(super) fn no_govern(&mut self, who: ParticipantId, act: Govern, code: ErrorCode) -> String {
         self.refused(who, Action::Govern { act }, code)
     }
 
@@ -308,7 +305,7 @@ impl Harness {
 
     fn store(&mut self, batch: &Batch) {
         self.store.write(std::slice::from_ref(batch)).unwrap();
-        assert!(batch.record.is_some() && !batch.entries.is_empty());
+        assert!(batch.record.is_some());
         for row in &batch.entries {
             let signed = SignedEntry::from_bytes(&row.bytes).unwrap();
             self.verifier.handle_entry(&signed).unwrap();

@@ -44,7 +44,13 @@ fn target() -> impl Strategy<Value = Target> {
 }
 
 fn role() -> impl Strategy<Value = Role> {
-    prop::sample::select(vec![Role::Host, Role::Cohost, Role::Speaker, Role::Speaker, Role::Listener])
+    prop::sample::select(vec![
+        Role::Host,
+        Role::Cohost,
+        Role::Speaker,
+        Role::Speaker,
+        Role::Listener,
+    ])
 }
 
 fn change() -> impl Strategy<Value = RoomChange> {
@@ -159,7 +165,10 @@ fn apply(room: &mut Harness, input: &Input) -> Vec<OriginEffect> {
             room.storing = if fails { Storing::Fails } else { Storing::AtOnce };
             Vec::new()
         }
-        Input::Restart if room.authority.keep().is_some() => room.restart(),
+        Input::Restart if room.authority.keep().is_some() => {
+            room.storing = Storing::AtOnce;
+            room.restart()
+        }
         Input::Restart => Vec::new(),
     }
 }

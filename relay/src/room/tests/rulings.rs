@@ -44,8 +44,9 @@ fn a_kick_bars_the_session_and_the_tokens_from_before() {
         assert_eq!((subject.barred, subject.tokens_after_s), (false, START_S));
         let told = news(&effects);
         assert_eq!(told.len(), 2, "by each of the two");
-        assert!(told.iter().all(|(_, what)| what.action == LogAction::Kicked
-            && what.reason.as_str() == "heckling" && what.entry == room.last_number()));
+        assert!(told.iter().all(|(_, what)| what.action == Some(LogAction::Kicked)
+            && what.reason.as_str() == "heckling"
+            && what.entry == room.last_number()));
         room.refused(who, raise(""), ErrorCode::NotPermitted);
         let listed = bans(&mut room);
         assert_eq!((listed.len(), listed[0].reason.as_str()), (1, "heckling"));
@@ -230,7 +231,10 @@ fn single_permissions_are_given_and_taken() {
     room.no_govern(COHOST, of_listener(Some(true)), ErrorCode::NotPermitted);
     room.no_govern(LISTENER, kick(HAND), ErrorCode::NotPermitted);
     room.govern(HOST, of_listener(Some(true)));
-    assert_eq!(room.last(), "Ada (host) changed the permissions of listener (listener) (kick: given)");
+    assert_eq!(
+        room.last(),
+        "Ada (host) changed the permissions of listener (listener) (kick: given)"
+    );
     room.govern(LISTENER, kick(HAND));
     room.no_govern(LISTENER, kick(SPEAKER), ErrorCode::NotPermitted);
     room.govern(HOST, of_listener(None));

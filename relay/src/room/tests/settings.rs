@@ -198,10 +198,13 @@ fn who_may_not_read_the_log_reads_what_concerns_them() {
         .iter()
         .map(|e| SignedEntry::from_bytes(&e.0).unwrap().entry.statement())
         .collect();
-    assert_eq!(seen, [
-        "Ada (host) silenced Carl (speaker): too loud",
-        "Ada (host) banned Carl (speaker): insults",
-    ]);
+    assert_eq!(
+        seen,
+        [
+            "Ada (host) silenced Carl (speaker): too loud",
+            "Ada (host) banned Carl (speaker): insults",
+        ]
+    );
     assert!(page.own_only && page.head.is_none());
     assert_eq!(read(&mut room, GUEST, 1).entries, vec![]);
 }

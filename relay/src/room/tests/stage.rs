@@ -272,11 +272,16 @@ fn without_credentials_only_presence_is_believed() {
             answers.push(effect);
         }
         let refused = |effect: &OriginEffect| {
-            matches!(effect, OriginEffect::Deliver {
-                message: tribune_protocol::control::participant::ToParticipant::Err {
-                    code: ErrorCode::BadRequest, ..
-                }, ..
-            })
+            matches!(
+                effect,
+                OriginEffect::Deliver {
+                    message: tribune_protocol::control::participant::ToParticipant::Err {
+                        code: ErrorCode::BadRequest,
+                        ..
+                    },
+                    ..
+                }
+            )
         };
         assert!(answers.len() == 1 && refused(&answers[0]), "{action:?}: {answers:?}");
         assert_eq!(*room.authority.state(), before);
@@ -334,8 +339,12 @@ fn the_host_ends_the_room_and_it_can_be_opened_again() {
     room.refused(COHOST, enter(Role::Cohost), ErrorCode::RoomNotFound);
     room.refused(HAND, raise(""), ErrorCode::RoomNotFound);
     // What keeps somebody out stays, a role or an invitation for the evening does not.
-    assert!(room.authority.rulings().iter().all(|ruling| ruling.barred && ruling.role.is_none()
-        && ruling.invited_by.is_none()));
+    assert!(
+        room.authority
+            .rulings()
+            .iter()
+            .all(|ruling| ruling.barred && ruling.role.is_none() && ruling.invited_by.is_none())
+    );
     assert_eq!(room.authority.rulings().len(), 1);
     room.know(COHOST, Credentials { may_open: true, ..credentials("cohost", "Bo", Role::Host) });
     room.done(COHOST, enter(Role::Cohost));
@@ -397,7 +406,10 @@ fn an_invitation_to_speak_opens_no_microphone_of_itself() {
     let effects = room.govern(COHOST, invite.clone());
     assert_eq!(room.last(), "Bo (cohost) invited listener (listener) to speak");
     let told = news(&effects);
-    assert_eq!((told[0].0, told[0].1.action), (subject_key("listener"), LogAction::InvitedToSpeak));
+    assert_eq!(
+        (told[0].0, told[0].1.action),
+        (subject_key("listener"), Some(LogAction::InvitedToSpeak))
+    );
     let asked = room.ruled(subject_key("listener")).unwrap();
     assert_eq!(asked.invited_by.unwrap().as_str(), "Bo");
     assert!(!room.is_on_stage(LISTENER));
