@@ -1,5 +1,9 @@
 //! What is written is read back, whatever it is; and the largest messages fit the limit.
 
+use std::collections::BTreeMap;
+
+use ciborium::Value;
+use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,7 +12,8 @@ use tribune_protocol::control::participant::{
     Errand, FromParticipant, Heard, Join, Joined, LogPage, Moderated, RoomInfo, ToParticipant, You,
 };
 use tribune_protocol::control::room::{
-    Ban, Duplicates, Hand, Listing, Phase, Role, RoomSettings, RoomState, Ruling, StageEntry,
+    Ban, Duplicates, Hand, Listing, Phase, Reaction, Role, RoomSettings, RoomState, Ruling,
+    StageEntry,
 };
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
@@ -52,6 +57,38 @@ proptest! {
     }
 
     #[test]
+    fn permissions_are_read_and_other_words_passed_over(words in vec(words(), 0..40)) {
+        let known = words.iter().filter_map(|word| word.parse::<Permission>().ok());
+        let known = PermissionSet::of(&known.collect::<Vec<_>>());
+        let wire = Value::Array(words.iter().map(|word| word.as_str().into()).collect());
+        prop_assert_eq!(wire.deserialized::<PermissionSet>().expect("words"), known);
+        let written = Value::serialized(&known).expect("it is written");
+        prop_assert_eq!(written.deserialized::<PermissionSet>().expect("words"), known);
+    }
+
+    #[test]
+    fn targets_are_of_one_form_or_refused(form in forms(), text in "[0-9a-f.:%/]{0,12}|\\PC{0,8}") {
+        let wire = Value::Map(vec![(form.as_str().into(), text.as_str().into())]);
+        let expected = match form.as_str() {
+            "subject" => text.parse().ok().map(Target::Subject),
+            "address" => text.parse().ok().map(Target::Address),
+            _ => None,
+        };
+        prop_assert_eq!(wire.deserialized::<Target>().ok(), expected);
+    }
+
+    #[test]
+    fn settings_are_read_past_unknown_keys(
+        settings in arbitrary::settings(),
+        more in vec(("[a-z]{1,6}_of_later", any::<u64>()), 0..4),
+    ) {
+        let written = Value::serialized(&settings).expect("it is written");
+        let mut map = written.into_map().expect("settings are a map");
+        map.extend(more.into_iter().map(|(key, value)| (key.into(), value.into())));
+        prop_assert_eq!(Value::Map(map).deserialized::<RoomSettings>().expect("settings"), settings);
+    }
+
+    #[test]
     fn names_and_notes_are_in_their_one_form(text in text_of_people()) {
         if let Ok(name) = text.parse::<DisplayName>() {
             prop_assert!(name.as_str().len() <= MAX_NAME_BYTES);
@@ -64,6 +101,47 @@ proptest! {
     }
 }
 
+/// Words of permissions, and others.
+fn words() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(Permission::ALL).prop_map(|known| known.to_string());
+    prop_oneof![3 => known, 1 => "[a-z_]{0,12}"]
+}
+
+/// Forms of a target, and others.
+fn forms() -> impl Strategy<Value = String> {
+    let known = vec!["participant", "subject", "address", "planet"];
+    prop::sample::select(known).prop_map(str::to_owned)
+}
+
+#[test]
+fn words_of_a_later_version_close_nothing() {
+    let text = |text: &str| Value::from(text);
+    let moderated = vec![
+        (text("type"), text("moderated")),
+        (text("action"), text("teleported")),
+        (text("entry"), 7.into()),
+    ];
+    let later = Moderated { action: None, by: None, reason: Note::default(), entry: 7, until_s: 0 };
+    assert_eq!(read::<ToParticipant>(moderated), ToParticipant::Moderated(later));
+    let counts = vec![(text("clap"), 2.into()), (text("confetti"), 3.into())];
+    let reactions = vec![(text("type"), text("reactions")), (text("counts"), Value::Map(counts))];
+    let counts = BTreeMap::from([(Reaction::Clap, 2), (Reaction::Unknown, 3)]);
+    assert_eq!(read::<ToParticipant>(reactions), ToParticipant::Reactions { counts });
+    let react = vec![(text("type"), text("react")), (text("reaction"), text("confetti"))];
+    let react = read::<FromParticipant>(react);
+    assert_eq!(react, FromParticipant::React { reaction: Reaction::Unknown });
+    let act = Value::Map(vec![(text("do"), text("teleport")), (text("target"), 3.into())]);
+    let govern = read::<FromParticipant>(vec![(text("type"), text("govern")), (text("act"), act)]);
+    assert_eq!(govern, FromParticipant::Govern { act: Govern::Unknown });
+}
+
+/// What a message of these keys and values is read as.
+fn read<M: DeserializeOwned>(map: Vec<(Value, Value)>) -> M {
+    let mut body = Vec::new();
+    ciborium::into_writer(&Value::Map(map), &mut body).expect("it is written");
+    decode(&body).expect("it is read").message
+}
+
 /// Letters, and what they are easily mistaken or composed with.
 fn text_of_people() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
@@ -73,7 +151,7 @@ fn text_of_people() -> impl Strategy<Value = String> {
         2 => prop::char::range('\u{1f00}', '\u{206f}'),
         4 => prop::sample::select(vec!['a', 'e', ' ', '\u{a0}', '\u{3000}', '\u{212b}', '\u{958}']),
     ];
-    prop::collection::vec(piece, 0..24).prop_map(String::from_iter)
+    vec(piece, 0..24).prop_map(String::from_iter)
 }
 
 #[test]

@@ -18,6 +18,10 @@ use crate::person::PersonKey;
 /// From a child to its parent. The first is `hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a message is read, acted on and dropped; none is kept"
+)]
 pub enum ToParent {
     /// Asks to be a child. Answered by `welcome`, or by a close.
     Hello {

@@ -15,7 +15,9 @@ use tribune_protocol::ids::{
 };
 use tribune_protocol::limits::{MAX_STAGE, MAX_TREE_DEPTH};
 
-use self::governed::{key, permissions, reaction, settings};
+use self::governed::{key, permissions, reaction};
+
+pub(crate) use self::governed::settings;
 
 mod govern;
 mod governed;
