@@ -1,45 +1,74 @@
-//! Who may do what before a room's own rules apply: open and govern rooms, attach as a child.
-//! Pure: the certificate has been verified by TLS, the address by QUIC, before anything is asked here.
+//! Who is let in by this relay, before a room's own rules apply: participants by their token,
+//! relays by certificate or token. Pure: the certificate has been verified by TLS, the address by
+//! QUIC, before anything is asked here, and the time is a parameter.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ring::{digest, hmac};
-use tribune_protocol::ids::{ParticipantId, SessionKey};
+use tribune_protocol::ids::{ParticipantId, RoomName, SessionKey};
+use tribune_protocol::token::{Entitlement, TokenError};
 
 use crate::config::{Config, Secret};
+use crate::token::Keys;
 
-/// What this relay asks of hosts and of children.
+/// What this relay asks of participants and of children.
 #[derive(Debug, Clone, Default)]
 pub struct Auth {
-    /// What whoever opens or governs a room presents; `None` lets anybody.
-    pub host_token: Option<Secret>,
+    /// What participants' tokens are checked with. Without any, no token lets anybody in.
+    pub keys: Keys,
     /// What a child presents; `None` leaves certificates as the only way.
     pub relay_token: Option<Secret>,
     /// Whether TLS verifies client certificates against an authority of our own.
     pub trunk_certificates: bool,
-    /// Whether children from this machine need no proof while no way of proving is configured.
+    /// Whether participants from this machine need no token, and children from this machine no proof
+    /// while no way of proving is configured.
     pub dev: bool,
+    /// Whether, with `dev`, participants from anywhere need no token.
+    pub dev_anywhere: bool,
+}
+
+/// What a participant comes in with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pass {
+    /// A token, and what it lets its bearer come in as.
+    Token(Entitlement),
+    /// No token, where this relay is for development and takes anybody as anything.
+    Dev,
+    /// No token. What that is good for is for the room to say.
+    Guest,
 }
 
 impl Auth {
-    /// The policy that the configuration asks for.
+    /// The policy that the configuration asks for, with the keys that it names.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, keys: Keys) -> Self {
         Self {
-            host_token: config.host_token.clone(),
+            keys,
             relay_token: config.relay_token.clone(),
             trunk_certificates: config.trunk_ca.is_some(),
             dev: config.dev,
+            dev_anywhere: config.dev_anywhere,
         }
     }
 
-    /// Whether somebody who shows `token` may open a room and govern it.
-    #[must_use]
-    pub fn may_govern(&self, token: Option<&str>) -> bool {
-        match &self.host_token {
-            None => true,
-            Some(secret) => token.is_some_and(|token| is_same(secret, token)),
+    /// What somebody at `peer` comes into `room` with, at `now_s` (seconds since 1970). A token that
+    /// is shown is looked at, also where none is needed.
+    ///
+    /// # Errors
+    /// [`TokenError`], if the token that is shown is not good for that.
+    pub fn admit(
+        &self,
+        peer: IpAddr,
+        token: Option<&str>,
+        room: &RoomName,
+        now_s: u64,
+    ) -> Result<Pass, TokenError> {
+        if let Some(token) = token {
+            let claims = self.keys.verify(token, room, now_s)?;
+            return Ok(Pass::Token(claims.entitlement()));
         }
+        let is_near = self.dev_anywhere || peer.to_canonical().is_loopback();
+        Ok(if self.dev && is_near { Pass::Dev } else { Pass::Guest })
     }
 
     /// Whether a relay at `peer` may attach as a child. `certificate_verified` says that it showed a
@@ -85,18 +114,35 @@ mod tests {
     }
 
     #[test]
-    fn anybody_governs_where_no_token_is_set() {
-        assert!(Auth::default().may_govern(None));
-        assert!(Auth::default().may_govern(Some("anything")));
+    fn without_a_token_only_development_takes_anybody_as_anything() {
+        let room = "stage".parse().unwrap();
+        let here = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"];
+        let far = ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "0.0.0.0", "::"];
+        let dev = Auth { dev: true, ..Auth::default() };
+        let anywhere = Auth { dev_anywhere: true, ..dev.clone() };
+        // Of itself, the second switch is nothing.
+        let half = Auth { dev_anywhere: true, ..Auth::default() };
+        for address in here.into_iter().chain(far) {
+            let pass = |auth: &Auth| auth.admit(address.parse().unwrap(), None, &room, 0).unwrap();
+            let near = if here.contains(&address) { Pass::Dev } else { Pass::Guest };
+            assert_eq!(pass(&dev), near, "{address}");
+            assert_eq!(pass(&anywhere), Pass::Dev, "{address}");
+            assert_eq!(pass(&half), Pass::Guest, "{address}");
+            assert_eq!(pass(&Auth::default()), Pass::Guest, "{address}");
+        }
     }
 
     #[test]
-    fn only_the_host_token_governs_where_one_is_set() {
-        let auth = Auth { host_token: secret("let me in"), ..Auth::default() };
-        assert!(auth.may_govern(Some("let me in")));
-        for wrong in [None, Some(""), Some("let me i"), Some("let me in "), Some("LET ME IN")] {
-            assert!(!auth.may_govern(wrong), "{wrong:?}");
-        }
+    fn a_token_that_is_shown_counts_also_where_none_is_needed() {
+        let dev = Auth { dev: true, ..Auth::default() };
+        let here = "127.0.0.1".parse().unwrap();
+        let room = "stage".parse().unwrap();
+        let error = dev.admit(here, Some("anything"), &room, 0).unwrap_err();
+        assert!(matches!(error, TokenError::Malformed(_)), "{error}");
+        // {"alg":"HS256"} and {"iss":"web"}, for a relay that has no key at all.
+        let unknown =
+            dev.admit(here, Some("eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJ3ZWIifQ.AAAA"), &room, 0);
+        assert_eq!(unknown, Err(TokenError::UnknownKey("web".to_owned())));
     }
 
     #[test]

@@ -49,8 +49,10 @@ pub struct Config {
     /// The certificate of the port. There is no default: it takes a decision.
     pub certificate: CertificateSource,
     /// Whether this is a relay for development: children on this machine need no proof, and parents
-    /// on this machine are believed.
+    /// on this machine are believed; and participants on this machine need no token.
     pub dev: bool,
+    /// Whether, with `dev`, participants from anywhere need no token. Default: no.
+    pub dev_anywhere: bool,
     /// What a child presents, and what this relay presents to its parent.
     pub relay_token: Option<Secret>,
     /// Authorities of the client certificates that let a child attach.
@@ -61,8 +63,9 @@ pub struct Config {
     pub parent_ca: Option<PathBuf>,
     /// The one certificate that a parent has to show.
     pub parent_fingerprint: Option<Fingerprint>,
-    /// What whoever opens or governs a room presents. Default: nothing, anybody may.
-    pub host_token: Option<Secret>,
+    /// File with the keys that participants' tokens are checked with. Default: none, so that no token
+    /// lets anybody in.
+    pub keys: Option<PathBuf>,
     /// Tracks that go to listeners at the same time, 1 to [`MAX_TOP_N`]. Default 4.
     pub top_n: usize,
     /// Connections over all shards. Default 50,000: 1.5 GB at 29 KB each.
@@ -223,6 +226,10 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let path = |key| given.one(key, non_empty_path);
         let dev = given.one("dev", truth)?.unwrap_or(false);
+        let dev_anywhere = given.one("dev_anywhere", truth)?.unwrap_or(false);
+        if dev_anywhere && !dev {
+            return Err(ConfigError::Conflict("--dev-anywhere needs --dev"));
+        }
         let data = path("data")?;
         let parent_ca = path("parent_ca")?;
         let parent_fingerprint = given.one("parent_fingerprint", Fingerprint::from_str)?;
@@ -248,6 +255,7 @@ impl Config {
             )?,
             data,
             dev,
+            dev_anywhere,
             relay_token: given.one("relay_token", Secret::from_str)?,
             trunk_ca: path("trunk_ca")?,
             trunk_certificate: match (path("trunk_cert")?, path("trunk_key")?) {
@@ -262,7 +270,7 @@ impl Config {
             },
             parent_ca,
             parent_fingerprint,
-            host_token: given.one("host_token", Secret::from_str)?,
+            keys: path("keys")?,
             top_n: given.one("top_n", |text| number(text, MAX_TOP_N))?.unwrap_or(DEFAULT_TOP_N),
             max_connections: given
                 .one("max_connections", |text| number(text, MAX_COUNT))?
@@ -292,8 +300,12 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.host_token.is_none() && !self.dev {
-            warnings.push("anybody may open and govern rooms: there is no --host-token".to_owned());
+        if self.keys.is_none() && !self.dev {
+            warnings.push("nobody can open a room here: there are no --keys for tokens".to_owned());
+        }
+        if self.dev_anywhere {
+            let what = "--dev-anywhere: anybody may open and govern rooms, without a token";
+            warnings.push(what.to_owned());
         }
         for parent in &self.parents {
             if self.trust_in(parent) == ParentTrust::AnythingOnLoopback {
@@ -578,6 +590,7 @@ mod tests {
             (&[][..], "a relay needs a certificate: give --cert FILE and --key FILE, or --dev"),
             (&["--cert", "c"], "--cert needs --key"),
             (&["--key", "k", "--dev"], "--key needs --cert"),
+            (&["--dev-anywhere", "--cert", "c", "--key", "k"], "--dev-anywhere needs --dev"),
             (&["--dev", "--trunk-cert", "c"], "--trunk-cert needs --trunk-key"),
             (&["--dev", "--trunk-key", "k"], "--trunk-key needs --trunk-cert"),
             (&["--dev", "--parent", "a:1", "--parent", "a:1"], "--parent: \"a:1\" is given twice"),
@@ -596,13 +609,13 @@ mod tests {
 
     #[test]
     fn secrets_show_up_neither_in_debug_output_nor_in_errors() {
-        let env = [("TRIBUNE_RELAY_TOKEN", "s3cret"), ("TRIBUNE_RELAY_HOST_TOKEN", "s3cret")];
+        let env = [("TRIBUNE_RELAY_TOKEN", "s3cret"), ("TRIBUNE_RELAY_NAME", "a")];
         let config = load(&["--dev"], &env).unwrap();
         assert_eq!(config.relay_token.as_ref().unwrap().expose(), "s3cret");
         assert!(!format!("{config:?}").contains("s3cret"));
         let long = "s3cret".repeat(1000);
-        let error = load(&["--dev", "--host-token", &long], &[]).unwrap_err();
-        assert_eq!(error, "--host-token: the value is not 1 to 4096 bytes long");
+        let error = load(&["--dev", "--relay-token", &long], &[]).unwrap_err();
+        assert_eq!(error, "--relay-token: the value is not 1 to 4096 bytes long");
         let (_file, path) = file("relay_token = \"s3cret\" oops");
         let error = load(&["--config", &path], &[]).unwrap_err();
         assert!(!error.contains("s3cret"), "{error}");
@@ -636,7 +649,7 @@ mod tests {
         let arguments = ["--cert", "c", "--key", "k", "--parent", "localhost:1"];
         let config = load(&arguments, &[]).unwrap();
         assert_eq!(config.trust_in(&config.parents[0]), ParentTrust::SystemRoots);
-        assert!(config.warnings()[0].contains("--host-token"));
+        assert!(config.warnings()[0].contains("--keys"));
         let config = load(&[&arguments[..], &["--parent-ca", "f"]].concat(), &[]).unwrap();
         assert_eq!(config.trust_in(&config.parents[0]), ParentTrust::Authority(Path::new("f")));
     }

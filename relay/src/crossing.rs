@@ -49,6 +49,8 @@ pub enum ShardEvent {
     FromParticipant {
         /// From which connection.
         link: LinkId,
+        /// Where the participant is.
+        remote: SocketAddr,
         /// To be answered, if present.
         request: Option<RequestId>,
         /// What it says.

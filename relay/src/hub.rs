@@ -11,6 +11,7 @@ mod trunks;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -21,9 +22,9 @@ use tribune_protocol::control::trunk::ToChild;
 use tribune_protocol::ids::{
     Channel, DisplayName, ParticipantId, RelayId, RequestId, Revision, RoomName,
 };
-use tribune_protocol::limits::MAX_TOKEN_BYTES;
+use tribune_protocol::token::TokenError;
 
-use crate::auth::{Auth, participant_id};
+use crate::auth::{Auth, Pass, participant_id};
 use crate::config::Secret;
 use crate::crossing::{LinkId, RoomId, ShardCommand, ShardEvent, ShardId, ShardSet};
 use crate::ops::Readiness;
@@ -31,6 +32,7 @@ use crate::ops::metrics::HubCounters;
 use crate::outbox::Outbox;
 use crate::room::Room;
 use crate::room::members::{Admission, Greeting};
+use crate::shard::WallClock;
 use crate::tree::attach::Attach;
 use crate::tree::children::Children;
 
@@ -45,8 +47,10 @@ pub struct HubConfig {
     pub shards: u8,
     /// Parents to choose from; 0: the relay is the origin of its rooms.
     pub parents: usize,
-    /// What is asked of hosts and children.
+    /// What is asked of participants and children.
     pub auth: Auth,
+    /// Where the system's clock stood at some instant.
+    pub wall: WallClock,
     /// What this relay shows to a parent that wants a token.
     pub relay_token: Option<Secret>,
     /// Rooms at the same time.
@@ -144,8 +148,8 @@ impl Hub {
     /// Something from a shard.
     pub fn handle_event(&mut self, now: Instant, shard: ShardId, event: ShardEvent) {
         match event {
-            ShardEvent::FromParticipant { link, request, message } => {
-                self.handle_participant(now, link, request, message);
+            ShardEvent::FromParticipant { link, remote, request, message } => {
+                self.handle_participant(now, link, remote.ip(), request, message);
             }
             ShardEvent::FromChild { link, remote, certified, message } => {
                 self.handle_child(now, link, remote, certified, message);
@@ -280,6 +284,7 @@ impl Hub {
         &mut self,
         now: Instant,
         link: LinkId,
+        remote: IpAddr,
         request: Option<RequestId>,
         message: FromParticipant,
     ) {
@@ -288,7 +293,9 @@ impl Hub {
             self.rooms.get(room).is_some_and(|room| room.has_member(*who, link))
         });
         match (here, message) {
-            (None, FromParticipant::Join(join)) => self.handle_join(now, link, request, join),
+            (None, FromParticipant::Join(join)) => {
+                self.handle_join(now, link, remote, request, join);
+            }
             (Some((room, who)), message) => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.handle_request(now, who, request, message, &mut self.out);
@@ -317,7 +324,14 @@ impl Hub {
         }
     }
 
-    fn handle_join(&mut self, now: Instant, link: LinkId, request: Option<RequestId>, join: Join) {
+    fn handle_join(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        remote: IpAddr,
+        request: Option<RequestId>,
+        join: Join,
+    ) {
         let Join { room, session, name, role, token, returning, heard: _ } = join;
         if self.draining.is_some() {
             let moved = ToParticipant::Moved { to: self.config.drain_to.clone(), within_ms: 0 };
@@ -325,15 +339,25 @@ impl Hub {
             let text = "This relay is draining.";
             return self.refuse(link, request, ErrorCode::Draining, text);
         }
-        if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN_BYTES) {
-            let text = "The token is over 4 KiB long.";
-            return self.refuse(link, request, ErrorCode::Unauthorised, text);
-        }
-        let may_govern = self.config.auth.may_govern(token.as_deref());
-        if token.is_some() && !may_govern {
-            let text = "The token is not the one that this relay asks of hosts.";
-            return self.refuse(link, request, ErrorCode::Unauthorised, text);
-        }
+        let now_s = self.config.wall.unix_us(now) / 1_000_000;
+        let pass = self.config.auth.admit(remote, token.as_deref(), &room, now_s);
+        let (name, may_govern) = match pass {
+            Ok(Pass::Token(entitlement)) if !entitlement.allows(role) => {
+                let text = format!("The token is for a {}, not for a {role}.", entitlement.role);
+                return self.refuse(link, request, ErrorCode::NotPermitted, &text);
+            }
+            Ok(Pass::Token(entitlement)) => {
+                (entitlement.name.unwrap_or(name), entitlement.role.moderates())
+            }
+            Ok(Pass::Dev) => (name, true),
+            Ok(Pass::Guest) => {
+                let error = TokenError::Missing;
+                return self.refuse(link, request, error.code(), &error.to_string());
+            }
+            Err(error) => {
+                return self.refuse(link, request, error.code(), &error.to_string());
+            }
+        };
         let Some(room) = self.open(now, room) else {
             let text = "This relay carries as many rooms as it can.";
             return self.refuse(link, request, ErrorCode::Overloaded, text);

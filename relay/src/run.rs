@@ -25,6 +25,7 @@ use crate::shard::socket::{BatchSocket, bind};
 use crate::shard::steering::{ShardCids, SteeringKey};
 use crate::shard::{Shard, ShardConfig, WallClock};
 use crate::tls::{TlsIdentity, server_crypto, trunk_client_crypto};
+use crate::token::{self, Keys};
 
 /// Events that wait for the hub. Behind them the shards hold back, and QUIC's flow control.
 const HUB_QUEUE: usize = 8 * 1024;
@@ -82,6 +83,7 @@ async fn start(config: &Config) -> Result<Started> {
         tracing::warn!("{warning}");
     }
     let identity = TlsIdentity::from_config(config)?;
+    let keys = keys(config)?;
     let relay = relay_id(config.data.as_deref())?;
     let ops = Arc::new(Ops::new(config.shards)?);
     let now = Instant::now();
@@ -116,12 +118,22 @@ async fn start(config: &Config) -> Result<Started> {
         let thread = std::thread::Builder::new().name(format!("shard-{number}"));
         threads.push(thread.spawn(move || run_shard(shard, socket, wire))?);
     }
-    let hub = Hub::new(hub_config(config, relay, unix)?, now);
+    let hub = Hub::new(hub_config(config, relay, keys, wall)?, now);
     let fingerprint = identity.fingerprint();
     announce(config, listen, http, &format!("{relay}"), &format!("{fingerprint}"));
     let from_ipv6 = listen.is_ipv6();
     let dials = Dials { parents: config.parents.clone(), from_ipv6, events: event_sender };
     Ok(Started { hub, shards, events, dials, ops, threads })
+}
+
+/// What participants' tokens are checked with.
+fn keys(config: &Config) -> Result<Keys> {
+    let Some(path) = &config.keys else { return Ok(Keys::default()) };
+    let (keys, warning) = token::file::load(path)?;
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(keys)
 }
 
 /// One line on standard output, for people and for scripts that start relays on ports that the
@@ -147,18 +159,20 @@ fn announce(
 fn hub_config(
     config: &Config,
     relay: tribune_protocol::ids::RelayId,
-    unix: Duration,
+    keys: Keys,
+    wall: WallClock,
 ) -> Result<HubConfig> {
     Ok(HubConfig {
         relay,
         name: config.name.clone(),
         shards: config.shards.get(),
         parents: config.parents.len(),
-        auth: Auth::new(config),
+        auth: Auth::new(config, keys),
+        wall,
         relay_token: config.relay_token.clone(),
         max_rooms: config.max_rooms,
         // Milliseconds with room for a million changes in each: a restarted origin counts on above.
-        first_revision: Revision((unix.as_millis() as u64) << 20),
+        first_revision: Revision((wall.unix_us / 1_000) << 20),
         drain_to: config.drain_to.as_ref().map(ToString::to_string),
         drain_timeout: config.drain_timeout,
         seed: random()?,

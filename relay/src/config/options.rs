@@ -42,7 +42,7 @@ const OPERATION: &str = "Operation";
 /// `key, flag, variable, value's name, kind, group, default, help`. The value's meaning and the reason
 /// of its default are with the fields of [`super::Config`].
 #[rustfmt::skip]
-const SETTINGS: [Setting; 23] = [
+const SETTINGS: [Setting; 24] = [
     setting("listen", "listen", "TRIBUNE_RELAY_LISTEN", "ADDR", Kind::One, CONNECTIONS, "[::]:4433",
         "UDP address that participants and child relays connect to; port 0 lets the system choose, and the relay prints it"),
     setting("http", "http", "TRIBUNE_RELAY_HTTP", "ADDR", Kind::One, CONNECTIONS, "127.0.0.1:9433",
@@ -54,13 +54,15 @@ const SETTINGS: [Setting; 23] = [
     setting("drain_to", "drain-to", "TRIBUNE_RELAY_DRAIN_TO", "HOST:PORT", Kind::One, CONNECTIONS, "nowhere",
         "Where participants are sent when this relay drains"),
     setting("dev", "dev", "TRIBUNE_RELAY_DEV", "BOOL", Kind::Switch, TRUST, "false",
-        "For development: a self-signed certificate, kept in --data or else in ~/.local/state/tribune-relay, and no proof between relays on this machine"),
+        "For development: a self-signed certificate, kept in --data or else in ~/.local/state/tribune-relay, and neither tokens nor proof between relays on this machine"),
+    setting("dev_anywhere", "dev-anywhere", "TRIBUNE_RELAY_DEV_ANYWHERE", "BOOL", Kind::Switch, TRUST, "false",
+        "With --dev: no tokens from other machines either, so that anybody who reaches the port governs"),
     setting("cert", "cert", "TRIBUNE_RELAY_CERT", "FILE", Kind::One, TRUST, "none",
         "Certificate chain of this relay, PEM; together with --key"),
     setting("key", "key", "TRIBUNE_RELAY_KEY", "FILE", Kind::One, TRUST, "none",
         "Private key of the certificate, PEM"),
-    setting("host_token", "host-token", "TRIBUNE_RELAY_HOST_TOKEN", "TOKEN", Kind::Secret, TRUST, "none, so anybody may",
-        "Token that whoever opens or governs a room presents; better given by the variable, which `ps` does not show"),
+    setting("keys", "keys", "TRIBUNE_RELAY_KEYS", "FILE", Kind::One, TRUST, "none, so no token lets anybody in",
+        "Keys that participants' tokens are checked with, TOML; `tribune-relay keys generate` makes one"),
     setting("relay_token", "relay-token", "TRIBUNE_RELAY_TOKEN", "TOKEN", Kind::Secret, TRUST, "none",
         "Token that a child relay presents, and that this relay presents to its parent; better given by the variable"),
     setting("trunk_ca", "trunk-ca", "TRIBUNE_RELAY_TRUNK_CA", "FILE", Kind::One, TRUST, "none",

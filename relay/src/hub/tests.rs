@@ -14,6 +14,7 @@ use super::{Hub, HubConfig, HubEffect};
 use crate::auth::{Auth, participant_id};
 use crate::crossing::{Hears, LinkId, RoomId, ShardCommand, ShardEvent, ShardId};
 use crate::ops::Readiness;
+use crate::shard::WallClock;
 
 const ORIGIN: usize = 0;
 const MID: usize = 1;
@@ -221,6 +222,7 @@ impl Tree {
                 shards: 1,
                 parents,
                 auth: Auth { dev: true, ..Auth::default() },
+                wall: WallClock { at: now, unix_us: 0 },
                 relay_token: None,
                 max_rooms: 10,
                 first_revision: Revision(0),
@@ -282,7 +284,8 @@ impl Tree {
         person.requests += 1;
         let request = RequestId(person.requests);
         let (relay, link) = (person.relay, person.link);
-        let event = ShardEvent::FromParticipant { link, request: Some(request), message };
+        let remote = "127.0.0.1:9".parse().unwrap();
+        let event = ShardEvent::FromParticipant { link, remote, request: Some(request), message };
         self.event(relay, event);
         request
     }

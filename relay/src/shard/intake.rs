@@ -271,7 +271,8 @@ impl Shard {
                 }
                 let Envelope { id: request, message } = parse(body)?;
                 *announced = true;
-                ShardEvent::FromParticipant { link, request, message }
+                let remote = peer.conn.remote_address();
+                ShardEvent::FromParticipant { link, remote, request, message }
             }
             PeerKind::Child { announced, certified } => {
                 let Envelope { id: _, message } = parse(body)?;

@@ -211,7 +211,9 @@ impl HubNet {
         }
         self.fingerprint.add(self.now, relay.0, message);
         let (request, message) = read::<FromParticipant>(message);
-        self.tell_hub(relay, link.shard, ShardEvent::FromParticipant { link, request, message });
+        let remote = ([127, 0, 0, 1], 1).into();
+        let event = ShardEvent::FromParticipant { link, remote, request, message };
+        self.tell_hub(relay, link.shard, event);
     }
 
     /// A participant is told something.

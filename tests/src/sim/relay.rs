@@ -192,7 +192,14 @@ impl SimRelay {
             name: display_name(&self.name),
             shards: self.spec.shards,
             parents: self.parents.len(),
-            auth: Auth { relay_token: token.clone(), ..Auth::default() },
+            // The simulated network has no loopback.
+            auth: Auth {
+                relay_token: token.clone(),
+                dev: true,
+                dev_anywhere: true,
+                ..Auth::default()
+            },
+            wall,
             relay_token: token,
             max_rooms: 1_000,
             first_revision: Revision(unix_ms << 20),

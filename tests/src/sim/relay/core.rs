@@ -151,7 +151,7 @@ impl Core {
 /// A hub event for the log; what comes every second from each shard is left out.
 fn in_words(event: &ShardEvent) -> Option<String> {
     match event {
-        ShardEvent::FromParticipant { link, request, message } => {
+        ShardEvent::FromParticipant { link, request, message, .. } => {
             let request = request.map(|request| request.0);
             Some(format!(
                 "from participant {}/{}: {request:?} {message:?}",
