@@ -16,7 +16,7 @@ SHELL_SCRIPTS = scripts/setup scripts/build-peers demo/clips/make-clips .ci/run
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-setup: ## install what is missing: cmake, ALSA headers, opus-tools
+setup: ## install what is missing: cmake, ALSA headers, opus-tools, PyJWT
 	@scripts/setup test
 
 build: ## build everything, optimised

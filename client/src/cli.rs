@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tribune_protocol::ids::DisplayName;
 
-use crate::commands::{self, Context, hand, join, listen, moderate, speak};
+use crate::commands::{self, Context, hand, join, listen, moderate, speak, token};
 use crate::outcome::{CommandError, EXIT_CODES, Exit};
 use crate::output::Output;
 use crate::session::address::Address;
@@ -37,7 +38,7 @@ struct Global {
         value_name = "HOST:PORT"
     )]
     url: Vec<Address>,
-    /// Proof of the right to a role, where the relay wants one
+    /// Who you are and what you may come in as, where the relay asks for it; see `tribune token`
     #[arg(long, global = true, env = "TRIBUNE_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Trust relays whose certificate one in this PEM file vouches for, instead of the system's roots
@@ -77,14 +78,20 @@ enum Command {
     Unsilence(moderate::Unsilence),
     Kick(moderate::Kick),
     End(moderate::End),
+    Token(token::Token),
     /// Print the man page
     Man,
 }
 
 /// Runs the command line to its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
+    let matches = Cli::command().try_get_matches_from(args);
+    let parsed = matches.and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, is_name_given(&matches)))
+    });
+    let (cli, is_name_given) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
@@ -92,7 +99,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     init_log(cli.global.verbose);
     let mut output = Output::new(cli.global.json);
-    match execute(cli, &mut output) {
+    match execute(cli, is_name_given, &mut output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.error(&error);
@@ -103,17 +110,31 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// One thread does it all: at 50 small packets a second the work is in the codec, and forty listeners
 /// on two cores are not helped by forty idle workers. Files and devices have threads of their own.
-fn execute(cli: Cli, output: &mut Output) -> Result<(), CommandError> {
-    if let Command::Man = cli.command {
+fn execute(cli: Cli, is_name_given: bool, output: &mut Output) -> Result<(), CommandError> {
+    let Cli { global, command } = cli;
+    if let Command::Man = command {
         return commands::man::print();
     }
-    let context = context(cli.global, output);
+    if let Command::Token(token) = command {
+        // A token is for somebody else: what this user is called does not belong in it by itself.
+        return token.run(global.name.filter(|_| is_name_given), output);
+    }
+    join_and_execute(global, command, output)
+}
+
+/// What is done in a room.
+fn join_and_execute(
+    global: Global,
+    command: Command,
+    output: &mut Output,
+) -> Result<(), CommandError> {
+    let context = context(global, output);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
             CommandError::new(Exit::Other, "runtime", format!("Cannot start: {error}."))
         })?;
     let result = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Speak(speak) => speak.run(&context, output).await,
             Command::Listen(listen) => listen.run(&context, output).await,
             Command::Join(join) => join.run(&context, output).await,
@@ -125,7 +146,7 @@ fn execute(cli: Cli, output: &mut Output) -> Result<(), CommandError> {
             Command::Unsilence(unsilence) => unsilence.run(&context, output).await,
             Command::Kick(kick) => kick.run(&context, output).await,
             Command::End(end) => end.run(&context, output).await,
-            Command::Man => Ok(()),
+            Command::Token(_) | Command::Man => Ok(()),
         }
     });
     // A thread that waits for standard input cannot be told to stop.
@@ -155,6 +176,12 @@ fn context(global: Global, output: &mut Output) -> Context {
     }
 }
 
+/// Whether `--name` is on the command line, and not from the environment.
+fn is_name_given(matches: &ArgMatches) -> bool {
+    let here = matches.value_source("name") == Some(ValueSource::CommandLine);
+    here || matches.subcommand().is_some_and(|(_, below)| is_name_given(below))
+}
+
 fn init_log(verbose: bool) {
     let default = if verbose { "tribune_client=debug,quinn=info" } else { "error" };
     let filter = EnvFilter::try_from_env("TRIBUNE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
@@ -165,8 +192,6 @@ fn init_log(verbose: bool) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

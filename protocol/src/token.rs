@@ -6,6 +6,7 @@
 
 pub mod base64url;
 mod claims;
+pub mod ed25519;
 mod error;
 mod metadata;
 mod parts;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tribune_protocol::ids::DisplayName;
 use tribune_protocol::limits::DEFAULT_TOP_N;
 
+mod keys_command;
 mod options;
 mod values;
 
@@ -168,8 +169,12 @@ pub enum Instead {
     Usage(clap::Error),
     /// The man page, asked for by `--man`.
     ManPage(Vec<u8>),
+    /// A key for tokens, asked for by `keys generate`: for standard output, and what there is to say.
+    Keys(String, Option<String>),
     /// A wrong setting.
     Wrong(ConfigError),
+    /// Why there is no key, in a sentence.
+    NoKeys(String),
 }
 
 impl Instead {
@@ -183,8 +188,16 @@ impl Instead {
                 if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS },
             ),
             Self::ManPage(page) => (std::io::stdout().write_all(&page), ExitCode::SUCCESS),
+            Self::Keys(text, note) => {
+                let noted = note
+                    .map_or(Ok(()), |note| writeln!(std::io::stderr(), "tribune-relay: {note}"));
+                (noted.and(std::io::stdout().write_all(text.as_bytes())), ExitCode::SUCCESS)
+            }
             Self::Wrong(error) => {
                 (writeln!(std::io::stderr(), "tribune-relay: {error}"), ExitCode::from(2))
+            }
+            Self::NoKeys(why) => {
+                (writeln!(std::io::stderr(), "tribune-relay: {why}"), ExitCode::from(2))
             }
         };
         printed.map_or(ExitCode::FAILURE, |()| code)
@@ -210,10 +223,15 @@ impl Config {
     ) -> Result<Self, Instead> {
         let flags = options::command().try_get_matches_from(args).map_err(Instead::Usage)?;
         if flags.get_flag("man") {
-            let mut page = Vec::new();
-            return Err(match clap_mangen::Man::new(options::command()).render(&mut page) {
-                Ok(()) => Instead::ManPage(page),
+            return Err(match options::man_page() {
+                Ok(page) => Instead::ManPage(page),
                 Err(error) => Instead::Usage(error.into()),
+            });
+        }
+        if let Some(("keys", keys)) = flags.subcommand() {
+            return Err(match keys_command::run(keys) {
+                Ok(generated) => Instead::Keys(generated.stdout, generated.note),
+                Err(error) => Instead::NoKeys(error.to_string()),
             });
         }
         let settings = Settings::collect(&flags, env).map_err(Instead::Wrong)?;
@@ -482,7 +500,8 @@ mod tests {
         Config::from_args(all, &env).map_err(|instead| match instead {
             Instead::Wrong(error) => error.to_string(),
             Instead::Usage(error) => format!("usage: {error}"),
-            Instead::ManPage(_) => "man page".to_owned(),
+            Instead::ManPage(page) => format!("man page {}", String::from_utf8_lossy(&page)),
+            Instead::Keys(text, _) | Instead::NoKeys(text) => text,
         })
     }
 
@@ -660,6 +679,10 @@ mod tests {
         let help = load(&["--help"], &env).unwrap_err();
         assert!(help.contains("[env: TRIBUNE_RELAY_TOKEN]") && !help.contains("s3cret"), "{help}");
         assert!(load(&["--lisen", "x"], &[]).unwrap_err().contains("--lisen"));
-        assert_eq!(load(&["--man"], &[]).unwrap_err(), "man page");
+        let page = load(&["--man"], &[]).unwrap_err();
+        assert!(page.contains("keys generate") && page.contains("ed25519"), "{page}");
+        assert!(help.contains("keys"), "{help}");
+        assert!(load(&["keys", "generate"], &[]).unwrap_err().starts_with("[[key]]\nname = "));
+        assert!(load(&["keys", "generate", "--help"], &[]).unwrap_err().contains("--ed25519"));
     }
 }

@@ -73,13 +73,7 @@ impl Keys {
     /// # Errors
     /// [`InvalidKey`], and nothing is changed.
     pub fn insert(&mut self, name: &str, key: Key) -> Result<(), InvalidKey> {
-        let allowed = |c: char| !c.is_control() && !c.is_whitespace() && c != ':';
-        if name.is_empty() || name.len() > MAX_KEY_NAME_BYTES || !name.chars().all(allowed) {
-            return Err(InvalidKey::Name(name.chars().take(MAX_KEY_NAME_BYTES).collect()));
-        }
-        if name == INVITATION_KEY_NAME {
-            return Err(InvalidKey::ReservedName);
-        }
+        check_name(name)?;
         if let Key::Secret(secret) = &key
             && secret.expose().len() < MIN_SECRET_BYTES
         {
@@ -135,6 +129,18 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.algorithm().as_str())
     }
+}
+
+/// That a key of an operator's can be called that.
+pub(crate) fn check_name(name: &str) -> Result<(), InvalidKey> {
+    let allowed = |c: char| !c.is_control() && !c.is_whitespace() && c != ':';
+    if name.is_empty() || name.len() > MAX_KEY_NAME_BYTES || !name.chars().all(allowed) {
+        return Err(InvalidKey::Name(name.chars().take(MAX_KEY_NAME_BYTES).collect()));
+    }
+    if name == INVITATION_KEY_NAME {
+        return Err(InvalidKey::ReservedName);
+    }
+    Ok(())
 }
 
 /// The check itself: first the signature, and only then what is said under it.

@@ -23,6 +23,7 @@ mod sink_thread;
 mod source_thread;
 pub(crate) mod speak;
 mod talk;
+pub(crate) mod token;
 
 /// What the options say that every command takes.
 #[derive(Debug)]

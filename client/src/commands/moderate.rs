@@ -21,8 +21,8 @@ macro_rules! about {
     ($what:literal) => {
         concat!(
             $what,
-            "\n\nJoins as cohost for a moment, under a session of its own. Where the relay wants a \
-             token for that, give it with --token or TRIBUNE_TOKEN."
+            "\n\nJoins as cohost for a moment, under a session of its own. Where the relay asks for \
+             a token, it takes one of that role, given with --token or TRIBUNE_TOKEN."
         )
     };
 }

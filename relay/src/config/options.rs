@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::ConfigError;
+use super::{ConfigError, keys_command};
 
 /// One setting, under its three names.
 struct Setting {
@@ -121,6 +122,26 @@ pub(super) fn command() -> Command {
         .args(SETTINGS.iter().map(argument))
         .arg(config)
         .arg(man)
+        .args_conflicts_with_subcommands(true)
+        .subcommand(keys_command::command())
+}
+
+/// The man page: the relay's own, and a section for each command.
+pub(super) fn man_page() -> std::io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let mut command = command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for keys in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        for verb in keys.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            writeln!(page, ".SH \"tribune-relay {} {}\"", keys.get_name(), verb.get_name())?;
+            let man = clap_mangen::Man::new(verb.clone());
+            man.render_description_section(&mut page)?;
+            man.render_synopsis_section(&mut page)?;
+            man.render_options_section(&mut page)?;
+        }
+    }
+    Ok(page)
 }
 
 fn argument(setting: &Setting) -> Arg {

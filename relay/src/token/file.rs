@@ -3,19 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use rustls_pki_types::SubjectPublicKeyInfoDer;
-use rustls_pki_types::pem::PemObject;
-use tribune_protocol::token::base64url;
+use tribune_protocol::token::ed25519::public_key;
 
 use super::{InvalidKey, Key, Keys};
 use crate::config::Secret;
 
 /// The largest file of keys, in bytes: 64 keys with everything they can have, several times over.
 pub const MAX_FILE_BYTES: usize = 256 * 1024;
-
-/// What stands before the 32 bytes of an Ed25519 public key in DER (RFC 8410 section 4).
-const SPKI_PREFIX: [u8; 12] =
-    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// A file of keys that cannot be used. Its display is one sentence, without anything of the file that
 /// may be secret.
@@ -41,7 +35,7 @@ pub fn load(path: &Path) -> Result<(Keys, Option<String>), KeysFileError> {
 }
 
 /// Keys from the text of a file. An error is a sentence without a full stop.
-fn parse(text: &str) -> Result<Keys, String> {
+pub(crate) fn parse(text: &str) -> Result<Keys, String> {
     if text.len() > MAX_FILE_BYTES {
         return Err(format!("it is over {MAX_FILE_BYTES} bytes long"));
     }
@@ -99,34 +93,6 @@ fn only(rest: &toml::Table) -> Result<(), String> {
     }
 }
 
-/// The 32 bytes of an Ed25519 public key from PEM, or from base64 of either alphabet of them alone or
-/// of their DER.
-#[must_use]
-pub fn public_key(text: &str) -> Option<[u8; 32]> {
-    let text = text.trim();
-    let bytes = if text.starts_with("-----BEGIN") {
-        SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()).ok()?.as_ref().to_vec()
-    } else {
-        let text = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
-        base64url::decode(&text)?
-    };
-    bytes.strip_prefix(&SPKI_PREFIX).unwrap_or(&bytes).try_into().ok()
-}
-
-/// An Ed25519 public key in PEM (RFC 8410 section 4).
-#[must_use]
-pub fn public_pem(public: &[u8; 32]) -> String {
-    pem("PUBLIC KEY", &[&SPKI_PREFIX[..], public].concat())
-}
-
-/// DER in PEM (RFC 7468 section 3). What Tribune writes fits a line.
-pub(crate) fn pem(label: &str, der: &[u8]) -> String {
-    // The other alphabet, and with padding.
-    let mut text = base64url::encode(der).replace('-', "+").replace('_', "/");
-    text.extend(std::iter::repeat_n('=', text.len().wrapping_neg() % 4));
-    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
-}
-
 #[cfg(unix)]
 fn others_can_read(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
@@ -140,26 +106,19 @@ fn others_can_read(_path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tribune_protocol::token::ed25519;
+
     use super::*;
 
     const SECRET: &str = "a secret of thirty-two bytes: ok";
 
     #[test]
     fn keys_of_both_kinds() {
-        let public = [0xfb; 32];
-        let pem = public_pem(&public);
-        let plain = base64url::encode(&public);
-        let padded = format!("{}=", plain.replace('-', "+").replace('_', "/"));
-        for text in [&pem, &plain, &padded] {
-            assert_eq!(public_key(text), Some(public), "{text}");
-            let file = format!(
-                "[[key]]\nname = 'a'\nsecret = '{SECRET}'\n[[key]]\nname = 'b'\ned25519 = '''{text}'''\n"
-            );
-            assert_eq!(parse(&file).unwrap().len(), 2);
-        }
-        for wrong in ["", "AAAA", "not base64", "-----BEGIN PUBLIC KEY-----"] {
-            assert_eq!(public_key(wrong), None, "{wrong}");
-        }
+        let public = ed25519::public_pem(&[0xfb; 32]);
+        let file = format!(
+            "[[key]]\nname = 'a'\nsecret = '{SECRET}'\n[[key]]\nname = 'b'\ned25519 = '''{public}'''\n"
+        );
+        assert_eq!(parse(&file).unwrap().len(), 2);
     }
 
     #[test]

@@ -44,12 +44,10 @@ pub struct Ended {
 impl Process {
     /// Starts `program` with what it needs to find no settings but its arguments. Its output goes to
     /// `name.stdout` and `name.stderr`.
-    pub(super) fn start(
-        scratch: &Scratch,
-        name: &str,
-        program: &str,
-        args: &[String],
-    ) -> Result<Self> {
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(scratch: &Scratch, name: &str, program: &str, args: &[String]) -> Result<Self> {
         let stderr = scratch.file(&format!("{name}.stderr"));
         let mut command = Command::new(super::binary::find(program)?);
         for (variable, _) in std::env::vars_os() {

@@ -13,6 +13,7 @@ mod binary;
 mod child;
 mod client;
 mod http;
+pub mod jwt;
 mod metrics;
 mod relay;
 mod scratch;
