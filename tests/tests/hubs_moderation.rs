@@ -157,6 +157,11 @@ impl Evening {
         if self.net.chance().random_bool(self.roams) {
             self.roam();
         }
+        if self.net.chance().random_bool(0.05) {
+            let conn = self.sessions[self.sessions.len() - 1];
+            let muted = self.net.chance().random_bool(0.5);
+            self.net.request(conn, &FromParticipant::OwnMute { muted });
+        }
         self.return_host();
         for _ in 0..self.net.chance().random_range(0..4) {
             let listener = self.net.chance().random_range(0..self.listeners.len());
@@ -234,6 +239,8 @@ impl Evening {
     fn check(&mut self, deed: Deed) {
         let before = self.net.heard(self.host.0);
         let subject = self.net.id(self.heckler);
+        let inside = |conn: &ConnNo| self.net.stay(*conn) == Stay::In;
+        assert!(deed != Deed::Kick || !self.sessions.iter().any(inside), "the kicked are out");
         for relay in self.tree.relays.clone() {
             self.sessions.iter().for_each(|conn| self.net.vanish(*conn));
             self.net.run_for(SECOND);

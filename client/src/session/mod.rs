@@ -16,7 +16,7 @@
 //! | [`clock`] | local microseconds | no: clock |
 //! | [`tls`] | which relay is to be trusted | no: files |
 //! | `connection` | one QUIC connection | no: network |
-//! | `driver` | the task behind a session | no: network, clock |
+//! | `driver`, `served` | the task behind a session; what it keeps for a connection | no: network, clock |
 
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,7 @@ pub mod errand;
 pub mod identity;
 pub mod reconnect;
 pub mod room_view;
+mod served;
 pub mod subject;
 pub mod tls;
 pub mod words;
