@@ -195,7 +195,7 @@ impl Room {
                 }
                 self.set_home(who, Some(link), out);
             }
-            Action::Errand { .. } => self.note_errand(now, who, link),
+            Action::Errand { .. } => self.note_errand(now, who, request, link),
         }
         self.act(now, who, request, by, action, out);
     }
