@@ -185,6 +185,12 @@ impl Room {
         &self.state
     }
 
+    /// The revision of [`Self::state`].
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
     /// Participants on this relay.
     #[must_use]
     pub fn members(&self) -> usize {
