@@ -48,15 +48,36 @@ impl Process {
     /// # Errors
     /// If it cannot be started.
     pub fn start(scratch: &Scratch, name: &str, program: &str, args: &[String]) -> Result<Self> {
-        let stderr = scratch.file(&format!("{name}.stderr"));
         let mut command = Command::new(super::binary::find(program)?);
+        command.args(args);
+        Self::spawn(scratch, name, command)
+    }
+
+    /// As [`Self::start`]; a limit on the size of its files makes a write fail, and does not end it.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_where_files_can_be_full(
+        scratch: &Scratch,
+        name: &str,
+        program: &str,
+        args: &[String],
+    ) -> Result<Self> {
+        // The process that the shell becomes goes on ignoring the signal, under the same id.
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+        command.arg(super::binary::find(program)?).args(args);
+        Self::spawn(scratch, name, command)
+    }
+
+    fn spawn(scratch: &Scratch, name: &str, mut command: Command) -> Result<Self> {
+        let stderr = scratch.file(&format!("{name}.stderr"));
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("TRIBUNE_") {
                 command.env_remove(variable);
             }
         }
         let mut child = command
-            .args(args)
             .env("HOME", scratch.path())
             .env("XDG_STATE_HOME", scratch.file("state"))
             // Held open: whoever reads from it waits.
@@ -64,7 +85,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr)?)
             .spawn()
-            .with_context(|| format!("{program} cannot be started"))?;
+            .with_context(|| format!("{name} cannot be started"))?;
         let stdout = child.stdout.take().context("a process without standard output")?;
         let copy = File::create(scratch.file(&format!("{name}.stdout")))?;
         let lines = Arc::new(Mutex::new(VecDeque::new()));

@@ -16,6 +16,7 @@ pub struct RelayOptions {
     name: String,
     listen: SocketAddr,
     args: Vec<String>,
+    files_can_be_full: bool,
 }
 
 /// A relay that runs.
@@ -33,7 +34,8 @@ impl RelayOptions {
     #[must_use]
     pub fn new(name: &str) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { name: name.to_owned(), listen, args: vec!["--shards=1".to_owned()] }
+        let args = vec!["--shards=1".to_owned()];
+        Self { name: name.to_owned(), listen, args, files_can_be_full: false }
     }
 
     /// On this port instead.
@@ -56,6 +58,13 @@ impl RelayOptions {
         self
     }
 
+    /// So that a limit on the size of its files makes its writes fail, and does not end it.
+    #[must_use]
+    pub const fn files_can_be_full(mut self) -> Self {
+        self.files_can_be_full = true;
+        self
+    }
+
     /// Starts it and waits until it listens and, if it has a parent, until it is attached. All
     /// relays of a directory show the same certificate.
     ///
@@ -65,7 +74,11 @@ impl RelayOptions {
         let mut args = vec!["--dev".to_owned(), "--http=127.0.0.1:0".to_owned()];
         args.extend([format!("--listen={}", self.listen), format!("--name={}", self.name)]);
         args.extend_from_slice(&self.args);
-        let mut process = Process::start(scratch, &self.name, "tribune-relay", &args)?;
+        let start = match self.files_can_be_full {
+            true => Process::start_where_files_can_be_full,
+            false => Process::start,
+        };
+        let mut process = start(scratch, &self.name, "tribune-relay", &args)?;
         let ready =
             process.wait_line("the line that says that it is ready", START_LIMIT, |line| {
                 line.strip_prefix("ready ").map(str::to_owned)
@@ -97,6 +110,12 @@ impl Relay {
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// What it is called.
