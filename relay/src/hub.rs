@@ -346,6 +346,8 @@ impl Hub {
 
     fn forget(&mut self, id: RoomId) {
         let Some(mut room) = self.rooms.remove(&id) else { return };
+        // Opened again, it counts on: relays that did not see it end hold to the higher revision.
+        self.config.first_revision = self.config.first_revision.max(room.revision());
         if let Some(channel) = room.channel() {
             self.channels.remove(&channel);
         }

@@ -1,6 +1,8 @@
 //! Starts a relay and ends it: sockets, a thread per shard, a task for the hub, the HTTP side,
 //! signals. Everything that decides is elsewhere, without I/O.
 
+mod dials;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,9 +15,10 @@ use tokio::sync::mpsc;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::Revision;
 
+use self::dials::Dials;
 use crate::auth::Auth;
-use crate::config::{Config, HostPort};
-use crate::crossing::{Crossing, DialId, ShardCommand, ShardEvent, ShardId};
+use crate::config::Config;
+use crate::crossing::{Crossing, ShardCommand, ShardEvent, ShardId};
 use crate::hub::{Hub, HubConfig, HubEffect};
 use crate::identity::{MasterKeys, log_key, relay_id};
 use crate::ops::{Ops, Readiness, http};
@@ -387,45 +390,6 @@ async fn close_down(shards: &[mpsc::Sender<ShardCommand>], code: CloseCode) {
         let _ = shard.try_send(ShardCommand::CloseAll(code));
     }
     tokio::time::sleep(FAREWELL).await;
-}
-
-/// Looks parents up and has them dialled.
-#[derive(Debug)]
-struct Dials {
-    parents: Vec<HostPort>,
-    /// Whether the relay's socket, which it dials from, is an IPv6 one.
-    from_ipv6: bool,
-    events: mpsc::Sender<(ShardId, ShardEvent)>,
-}
-
-impl Dials {
-    /// In a task of its own: a name server can take its time.
-    fn dial(&self, dial: DialId, parent: usize, shard: &mpsc::Sender<ShardCommand>) {
-        let (shard, events, from_ipv6) = (shard.clone(), self.events.clone(), self.from_ipv6);
-        let target = self.parents[parent].clone();
-        tokio::spawn(async move {
-            let found = tokio::net::lookup_host((target.host(), target.port())).await;
-            let reachable = |address: SocketAddr| match (address, from_ipv6) {
-                (SocketAddr::V4(v4), true) => {
-                    // As the kernel names it on a socket that takes both: answers come from there.
-                    Some(SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()))
-                }
-                (SocketAddr::V4(_), false) | (SocketAddr::V6(_), true) => Some(address),
-                (SocketAddr::V6(_), false) => None,
-            };
-            let why = match found.map(|mut addresses| addresses.find_map(reachable)) {
-                Ok(Some(address)) => {
-                    let server_name = target.host().to_owned();
-                    let command = ShardCommand::Dial { dial, parent, address, server_name };
-                    let _ = shard.send(command).await;
-                    return;
-                }
-                Ok(None) => format!("{target} has no address that --listen can reach"),
-                Err(error) => format!("{target}: {error}"),
-            };
-            let _ = events.send((ShardId(0), ShardEvent::DialFailed { dial, why })).await;
-        });
-    }
 }
 
 async fn first_signal() {

@@ -73,7 +73,7 @@ enum Step {
     /// The origin has been asked, from here.
     Asked { link: LinkId, request: Option<RequestId> },
     /// It is somebody's at or below that child.
-    Below(LinkId),
+    Below { child: LinkId, request: Option<RequestId> },
 }
 
 /// The id that the answers to a connection's errands come back to.
@@ -101,7 +101,7 @@ impl Errands {
 
     fn insert(&mut self, id: ParticipantId, until: Instant, step: Step) {
         match &step {
-            Step::Below(_) => self.below.push_back((until, id)),
+            Step::Below { .. } => self.below.push_back((until, id)),
             Step::Waiting(_) | Step::Asked { .. } => self.here.push_back((until, id)),
         }
         self.open.insert(id, Open { until, step });
@@ -124,7 +124,9 @@ impl Errands {
 
     /// Forgets those of a child that is gone.
     pub(super) fn forget_below(&mut self, child: LinkId) {
-        self.open.retain(|_, open| !matches!(&open.step, Step::Below(link) if *link == child));
+        self.open.retain(
+            |_, open| !matches!(&open.step, Step::Below { child: below, .. } if *below == child),
+        );
     }
 }
 
@@ -169,10 +171,16 @@ impl Room {
     }
 
     /// Notes the way back to an errand from below.
-    pub(super) fn note_errand(&mut self, now: Instant, id: ParticipantId, child: LinkId) {
+    pub(super) fn note_errand(
+        &mut self,
+        now: Instant,
+        id: ParticipantId,
+        request: Option<RequestId>,
+        child: LinkId,
+    ) {
         // Over the limit the answer is lost on its way; the edge gives up by itself.
         if self.errands.below.len() < MAX_ERRANDS {
-            self.errands.insert(id, now + WAY_BACK_PATIENCE, Step::Below(child));
+            self.errands.insert(id, now + WAY_BACK_PATIENCE, Step::Below { child, request });
         }
     }
 
@@ -197,13 +205,15 @@ impl Room {
                     return;
                 }
             }
-            Step::Below(link) => {
+            Step::Below { child: link, request: asked } => {
+                let is_answer = request.is_some() && request == *asked;
                 if let Some(child) = self.children.get(link) {
                     let (channel, participant) = (child.channel, to);
                     let deliver = ToChild::Deliver { channel, participant, request, message };
                     out.to_child(*link, &deliver);
                 }
-                if request.is_none() {
+                // The edge drops the answer to the errand before; the way back is for the next one.
+                if !is_answer {
                     return;
                 }
             }
@@ -219,7 +229,7 @@ impl Room {
                 lost.extend(request.map(|request| (*link, request)));
                 false
             }
-            Step::Waiting(_) | Step::Below(_) => true,
+            Step::Waiting(_) | Step::Below { .. } => true,
         });
         lost
     }
@@ -230,7 +240,7 @@ impl Room {
             let (link, request) = match step {
                 Step::Waiting(errand) => (errand.link, errand.request),
                 Step::Asked { link, request } => (link, request),
-                Step::Below(_) => continue,
+                Step::Below { .. } => continue,
             };
             if request.is_some() {
                 out.to_participant(link, request, &members::unavailable());

@@ -16,7 +16,7 @@ use tribune_protocol::permission::{Permission, PermissionSet};
 use super::door::Admission;
 use super::person::Person;
 use super::requests::Asked;
-use super::rulings::Standing;
+use super::rulings::{Bar, Standing};
 use super::{Place, Room};
 use crate::crossing::{Hears, LinkId, ShardCommand};
 use crate::outbox::{Noted, Outbox};
@@ -171,7 +171,13 @@ impl Room {
         if let Stay::Joining { admission, .. } = &member.stay {
             let answers_join = asked == Some(Asked::Join);
             if answers_join && message == (ToParticipant::Ok {}) {
-                self.admit(now, to, out);
+                // Since the origin was asked it can have ruled about tokens that were made before,
+                // and when one was made only the edge knows.
+                let person = member.person.clone();
+                match self.standing(&person).bar {
+                    None => self.admit(now, to, out),
+                    Some(bar) => self.turn_away(now, to, &bar, out),
+                }
             } else if answers_join {
                 out.to_participant(member.link, admission.request, &message);
                 if let ToParticipant::Err { code, .. } = message {
@@ -193,6 +199,19 @@ impl Room {
             Some(Asked::Other(request)) => out.to_participant(link, Some(request), &message),
             Some(Asked::Join) => {} // it was let in by other means, and told so
         }
+    }
+
+    /// Refuses somebody to whom the origin has given a place, and who is barred by now.
+    fn turn_away(&mut self, now: Instant, who: ParticipantId, bar: &Bar, out: &mut Outbox) {
+        let Some(member) = self.members.remove(&who) else { return };
+        if let Stay::Joining { admission, .. } = &member.stay {
+            let (code, message) = (ErrorCode::Barred, bar.sentence());
+            out.note(Noted::Join(Err(code)));
+            let message = ToParticipant::Err { code, message };
+            out.to_participant(member.link, admission.request, &message);
+        }
+        self.act(now, who, None, None, Action::Left {}, out);
+        self.note_idle(now);
     }
 
     /// What a member on or off the stage hears has to follow the state and the rulings.

@@ -4,6 +4,7 @@
 //! Every relay of a room runs this machine. On the origin it holds the [`Authority`] that decides; on
 //! the others it passes what participants do upwards and what the origin says downwards.
 //!
+//! * `passing`, `hosting` — actions on their way up and answers on their way down; connections and counts
 //! * [`door`], [`names`] — joining; which names are taken for each other
 //! * [`members`], [`acts`] — participants of this relay: what they hear and ask for, leaving
 //! * [`person`] — who they are, by what they have shown
@@ -22,10 +23,12 @@ pub mod effect;
 pub mod errands;
 pub mod expiry;
 pub mod hands;
+mod hosting;
 mod house;
 pub mod members;
 pub mod moderation;
 pub mod names;
+mod passing;
 pub mod permissions;
 pub mod person;
 pub mod reactions;
@@ -43,30 +46,26 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::{Listing, Phase, RoomState};
-use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
-use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision, RoomName};
+use tribune_protocol::control::room::{Phase, RoomState};
+use tribune_protocol::control::trunk::ToParent;
+use tribune_protocol::ids::{Channel, ParticipantId, Revision, RoomName};
 use tribune_protocol::person::PersonKey;
 
-use self::authority::{Authority, Kept, OriginSetup};
-use self::effect::OriginEffect;
+use self::authority::{Authority, OriginSetup};
 use self::errands::Errands;
 use self::expiry::Expiries;
+use self::hosting::{Counts, Host};
 use self::members::{Lost, Member};
 use self::reactions::Reactions;
 use self::replica::{Child, Held};
 use self::requests::Requests;
 use self::rulings::Rulings;
-use crate::crossing::{Hears, LinkId, RoomId, ShardCommand, ShardId, ShardSet};
-use crate::outbox::{Outbox, RoomRequest};
-use crate::store::{LogPage, StoreError};
+use crate::crossing::{Hears, LinkId, RoomId, ShardCommand, ShardId};
+use crate::outbox::Outbox;
 
 /// How long a relay keeps a room that nobody here or below wants, so that one listener's reconnect
 /// does not take it down and up again.
 pub const IDLE_LINGER: Duration = Duration::from_secs(10);
-/// Counts of listeners travel this often at most.
-const COUNT_PERIOD: Duration = Duration::from_secs(1);
 
 /// A room on this relay.
 #[derive(Debug)]
@@ -109,21 +108,6 @@ enum Place {
     /// It follows. `link` is the trunk that the room is subscribed on, if there is one, and `known`
     /// whether a state has come from there.
     Below { link: Option<(LinkId, Channel)>, known: bool, confirmed: Revision },
-}
-
-#[derive(Debug, Default)]
-struct Host {
-    links: usize,
-    in_force: Option<Revision>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    /// What was last said upwards, or on the origin, downwards.
-    said: u64,
-    say_from: Option<Instant>,
-    /// Listeners in the whole tree, as the origin says.
-    whole_tree: u64,
 }
 
 impl Room {
@@ -199,6 +183,12 @@ impl Room {
     #[must_use]
     pub const fn state(&self) -> &RoomState {
         &self.state
+    }
+
+    /// The revision of [`Self::state`].
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// Participants on this relay.
@@ -332,79 +322,6 @@ impl Room {
         due.into_iter().chain(said).flatten().min()
     }
 
-    /// Passes on what a participant does, here or below, to where it is decided.
-    fn act(
-        &mut self,
-        now: Instant,
-        who: ParticipantId,
-        request: Option<RequestId>,
-        by: Option<Credentials>,
-        action: Action,
-        out: &mut Outbox,
-    ) {
-        match &mut self.place {
-            Place::Origin(authority) => {
-                authority.handle_action(now, who, request, by, action);
-                self.drain_authority(now, out);
-            }
-            Place::Below { link: Some((_, channel)), .. } => {
-                let channel = *channel;
-                out.to_parent(&ToParent::Act { channel, participant: who, request, by, action });
-            }
-            Place::Below { link: None, .. } => {
-                if request.is_some() {
-                    self.deliver(now, who, request, members::unavailable(), out);
-                }
-            }
-        }
-    }
-
-    /// The store has kept what the authority decided, or has not.
-    pub fn handle_stored(
-        &mut self,
-        now: Instant,
-        result: Result<(), StoreError>,
-        out: &mut Outbox,
-    ) {
-        if let Place::Origin(authority) = &mut self.place {
-            authority.handle_stored(now, result);
-        }
-        self.drain_authority(now, out);
-        self.note_idle(now);
-    }
-
-    /// A part of the log that the authority has asked for.
-    pub fn handle_log(
-        &mut self,
-        now: Instant,
-        ticket: u64,
-        result: Result<LogPage, StoreError>,
-        out: &mut Outbox,
-    ) {
-        if let Place::Origin(authority) = &mut self.place {
-            authority.handle_log(now, ticket, result);
-        }
-        self.drain_authority(now, out);
-    }
-
-    /// What is stored of it, at the origin; `None` if nothing is.
-    #[must_use]
-    pub fn keep(&self) -> Option<Kept> {
-        match &self.place {
-            Place::Origin(authority) => authority.keep(),
-            Place::Below { .. } => None,
-        }
-    }
-
-    /// What the list of public rooms says of it; `None` if it is not public, or not decided here.
-    #[must_use]
-    pub fn listing(&self) -> Option<Listing> {
-        match &self.place {
-            Place::Origin(authority) => authority.listing(),
-            Place::Below { .. } => None,
-        }
-    }
-
     /// Whether the origin's state is in force here, or can come no more for now.
     fn is_known(&self) -> bool {
         match &self.place {
@@ -413,160 +330,11 @@ impl Room {
         }
     }
 
-    fn drain_authority(&mut self, now: Instant, out: &mut Outbox) {
-        while let Place::Origin(authority) = &mut self.place {
-            match authority.poll_effect() {
-                None => return,
-                Some(OriginEffect::Rule { rulings, lifted }) => {
-                    self.rule(&rulings, &lifted, out);
-                }
-                Some(OriginEffect::Publish) => {
-                    let (revision, state) = (authority.revision(), authority.state().clone());
-                    self.apply(now, revision, state, out);
-                }
-                Some(OriginEffect::Write(batch)) => {
-                    out.store(self.id, RoomRequest::Write(batch));
-                }
-                Some(OriginEffect::ReadLog { ticket, from, limit }) => {
-                    out.store(self.id, RoomRequest::ReadLog { ticket, from, limit });
-                }
-                Some(OriginEffect::Displace { who }) => self.handle_replaced(now, who, out),
-                Some(OriginEffect::Deliver { to, request, message, after }) => match after {
-                    Some(revision) if self.in_force() < revision => {
-                        self.held.push(Held { revision, to, request, message });
-                    }
-                    Some(_) | None => self.deliver(now, to, request, message, out),
-                },
-                // The room may have been opened again by what came in between.
-                Some(OriginEffect::Finished) if self.state.phase == Phase::Ended => {
-                    out.over(self.id);
-                }
-                Some(OriginEffect::Finished) => {}
-            }
-        }
-    }
-
-    /// To a participant, here or below.
-    fn deliver(
-        &mut self,
-        now: Instant,
-        to: ParticipantId,
-        request: Option<RequestId>,
-        message: ToParticipant,
-        out: &mut Outbox,
-    ) {
-        if self.members.contains_key(&to) {
-            self.deliver_here(now, to, request, message, out);
-        } else if let Some(link) = self.homes.get(&to)
-            && let Some(child) = self.children.get(link)
-        {
-            let channel = child.channel;
-            out.to_child(*link, &ToChild::Deliver { channel, participant: to, request, message });
-        } else {
-            self.deliver_errand(to, request, message, out);
-            self.note_idle(now);
-        }
-    }
-
-    /// Notes that a participant is below that child now, or not below any.
-    fn set_home(&mut self, who: ParticipantId, home: Option<LinkId>, out: &mut Outbox) {
-        let before = match home {
-            Some(link) => self.homes.insert(who, link),
-            None => self.homes.remove(&who),
-        };
-        if before == home {
-            return;
-        }
-        if let Some(link) = before
-            && let Some(child) = self.children.get(&link)
-        {
-            let replaced = ToChild::Replaced { channel: child.channel, participant: who };
-            out.to_child(link, &replaced);
-        }
-        if self.state.on_stage(who).is_some() {
-            self.send_routes(out);
-        }
-    }
-
-    /// A connection hears the room from now on.
-    fn host(&mut self, link: LinkId, hears: Hears, out: &mut Outbox) {
-        self.idle_since = None;
-        let host = self.hosts.entry(link.shard).or_default();
-        host.links += 1;
-        if host.links == 1 {
-            host.in_force = None;
-            let (room, revision, tracks) = (self.id, self.revision, self.routes());
-            out.shard(link.shard, ShardCommand::Routes { room, revision, tracks });
-            self.send_hosts(out);
-        }
-        out.shard(link.shard, ShardCommand::Attach { link, room: self.id, hears });
-    }
-
-    /// A connection hears the room no more.
-    fn unhost(&mut self, link: LinkId, out: &mut Outbox) {
-        out.shard(link.shard, ShardCommand::Detach { link, room: self.id });
-        let Some(host) = self.hosts.get_mut(&link.shard) else { return };
-        host.links -= 1;
-        if host.links == 0 {
-            self.hosts.remove(&link.shard);
-            out.shard(link.shard, ShardCommand::Forget { room: self.id });
-            self.send_hosts(out);
-        }
-    }
-
-    fn send_hosts(&self, out: &mut Outbox) {
-        let shards = self.shards();
-        for shard in shards.iter() {
-            out.shard(shard, ShardCommand::Hosts { room: self.id, shards });
-        }
-    }
-
-    fn shards(&self) -> ShardSet {
-        let mut shards = ShardSet::default();
-        self.hosts.keys().for_each(|shard| shards.insert(*shard));
-        shards
-    }
-
     fn note_idle(&mut self, now: Instant) {
         if self.members.is_empty() && self.children.is_empty() && self.errands.is_empty() {
             self.idle_since.get_or_insert(now);
         } else {
             self.idle_since = None;
-        }
-    }
-
-    fn count_due(&self) -> Option<Instant> {
-        self.counts.say_from.filter(|_| self.listeners() != self.counts.said)
-    }
-
-    /// Says how many listen, upwards or, on the origin, downwards.
-    fn say_counts(&mut self, now: Instant, out: &mut Outbox) {
-        if self.count_due().is_none_or(|due| now < due) {
-            return;
-        }
-        let listeners = self.listeners();
-        self.counts.said = listeners;
-        self.counts.say_from = Some(now + COUNT_PERIOD);
-        match &mut self.place {
-            Place::Origin(authority) => {
-                authority.handle_audience(now, listeners);
-                self.handle_count(listeners, out);
-                self.drain_authority(now, out);
-            }
-            Place::Below { link: Some((_, channel)), .. } => {
-                let channel = *channel;
-                out.to_parent(&ToParent::Audience { channel, listeners });
-            }
-            Place::Below { link: None, .. } => {}
-        }
-    }
-
-    /// The origin says how many listen in the whole tree.
-    pub fn handle_count(&mut self, count: u64, out: &mut Outbox) {
-        self.counts.whole_tree = count;
-        out.to_participants(self.id, self.shards(), &ToParticipant::Listeners { count });
-        for (link, child) in &self.children {
-            out.to_child(*link, &ToChild::Listeners { channel: child.channel, count });
         }
     }
 }

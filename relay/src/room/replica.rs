@@ -71,10 +71,18 @@ impl Room {
         state: RoomState,
         out: &mut Outbox,
     ) {
-        if let Place::Below { known, .. } = &mut self.place {
-            *known = true;
-            self.apply(now, revision, state, out);
+        let Place::Below { link, known, .. } = &mut self.place else { return };
+        if revision < self.revision {
+            // A parent that has lost its way to the origin knows less than this relay does: what has
+            // been decided meanwhile stays in force here. It gets its confirmation all the same, and
+            // its news count once it has caught up.
+            if let Some((_, channel)) = *link {
+                out.to_parent(&ToParent::Applied { channel, revision });
+            }
+            return;
         }
+        *known = true;
+        self.apply(now, revision, state, out);
     }
 
     /// Something for one participant, from the parent.
@@ -195,7 +203,7 @@ impl Room {
                 }
                 self.set_home(who, Some(link), out);
             }
-            Action::Errand { .. } => self.note_errand(now, who, link),
+            Action::Errand { .. } => self.note_errand(now, who, request, link),
         }
         self.act(now, who, request, by, action, out);
     }

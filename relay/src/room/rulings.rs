@@ -11,14 +11,13 @@ use std::time::Instant;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::{Moderated, ToParticipant};
 use tribune_protocol::control::room::{Role, Ruling};
-use tribune_protocol::control::trunk::ToChild;
+use tribune_protocol::control::trunk::{Action, ToChild};
 use tribune_protocol::ids::{Channel, DisplayName, Note, ParticipantId};
 use tribune_protocol::limits::{MAX_LIFTED_A_MESSAGE, MAX_RULINGS, MAX_RULINGS_A_MESSAGE};
 use tribune_protocol::log::utc;
 use tribune_protocol::permission::PermissionSet;
 use tribune_protocol::person::PersonKey;
 
-use super::members::Member;
 use super::person::{Keys, TokenTimes};
 use super::{Place, Room};
 use crate::crossing::LinkId;
@@ -235,8 +234,13 @@ impl Room {
     }
 
     fn expel(&mut self, now: Instant, who: ParticipantId, reason: &Note, out: &mut Outbox) {
-        let Some(link) = self.members.get(&who).map(Member::link) else { return };
+        let Some(member) = self.members.get(&who) else { return };
+        let (link, acted) = (member.link(), member.acted);
         self.remove(now, who, out);
+        if acted {
+            // Who is behind an address, or has an old token, the origin does not know.
+            self.act(now, who, None, None, Action::Left {}, out);
+        }
         let code = CloseCode::Kicked;
         let reason = match reason.as_str() {
             "" => code.to_string(),

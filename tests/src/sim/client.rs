@@ -48,6 +48,7 @@ pub struct SimClient {
     host: HostId,
     name: String,
     session: SessionKey,
+    token: Option<String>,
     rng: StdRng,
     address: SocketAddr,
     attempts: u16,
@@ -63,6 +64,9 @@ pub struct SimClient {
     messages: Vec<(Duration, Envelope<ToParticipant>)>,
     next_request: u32,
     talk: Option<Talk>,
+    /// Whether it goes on on `last_track`, whatever it is told.
+    insists: bool,
+    last_track: Option<TrackId>,
     sent: Vec<SentFrame>,
     heard: Heard,
     clock: ClockFilter,
@@ -89,6 +93,7 @@ impl SimClient {
             host,
             name: name.to_owned(),
             session: SessionKey(session),
+            token: None,
             rng: StdRng::seed_from_u64(seed),
             address: super::network::client_address(host, 0),
             attempts: 0,
@@ -104,6 +109,8 @@ impl SimClient {
             messages: Vec::new(),
             next_request: 0,
             talk: None,
+            insists: false,
+            last_track: None,
             sent: Vec::new(),
             heard: Heard::default(),
             clock: ClockFilter::default(),
@@ -222,6 +229,17 @@ impl SimClient {
         self.clock_skew_us = skew_us;
     }
 
+    /// Shows a token with every join from now on.
+    pub fn show(&mut self, token: String) {
+        self.token = Some(token);
+    }
+
+    /// From now on it talks on the last track that it was given, also when that is taken from it, as
+    /// long as it is in the room.
+    pub fn insist(&mut self) {
+        self.insists = true;
+    }
+
     /// Asks to join, once the connection is there. The request's number.
     pub fn join(&mut self, room: &str, role: Role) -> RequestId {
         self.join_as(room, role, false)
@@ -316,7 +334,7 @@ impl SimClient {
             session: self.session.clone(),
             name: display_name(&self.name),
             role,
-            token: None,
+            token: self.token.clone(),
             returning,
             heard: Vec::new(),
         })

@@ -9,7 +9,7 @@
 //! * [`network`] — links: latency, loss, reordering, duplication, partitions
 //! * [`relay`] — shards and hub, wired as in `tribune_relay::run`, without threads
 //! * [`client`], [`heard`], [`talk`] — participants: obedient, deaf, hostile
-//! * [`log`], [`seed`], [`tree`] — parts
+//! * [`log`], [`seed`], [`token`], [`tree`] — parts
 
 pub mod client;
 pub mod heard;
@@ -18,6 +18,7 @@ pub mod network;
 pub mod relay;
 pub mod seed;
 pub mod talk;
+pub mod token;
 pub mod tree;
 
 use std::collections::BTreeMap;

@@ -33,7 +33,7 @@ use tribune_relay::tls::{ServerTrust, TlsIdentity, client_crypto, server_crypto_
 
 use self::core::{Core, ShardHost};
 use super::log::{Entry, Log};
-use super::{Arrival, EPOCH_US, HostId, Sent};
+use super::{Arrival, EPOCH_US, HostId, Sent, token};
 
 /// Packets that a shard takes in one turn, as in the driver: 16 batches of 32.
 const PACKETS_PER_TURN: usize = 512;
@@ -207,6 +207,7 @@ impl SimRelay {
             parents: self.parents.len(),
             // The simulated network has no loopback.
             auth: Auth {
+                keys: token::keys(),
                 relay_token: token.clone(),
                 dev: true,
                 dev_anywhere: true,

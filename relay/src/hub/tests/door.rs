@@ -7,7 +7,7 @@ use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::room::{Access, Duplicates, Role, RoomSettings};
 use tribune_protocol::permission::Permission;
 
-use super::tree::{EPOCH_S, LEAF, MID, ORIGIN, OTHER_LEAF, Tree, token};
+use super::tree::{EPOCH_S, LEAF, MID, ORIGIN, OTHER_LEAF, Tree, guide, token};
 
 const FAR: &str = "192.0.2.7:9";
 
@@ -37,6 +37,11 @@ fn a_guest_comes_in_where_the_room_is_open_and_listens() {
     let eve = guest(&mut tree, LEAF, 3, Role::Speaker);
     assert_eq!(tree.refused(eve), Some(ErrorCode::NotPermitted));
     assert_eq!(tree.room(ORIGIN).state().stage.len(), 1);
+    let ivy = guest(&mut tree, LEAF, 4, guide());
+    assert_eq!(tree.refused(ivy), Some(ErrorCode::NotPermitted), "the edge alone lets these in");
+    let ivy = tree.join_by_token(LEAF, 4, guide(), json!({"sub": "ivy", "role": "guide"}));
+    assert_eq!(tree.joined(ivy), Some(guide()));
+    assert!(tree.you(ivy).unwrap().may.contains(Permission::SeeHands));
 }
 
 #[test]

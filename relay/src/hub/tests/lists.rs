@@ -86,16 +86,21 @@ fn long_lists_come_in_parts_that_fit_a_message() {
 fn questions_are_asked_again_by_a_new_way_and_given_up_without_one() {
     let mut tree = Tree::new();
     create(&mut tree, "bees", true, "");
-    let link = tree.parent_link(LEAF).unwrap();
-    tree.event(LEAF, ShardEvent::Closed { link, why: "cut".to_owned() });
-    tree.trunks.retain(|trunk| trunk.1 != link);
+    tree.no_dials = true;
+    let above = tree.parent_link(MID).unwrap();
+    tree.event(MID, ShardEvent::Closed { link: above, why: "cut".to_owned() });
     let who = tree.connect(LEAF, 1);
     let request = tree.ask(who, FromParticipant::ListRooms { after: None });
-    tree.pass(Duration::from_secs(3));
+    assert_eq!(tree.answer(who, request), None, "the question is at the mid relay");
+    tree.no_dials = false;
+    let link = tree.parent_link(LEAF).unwrap();
+    tree.event(LEAF, ShardEvent::Closed { link, why: "cut".to_owned() });
+    tree.trunks.retain(|trunk| trunk.1 != link && trunk.1 != above);
+    tree.pass(Duration::from_secs(4));
+    let answer = tree.answer(who, request);
     assert!(
-        matches!(tree.answer(who, request), Some(ToParticipant::Rooms { rooms, .. }) if rooms.len() == 1),
-        "{:?}",
-        tree.answer(who, request)
+        matches!(answer, Some(ToParticipant::Rooms { rooms, .. }) if rooms.len() == 1),
+        "{answer:?}"
     );
     tree.no_dials = true;
     let link = tree.parent_link(LEAF).unwrap();

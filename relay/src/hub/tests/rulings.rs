@@ -70,10 +70,18 @@ fn a_kick_refuses_the_tokens_issued_before_it() {
 fn an_address_is_barred_for_everybody_behind_it() {
     let mut tree = Tree::new();
     let host = tree.join(ORIGIN, 1, Role::Host);
+    let speaker = tree.connect(LEAF, 8);
+    tree.people[speaker].remote = "192.0.2.7:78".parse().unwrap();
+    let token = super::tree::token(json!({"sub": "eve", "role": "speaker"}));
+    tree.join_as(speaker, Role::Speaker, |join| join.token = Some(token));
+    assert_eq!(tree.joined(speaker), Some(Role::Speaker));
     let target = Target::Address("192.0.2.7".parse().unwrap());
     let ban = Govern::Ban { target, duration_s: None, reason: Note::default() };
     let request = tree.govern(host, ban);
     assert!(tree.is_answered(host, request), "{:?}", tree.answer(host, request));
+    assert_eq!(tree.closed(speaker), Some(CloseCode::Kicked));
+    let stage = &tree.room(ORIGIN).state().stage;
+    assert_eq!(stage.len(), 1, "the host alone: {stage:?}");
     let come = |tree: &mut Tree, address: &str| {
         let who = tree.connect(LEAF, 9);
         tree.people[who].remote = address.parse().unwrap();

@@ -14,6 +14,7 @@ use tribune_protocol::control::room::Role;
 use tribune_protocol::control::{ControlReader, decode};
 use tribune_protocol::ids::{Note, ParticipantId, RelayId, RequestId, Revision, SessionKey};
 use tribune_protocol::log::LogKey;
+use tribune_protocol::permission::{Permission, PermissionSet};
 
 use crate::auth::{Auth, participant_id};
 use crate::crossing::{DialId, Hears, LinkId, RoomId, ShardCommand, ShardEvent, ShardId};
@@ -21,7 +22,7 @@ use crate::hub::{Hub, HubConfig, HubEffect};
 use crate::ops::Readiness;
 use crate::room::Room;
 use crate::room::authority::OriginSetup;
-use crate::room::permissions::Policy;
+use crate::room::permissions::{Policy, RolePolicy};
 use crate::shard::WallClock;
 use crate::store::{MemoryStore, Store, StoreError, StoreReply, StoreRequest};
 use crate::token::{Key, Keys};
@@ -501,8 +502,16 @@ fn config(relay: u64, parents: usize, now: Instant) -> HubConfig {
     }
 }
 
+/// A role of the operator's own, without a place on the stage.
+pub(super) fn guide() -> Role {
+    "guide".parse().unwrap()
+}
+
 fn setup(relay: u64, wall: WallClock) -> Arc<OriginSetup> {
-    let (key, policy) = (LogKey::from_seed(&[relay as u8; 32]), Arc::new(Policy::default()));
+    let mut policy = Policy::default();
+    let may = PermissionSet::of(&[Permission::Listen, Permission::SeeHands]);
+    policy.add(RolePolicy { role: guide(), rank: 15, may }).unwrap();
+    let (key, policy) = (LogKey::from_seed(&[relay as u8; 32]), Arc::new(policy));
     Arc::new(OriginSetup { wall, key, policy })
 }
 

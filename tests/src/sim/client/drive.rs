@@ -247,7 +247,9 @@ impl SimClient {
 
     fn speak(&mut self) {
         let local_us = self.local_us();
-        let track = self.track().filter(|_| self.joined.is_some());
+        self.last_track = self.track().or(self.last_track);
+        let given = if self.insists { self.last_track } else { self.track() };
+        let track = given.filter(|_| self.joined.is_some());
         while let Some(talk) = &mut self.talk
             && talk.due().is_some_and(|due| due <= self.now)
         {

@@ -1,0 +1,37 @@
+//! Tokens of the simulation, and the key that all its relays check them with. They are optional: whoever
+//! shows none comes in as anything.
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::json;
+use tribune_protocol::control::room::Role;
+use tribune_relay::token::{Key, Keys};
+
+use super::EPOCH_US;
+use super::tree::ROOM;
+
+/// Who makes the tokens.
+const ISSUER: &str = "web";
+/// What they are signed with.
+const SECRET: &str = "a secret of the simulated network";
+/// How long they are good for, in seconds.
+const VALID_S: u64 = 86_400;
+
+/// A token that was made when the simulation began and lets `subject` into [`ROOM`] in a role.
+#[must_use]
+pub fn token(subject: &str, role: Role) -> String {
+    let now_s = EPOCH_US / 1_000_000;
+    let claims = json!({
+        "iss": ISSUER, "sub": subject, "role": role.as_str(), "iat": now_s, "exp": now_s + VALID_S,
+        "video": { "room": ROOM, "roomJoin": true, "canPublish": true, "canSubscribe": true },
+    });
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::default(), &claims, &key).expect("claims that can be signed")
+}
+
+/// What every relay knows.
+pub(super) fn keys() -> Keys {
+    let mut keys = Keys::default();
+    let secret = SECRET.parse().expect("a secret of the simulation is one");
+    keys.insert(ISSUER, Key::Secret(secret)).expect("the one key of the simulation");
+    keys
+}
