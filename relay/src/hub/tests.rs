@@ -8,6 +8,7 @@ mod door;
 mod errands;
 mod expiry;
 mod lists;
+mod matrix;
 mod reactions;
 mod rulings;
 mod storage;

@@ -243,6 +243,7 @@ impl House {
                 self.own_mute(asker, muted)
             }
             Action::Errand { act: Govern::AnswerInvite { accept: true } } => {
+                self.permit(actor, Permission::AnswerInvite)?;
                 Err(Refusal::bad_request("Come in first: a microphone is opened in the room."))
             }
             Action::Govern { act } | Action::Errand { act } => self.govern(now, actor, act),

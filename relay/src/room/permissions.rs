@@ -186,6 +186,16 @@ impl Policy {
         Refusal::new(ErrorCode::NotPermitted, message)
     }
 
+    /// Gives a permission to a role that has it not, or takes it from one that has.
+    #[cfg(test)]
+    pub(crate) fn flip(&mut self, role: Role, permission: Permission) {
+        let one = PermissionSet::of(&[permission]);
+        for row in self.rows.iter_mut().filter(|row| row.role == role) {
+            let has = row.may.contains(permission);
+            row.may = if has { row.may.minus(one) } else { row.may.union(one) };
+        }
+    }
+
     fn row(&self, role: Role) -> Option<&RolePolicy> {
         self.rows.iter().find(|row| row.role == role)
     }

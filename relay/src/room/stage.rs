@@ -150,7 +150,7 @@ impl House {
             return Err(self.not_on_stage(subject));
         }
         let found = self.find(&Target::Participant(subject))?;
-        if subject == actor.asker.id {
+        if found.subject.as_ref() == Some(&actor.subject) {
             return Err(Refusal::bad_request("You can leave the stage yourself."));
         }
         self.outranks(actor, &found, Permission::RemoveFromStage)?;

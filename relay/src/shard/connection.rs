@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_proto::{Connection, SendDatagramError, StreamId};
+use quinn_proto::{Connection, SendDatagramError, StreamId, VarInt};
 use smallvec::SmallVec;
 use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::codes::CloseCode;
@@ -47,6 +47,8 @@ pub(super) struct Peer {
     all_datagram_space: usize,
     /// It is closed; only QUIC's own farewell goes on.
     pub(super) closed: bool,
+    /// The close, until what was queued before it has left.
+    pub(super) farewell: Option<Box<(VarInt, Bytes)>>,
 }
 
 /// What a connection is for.
@@ -98,6 +100,7 @@ impl Peer {
             dirty: false,
             unanswered: false,
             closed: false,
+            farewell: None,
         }
     }
 

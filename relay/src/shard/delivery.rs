@@ -12,12 +12,12 @@ use crate::crossing::{Hears, LinkId, RoomId};
 use crate::media::fanout::{Accepted, Departure, RoomMedia};
 
 impl Shard {
-    pub(super) fn broadcast(&mut self, now: Instant, room: RoomId, message: &Bytes) {
+    pub(super) fn broadcast(&mut self, room: RoomId, message: &Bytes) {
         let Some(media) = self.rooms.get(&room) else { return };
         let slots: Vec<u32> = media.participants().collect();
         for slot in slots {
             if let Some(link) = self.peers[slot as usize].as_ref().map(|peer| peer.link) {
-                self.send_control(now, link, message.clone());
+                self.send_control(link, message.clone());
             }
         }
     }

@@ -147,14 +147,14 @@ impl Shard {
             // Everything here travels in datagrams: who takes none is nobody's listener.
             if peer.conn.datagrams().max_size().is_none() {
                 let code = CloseCode::ProtocolViolation;
-                self.close_and_tell(now, slot, code, "DATAGRAM frames are needed".to_owned());
+                self.close_and_tell(slot, code, "DATAGRAM frames are needed".to_owned());
                 return;
             }
         }
         // TLS has refused every other ALPN by now; without any, this is nobody we know.
         if alpn.is_none() {
             let code = CloseCode::ProtocolViolation;
-            self.close_and_tell(now, slot, code, code.to_string());
+            self.close_and_tell(slot, code, code.to_string());
         }
     }
 
@@ -225,14 +225,14 @@ impl Shard {
                 Ok(Some(message)) => {
                     if let Err((code, why)) = self.handle_message(now, slot, &message) {
                         self.counters.control_errors += 1;
-                        self.close_and_tell(now, slot, code, why);
+                        self.close_and_tell(slot, code, why);
                     }
                     continue;
                 }
                 Ok(None) => {}
                 Err(error) => {
                     self.counters.control_errors += 1;
-                    self.close_and_tell(now, slot, CloseCode::MessageTooLong, error.to_string());
+                    self.close_and_tell(slot, CloseCode::MessageTooLong, error.to_string());
                     return;
                 }
             }
@@ -247,7 +247,7 @@ impl Shard {
             match next {
                 Ok(Some(chunk)) => peer.reader.handle_bytes(&chunk.bytes),
                 Ok(None) | Err(ReadError::Reset(_)) => {
-                    self.close_and_tell(now, slot, CloseCode::Done, CloseCode::Done.to_string());
+                    self.close_and_tell(slot, CloseCode::Done, CloseCode::Done.to_string());
                     return;
                 }
                 Err(ReadError::Blocked) => return,

@@ -181,13 +181,11 @@ impl Shard {
     /// A command of the hub. One for a connection that is gone is passed over.
     pub fn handle_command(&mut self, now: Instant, command: ShardCommand) {
         match command {
-            ShardCommand::Send { link, message } => self.send_control(now, link, message),
-            ShardCommand::Broadcast { room, message } => self.broadcast(now, room, &message),
+            ShardCommand::Send { link, message } => self.send_control(link, message),
+            ShardCommand::Broadcast { room, message } => self.broadcast(room, &message),
             ShardCommand::Close { link, code, reason } => {
                 if self.peer(link).is_some() {
-                    // What was said last, such as why, is to leave first: QUIC would drop it.
-                    self.drive(now, link.slot);
-                    self.close(now, link.slot, code, reason);
+                    self.close(link.slot, code, reason);
                 }
             }
             ShardCommand::Dial { dial, parent, address, server_name } => {
@@ -213,7 +211,7 @@ impl Shard {
             ShardCommand::Clock(offset) => self.clock = offset,
             ShardCommand::CloseAll(code) => {
                 for slot in 0..self.peers.len() as u32 {
-                    self.close_and_tell(now, slot, code, code.to_string());
+                    self.close_and_tell(slot, code, code.to_string());
                 }
             }
         }
@@ -286,14 +284,14 @@ impl Shard {
         }
     }
 
-    fn send_control(&mut self, now: Instant, link: LinkId, message: Bytes) {
+    fn send_control(&mut self, link: LinkId, message: Bytes) {
         let Some(peer) = self.peer(link) else { return };
         match peer.send_control(message) {
             Ok(()) => {
                 self.counters.control_out += 1;
                 self.mark_dirty(link.slot);
             }
-            Err(code) => self.close_and_tell(now, link.slot, code, code.to_string()),
+            Err(code) => self.close_and_tell(link.slot, code, code.to_string()),
         }
     }
 
@@ -304,13 +302,13 @@ impl Shard {
         }
         if peer.speak_by.is_some_and(|deadline| deadline <= now) && !peer.closed {
             let code = CloseCode::JoinTimeout;
-            self.close_and_tell(now, slot, code, code.to_string());
+            self.close_and_tell(slot, code, code.to_string());
         }
         self.drive(now, slot);
     }
 
     /// Closes a connection that the hub may know, and tells the hub.
-    fn close_and_tell(&mut self, now: Instant, slot: u32, code: CloseCode, why: String) {
+    fn close_and_tell(&mut self, slot: u32, code: CloseCode, why: String) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         if peer.closed {
             return;
@@ -328,14 +326,17 @@ impl Shard {
             | PeerKind::Participant { announced: false }
             | PeerKind::Child { announced: false, .. } => {}
         }
-        self.close(now, slot, code, why);
+        self.close(slot, code, why);
     }
 
-    /// Closes a connection and takes it out of its rooms.
-    fn close(&mut self, now: Instant, slot: u32, code: CloseCode, reason: String) {
+    /// Closes a connection and takes it out of its rooms. What was said to it last, such as why, leaves
+    /// before: QUIC drops what is queued when a connection closes.
+    fn close(&mut self, slot: u32, code: CloseCode, reason: String) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         let wire = VarInt::from_u64(code.to_wire()).unwrap_or(VarInt::MAX);
-        peer.conn.close(now, wire, Bytes::from(reason));
+        if !peer.closed {
+            peer.farewell = Some(Box::new((wire, Bytes::from(reason))));
+        }
         self.forget_peer(slot);
         self.mark_dirty(slot);
     }

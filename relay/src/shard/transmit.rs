@@ -50,6 +50,11 @@ impl Shard {
                 self.count_sent(out);
                 return true;
             }
+            if let Some(farewell) = peer.farewell.take() {
+                let (code, reason) = *farewell;
+                peer.conn.close(now, code, reason);
+                continue;
+            }
             peer.dirty = false;
             peer.unanswered = false;
             self.dirty.pop_front();

@@ -59,6 +59,8 @@ pub(super) struct Tree {
     pub(super) unstored: Vec<(usize, StoreRequest)>,
     /// No parent can be reached.
     pub(super) no_dials: bool,
+    /// What was sent to connections that a test has made up.
+    pub(super) strays: Vec<(usize, LinkId, Vec<u8>)>,
 }
 
 pub(super) struct Person {
@@ -74,9 +76,19 @@ pub(super) struct Person {
 
 impl Tree {
     pub(super) fn new() -> Self {
+        Self::with_policy(&Policy::default())
+    }
+
+    /// A tree of relays that have that policy.
+    pub(super) fn with_policy(policy: &Policy) -> Self {
         let now = Instant::now();
-        let hubs = [(1, 0), (2, 1), (3, 1), (4, 1)];
-        let hubs = hubs.map(|(relay, parents)| Hub::new(config(relay, parents, now), now)).into();
+        let hub = |(relay, parents)| {
+            let wall = WallClock { at: now, unix_us: EPOCH_S * 1_000_000 };
+            let (key, policy) = (LogKey::from_seed(&[relay as u8; 32]), Arc::new(policy.clone()));
+            let setup = Arc::new(OriginSetup { wall, key, policy });
+            Hub::new(HubConfig { setup, ..config(relay, parents, now) }, now)
+        };
+        let hubs = [(1, 0), (2, 1), (3, 1), (4, 1)].map(hub).into();
         let mut tree = Self {
             hubs,
             now,
@@ -94,6 +106,7 @@ impl Tree {
             store_fails: false,
             unstored: Vec::new(),
             no_dials: false,
+            strays: Vec::new(),
         };
         tree.pass(Duration::ZERO);
         assert!(tree.hubs.iter().all(|hub| hub.readiness() == Readiness::Ready));
@@ -365,7 +378,9 @@ impl Tree {
             person.inbox.push(read(message));
             return;
         }
-        let Some((peer, other)) = self.other_end(relay, link) else { return };
+        let Some((peer, other)) = self.other_end(relay, link) else {
+            return self.strays.push((relay, link, message.to_vec()));
+        };
         let up = self.trunks.iter().any(|(child, below, ..)| (*child, *below) == (relay, link));
         let event = if up {
             let (remote, certified) = ("127.0.0.1:1".parse().unwrap(), false);
@@ -517,7 +532,7 @@ pub(super) fn token(claims: Value) -> String {
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &all, &key).unwrap()
 }
 
-fn read<M: serde::de::DeserializeOwned>(bytes: &[u8]) -> (Option<RequestId>, M) {
+pub(super) fn read<M: serde::de::DeserializeOwned>(bytes: &[u8]) -> (Option<RequestId>, M) {
     let mut reader = ControlReader::default();
     reader.handle_bytes(bytes);
     let body = reader.poll_message().unwrap().expect("a whole message");

@@ -228,8 +228,10 @@ fn a_restart_finds_what_was_acknowledged_and_nothing_else() {
 fn a_restart_in_an_empty_room_ends_it_and_an_ended_or_announced_one_goes_on() {
     let mut room = Harness::live();
     room.report(HOST, Action::Left {});
+    let change = RoomChange { locked: Some(true), ..RoomChange::default() };
+    room.done(HOST, Action::Errand { act: Govern::Set { change, reason: note("") } });
     room.restart();
-    assert_eq!(room.authority.state().phase, Phase::Live);
+    assert_eq!((room.authority.state().phase, room.authority.actors()), (Phase::Live, 0));
     room.pass(EMPTY_ROOM_LINGER + RECONNECT_GRACE);
     assert_eq!(room.authority.state().phase, Phase::Ended);
     room.restart();
