@@ -196,7 +196,12 @@ impl HubNet {
             name: name(&format!("relay-{}", number.0)),
             shards,
             parents: parents.len(),
-            auth: Auth { relay_token: token.clone(), dev: true, ..Auth::default() },
+            auth: Auth {
+                keys: people::keys(),
+                relay_token: token.clone(),
+                dev: true,
+                ..Auth::default()
+            },
             setup: Arc::new(OriginSetup {
                 wall: WallClock { at: self.base, unix_us: EPOCH_MS * 1_000 },
                 key: LogKey::from_seed(&[7; 32]),
