@@ -76,7 +76,7 @@ pub(super) struct Person {
 
 impl Tree {
     pub(super) fn new() -> Self {
-        Self::with_policy(&Policy::default())
+        Self::with_policy(&policy())
     }
 
     /// A tree of relays that have that policy.
@@ -84,8 +84,7 @@ impl Tree {
         let now = Instant::now();
         let hub = |(relay, parents)| {
             let wall = WallClock { at: now, unix_us: EPOCH_S * 1_000_000 };
-            let (key, policy) = (LogKey::from_seed(&[relay as u8; 32]), Arc::new(policy.clone()));
-            let setup = Arc::new(OriginSetup { wall, key, policy });
+            let setup = setup(relay, wall, policy.clone());
             Hub::new(HubConfig { setup, ..config(relay, parents, now) }, now)
         };
         let hubs = [(1, 0), (2, 1), (3, 1), (4, 1)].map(hub).into();
@@ -297,7 +296,7 @@ impl Tree {
         let links: Vec<_> = self.trunks.iter().filter(|trunk| trunk.2 == ORIGIN).copied().collect();
         let mut config = config(1, 0, now);
         let unix_us = EPOCH_S * 1_000_000 + 86_400_000_000;
-        config.setup = setup(1, WallClock { at: now, unix_us });
+        config.setup = setup(1, WallClock { at: now, unix_us }, policy());
         config.first_revision = Revision(1 << 40);
         let mut hub = Hub::new(config, now);
         hub.restore(self.store.load().unwrap(), now).unwrap();
@@ -492,7 +491,7 @@ fn config(relay: u64, parents: usize, now: Instant) -> HubConfig {
         shards: 1,
         parents,
         auth: Auth { dev: true, keys, ..Auth::default() },
-        setup: setup(relay, WallClock { at: now, unix_us: EPOCH_S * 1_000_000 }),
+        setup: setup(relay, WallClock { at: now, unix_us: EPOCH_S * 1_000_000 }, policy()),
         relay_token: None,
         max_rooms: 10,
         first_revision: Revision(0),
@@ -507,10 +506,15 @@ pub(super) fn guide() -> Role {
     "guide".parse().unwrap()
 }
 
-fn setup(relay: u64, wall: WallClock) -> Arc<OriginSetup> {
+/// The default roles, and a guide.
+fn policy() -> Policy {
     let mut policy = Policy::default();
     let may = PermissionSet::of(&[Permission::Listen, Permission::SeeHands]);
     policy.add(RolePolicy { role: guide(), rank: 15, may }).unwrap();
+    policy
+}
+
+fn setup(relay: u64, wall: WallClock, policy: Policy) -> Arc<OriginSetup> {
     let (key, policy) = (LogKey::from_seed(&[relay as u8; 32]), Arc::new(policy));
     Arc::new(OriginSetup { wall, key, policy })
 }
