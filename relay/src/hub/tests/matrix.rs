@@ -564,10 +564,8 @@ impl Scene {
                 _,
             ) => {
                 let me = self.connect();
-                let message = match message {
-                    FromParticipant::Govern { act } => self.errand(act),
-                    other => other,
-                };
+                let errand = govern_of(&message).map(|act| self.errand(act.clone()));
+                let message = errand.unwrap_or(message);
                 self.ask(me, message)
             }
         }
@@ -591,11 +589,11 @@ impl Scene {
             height: 1,
             token: None,
         };
-        self.from_below(link, hello);
+        self.send_from_below(link, hello);
         let has_subscribed = self.principal.kind == Kind::NoCredentials;
         if has_subscribed {
             let subscribe = ToParent::Subscribe { channel: CHANNEL, room: room(), heard: vec![] };
-            self.from_below(link, subscribe);
+            self.send_from_below(link, subscribe);
         }
         self.tree.strays.clear();
         let by = (!has_subscribed).then(|| Credentials {
@@ -630,7 +628,7 @@ impl Scene {
             FromParticipant::Errand(errand) => act(Act::Errand { act: errand.act }),
             FromParticipant::ListRooms { after } => ToParent::ListRooms { after },
         };
-        self.from_below(link, message);
+        self.send_from_below(link, message);
         let to_us = self.tree.strays.iter().filter(|(relay, to, _)| (*relay, *to) == (place, link));
         to_us.map(|(_, _, bytes)| read::<ToChild>(bytes).1).find_map(|message| match message {
             ToChild::Deliver { request: Some(REQUEST), message, .. } => Some(message),
@@ -648,7 +646,7 @@ impl Scene {
         })
     }
 
-    fn from_below(&mut self, link: crate::crossing::LinkId, message: ToParent) {
+    fn send_from_below(&mut self, link: crate::crossing::LinkId, message: ToParent) {
         let (remote, certified) = ("127.0.0.1:1".parse().unwrap(), false);
         self.tree.event(self.place, ShardEvent::FromChild { link, remote, certified, message });
     }
@@ -672,24 +670,34 @@ fn room() -> tribune_protocol::ids::RoomName {
     "stage".parse().unwrap()
 }
 
+/// The letters of refusals.
+const LETTERS: [(ErrorCode, char); 10] = [
+    (ErrorCode::NotPermitted, '-'),
+    (ErrorCode::BadRequest, '?'),
+    (ErrorCode::NotJoined, 'j'),
+    (ErrorCode::RoomNotFound, 'r'),
+    (ErrorCode::NoSuchParticipant, 'n'),
+    (ErrorCode::NoHand, 'h'),
+    (ErrorCode::Barred, 'b'),
+    (ErrorCode::TokenExpired, 'e'),
+    (ErrorCode::TokenWrongRoom, 'w'),
+    (ErrorCode::TokenMissing, 't'),
+];
+
+/// What a message asks of the origin, if it governs.
+fn govern_of(message: &FromParticipant) -> Option<&Govern> {
+    if let FromParticipant::Govern { act } = message { Some(act) } else { None }
+}
+
 /// The letter of an answer. What is not permitted is `-`, whoever's word that is.
 fn letter(answer: Option<&ToParticipant>) -> char {
     match answer {
         None => '.',
         Some(ToParticipant::Log(page)) if page.own_only => 'p',
-        Some(ToParticipant::Err { code, message }) => match code {
-            ErrorCode::NotPermitted => '-',
-            ErrorCode::BadRequest => '?',
-            ErrorCode::NotJoined => 'j',
-            ErrorCode::RoomNotFound => 'r',
-            ErrorCode::NoSuchParticipant => 'n',
-            ErrorCode::NoHand => 'h',
-            ErrorCode::Barred => 'b',
-            ErrorCode::TokenExpired => 'e',
-            ErrorCode::TokenWrongRoom => 'w',
-            ErrorCode::TokenMissing => 't',
-            _ => panic!("no letter for {code}: {message}"),
-        },
+        Some(ToParticipant::Err { code, message }) => {
+            let known = LETTERS.iter().find(|(known, _)| known == code);
+            known.unwrap_or_else(|| panic!("no letter for {code}: {message}")).1
+        }
         Some(_) => '+',
     }
 }
@@ -836,13 +844,7 @@ fn there_is_no_untested_cell() {
     let messages: Vec<_> = attempts.iter().map(|attempt| (attempt.message)(&scene)).collect();
     let kinds: BTreeSet<_> = messages.iter().map(message_number).collect();
     assert_eq!(kinds, (0..MESSAGES).collect(), "each message of a participant");
-    let acts: BTreeSet<_> = messages
-        .iter()
-        .filter_map(|message| match message {
-            FromParticipant::Govern { act } => Some(govern_number(act)),
-            _ => None,
-        })
-        .collect();
+    let acts: BTreeSet<_> = messages.iter().filter_map(govern_of).map(govern_number).collect();
     assert_eq!(acts, (0..GOVERNS).collect(), "each request to govern");
 
     let tried: BTreeSet<_> = PRINCIPALS.iter().filter_map(|p| p.role).map(role).collect();

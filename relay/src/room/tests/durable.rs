@@ -25,14 +25,11 @@ fn held() -> Harness {
 /// The codes of the answers among effects, by request; `None` is `ok`.
 fn answers(effects: &[OriginEffect]) -> Vec<(ParticipantId, Option<ErrorCode>)> {
     let answers = effects.iter().filter_map(|effect| match effect {
-        OriginEffect::Deliver { to, request: Some(_), message, .. } => Some((
-            *to,
-            match message {
-                ToParticipant::Ok {} => None,
-                ToParticipant::Err { code, .. } => Some(*code),
-                other => panic!("{other:?}"),
-            },
-        )),
+        OriginEffect::Deliver { to, request: Some(_), message, .. } => {
+            let code =
+                if let ToParticipant::Err { code, .. } = message { Some(*code) } else { None };
+            Some((*to, code))
+        }
         OriginEffect::Deliver { request: None, .. }
         | OriginEffect::Rule { .. }
         | OriginEffect::Publish
