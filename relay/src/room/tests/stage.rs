@@ -75,6 +75,10 @@ fn a_host_without_an_heir_leaves_the_room_to_the_next_who_comes_with_the_right()
     room.done(LISTENER, enter(Role::Host));
     assert_eq!(room.role(LISTENER), Some(Role::Host));
     room.refused(HOST, enter(Role::Host), ErrorCode::HostTaken);
+    // The one who was is not a second one, from wherever.
+    let errand = |act| Action::Errand { act };
+    room.refused(HOST, errand(Govern::EndRoom {}), ErrorCode::NotPermitted);
+    room.refused(HOST, errand(kick(LISTENER)), ErrorCode::NotPermitted);
     room.done(HOST, enter(Role::Cohost));
 }
 
