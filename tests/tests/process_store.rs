@@ -355,7 +355,9 @@ impl Trial {
             for ban in &bans {
                 match &ban.target {
                     Target::Subject(subject) => banned.insert(subject.as_str().to_owned()),
-                    other => bail!("nobody has banned {other:?}"),
+                    other @ (Target::Participant(_) | Target::Address(_)) => {
+                        bail!("nobody has banned {other:?}")
+                    }
                 };
             }
             if bans.is_empty() || after >= total {
