@@ -12,8 +12,11 @@ use std::time::Duration;
 use tribune_protocol::ids::DisplayName;
 use tribune_protocol::limits::DEFAULT_TOP_N;
 
+use crate::room::permissions::Policy;
+
 mod keys_command;
 mod options;
+mod roles;
 mod values;
 
 use options::Settings;
@@ -67,6 +70,8 @@ pub struct Config {
     /// File with the keys that participants' tokens are checked with. Default: none, so that no token
     /// lets anybody in.
     pub keys: Option<PathBuf>,
+    /// Who may do what: the default roles, and those that the file of `--config` adds.
+    pub policy: Policy,
     /// Tracks that go to listeners at the same time, 1 to [`MAX_TOP_N`]. Default 4.
     pub top_n: usize,
     /// Connections over all shards. Default 50,000: 1.5 GB at 29 KB each.
@@ -171,6 +176,8 @@ pub enum Instead {
     ManPage(Vec<u8>),
     /// A key for tokens, asked for by `keys generate`: for standard output, and what there is to say.
     Keys(String, Option<String>),
+    /// The policy table, asked for by `roles`.
+    Roles(String),
     /// A wrong setting.
     Wrong(ConfigError),
     /// Why there is no key, in a sentence.
@@ -193,6 +200,7 @@ impl Instead {
                     .map_or(Ok(()), |note| writeln!(std::io::stderr(), "tribune-relay: {note}"));
                 (noted.and(std::io::stdout().write_all(text.as_bytes())), ExitCode::SUCCESS)
             }
+            Self::Roles(text) => (std::io::stdout().write_all(text.as_bytes()), ExitCode::SUCCESS),
             Self::Wrong(error) => {
                 (writeln!(std::io::stderr(), "tribune-relay: {error}"), ExitCode::from(2))
             }
@@ -233,6 +241,9 @@ impl Config {
                 Ok(generated) => Instead::Keys(generated.stdout, generated.note),
                 Err(error) => Instead::NoKeys(error.to_string()),
             });
+        }
+        if let Some(("roles", flags)) = flags.subcommand() {
+            return Err(roles::run(flags, env).map_or_else(Instead::Wrong, Instead::Roles));
         }
         let settings = Settings::collect(&flags, env).map_err(Instead::Wrong)?;
         Self::validate(&settings, env).map_err(Instead::Wrong)
@@ -289,6 +300,7 @@ impl Config {
             parent_ca,
             parent_fingerprint,
             keys: path("keys")?,
+            policy: given.policy().clone(),
             top_n: given.one("top_n", |text| number(text, MAX_TOP_N))?.unwrap_or(DEFAULT_TOP_N),
             max_connections: given
                 .one("max_connections", |text| number(text, MAX_COUNT))?
@@ -501,8 +513,22 @@ mod tests {
             Instead::Wrong(error) => error.to_string(),
             Instead::Usage(error) => format!("usage: {error}"),
             Instead::ManPage(page) => format!("man page {}", String::from_utf8_lossy(&page)),
-            Instead::Keys(text, _) | Instead::NoKeys(text) => text,
+            Instead::Keys(text, _) | Instead::NoKeys(text) | Instead::Roles(text) => text,
         })
+    }
+
+    #[test]
+    fn roles_of_the_file_are_in_the_policy() {
+        let (_kept, path) = file("dev = true\n[roles.moderator]\nrank = 50\nmay = [\"kick\"]\n");
+        let config = load(&["--config", &path], &[]).unwrap();
+        assert_eq!(config.policy.rank("moderator".parse().unwrap()), 50);
+        let shown = load(&["roles", "--config", &path], &[]).unwrap_err();
+        assert!(shown.contains("moderator") && !shown.contains("--"), "{shown}");
+        let shown = load(&["roles", "--json"], &[("TRIBUNE_RELAY_CONFIG", &path)]).unwrap_err();
+        assert!(shown.starts_with("{\"roles\":[{"), "{shown}");
+        let (_kept, path) = file("dev = true\n[roles.moderator]\nrank = 50\nmay = [\"fly\"]\n");
+        let why = load(&["--config", &path], &[]).unwrap_err();
+        assert!(why.contains("roles.moderator.may") && why.contains("\"fly\""), "{why}");
     }
 
     fn file(text: &str) -> (tempfile::NamedTempFile, String) {

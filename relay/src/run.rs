@@ -23,7 +23,6 @@ use crate::hub::{Hub, HubConfig, HubEffect};
 use crate::identity::{MasterKeys, log_key, relay_id};
 use crate::ops::{Ops, Readiness, http};
 use crate::room::authority::OriginSetup;
-use crate::room::permissions::Policy;
 use crate::shard::driver::{self, Wiring};
 use crate::shard::limits::{accepting_transport, dialling_transport};
 use crate::shard::socket::{BatchSocket, bind};
@@ -109,7 +108,7 @@ async fn start(config: &Config) -> Result<Started> {
     let now = Instant::now();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall = WallClock { at: now, unix_us: unix.as_micros() as u64 };
-    let (key, policy) = (log_key(config.data.as_deref())?, Arc::new(Policy::default()));
+    let (key, policy) = (log_key(config.data.as_deref())?, Arc::new(config.policy.clone()));
     let setup = Arc::new(OriginSetup { wall, key, policy });
     let mut hub = Hub::new(hub_config(config, relay, keys, setup)?, now);
     let store = open_store(config, &mut hub, now, &ops)?;

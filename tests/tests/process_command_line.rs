@@ -143,6 +143,8 @@ fn nobody_can_be_silenced_who_is_not_there() {
         let relay = RelayOptions::new("relay").start(scratch)?;
         let silence = Client::new(&["stage", "silence", ROOM, "Nobody"], &relay);
         assert_refusal(&silence.run(scratch, "no-room", LIMIT)?, 6, ROOM);
+        let show = Client::new(&["room", "show", ROOM], &relay);
+        assert_refusal(&show.run(scratch, "show", LIMIT)?, 6, ROOM);
         let _speaker = Client::new(&["speak", ROOM, "--name", "Host", "--tone", "440"], &relay)
             .enter(scratch, "speaker")?;
         assert_refusal(&silence.run(scratch, "no-subject", LIMIT)?, 4, "Nobody");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::govern::{Govern, Target};
 use tribune_protocol::control::participant::{RoomInfo, ToParticipant};
-use tribune_protocol::control::room::Role;
+use tribune_protocol::control::room::{Phase, Role};
 use tribune_protocol::ids::{Note, ParticipantId, RoomName};
 
 use super::Context;
@@ -95,7 +95,7 @@ impl Desk {
         let Answer::Room(room) = self.ask(Govern::Show {}).await? else {
             return Err(no_answer("room"));
         };
-        Ok(room)
+        self.there(room)
     }
 
     /// Somebody in the room.
@@ -162,6 +162,17 @@ impl Desk {
         result
     }
 
+    /// The room, if there is one: of one that nobody has made, an origin says that it is absent.
+    fn there(&self, room: RoomInfo) -> Result<RoomInfo, CommandError> {
+        match room.phase {
+            Phase::Absent => {
+                let message = format!("There is no room {}.", self.room);
+                Err(CommandError::refused(ErrorCode::RoomNotFound, &message))
+            }
+            Phase::Announced | Phase::Live | Phase::Ended => Ok(room),
+        }
+    }
+
     /// The names that are known in the room, as far as one may see them.
     async fn people(&mut self, who: &Who) -> Result<RoomView, CommandError> {
         let mut view = RoomView::default();
@@ -169,7 +180,8 @@ impl Desk {
             return Ok(view);
         }
         if let Some(Answer::Room(room)) = self.ask_if_permitted(Govern::Show {}).await? {
-            view.handle_message(&ToParticipant::Stage { stage: room.stage });
+            let stage = self.there(room)?.stage;
+            view.handle_message(&ToParticipant::Stage { stage });
         }
         if let Some(Answer::Hands { hands, total }) =
             self.ask_if_permitted(Govern::ListHands {}).await?

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{ConfigError, keys_command};
+use super::{ConfigError, keys_command, roles};
+use crate::room::permissions::Policy;
 
 /// One setting, under its three names.
 struct Setting {
@@ -111,7 +112,7 @@ const fn setting(
 /// The command line, for parsing, `--help` and the man page.
 pub(super) fn command() -> Command {
     let config = Arg::new("config").long("config").value_name("FILE").help_heading(OPERATION).help(
-        "TOML file with settings, by the flags' names with _ for -, such as top_n = 4 [env: TRIBUNE_RELAY_CONFIG]",
+        "TOML file with settings, by the flags' names with _ for -, such as top_n = 4, and roles of one's own ([roles.NAME], see PERMISSIONS.md) [env: TRIBUNE_RELAY_CONFIG]",
     );
     let man = Arg::new("man").long("man").action(ArgAction::SetTrue).hide(true);
     Command::new("tribune-relay")
@@ -124,6 +125,7 @@ pub(super) fn command() -> Command {
         .arg(man)
         .args_conflicts_with_subcommands(true)
         .subcommand(keys_command::command())
+        .subcommand(roles::command())
 }
 
 /// The man page: the relay's own, and a section for each command.
@@ -132,16 +134,25 @@ pub(super) fn man_page() -> std::io::Result<Vec<u8>> {
     let mut command = command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(&mut page)?;
-    for keys in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-        for verb in keys.get_subcommands().filter(|sub| sub.get_name() != "help") {
-            writeln!(page, ".SH \"tribune-relay {} {}\"", keys.get_name(), verb.get_name())?;
-            let man = clap_mangen::Man::new(verb.clone());
-            man.render_description_section(&mut page)?;
-            man.render_synopsis_section(&mut page)?;
-            man.render_options_section(&mut page)?;
+    for noun in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let mut verbs = noun.get_subcommands().filter(|sub| sub.get_name() != "help").peekable();
+        if verbs.peek().is_none() {
+            man_section(&mut page, noun.get_name(), noun)?;
+        }
+        for verb in verbs {
+            let name = format!("{} {}", noun.get_name(), verb.get_name());
+            man_section(&mut page, &name, verb)?;
         }
     }
     Ok(page)
+}
+
+fn man_section(page: &mut Vec<u8>, name: &str, command: &Command) -> std::io::Result<()> {
+    writeln!(page, ".SH \"tribune-relay {name}\"")?;
+    let man = clap_mangen::Man::new(command.clone());
+    man.render_description_section(page)?;
+    man.render_synopsis_section(page)?;
+    man.render_options_section(page)
 }
 
 fn argument(setting: &Setting) -> Arg {
@@ -182,8 +193,11 @@ struct Given {
     is_secret: bool,
 }
 
-/// All that was given, the strongest place for each setting.
-pub(super) struct Settings(BTreeMap<&'static str, Given>);
+/// All that was given, the strongest place for each setting, and the policy table.
+pub(super) struct Settings {
+    given: BTreeMap<&'static str, Given>,
+    policy: Policy,
+}
 
 impl Settings {
     /// Collects from the three places. Empty variables count as absent.
@@ -195,6 +209,11 @@ impl Settings {
         let path = flags.get_one::<String>("config").cloned();
         let path = path.or_else(|| variable("TRIBUNE_RELAY_CONFIG")).map(PathBuf::from);
         let mut file = path.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let in_file = file.remove("roles");
+        let policy = match &path {
+            Some(path) => roles::policy(in_file.as_ref(), path)?,
+            None => Policy::default(),
+        };
         let mut settings = BTreeMap::new();
         for setting in &SETTINGS {
             // Taken out of the file's table first, so that what is left there is unknown.
@@ -212,8 +231,13 @@ impl Settings {
             (Some(path), false) => {
                 Err(ConfigError::UnknownKeys { path, keys: file.keys().cloned().collect() })
             }
-            (Some(_) | None, _) => Ok(Self(settings)),
+            (Some(_) | None, _) => Ok(Self { given: settings, policy }),
         }
+    }
+
+    /// The policy table: the default roles and those of the file.
+    pub(super) const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The one value of a setting, parsed. The reason of a failure goes on from the value: `is not …`.
@@ -231,7 +255,7 @@ impl Settings {
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Vec<T>, ConfigError> {
-        let Some(given) = self.0.get(key) else { return Ok(Vec::new()) };
+        let Some(given) = self.given.get(key) else { return Ok(Vec::new()) };
         let wrong = |text: &String, why: E| ConfigError::Wrong {
             option: given.origin.to_string(),
             value: if given.is_secret { "the value".to_owned() } else { format!("{text:?}") },
@@ -294,7 +318,7 @@ fn given(setting: &Setting, origin: Origin, texts: Vec<String>) -> Given {
     Given { origin, texts, is_secret: setting.kind == Kind::Secret }
 }
 
-fn read_file(path: &Path) -> Result<toml::Table, ConfigError> {
+pub(super) fn read_file(path: &Path) -> Result<toml::Table, ConfigError> {
     let error =
         |why: String| ConfigError::File { path: path.to_owned(), why: why.trim_end().to_owned() };
     let text = std::fs::read_to_string(path).map_err(|why| error(why.to_string()))?;

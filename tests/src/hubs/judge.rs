@@ -4,6 +4,8 @@
 //!   it out, no relay hands a frame of the subject to anybody ([`HubNet::expect_off_air`]). That binds
 //!   each relay that has been in the tree, without a break on its way to the origin, since the request;
 //!   any other, which the origin may not know of, from the moment that it is back and in order.
+//! * **Kept out.** If the action is to keep the subject out as well, then from the same moment on no
+//!   relay that is bound lets it in, in any session ([`HubNet::expect_kept_out`]).
 //! * **One answer.** No request is answered twice. One whose connection and whose way to the origin
 //!   have lasted is answered ([`HubNet::judge_rest`]).
 //! * **One state.** Once all is quiet, all relays hold the origin's state, and the count of listeners
@@ -17,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tribune_protocol::ids::{ParticipantId, RequestId};
+use tribune_protocol::ids::{ParticipantId, RequestId, Revision};
 use tribune_relay::crossing::ShardId;
 
 use super::audio::Frame;
@@ -48,10 +50,15 @@ pub struct Timing {
 /// Somebody who has to be off the air once a request is answered.
 #[derive(Debug)]
 struct Watch {
-    subject: PersonNo,
+    /// The subject, in all its sessions.
+    subjects: Vec<PersonNo>,
+    /// Whether it has to stay out as well.
+    kept_out: bool,
     requests: Vec<(ConnNo, RequestId, Duration)>,
     first_asked: Duration,
     answered: Option<Duration>,
+    /// The origin's revision when it was answered.
+    revision: Revision,
     timing: Option<Timing>,
     /// By relay: whether it is bound.
     bound: Vec<bool>,
@@ -71,19 +78,21 @@ pub(super) struct Judge {
 }
 
 impl HubNet {
-    /// From the answer to that request on, the subject is off the air.
+    /// From the answer to that request on, the subject is off the air in all its sessions.
     pub fn expect_off_air(
         &mut self,
-        subject: PersonNo,
+        subjects: &[PersonNo],
         conn: ConnNo,
         request: RequestId,
     ) -> WatchNo {
         let relays = self.relays.len();
         self.judge.watches.push(Watch {
-            subject,
+            subjects: subjects.to_vec(),
+            kept_out: false,
             requests: vec![(conn, request, self.now)],
             first_asked: self.now,
             answered: None,
+            revision: Revision(0),
             timing: None,
             bound: vec![false; relays],
             enforced: vec![None; relays],
@@ -91,6 +100,11 @@ impl HubNet {
         let watch = WatchNo(self.judge.watches.len() - 1);
         self.relays().for_each(|relay| self.judge_routes(relay));
         watch
+    }
+
+    /// From then on it does not come in either.
+    pub fn expect_kept_out(&mut self, watch: WatchNo) {
+        self.judge.watches[watch.0].kept_out = true;
     }
 
     /// The moderator asks for the same again: that answer counts as well.
@@ -197,8 +211,11 @@ impl HubNet {
     /// A shard of a relay has new routes.
     pub(super) fn judge_routes(&mut self, relay: RelayNo) {
         for number in 0..self.judge.watches.len() {
-            let enforces = self.enforces(relay, self.judge.watches[number].subject);
-            let in_tree = self.in_tree_since(relay).is_some();
+            let watch = &self.judge.watches[number];
+            let enforces = watch.subjects.iter().all(|subject| self.enforces(relay, *subject));
+            let rooms = self.relays[relay.0].shards.iter().flat_map(|shard| shard.rooms());
+            let is_new = rooms.map(|room| room.revision).min() >= Some(watch.revision);
+            let in_tree = is_new && self.in_tree_since(relay).is_some();
             let now = self.now;
             let watch = &mut self.judge.watches[number];
             let since = &mut watch.enforced[relay.0];
@@ -214,7 +231,9 @@ impl HubNet {
         self.fingerprint.add(self.now, relay.0, &frame.accepted.as_nanos().to_le_bytes());
         *self.judge.heard.entry(frame.speaker).or_default() += audience;
         let late = |watch: &&Watch| {
-            watch.answered.is_some() && watch.subject == frame.speaker && watch.bound[relay.0]
+            watch.answered.is_some()
+                && watch.subjects.contains(&frame.speaker)
+                && watch.bound[relay.0]
         };
         if let Some(watch) = self.judge.watches.iter().find(late) {
             let answered = watch.answered;
@@ -222,6 +241,20 @@ impl HubNet {
                 "relay {} hands out a frame let in at {:?} of somebody off the air since {answered:?}",
                 relay.0, frame.accepted
             ));
+        }
+    }
+
+    /// Somebody has been let in.
+    pub(super) fn judge_joined(&mut self, conn: ConnNo) {
+        let (person, relay) = self.place(conn);
+        let wrong = |watch: &Watch| {
+            watch.kept_out
+                && watch.answered.is_some()
+                && watch.subjects.contains(&person)
+                && watch.bound[relay.0]
+        };
+        if self.judge.watches.iter().any(wrong) {
+            self.fault(format!("relay {} lets somebody in who is kept out", relay.0));
         }
     }
 
@@ -251,7 +284,9 @@ impl HubNet {
             }
             self.judge.watches[number].bound[relay.0] = true;
         }
+        let revision = self.relays().next().and_then(|origin| self.revision(origin));
         let watch = &mut self.judge.watches[number];
+        watch.revision = revision.unwrap_or_default();
         watch.answered = Some(self.now);
         let (to_answer, to_effect) = (self.now - watch.first_asked, last - watch.first_asked);
         let relays = watch.bound.iter().filter(|bound| **bound).count();
@@ -269,7 +304,7 @@ impl HubNet {
     }
 
     /// The revision in force at the origin.
-    fn revision(&self, origin: RelayNo) -> Option<tribune_protocol::ids::Revision> {
+    fn revision(&self, origin: RelayNo) -> Option<Revision> {
         let shards = self.relays[origin.0].shards.len() as u8;
         let mut shards = (0..shards).map(|shard| self.shard_ref(origin, ShardId(shard)));
         shards.find_map(|shard| shard.rooms().next().map(|room| room.revision))

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use jsonwebtoken::{EncodingKey, Header};
 use rand::Rng;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
@@ -13,6 +14,7 @@ use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey, TrackId};
 use tribune_relay::auth::participant_id;
 use tribune_relay::crossing::{LinkId, ShardEvent, ShardId};
+use tribune_relay::token::{Key, Keys};
 
 use super::shard::Peer;
 use super::{HubNet, RelayNo, What, name, read};
@@ -25,6 +27,8 @@ pub struct PersonNo(pub usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnNo(pub usize);
 
+/// The key that vouches for bearers, and its secret.
+const KEY: (&str, &str) = ("door", "a secret of thirty-two bytes, or more");
 /// The time from a participant to its edge, at most.
 const ACCESS: Duration = Duration::from_millis(30);
 
@@ -54,6 +58,7 @@ struct Person {
     talks: bool,
     /// The tracks that they were ever given, the last one last.
     tracks: Vec<TrackId>,
+    token: Option<String>,
 }
 
 /// How far a connection is.
@@ -111,13 +116,49 @@ impl People {
     }
 }
 
+/// The keys of all relays.
+pub(super) fn keys() -> Keys {
+    let mut keys = Keys::default();
+    let secret = KEY.1.parse().expect("the secret is one");
+    keys.insert(KEY.0, Key::Secret(secret)).expect("the key is long enough");
+    keys
+}
+
+/// A token to come in and speak with.
+fn token(subject: &str) -> String {
+    let claims = serde_json::json!({
+        "iss": KEY.0,
+        "sub": subject,
+        "iat": super::EPOCH_MS / 1_000,
+        "exp": super::EPOCH_MS / 1_000 + 86_400,
+        "role": "speaker",
+        "video": { "roomJoin": true, "room": super::ROOM, "canPublish": true, "canSubscribe": true },
+    });
+    let key = EncodingKey::from_secret(KEY.1.as_bytes());
+    jsonwebtoken::encode(&Header::default(), &claims, &key).expect("claims can be signed")
+}
+
 impl HubNet {
+    /// Where a connection is, and whose it is.
+    pub(super) fn place(&self, conn: ConnNo) -> (PersonNo, RelayNo) {
+        let conn = &self.people.conns[conn.0];
+        (conn.person, conn.relay)
+    }
+
     /// Adds somebody who is nowhere yet.
     pub fn person(&mut self, called: &str) -> PersonNo {
         let session = SessionKey(self.rng.random());
         let (id, name, tracks) = (participant_id(&session), name(called), Vec::new());
-        self.people.all.push(Person { session, id, name, talks: false, tracks });
+        self.people.all.push(Person { session, id, name, talks: false, tracks, token: None });
         PersonNo(self.people.all.len() - 1)
+    }
+
+    /// Adds somebody with a token that vouches for a subject; the same one twice is one subject in two
+    /// sessions.
+    pub fn bearer(&mut self, called: &str, subject: &str) -> PersonNo {
+        let person = self.person(called);
+        self.people.all[person.0].token = Some(token(subject));
+        person
     }
 
     /// Has somebody send frames from the first track on, whatever happens.
@@ -148,13 +189,13 @@ impl HubNet {
         let (stay, ticking, asked) = (Stay::Joining, false, Vec::new());
         let last_said = self.now;
         self.people.conns.push(Conn { person, relay, link, stay, ticking, asked, last_said });
-        let Person { session, name, tracks, .. } = &self.people.all[person.0];
+        let Person { session, name, tracks, token, .. } = &self.people.all[person.0];
         let join = Join {
             room: self.room.clone(),
             session: session.clone(),
             name: name.clone(),
             role,
-            token: None,
+            token: token.clone(),
             returning: !tracks.is_empty(),
             heard: Vec::new(),
         };
@@ -230,6 +271,7 @@ impl HubNet {
             ToParticipant::Joined(joined) => {
                 self.people.conns[conn.0].stay = Stay::In;
                 self.note_track(conn, joined.you.track);
+                self.judge_joined(conn);
                 self.note_answer(conn, request, Answer::Done);
             }
             ToParticipant::Ok {} => self.note_answer(conn, request, Answer::Done),
@@ -262,7 +304,8 @@ impl HubNet {
         self.people.conns[conn.0].stay = Stay::Gone(Some(code));
         let person = self.people.conns[conn.0].person;
         let others = self.people.conns().filter(|(other, of, ..)| *of == person && *other > conn);
-        if code == CloseCode::Replaced && others.count() == 0 {
+        let is_alone = others.count() == 0 && self.people.all[person.0].token.is_none();
+        if code == CloseCode::Replaced && is_alone {
             self.judge_replaced();
         }
     }
