@@ -167,6 +167,10 @@ impl Evening {
     fn begin(seed: u64, deed: Deed, audience: usize) -> Self {
         let weather = if seed.is_multiple_of(5) { Weather::clean() } else { Weather::rough() };
         let mut net = HubNet::new(seed, weather);
+        // No two deeds see the same evening.
+        for _ in 0..deed as u8 {
+            let _ = net.chance().random::<u64>();
+        }
         let shards = 1 + (seed % 2) as u8;
         let tree = match seed % 4 {
             3 => Tree::chain(&mut net, 5, shards),
@@ -176,10 +180,10 @@ impl Evening {
         let [heckler, twin] = [(); 2].map(|()| net.bearer("heckler", HECKLER));
         let at = any(&mut net, &tree.relays);
         let host_conn = net.join(host, at, Role::Host);
-        assert!(net.run_until(10 * SECOND, |net| net.joined(host_conn).is_some()));
+        assert!(net.run_until(10 * SECOND, |net| net.joined(host_conn) == Some(Answer::Done)));
         let at = any(&mut net, &tree.relays);
         let heckler_conn = net.join(heckler, at, Role::Speaker);
-        assert!(net.run_until(10 * SECOND, |net| net.joined(heckler_conn).is_some()));
+        assert!(net.run_until(10 * SECOND, |net| net.joined(heckler_conn) == Some(Answer::Done)));
         net.talk(host);
         net.talk(heckler);
         net.talk(twin);
@@ -194,6 +198,7 @@ impl Evening {
         });
         let listeners = listeners.collect();
         net.run_for(SECOND);
+        net.set_disk_fails(if seed % 4 == 1 { 0.3 } else { 0.0 });
         let (breaks, roams) = match seed % 3 {
             0 => (0.0, 0.05),
             1 => (0.01, 0.02),
@@ -290,6 +295,7 @@ impl Evening {
 
     fn calm_down(&mut self) {
         self.net.heal();
+        self.net.set_disk_fails(0.0);
         self.net.set_weather(Weather::clean());
         // What is still on its way may throw the host out once more.
         self.net.run_for(5 * SECOND);

@@ -46,7 +46,7 @@ use tribune_relay::room::Room;
 use tribune_relay::room::authority::OriginSetup;
 use tribune_relay::room::permissions::Policy;
 use tribune_relay::shard::WallClock;
-use tribune_relay::store::{MemoryStore, Store, StoreReply, StoreRequest};
+use tribune_relay::store::{MemoryStore, Store, StoreError, StoreReply, StoreRequest};
 
 use self::audio::Frame;
 use self::judge::Judge;
@@ -61,6 +61,8 @@ pub const ROOM: &str = "stage";
 const EPOCH_MS: u64 = 1_700_000_000_000;
 /// What the relays show to each other.
 const TRUNK_TOKEN: &str = "trunk";
+/// What a write takes, at most: a disk that flushes.
+const DISK: Duration = Duration::from_millis(15);
 /// Turns of one hub at one instant after which it is taken to spin. A storm of joins stays below.
 const SPINS: u32 = 100_000;
 
@@ -118,6 +120,7 @@ pub struct HubNet {
     now: Duration,
     rng: StdRng,
     weather: Weather,
+    disk_fails: f64,
     relays: Vec<NetRelay>,
     trunks: Trunks,
     people: People,
@@ -138,6 +141,7 @@ impl HubNet {
             now: Duration::ZERO,
             rng: StdRng::seed_from_u64(seed),
             weather,
+            disk_fails: 0.0,
             relays: Vec::new(),
             trunks: Trunks::default(),
             people: People::default(),
@@ -162,6 +166,11 @@ impl HubNet {
     /// Changes the conditions on all links, for what is sent from now on.
     pub const fn set_weather(&mut self, weather: Weather) {
         self.weather = weather;
+    }
+
+    /// Has that share of all writes fail.
+    pub const fn set_disk_fails(&mut self, share: f64) {
+        self.disk_fails = share;
     }
 
     /// A number that stands for everything that has happened so far.
@@ -336,16 +345,19 @@ impl HubNet {
 
     /// A disk takes its time, and answers in the order of the questions.
     fn ask_store(&mut self, relay: RelayNo, request: StoreRequest) {
+        let fails = self.disk_fails > 0.0 && self.rng.random_bool(self.disk_fails);
+        let delay = self.rng.random_range(Duration::ZERO..DISK);
+        let full = || StoreError::Full("the simulated disk has no space".to_owned());
         let disk = &mut self.relays[relay.0].disk;
         let reply = match request {
             StoreRequest::Write { id, batch } => {
-                StoreReply::Written { id, result: disk.write(&[batch]) }
+                let result = if fails { Err(full()) } else { disk.write(&[batch]) };
+                StoreReply::Written { id, result }
             }
             StoreRequest::ReadLog { id, room, from, limit } => {
                 StoreReply::Log { id, result: disk.read_log(&room, from, limit) }
             }
         };
-        let delay = self.weather.inside(&mut self.rng);
         let due = &mut self.relays[relay.0].disk_busy;
         *due = (*due).max(self.now + delay);
         self.schedule.push(*due, What::Stored { relay, reply: Box::new(reply) });
