@@ -18,6 +18,7 @@ use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{Note, ParticipantId};
 use tribune_protocol::permission::Permission;
+use tribune_relay::room::Room;
 use tribune_tests::hubs::judge::{Timing, WatchNo};
 use tribune_tests::hubs::people::{Answer, ConnNo, PersonNo, Stay};
 use tribune_tests::hubs::seeds::over_seeds;
@@ -301,6 +302,13 @@ impl Evening {
         self.net.run_for(5 * SECOND);
         self.return_host();
         self.net.run_for(CALM);
+        // The place of somebody who went away may run out just then.
+        let revision = |net: &HubNet| net.room(self.tree.origin).map(Room::revision);
+        let mut before = None;
+        while before != revision(&self.net) {
+            before = revision(&self.net);
+            self.net.run_for(SECOND);
+        }
         self.net.judge_rest(self.tree.origin);
     }
 
