@@ -1,5 +1,5 @@
 //! The keys that tokens are checked with, and the check. Pure: the time is a parameter. What a token
-//! says is in [`tribune_protocol::token`]; the file that keys come from, in [`file`].
+//! says is in [`tribune_protocol::token`]; the file that keys come from, in [`mod@file`].
 
 pub mod file;
 mod invitation;
