@@ -219,6 +219,7 @@ impl Joiner {
                 | ToParticipant::Bans { .. }
                 | ToParticipant::Log(_)
                 | ToParticipant::Invitation { .. }
+                | ToParticipant::ListenerReports(_)
                 | ToParticipant::Reactions { .. }
                 | ToParticipant::TokenExpires { .. }
                 | ToParticipant::Unknown => {}

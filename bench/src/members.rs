@@ -324,6 +324,7 @@ fn read_message(member: MemberId, message: &[u8]) -> Option<News> {
         | ToParticipant::Bans { .. }
         | ToParticipant::Log(_)
         | ToParticipant::Invitation { .. }
+        | ToParticipant::ListenerReports(_)
         | ToParticipant::Reactions { .. }
         | ToParticipant::TokenExpires { .. }
         | ToParticipant::Unknown => None,

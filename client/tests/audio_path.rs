@@ -16,6 +16,7 @@ use tribune_client::audio::playout::{Accepted, Player, PlayoutStats, TRACKS_MAX,
 use tribune_client::audio::source::{Repeat, Source, SourceFrame};
 use tribune_client::audio::speak::{OutgoingFrame, SpeakerPipeline};
 use tribune_client::audio::{FRAME_PERIOD, FRAME_SAMPLES, PcmFrame, SILENT_FRAME};
+use tribune_protocol::datagram::media::{Capture, OriginTime};
 
 /// Speech of 5.7 s as PCM frames.
 fn speech() -> Vec<PcmFrame> {
@@ -211,9 +212,11 @@ fn heavy_jitter_and_loss_keep_the_length_and_most_of_the_speech() {
     assert!(stats.concealed + stats.recovered < stats.received / 8, "{stats:?}");
 }
 
+const CAPTURE: Capture = Capture { at: OriginTime(1_000), error_us: Some(10) };
+
 fn tick_with(player: &mut Player, now: Instant, frames: &[(u32, u16, Bytes)]) -> TickOutput {
     for (track_id, seq, opus) in frames {
-        player.handle_frame(now, *track_id, *seq, false, opus.clone(), Some(1_000)).unwrap();
+        player.handle_frame(now, *track_id, *seq, false, opus.clone(), Some(CAPTURE)).unwrap();
     }
     player.tick(now)
 }
@@ -245,7 +248,7 @@ fn player_mixes_reports_and_forgets_tracks() {
     assert_eq!(last.playing.iter().map(|track| track.track_id).collect::<Vec<_>>(), [3, 9]);
     assert!(last.playing.iter().all(|track| track.level_dbov < 40), "{:?}", last.playing);
     assert_eq!(last.captured.len(), 2);
-    assert_eq!((last.captured[0].track_id, last.captured[0].capture_time_us), (3, 1_000));
+    assert_eq!((last.captured[0].track_id, last.captured[0].capture), (3, CAPTURE));
     assert!(played[0].playing.is_empty(), "nothing is played before the delay is over");
 
     player.remove_track(9);

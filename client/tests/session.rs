@@ -222,7 +222,7 @@ async fn frames_leave_on_the_own_track_with_the_origins_time() {
     let offset = session.link().offset.unwrap();
     let error = offset.offset_us.abs_diff(CLOCK_AHEAD_US as i64);
     assert!(error <= u64::from(offset.error_us), "{offset:?}");
-    let captured = stamped.captured.unwrap().0;
+    let captured = stamped.captured.unwrap().at.0;
     let now = clock.now_us() + CLOCK_AHEAD_US;
     assert!(captured <= now + u64::from(offset.error_us), "captured in the future");
     assert!(now - captured < 30_000_000, "captured too long ago");

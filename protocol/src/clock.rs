@@ -12,8 +12,9 @@ use crate::datagram::probe::Answer;
 
 /// Exchanges kept. Eight, as in NTP: at one a second, the estimate follows a clock that drifts.
 const SAMPLES: usize = 8;
-/// How much two clocks are assumed to drift apart: 100 ppm, twice what crystals are sold with.
-const DRIFT_PPM: u64 = 100;
+/// How much two clocks are assumed to drift apart at the most: each by 200 ppm, four times what crystals
+/// are sold with, for virtual machines whose clocks are slewed.
+const DRIFT_PPM: u64 = 400;
 /// Time between two questions once the estimate stands.
 pub const PROBE_PERIOD: Duration = Duration::from_secs(1);
 /// Time between the first [`SAMPLES`] questions.
@@ -155,7 +156,7 @@ mod tests {
         exchange(3_000_000, 0, 80_000);
         let offset = filter.offset(3_080_000).unwrap();
         assert_eq!(offset.offset_us, 5_000);
-        assert!(offset.error_us < 300, "{offset:?}");
+        assert!(offset.error_us < 600, "{offset:?}");
         assert_eq!(filter.round_trip(), Some(Duration::from_micros(200)));
     }
 

@@ -9,6 +9,7 @@
 //! * [`attributes`] — what a token says about its holder
 //! * [`clock`] — the estimate of the origin's clock that probes feed
 //! * [`repair`] — which missing frames are worth asking for
+//! * [`quality`] — how well a room is heard, in a form that adds up
 //! * [`permission`], [`person`] — who may do what, and who somebody is
 //! * [`log`] — the moderation log: entries, their chain and signatures, exports
 //! * [`token`] — what a token says, and what it lets its bearer come in as
@@ -25,6 +26,7 @@ pub mod limits;
 pub mod log;
 pub mod permission;
 pub mod person;
+pub mod quality;
 pub mod repair;
 mod text;
 pub mod token;

@@ -19,7 +19,7 @@ pub const MAX_DATAGRAM_BYTES: usize = 1_162;
 pub const MAX_NACK_FRAMES: usize = 50;
 /// A control message, without its length prefix. Large enough for a full stage, small enough to buffer per connection.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
-/// Nesting of maps and arrays in a control message. The deepest message of this version has 5 levels.
+/// Nesting of maps and arrays in a control message. The deepest message of this version has 6 levels.
 pub const MAX_MESSAGE_DEPTH: usize = 12;
 /// A room's name, in bytes.
 pub const MAX_ROOM_NAME_BYTES: usize = 64;
@@ -81,6 +81,21 @@ pub const RECONNECT_GRACE: Duration = Duration::from_secs(30);
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a capture time travels with a frame of a track.
 pub const CAPTURE_STAMP_PERIOD: Duration = Duration::from_secs(1);
+/// How often a participant reports how it hears.
+pub const REPORT_PERIOD: Duration = Duration::from_secs(5);
+/// The shortest time between two reports of a participant that count, and between two sums of them that
+/// a child says: a report that was held up by the network is followed by the next one sooner.
+pub const MIN_REPORT_PERIOD: Duration = Duration::from_secs(2);
+/// Frames of one kind in one report. A full stage for twice the time of a report.
+pub const MAX_REPORTED_FRAMES: u32 = 16_000;
+/// Listeners named in one answer. With names at their longest they fit a message.
+pub const MAX_LISTENERS_A_MESSAGE: usize = 30;
+/// Relays named in one `seen` message. With names at their longest they fit.
+pub const MAX_RELAYS_A_MESSAGE: usize = 12;
+/// Relays that a whole tree answers with. A tree of as many serves millions.
+pub const MAX_RELAYS_SEEN: usize = 2_048;
+/// A relay's version, in bytes.
+pub const MAX_VERSION_BYTES: usize = 32;
 /// What an entry of the log says beside the action, in bytes. Two names and some words.
 pub const MAX_DETAIL_BYTES: usize = 300;
 /// A network address or a range of them as text, in bytes. IPv6 with a prefix length needs 49.

@@ -100,6 +100,8 @@ permissions! {
     ReadLog: "read_log", "read the log";
     /// Answering an appeal.
     AnswerAppeal: "answer_appeal", "answer an appeal";
+    /// Seeing how single listeners hear.
+    SeeListeners: "see_listeners", "see how single listeners hear";
     /// Opening the room, or creating it ahead of time.
     OpenRoom: "open_room", "open the room";
     /// Ending the room.

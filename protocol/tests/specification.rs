@@ -8,10 +8,14 @@ use serde::Serialize;
 use tribune_protocol::access::{Access, Credentials};
 use tribune_protocol::attributes::Attributes;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::encode;
 use tribune_protocol::control::govern::{Govern, RoomChange, Target};
+use tribune_protocol::control::look::{About, Sight, Vitals};
 use tribune_protocol::control::participant::{
-    Errand, FromParticipant, Heard, Join, Joined, LogPage, Moderated, RoomInfo, ToParticipant, You,
+    Errand, FromParticipant, Heard, Join, Joined, ListenerReports, LogPage, Moderated, RoomInfo,
+    ToParticipant, You,
 };
+use tribune_protocol::control::report::{ListenerReport, Ranking, Report};
 use tribune_protocol::control::room::{
     Ban, Duplicates, Hand, Listing, Phase, Reaction, Role, RoomSettings, RoomState, Ruling,
     StageEntry,
@@ -24,6 +28,7 @@ use tribune_protocol::ids::{
 use tribune_protocol::log::{Chain, Detail, Draft, LogAction, LogKey, LogPublicKey, Party};
 use tribune_protocol::permission::{Permission, PermissionSet};
 use tribune_protocol::person::PersonKey;
+use tribune_protocol::quality::{FrameCounts, Measure, Quality, QualitySummary, Spread};
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, limits};
 
 const SPEC: &str = include_str!("../SPEC.md");
@@ -89,6 +94,13 @@ fn limits_are_those_of_the_code() {
         ("RECONNECT_GRACE", s(limits::RECONNECT_GRACE)),
         ("JOIN_TIMEOUT", s(limits::JOIN_TIMEOUT)),
         ("CAPTURE_STAMP_PERIOD", s(limits::CAPTURE_STAMP_PERIOD)),
+        ("REPORT_PERIOD", s(limits::REPORT_PERIOD)),
+        ("MIN_REPORT_PERIOD", s(limits::MIN_REPORT_PERIOD)),
+        ("MAX_REPORTED_FRAMES", (limits::MAX_REPORTED_FRAMES as usize, "frames")),
+        ("MAX_LISTENERS_A_MESSAGE", (limits::MAX_LISTENERS_A_MESSAGE, "listeners")),
+        ("MAX_RELAYS_A_MESSAGE", (limits::MAX_RELAYS_A_MESSAGE, "relays")),
+        ("MAX_RELAYS_SEEN", (limits::MAX_RELAYS_SEEN, "relays")),
+        ("MAX_VERSION_BYTES", (limits::MAX_VERSION_BYTES, "bytes")),
         ("MAX_DETAIL_BYTES", (limits::MAX_DETAIL_BYTES, "bytes")),
         ("MAX_ADDRESS_BYTES", (limits::MAX_ADDRESS_BYTES, "bytes")),
         ("MAX_LOG_ENTRY_BYTES", (limits::MAX_LOG_ENTRY_BYTES, "bytes")),
@@ -240,6 +252,7 @@ one_of_each!(from_participant, FromParticipant, FromParticipant::Unknown, {
         act: Govern::Ban { target: Target::Participant(ID), duration_s: Some(1), reason: note() },
     }),
     FromParticipant::ListRooms { .. } => FromParticipant::ListRooms { after: Some(room()) },
+    FromParticipant::Report(_) => FromParticipant::Report(report()),
 });
 
 one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
@@ -274,6 +287,11 @@ one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
         head: Some(ByteString(vec![1])),
         own_only: true,
     }),
+    ToParticipant::ListenerReports(_) => ToParticipant::ListenerReports(ListenerReports {
+        room: Some(summary()),
+        listeners: vec![listener()],
+        missing: 1,
+    }),
     ToParticipant::Invitation { .. } => ToParticipant::Invitation { token: "t".to_owned() },
     ToParticipant::Reactions { .. } => ToParticipant::Reactions { counts: counts() },
     ToParticipant::TokenExpires { .. } => ToParticipant::TokenExpires { in_s: 1 },
@@ -299,6 +317,9 @@ one_of_each!(to_parent, ToParent, ToParent::Unknown, {
     },
     ToParent::Reactions { .. } => ToParent::Reactions { channel: ROOM, counts: counts() },
     ToParent::ListRooms { .. } => ToParent::ListRooms { after: Some(room()) },
+    ToParent::Quality { .. } => ToParent::Quality { channel: ROOM, quality: quality() },
+    ToParent::Look { .. } => ToParent::Look { number: 1, about: About::Relays {} },
+    ToParent::Seen { .. } => ToParent::Seen { number: 1, sight: sight(), more: true },
 });
 
 one_of_each!(actions, Action, Action::Unknown, {
@@ -312,6 +333,13 @@ one_of_each!(actions, Action, Action::Unknown, {
     Action::OwnMute { .. } => Action::OwnMute { muted: true },
     Action::Govern { .. } => Action::Govern { act: Govern::ListHands {} },
     Action::Errand { .. } => Action::Errand { act: Govern::ListHands {} },
+});
+
+one_of_each!(abouts, About, About::Unknown, {
+    About::Relays {} => About::Relays {},
+    About::Listeners { .. } =>
+        About::Listeners { room: room(), worst: 1, by: Ranking::Concealed },
+    About::Listener { .. } => About::Listener { room: room(), participant: ID },
 });
 
 one_of_each!(governs, Govern, Govern::Unknown, {
@@ -353,6 +381,8 @@ one_of_each!(governs, Govern, Govern::Unknown, {
     Govern::Appeal { .. } => Govern::Appeal { entry: 1, text: note() },
     Govern::AnswerAppeal { .. } =>
         Govern::AnswerAppeal { entry: 1, uphold: true, reason: note() },
+    Govern::ListListeners { .. } => Govern::ListListeners { worst: 1, by: Ranking::Lost },
+    Govern::ShowListener { .. } => Govern::ShowListener { participant: ID },
     Govern::EndRoom {} => Govern::EndRoom {},
 });
 
@@ -385,6 +415,8 @@ one_of_each!(to_child, ToChild, ToChild::Unknown, {
         message: ToParticipant::Ok {},
     },
     ToChild::Replaced { .. } => ToChild::Replaced { channel: ROOM, participant: ID },
+    ToChild::Look { .. } => ToChild::Look { number: 1, about: About::Relays {} },
+    ToChild::Seen { .. } => ToChild::Seen { number: 1, sight: sight(), more: true },
     ToChild::GoAway { .. } => ToChild::GoAway { within_ms: 1 },
 });
 
@@ -397,6 +429,7 @@ fn messages_are_those_of_the_cddl() {
     check_messages(&relays, "to-parent", "type", &to_parent());
     check_messages(&relays, "action", "do", &actions());
     check_messages(&relays, "to-child", "type", &to_child());
+    check_messages(&relays, "about", "of", &abouts());
     check_messages(&cddl("### 4.2 "), "govern", "do", &governs());
 }
 
@@ -435,9 +468,112 @@ fn parts_of_messages_are_those_of_the_cddl() {
     check_fields(&common, "ban", &ban());
     check_fields(&common, "listing", &listing());
     check_fields(&cddl("### 4.4 "), "credentials", &credentials());
+    check_fields(&common, "listener-report", &listener());
+    check_fields(&common, "report-body", &report());
+    check_fields(&common, "quality", &quality());
+    check_fields(&common, "quality-summary", &summary());
+    check_fields(&common, "spread", &SPREAD);
+    check_fields(&cddl("### 4.4 "), "sight", &sight());
+    check_fields(&cddl("### 4.4 "), "vitals", &vitals());
+    check_words(&common, "ranking", &Ranking::ALL);
     check_words(&common, "permission", Permission::ALL);
     check_words(&common, "log-action", LogAction::ALL);
     check_words(&common, "reaction", &reactions());
+}
+
+#[test]
+fn answers_of_the_largest_size_fit_a_message() {
+    let longest = "n".repeat(limits::MAX_NAME_BYTES);
+    let report = Report {
+        received: u32::MAX,
+        lost: u32::MAX,
+        repaired: u32::MAX,
+        concealed: u32::MAX,
+        late: u32::MAX,
+        buffer_us: u32::MAX,
+        jitter_us: u32::MAX,
+        rtt_us: u32::MAX,
+        latency_us: Some(u32::MAX),
+        latency_max_us: Some(u32::MAX),
+        latency_error_us: Some(u32::MAX),
+    };
+    let listener = ListenerReport {
+        participant: ParticipantId(u64::MAX),
+        name: longest.parse().expect("a name"),
+        role: "r".repeat(limits::MAX_ROLE_NAME_BYTES).parse().expect("a role"),
+        relay: longest.parse().expect("a name"),
+        age_ms: u32::MAX,
+        report,
+    };
+    let spread = Spread { p50: u32::MAX, p99: u32::MAX, mean: u32::MAX };
+    let summary = QualitySummary {
+        reports: u64::MAX,
+        frames: FrameCounts {
+            received: u64::MAX,
+            lost: u64::MAX,
+            repaired: u64::MAX,
+            concealed: u64::MAX,
+            late: u64::MAX,
+        },
+        latency: Some(spread),
+        latency_error_us: Some(u32::MAX),
+        jitter: Some(spread),
+        buffer: Some(spread),
+        round_trip: Some(spread),
+    };
+    let message = ToParticipant::ListenerReports(ListenerReports {
+        room: Some(summary),
+        listeners: vec![listener; limits::MAX_LISTENERS_A_MESSAGE],
+        missing: u32::MAX,
+    });
+    let (participant, request) = (ParticipantId(u64::MAX), Some(RequestId(u32::MAX)));
+    let deliver = ToChild::Deliver { channel: Channel(u32::MAX), participant, request, message };
+    let listeners = encode(None, &deliver).expect("as many listeners as may be named");
+    let causes = (0..20u32).map(|cause| (format!("{cause:020}"), u32::MAX));
+    let largest = Vitals {
+        relay: RelayId(u64::MAX),
+        name: longest.parse().expect("a name"),
+        parent: Some(RelayId(u64::MAX)),
+        version: "v".repeat(limits::MAX_VERSION_BYTES),
+        uptime_s: u64::MAX,
+        participants: u32::MAX,
+        capacity: Some(u32::MAX),
+        listeners: u64::MAX,
+        rooms: u32::MAX,
+        children: u32::MAX,
+        load_ppm: u32::MAX,
+        frames_in: u32::MAX,
+        frames_out: u32::MAX,
+        drops: causes.collect(),
+        missing_ppm: u32::MAX,
+        trunk_rtt_us: Some(u32::MAX),
+        clock_error_us: Some(u32::MAX),
+        quality: Some(summary),
+        ..vitals()
+    };
+    let relays = vec![largest; limits::MAX_RELAYS_A_MESSAGE];
+    let sight = Sight { relays, listeners: Vec::new(), missing: u32::MAX };
+    let seen = ToParent::Seen { number: u32::MAX, sight, more: true };
+    let relays = encode(None, &seen).expect("as many relays as may be named");
+    println!("{} listeners, {} relays, in bytes", listeners.len(), relays.len());
+}
+
+#[test]
+fn measures_are_those_of_the_code() {
+    let rows: Vec<[String; 2]> =
+        table("### 8.20 ").into_iter().map(|row| [row[0].clone(), row[3].clone()]).collect();
+    let of_the_code = Measure::ALL.map(|measure| {
+        let bounds: Vec<String> = measure.bounds().iter().map(u32::to_string).collect();
+        [format!("`{}`", measure.as_str()), bounds.join(" ")]
+    });
+    assert_eq!(rows, of_the_code);
+    let value = Value::serialized(&quality()).expect("it is written").into_map().expect("a map");
+    for measure in Measure::ALL {
+        assert!(
+            value.iter().any(|(key, _)| key.as_text() == Some(measure.as_str())),
+            "{measure:?}"
+        );
+    }
 }
 
 #[test]
@@ -690,6 +826,68 @@ fn yes_or_no(yes: bool) -> String {
 const ID: ParticipantId = ParticipantId(1);
 const ROOM: Channel = Channel(1);
 const KEY: LogPublicKey = LogPublicKey([1; 32]);
+
+const SPREAD: Spread = Spread { p50: 1, p99: 2, mean: 1 };
+
+fn report() -> Report {
+    Report {
+        received: 1,
+        lost: 1,
+        repaired: 1,
+        concealed: 1,
+        late: 1,
+        buffer_us: 1,
+        jitter_us: 1,
+        rtt_us: 1,
+        latency_us: Some(1),
+        latency_max_us: Some(1),
+        latency_error_us: Some(1),
+    }
+}
+
+fn listener() -> ListenerReport {
+    let (role, relay) = (Role::Listener, name());
+    ListenerReport { participant: ID, name: name(), role, relay, age_ms: 1, report: report() }
+}
+
+fn quality() -> Quality {
+    let mut quality = Quality::default();
+    quality.add(&report());
+    quality
+}
+
+fn summary() -> QualitySummary {
+    quality().summary().expect("there is a report")
+}
+
+fn sight() -> Sight {
+    Sight { relays: vec![vitals()], listeners: vec![listener()], missing: 1 }
+}
+
+fn vitals() -> Vitals {
+    Vitals {
+        relay: RelayId(1),
+        name: name(),
+        parent: Some(RelayId(2)),
+        depth: 2,
+        version: "0.1.0".to_owned(),
+        uptime_s: 1,
+        participants: 1,
+        capacity: Some(1),
+        listeners: 1,
+        rooms: 1,
+        children: 1,
+        draining: true,
+        load_ppm: 1,
+        frames_in: 1,
+        frames_out: 1,
+        drops: BTreeMap::from([("duplicate".to_owned(), 1)]),
+        missing_ppm: 1,
+        trunk_rtt_us: Some(1),
+        clock_error_us: Some(1),
+        quality: Some(summary()),
+    }
+}
 
 fn you() -> You {
     You {

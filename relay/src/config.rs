@@ -31,6 +31,8 @@ pub const MAX_PARENTS: usize = 8;
 pub const MAX_TOP_N: usize = 16;
 /// The largest `max_connections` and `max_rooms`, so that what they bound fits in memory and in 32 bits.
 pub const MAX_COUNT: usize = 1_000_000;
+/// The shortest operator token, in bytes.
+const OPERATOR_TOKEN_BYTES: usize = 16;
 /// The longest `drain_timeout`.
 pub const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -59,6 +61,9 @@ pub struct Config {
     pub dev_anywhere: bool,
     /// What a child presents, and what this relay presents to its parent.
     pub relay_token: Option<Secret>,
+    /// What single listeners and the order to drain take over HTTP. Default: none, so that only programs of
+    /// the relay's own machine are answered.
+    pub operator_token: Option<Secret>,
     /// Authorities of the client certificates that let a child attach.
     pub trunk_ca: Option<PathBuf>,
     /// Client certificate and key shown to a parent. Default: the relay's own, if it is from files.
@@ -286,6 +291,7 @@ impl Config {
             dev,
             dev_anywhere,
             relay_token: given.one("relay_token", Secret::from_str)?,
+            operator_token: given.one("operator_token", operator_token)?,
             trunk_ca: path("trunk_ca")?,
             trunk_certificate: match (path("trunk_cert")?, path("trunk_key")?) {
                 (Some(cert), Some(key)) => Some((cert, key)),
@@ -469,6 +475,14 @@ fn shards(text: &str) -> Result<NonZeroU8, String> {
 fn number(text: &str, max: usize) -> Result<usize, String> {
     let in_range = text.parse().ok().filter(|number| (1..=max).contains(number));
     in_range.ok_or_else(|| format!("is not a number from 1 to {max}"))
+}
+
+/// It stands at the door of a network port: one that can be guessed is none.
+fn operator_token(text: &str) -> Result<Secret, &'static str> {
+    if text.len() < OPERATOR_TOKEN_BYTES {
+        return Err("is not at least 16 bytes long");
+    }
+    text.parse()
 }
 
 fn drain_timeout(text: &str) -> Result<Duration, &'static str> {

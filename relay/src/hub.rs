@@ -4,9 +4,11 @@
 //! Call `handle_*`, then drain [`Hub::poll_effect`], then wait until [`Hub::poll_timeout`].
 //!
 //! Participants are dealt with in [`participants`], other relays in [`trunks`], lists of rooms in
-//! [`lists`], what outlives the relay in [`storage`].
+//! [`lists`], what outlives the relay in [`storage`], questions of operators and along the tree in
+//! [`looking`].
 
 mod lists;
+mod looking;
 mod participants;
 mod storage;
 #[cfg(test)]
@@ -26,6 +28,7 @@ use tribune_protocol::control::trunk::ToChild;
 use tribune_protocol::ids::{Channel, DisplayName, ParticipantId, RelayId, Revision, RoomName};
 
 use self::lists::Lists;
+use self::looking::SelfKnowledge;
 use self::participants::Sender;
 use self::storage::Storage;
 use crate::auth::Auth;
@@ -33,12 +36,14 @@ use crate::config::Secret;
 use crate::crossing::{LinkId, RoomId, ShardCommand, ShardEvent, ShardId, ShardSet};
 use crate::ops::Readiness;
 use crate::ops::metrics::HubCounters;
+use crate::ops::query::Answer;
 use crate::outbox::{Noted, Outbox};
 use crate::room::Room;
 use crate::room::authority::OriginSetup;
 use crate::store::StoreRequest;
 use crate::tree::attach::Attach;
 use crate::tree::children::Children;
+use crate::tree::look::{Looks, Ticket};
 
 /// What a hub is made of.
 #[derive(Debug)]
@@ -85,6 +90,13 @@ pub enum HubEffect {
     },
     /// Ask the store; the answer goes to [`Hub::handle_stored`].
     Store(StoreRequest),
+    /// What [`Hub::handle_query`] was asked.
+    Answer {
+        /// By whom.
+        ticket: Ticket,
+        /// The answer.
+        answer: Answer,
+    },
     /// Everybody has gone, or the time is over: the relay can end.
     Drained,
 }
@@ -120,6 +132,10 @@ pub struct Hub {
     height_said: u8,
     was_attached: bool,
     draining: Option<Draining>,
+    started: Instant,
+    /// Questions along the tree.
+    looks: Looks,
+    knowledge: SelfKnowledge,
     out: Outbox,
     /// What is to be done besides commands to shards.
     asides: VecDeque<HubEffect>,
@@ -153,6 +169,9 @@ impl Hub {
             height_said: 0,
             was_attached: false,
             draining: None,
+            started: now,
+            looks: Looks::default(),
+            knowledge: SelfKnowledge::default(),
             out,
             asides: VecDeque::new(),
             counters: HubCounters::default(),
@@ -184,6 +203,7 @@ impl Hub {
                 }
             }
             ShardEvent::Clock { offset } => {
+                self.knowledge.clock_error_us = Some(offset.error_us);
                 for shard in 0..self.config.shards {
                     self.out.shard(ShardId(shard), ShardCommand::Clock(Some(offset)));
                 }
@@ -203,6 +223,7 @@ impl Hub {
             }
         }
         self.give_up_lists(now);
+        self.looks.handle_timeout(now);
         let done = self.rooms.iter().filter(|(_, room)| room.is_done(now));
         for room in done.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.forget(room);
@@ -218,7 +239,8 @@ impl Hub {
             Some(Draining::Until(until)) => Some(until),
             Some(Draining::Over | Draining::Told) | None => None,
         };
-        [rooms, drain, self.lists.due(), self.attach.poll_timeout()].into_iter().flatten().min()
+        let asked = [self.lists.due(), self.looks.poll_timeout()];
+        [rooms, drain, self.attach.poll_timeout()].into_iter().chain(asked).flatten().min()
     }
 
     /// The relay is to end: nobody new, and everybody here is told where to go.
@@ -375,6 +397,7 @@ impl Hub {
         for (room, is_listed) in self.out.take_listed() {
             self.lists.note(room, is_listed);
         }
+        self.settle_looks(now);
         for noted in self.out.take_noted() {
             match noted {
                 Noted::Join(Ok(())) => self.counters.joins_ok += 1,
@@ -382,6 +405,11 @@ impl Hub {
                 Noted::Reaction => self.counters.reactions += 1,
                 Noted::TokenRenewed => self.counters.tokens_renewed += 1,
                 Noted::TokenExpired => self.counters.tokens_expired += 1,
+                Noted::Reported(report) => {
+                    self.knowledge.heard.add(&report);
+                    self.knowledge.recent.add(now, &report);
+                }
+                Noted::ReportRefused => self.counters.reports_refused += 1,
             }
         }
         if let Some(Draining::Until(until)) = self.draining {

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
+use tribune_protocol::control::look::About;
 use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::report::Report;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
-use tribune_protocol::ids::{RequestId, RoomName};
+use tribune_protocol::ids::{ParticipantId, RequestId, RoomName};
 
 use crate::crossing::{LinkId, RoomId, ShardCommand, ShardId, ShardSet};
 use crate::store::Batch;
@@ -42,6 +44,23 @@ pub enum Noted {
     TokenRenewed,
     /// A token has run out.
     TokenExpired,
+    /// A participant of this relay has said how it hears.
+    Reported(Report),
+    /// A participant's report does not count.
+    ReportRefused,
+}
+
+/// A question of somebody in a room, about what the relays below know.
+#[derive(Debug)]
+pub struct RoomLook {
+    /// Which room.
+    pub room: RoomId,
+    /// Who asks.
+    pub to: ParticipantId,
+    /// The request to answer.
+    pub request: Option<RequestId>,
+    /// What is asked.
+    pub about: About,
 }
 
 /// Effects, first in, first out.
@@ -60,6 +79,8 @@ pub struct Outbox {
     listed: Vec<(RoomName, bool)>,
     /// What has happened to participants.
     noted: Vec<Noted>,
+    /// What rooms ask along the tree.
+    looks: Vec<RoomLook>,
     unsendable: u64,
 }
 
@@ -155,6 +176,22 @@ impl Outbox {
     /// What was said by [`Self::listed`].
     pub fn take_listed(&mut self) -> Vec<(RoomName, bool)> {
         std::mem::take(&mut self.listed)
+    }
+
+    /// Asks along the tree, for somebody in a room.
+    pub fn look(
+        &mut self,
+        room: RoomId,
+        to: ParticipantId,
+        request: Option<RequestId>,
+        about: About,
+    ) {
+        self.looks.push(RoomLook { room, to, request, about });
+    }
+
+    /// What was asked by [`Self::look`].
+    pub fn take_looks(&mut self) -> Vec<RoomLook> {
+        std::mem::take(&mut self.looks)
     }
 
     /// Notes something for the counters.

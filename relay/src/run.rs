@@ -21,6 +21,9 @@ use crate::config::Config;
 use crate::crossing::{Crossing, ShardCommand, ShardEvent, ShardId};
 use crate::hub::{Hub, HubConfig, HubEffect};
 use crate::identity::{MasterKeys, log_key, relay_id};
+use crate::ops::api::Api;
+use crate::ops::desk::{Counter, Desk, desk};
+use crate::ops::entitlement::Entitlement;
 use crate::ops::{Ops, Readiness, http};
 use crate::room::authority::OriginSetup;
 use crate::shard::driver::{self, Wiring};
@@ -56,9 +59,9 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// A sentence about what could not be had: a certificate, a port, a file.
 pub async fn run(config: Config) -> Result<()> {
     let started = start(&config).await?;
-    let Started { mut hub, shards, mut events, store, dials, ops, threads } = started;
+    let Started { mut hub, shards, mut events, store, dials, ops, mut counter, threads } = started;
     let Worker { requests, mut replies, thread: store } = store;
-    let mut inputs = Inputs { events: &mut events, replies: &mut replies };
+    let mut inputs = Inputs { events: &mut events, replies: &mut replies, counter: &mut counter };
     let outcome = tokio::select! {
         outcome = hub_loop(&config, &mut hub, &shards, &mut inputs, &requests, dials, &ops) => outcome,
         () = second_signal() => {
@@ -88,6 +91,7 @@ struct Started {
     store: Worker,
     dials: Dials,
     ops: Arc<Ops>,
+    counter: Counter,
     threads: Vec<std::thread::JoinHandle<std::io::Result<()>>>,
 }
 
@@ -95,6 +99,7 @@ struct Started {
 struct Inputs<'a> {
     events: &'a mut mpsc::Receiver<(ShardId, ShardEvent)>,
     replies: &'a mut mpsc::Receiver<StoreReply>,
+    counter: &'a mut Counter,
 }
 
 async fn start(config: &Config) -> Result<Started> {
@@ -115,7 +120,8 @@ async fn start(config: &Config) -> Result<Started> {
 
     let sockets = bind_all(config)?;
     let listen = sockets[0].local_addr()?;
-    let http = serve_http(config, &ops).await?;
+    let (desk, counter) = desk();
+    let http = serve_http(config, &ops, desk).await?;
 
     let mut quic = Quic::new(config, &identity, wall)?;
     let (event_sender, events) = mpsc::channel(HUB_QUEUE);
@@ -145,7 +151,7 @@ async fn start(config: &Config) -> Result<Started> {
     announce(config, listen, http, &format!("{relay}"), &format!("{fingerprint}"));
     let from_ipv6 = listen.is_ipv6();
     let dials = Dials { parents: config.parents.clone(), from_ipv6, events: event_sender };
-    Ok(Started { hub, shards, events, store, dials, ops, threads })
+    Ok(Started { hub, shards, events, store, dials, ops, counter, threads })
 }
 
 /// Opens the store, gives the hub what an earlier life has left in it, and sets it to work. Only an
@@ -256,16 +262,17 @@ fn bind_all(config: &Config) -> Result<Vec<std::net::UdpSocket>> {
     Ok(sockets)
 }
 
-async fn serve_http(config: &Config, ops: &Arc<Ops>) -> Result<Option<SocketAddr>> {
+async fn serve_http(config: &Config, ops: &Arc<Ops>, desk: Desk) -> Result<Option<SocketAddr>> {
     let Some(address) = config.http else { return Ok(None) };
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("--http: {address} cannot be listened on"))?;
     let address = listener.local_addr()?;
     let ops = Arc::clone(ops);
+    let api = Api { desk, entitlement: Entitlement { token: config.operator_token.clone() } };
     // It serves until the process ends, also while the relay drains.
     tokio::spawn(async move {
-        if let Err(error) = http::serve(listener, ops, std::future::pending()).await {
+        if let Err(error) = http::serve(listener, ops, api, std::future::pending()).await {
             tracing::error!(%error, "the HTTP side has ended");
         }
     });
@@ -329,7 +336,7 @@ async fn hub_loop(
     dials: Dials,
     ops: &Arc<Ops>,
 ) -> Result<()> {
-    let Inputs { events, replies } = inputs;
+    let Inputs { events, replies, counter } = inputs;
     let mut batch = Vec::with_capacity(EVENTS_PER_TURN);
     let mut publish = tokio::time::interval(PUBLISH_PERIOD);
     let mut signalled = Box::pin(first_signal());
@@ -352,6 +359,7 @@ async fn hub_loop(
                     }
                 }
                 HubEffect::Dial { dial, parent } => dials.dial(dial, parent, &shards[0]),
+                HubEffect::Answer { ticket, answer } => counter.answer(ticket, answer),
                 HubEffect::Drained => {
                     close_down(shards, CloseCode::Draining).await;
                     return Ok(());
@@ -371,6 +379,7 @@ async fn hub_loop(
                 let reply = reply.context("the store has ended")?;
                 hub.handle_stored(Instant::now(), reply);
             }
+            (ticket, query) = counter.next() => hub.handle_query(Instant::now(), ticket, query),
             () = tokio::time::sleep_until(deadline.into()) => hub.handle_timeout(Instant::now()),
             _ = publish.tick() => ops.metrics.publish_hub(hub.counters()),
             () = &mut signalled, if !draining => {

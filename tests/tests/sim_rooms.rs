@@ -201,6 +201,7 @@ fn a_hand_keeps_its_place_over_a_reconnect_and_is_granted() {
                 | ToParticipant::Bans { .. }
                 | ToParticipant::Log(_)
                 | ToParticipant::Invitation { .. }
+                | ToParticipant::ListenerReports(_)
                 | ToParticipant::Reactions { .. }
                 | ToParticipant::TokenExpires { .. }
                 | ToParticipant::PleaseMute { .. }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tribune_protocol::datagram::media::Capture;
 
 use super::decode::TrackDecoder;
 use super::jitter::{Arrival, JitterBuffer, JitterConfig, JitterStats, Playout};
@@ -45,7 +46,7 @@ struct Track {
 #[derive(Debug)]
 struct Payload {
     opus: Bytes,
-    capture_time_us: Option<u64>,
+    capture: Option<Capture>,
 }
 
 /// What became of a frame given to a [`Player`].
@@ -90,8 +91,8 @@ pub struct CapturedFrame {
     pub track_id: u32,
     /// Its sequence number.
     pub seq: u16,
-    /// When its sound was captured, in µs of the clock that the protocol uses for it.
-    pub capture_time_us: u64,
+    /// When its sound was captured, in the origin's clock.
+    pub capture: Capture,
 }
 
 /// Counters since the player was made, over all tracks; gauges of the track that is worst off.
@@ -145,7 +146,7 @@ impl Player {
         seq: u16,
         talkspurt_end: bool,
         opus: Bytes,
-        capture_time_us: Option<u64>,
+        capture: Option<Capture>,
     ) -> Result<Accepted, AudioError> {
         if !self.tracks.contains_key(&track_id) {
             if !self.make_room() {
@@ -157,7 +158,7 @@ impl Player {
         let Some(track) = self.tracks.get_mut(&track_id) else {
             return Ok(Accepted::TooManyTracks);
         };
-        let payload = Payload { opus, capture_time_us };
+        let payload = Payload { opus, capture };
         Ok(Accepted::Track(track.jitter.handle_frame(now, seq, talkspurt_end, payload)))
     }
 
@@ -250,13 +251,11 @@ impl Track {
     fn play(&mut self, now: Instant, track_id: u32, output: &mut TickOutput) -> bool {
         let is_concealed = match self.jitter.poll_playout(now) {
             Playout::Frame { seq, payload } => {
-                output.captured.extend(
-                    payload.capture_time_us.map(|capture_time_us| CapturedFrame {
-                        track_id,
-                        seq,
-                        capture_time_us,
-                    }),
-                );
+                output.captured.extend(payload.capture.map(|capture| CapturedFrame {
+                    track_id,
+                    seq,
+                    capture,
+                }));
                 let is_broken = self.decoder.decode(&payload.opus, &mut self.pcm).is_err();
                 self.undecodable += u64::from(is_broken);
                 is_broken

@@ -203,6 +203,7 @@ impl Driver {
             | ToParticipant::Bans { .. }
             | ToParticipant::Log(_)
             | ToParticipant::Invitation { .. }
+            | ToParticipant::ListenerReports(_)
             | ToParticipant::Reactions { .. }
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
@@ -247,7 +248,8 @@ impl Driver {
             | ToParticipant::Rooms { .. }
             | ToParticipant::Bans { .. }
             | ToParticipant::Log(_)
-            | ToParticipant::Invitation { .. } => {
+            | ToParticipant::Invitation { .. }
+            | ToParticipant::ListenerReports(_) => {
                 served.handle_answer(envelope.id, Ok(()));
             }
             ToParticipant::You(you) => served.track = you.track,

@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::govern::Govern;
 use tribune_protocol::control::participant::{
-    Errand, FromParticipant, LogPage, RoomInfo, ToParticipant,
+    Errand, FromParticipant, ListenerReports, LogPage, RoomInfo, ToParticipant,
 };
 use tribune_protocol::control::room::{Ban, Hand, Listing, Role};
 use tribune_protocol::ids::{DisplayName, RequestId, RoomName, SessionKey};
@@ -68,6 +68,8 @@ pub enum Answer {
         /// The token.
         token: String,
     },
+    /// How the room is heard, and single listeners.
+    ListenerReports(ListenerReports),
     /// A part of the list of public rooms.
     Rooms {
         /// At most 64, by name.
@@ -258,6 +260,7 @@ fn answer(message: ToParticipant) -> Result<Answer, ErrandError> {
         ToParticipant::Log(page) => Ok(Answer::Log(page)),
         ToParticipant::Invitation { token } => Ok(Answer::Invitation { token }),
         ToParticipant::Rooms { rooms, more } => Ok(Answer::Rooms { rooms, more }),
+        ToParticipant::ListenerReports(reports) => Ok(Answer::ListenerReports(reports)),
         ToParticipant::Joined(_) => unexpected("joined"),
         ToParticipant::Err { .. } => unexpected("err"),
         ToParticipant::Stage { .. } => unexpected("stage"),
@@ -278,7 +281,9 @@ const fn only_reads(act: &Govern) -> bool {
         Govern::ListHands {}
         | Govern::ListBans { .. }
         | Govern::Show {}
-        | Govern::ReadLog { .. } => true,
+        | Govern::ReadLog { .. }
+        | Govern::ListListeners { .. }
+        | Govern::ShowListener { .. } => true,
         Govern::LowerHand { .. }
         | Govern::Grant { .. }
         | Govern::Deny { .. }

@@ -74,6 +74,7 @@ impl RoomView {
             | ToParticipant::Bans { .. }
             | ToParticipant::Log(_)
             | ToParticipant::Invitation { .. }
+            | ToParticipant::ListenerReports(_)
             | ToParticipant::Unknown => {}
         }
         changes
@@ -298,6 +299,7 @@ fn by_role(you: &You, permission: Permission) -> bool {
         | Permission::SetRoom
         | Permission::ReadLog
         | Permission::AnswerAppeal
+        | Permission::SeeListeners
         | Permission::OpenRoom
         | Permission::EndRoom => you.role.moderates(),
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::datagram::media::{Frame, FrameHeader, MediaWriter};
+use tribune_protocol::datagram::media::{Capture, Frame, FrameHeader, MediaWriter};
 use tribune_protocol::datagram::nack::Nack;
 use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::{Channel, RequestId, TrackId};
@@ -117,6 +117,7 @@ impl Served {
             | FromParticipant::Govern { .. }
             | FromParticipant::Errand(_)
             | FromParticipant::ListRooms { .. }
+            | FromParticipant::Report(_)
             | FromParticipant::Unknown => None,
         };
         let deadline = Instant::now() + ANSWER_TIMEOUT;
@@ -169,9 +170,10 @@ impl Served {
             |last: Instant| frame.captured.saturating_duration_since(last) >= CAPTURE_STAMP_PERIOD;
         let captured_us = clock.us_at(frame.captured);
         let offset = self.filter.offset(clock.now_us());
-        let captured = offset
-            .filter(|_| self.stamped.is_none_or(is_due))
-            .map(|offset| offset.to_origin(captured_us));
+        let captured = offset.filter(|_| self.stamped.is_none_or(is_due)).map(|offset| Capture {
+            at: offset.to_origin(captured_us),
+            error_us: Some(offset.error_us),
+        });
         if captured.is_some() {
             self.stamped = Some(frame.captured);
         }

@@ -56,6 +56,8 @@ pub const fn act(act: &Govern) -> &'static str {
         Govern::Ban { .. } => "ban",
         Govern::Unban { .. } => "unban",
         Govern::ListBans { .. } => "list the bans",
+        Govern::ListListeners { .. } => "see how listeners hear",
+        Govern::ShowListener { .. } => "see how a listener hears",
         Govern::SetRole { .. } => "set the role",
         Govern::SetPermission { .. } => "set the permission",
         Govern::HandOver { .. } => "hand over",

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::report::Ranking;
 use super::room::{Access, Duplicates, Role, RoomSettings};
 use crate::ids::{Note, ParticipantId, Subject};
 use crate::permission::Permission;
@@ -199,6 +200,19 @@ pub enum Govern {
         /// Shown to them.
         #[serde(default)]
         reason: Note,
+    },
+    /// How the listeners hear who are worst off. Answered by `listener_reports`.
+    ListListeners {
+        /// How many at the most, 1 to 30.
+        worst: u8,
+        /// By what.
+        #[serde(default)]
+        by: Ranking,
+    },
+    /// How one participant hears. Answered by `listener_reports`.
+    ShowListener {
+        /// Who.
+        participant: ParticipantId,
     },
     /// Ends the room for everybody.
     EndRoom {},

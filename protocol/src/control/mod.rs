@@ -13,7 +13,9 @@ use crate::limits::{MAX_MESSAGE_BYTES, MAX_MESSAGE_DEPTH};
 use crate::varint;
 
 pub mod govern;
+pub mod look;
 pub mod participant;
+pub mod report;
 pub mod room;
 pub mod trunk;
 mod wellformed;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::govern::Govern;
+use super::report::{ListenerReport, Report};
 use super::room::{Ban, Hand, Listing, Phase, Reaction, Role, RoomSettings, StageEntry};
 use crate::codes::ErrorCode;
 use crate::ids::{
@@ -12,6 +13,7 @@ use crate::ids::{
 };
 use crate::log::{LogAction, LogPublicKey};
 use crate::permission::PermissionSet;
+use crate::quality::QualitySummary;
 
 /// From a participant to its edge. The first is `join`; each that carries an id is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +62,8 @@ pub enum FromParticipant {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<RoomName>,
     },
+    /// How one has heard the room since the last report. Every five seconds.
+    Report(Report),
     /// A type of a later version. Passed over, or answered with `bad_request` if it carries an id.
     #[serde(other)]
     Unknown,
@@ -174,6 +178,8 @@ pub enum ToParticipant {
         /// To be shown as a token.
         token: String,
     },
+    /// The answer to `list_listeners` and `show_listener`.
+    ListenerReports(ListenerReports),
     /// Reactions in the whole tree since the last such message. At most once a second.
     Reactions {
         /// How many of each.
@@ -278,6 +284,20 @@ pub struct LogPage {
     /// Whether entries about others are left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own_only: bool,
+}
+
+/// How a room is heard: all of it in a few numbers, and those listeners that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerReports {
+    /// The whole room over the last minute; absent if nobody has reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<QualitySummary>,
+    /// Single ones, the worst first; at most 30. Empty if the one asked for is not there, or has not
+    /// reported.
+    pub listeners: Vec<ListenerReport>,
+    /// Relays that did not answer in time: listeners there are left out.
+    #[serde(default)]
+    pub missing: u32,
 }
 
 /// The answer to `join`.

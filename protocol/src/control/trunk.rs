@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::govern::Govern;
+use super::look::{About, Sight};
 use super::participant::{Heard, ToParticipant};
 use super::room::{Listing, Reaction, Role, RoomState, Ruling};
 use crate::ids::{
     Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Subject,
 };
 use crate::person::PersonKey;
+use crate::quality::Quality;
 
 /// From a child to its parent. The first is `hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +98,31 @@ pub enum ToParent {
         /// The last room of the part before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<RoomName>,
+    },
+    /// How participants at and below the child have heard a room since the last such message. At most
+    /// once in two seconds.
+    Quality {
+        /// Which room.
+        channel: Channel,
+        /// Their reports, folded.
+        quality: Quality,
+    },
+    /// Asks about the whole tree. Answered by `seen`.
+    Look {
+        /// The question's number on this trunk, in this direction.
+        number: u32,
+        /// What is asked.
+        about: About,
+    },
+    /// Answers the parent's `look`: the child and what is below it.
+    Seen {
+        /// The question's number.
+        number: u32,
+        /// What there is to see.
+        sight: Sight,
+        /// Whether more parts follow.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
     },
     /// A type of a later version. Passed over.
     #[serde(other)]
@@ -243,6 +270,23 @@ pub enum ToChild {
         channel: Channel,
         /// Who.
         participant: ParticipantId,
+    },
+    /// Asks about the child and what is below it. Answered by `seen`.
+    Look {
+        /// The question's number on this trunk, in this direction.
+        number: u32,
+        /// What is asked.
+        about: About,
+    },
+    /// Answers the child's `look`.
+    Seen {
+        /// The question's number.
+        number: u32,
+        /// What there is to see.
+        sight: Sight,
+        /// Whether more parts follow.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
     },
     /// The parent stops soon; the child takes its standby.
     GoAway {

@@ -12,6 +12,8 @@ use crate::varint;
 
 /// Extension id of the capture time.
 const EXTENSION_CAPTURE_TIME: u64 = 1;
+/// Extension id of the capture time's error.
+const EXTENSION_CAPTURE_ERROR: u64 = 2;
 /// Bits below the length in a frame's length field.
 const LENGTH_SHIFT: u32 = 2;
 const FLAG_TALKSPURT_END: u64 = 1;
@@ -44,6 +46,15 @@ impl Level {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OriginTime(pub u64);
 
+/// When a frame's first sample was captured, as the speaker knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capture {
+    /// The time.
+    pub at: OriginTime,
+    /// How far it can be from the truth, in microseconds; `None` where the speaker does not say.
+    pub error_us: Option<u32>,
+}
+
 /// One frame as it lies in a datagram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
@@ -56,7 +67,7 @@ pub struct Frame {
     /// The next frame periods are silence; what does not come is not lost.
     pub talkspurt_end: bool,
     /// When the first sample of the frame was captured, about once a second.
-    pub captured: Option<OriginTime>,
+    pub captured: Option<Capture>,
     /// The Opus packet (RFC 6716). Empty in a mark: a frame that only says that the talkspurt is over.
     pub opus: Bytes,
     /// The whole frame as it was written, to be forwarded unchanged.
@@ -75,7 +86,7 @@ pub struct FrameHeader {
     /// Whether silence follows.
     pub talkspurt_end: bool,
     /// The capture time, where one is due.
-    pub captured: Option<OriginTime>,
+    pub captured: Option<Capture>,
 }
 
 impl FrameHeader {
@@ -99,11 +110,17 @@ impl FrameHeader {
             length |= FLAG_EXTENSIONS;
         }
         varint::put(&mut out, length);
-        if let Some(time) = self.captured {
-            varint::put(&mut out, 10); // of the extension area: id, length, 8 bytes of value
+        if let Some(capture) = self.captured {
+            // Of the extension area: each extension has an id, a length and its value.
+            varint::put(&mut out, if capture.error_us.is_some() { 16 } else { 10 });
             varint::put(&mut out, EXTENSION_CAPTURE_TIME);
             varint::put(&mut out, 8);
-            out.put_u64(time.0);
+            out.put_u64(capture.at.0);
+            if let Some(error_us) = capture.error_us {
+                varint::put(&mut out, EXTENSION_CAPTURE_ERROR);
+                varint::put(&mut out, 4);
+                out.put_u32(error_us);
+            }
         }
         out.put_slice(opus);
         Ok(out.freeze())
@@ -189,7 +206,7 @@ fn read_frame(bytes: &Bytes) -> Result<Frame, DatagramError> {
 }
 
 /// Reads the extension area; extensions that this version does not know are passed over.
-fn take_extensions(rest: &mut &[u8]) -> Result<Option<OriginTime>, DatagramError> {
+fn take_extensions(rest: &mut &[u8]) -> Result<Option<Capture>, DatagramError> {
     let len = varint::take(rest).ok_or(DatagramError::Truncated)?;
     let len = usize::try_from(len).map_err(|_| DatagramError::OutOfRange)?;
     if len > MAX_EXTENSION_BYTES {
@@ -197,7 +214,7 @@ fn take_extensions(rest: &mut &[u8]) -> Result<Option<OriginTime>, DatagramError
     }
     let (mut area, after) = rest.split_at_checked(len).ok_or(DatagramError::Truncated)?;
     *rest = after;
-    let mut captured = None;
+    let (mut captured, mut error_us) = (None, None);
     while !area.is_empty() {
         let id = varint::take(&mut area).ok_or(DatagramError::Truncated)?;
         let len = varint::take(&mut area).ok_or(DatagramError::Truncated)?;
@@ -207,9 +224,12 @@ fn take_extensions(rest: &mut &[u8]) -> Result<Option<OriginTime>, DatagramError
         if id == EXTENSION_CAPTURE_TIME {
             let value = value.try_into().map_err(|_| DatagramError::OutOfRange)?;
             captured = Some(OriginTime(u64::from_be_bytes(value)));
+        } else if id == EXTENSION_CAPTURE_ERROR {
+            let value = value.try_into().map_err(|_| DatagramError::OutOfRange)?;
+            error_us = Some(u32::from_be_bytes(value));
         }
     }
-    Ok(captured)
+    Ok(captured.map(|at| Capture { at, error_us }))
 }
 
 fn take_u32(rest: &mut &[u8]) -> Result<u32, DatagramError> {
@@ -286,6 +306,15 @@ mod tests {
     }
 
     #[test]
+    fn a_capture_error_of_another_length_is_out_of_range() {
+        let mut wire = vec![5, 0, 1, 0x9e, 1 << 2 | 2, 4, 2, 2, 0xaa, 0xbb, 0x42];
+        assert_eq!(read_frame(&Bytes::from(wire.clone())), Err(DatagramError::OutOfRange));
+        // An error without a time says nothing.
+        wire.splice(5..10, [6, 2, 4, 0, 0, 0, 1]);
+        assert_eq!(read_frame(&Bytes::from(wire)).unwrap().captured, None);
+    }
+
+    #[test]
     fn limits_hold() {
         assert!(header(1, 0, true, 0, false, None).write(&[0; 641]).is_err());
         let wire = header(1, 0, true, 0, false, None).write(&[0; 600]).unwrap();
@@ -307,7 +336,7 @@ mod tests {
         wire.extend_from_slice(&7u64.to_be_bytes());
         wire.push(0x42);
         let frame = read_frame(&Bytes::from(wire)).unwrap();
-        assert_eq!(frame.captured, Some(OriginTime(7)));
+        assert_eq!(frame.captured, Some(Capture { at: OriginTime(7), error_us: None }));
         assert_eq!(frame.opus[..], [0x42]);
         assert_eq!(frame.level, Level { voice: true, minus_dbov: 30 });
     }
@@ -321,7 +350,10 @@ mod tests {
             let mut writer = MediaWriter::new(Channel(channel), 1_162);
             let mut sent = Vec::new();
             for (track, seq, voice, level, end, captured, len) in heads {
-                let head = header(track, seq, voice, level, end, captured);
+                let mut head = header(track, seq, voice, level, end, captured);
+                if let Some(capture) = &mut head.captured {
+                    capture.error_us = voice.then_some(track);
+                }
                 let opus = vec![seq as u8; len];
                 prop_assert!(writer.push(&head.write(&opus).unwrap()));
                 sent.push((head, opus));
@@ -361,7 +393,7 @@ mod tests {
             seq: Seq(seq),
             level: Level { voice, minus_dbov },
             talkspurt_end,
-            captured: captured.map(OriginTime),
+            captured: captured.map(|at| Capture { at: OriginTime(at), error_us: None }),
         }
     }
 }

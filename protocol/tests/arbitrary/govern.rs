@@ -61,6 +61,9 @@ fn of_targets() -> impl Strategy<Value = Govern> {
             .prop_map(|(target, duration_s, reason)| Govern::Ban { target, duration_s, reason }),
         (target(), note()).prop_map(|(target, reason)| Govern::Unban { target, reason }),
         any::<u32>().prop_map(|after| Govern::ListBans { after }),
+        (any::<u8>(), super::heard::ranking())
+            .prop_map(|(worst, by)| Govern::ListListeners { worst, by }),
+        participant().prop_map(|participant| Govern::ShowListener { participant }),
         (target(), role(), note()).prop_map(|(target, role, reason)| Govern::SetRole {
             target,
             role,

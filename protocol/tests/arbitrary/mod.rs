@@ -21,6 +21,7 @@ pub(crate) use self::governed::settings;
 
 mod govern;
 mod governed;
+mod heard;
 
 /// Any message of a participant.
 pub(crate) fn from_participant() -> impl Strategy<Value = FromParticipant> {
@@ -36,6 +37,7 @@ pub(crate) fn from_participant() -> impl Strategy<Value = FromParticipant> {
         govern::govern().prop_map(|act| FromParticipant::Govern { act }),
         errand().prop_map(FromParticipant::Errand),
         option::of(room()).prop_map(|after| FromParticipant::ListRooms { after }),
+        heard::report().prop_map(FromParticipant::Report),
         Just(FromParticipant::Unknown),
     ]
 }
@@ -59,6 +61,7 @@ pub(crate) fn to_participant() -> impl Strategy<Value = ToParticipant> {
             .prop_map(|(bans, total)| ToParticipant::Bans { bans, total }),
         governed::log_page().prop_map(ToParticipant::Log),
         token_text().prop_map(|token| ToParticipant::Invitation { token }),
+        heard::listener_reports().prop_map(ToParticipant::ListenerReports),
         governed::counts().prop_map(|counts| ToParticipant::Reactions { counts }),
         any::<u32>().prop_map(|in_s| ToParticipant::TokenExpires { in_s }),
         (name(), note()).prop_map(|(by, reason)| ToParticipant::PleaseMute { by, reason }),
@@ -93,6 +96,11 @@ pub(crate) fn to_parent() -> impl Strategy<Value = ToParent> {
         (channel(), governed::counts())
             .prop_map(|(channel, counts)| ToParent::Reactions { channel, counts }),
         option::of(room()).prop_map(|after| ToParent::ListRooms { after }),
+        (channel(), heard::quality())
+            .prop_map(|(channel, quality)| ToParent::Quality { channel, quality }),
+        (any::<u32>(), heard::about()).prop_map(|(number, about)| ToParent::Look { number, about }),
+        (any::<u32>(), heard::sight(), any::<bool>())
+            .prop_map(|(number, sight, more)| ToParent::Seen { number, sight, more }),
         Just(ToParent::Unknown),
     ]
 }
@@ -122,6 +130,9 @@ pub(crate) fn to_child() -> impl Strategy<Value = ToChild> {
         (channel(), participant())
             .prop_map(|(channel, participant)| ToChild::Replaced { channel, participant }),
         any::<u32>().prop_map(|within_ms| ToChild::GoAway { within_ms }),
+        (any::<u32>(), heard::about()).prop_map(|(number, about)| ToChild::Look { number, about }),
+        (any::<u32>(), heard::sight(), any::<bool>())
+            .prop_map(|(number, sight, more)| ToChild::Seen { number, sight, more }),
         Just(ToChild::Unknown),
     ]
 }

@@ -44,11 +44,11 @@ const OPERATION: &str = "Operation";
 /// `key, flag, variable, value's name, kind, group, default, help`. The value's meaning and the reason
 /// of its default are with the fields of [`super::Config`].
 #[rustfmt::skip]
-const SETTINGS: [Setting; 24] = [
+const SETTINGS: [Setting; 25] = [
     setting("listen", "listen", "TRIBUNE_RELAY_LISTEN", "ADDR", Kind::One, CONNECTIONS, "[::]:4433",
         "UDP address that participants and child relays connect to; port 0 lets the system choose, and the relay prints it"),
     setting("http", "http", "TRIBUNE_RELAY_HTTP", "ADDR", Kind::One, CONNECTIONS, "127.0.0.1:9433",
-        "TCP address of /healthz, /readyz and /metrics, or \"off\""),
+        "TCP address of /healthz, /readyz, /metrics, /api and /drain, or \"off\""),
     setting("parent", "parent", "TRIBUNE_RELAY_PARENT", "HOST:PORT", Kind::Many, CONNECTIONS, "none, so this is an origin",
         "Relay to attach to: the first choice, then, repeated, up to seven to stand by"),
     setting("name", "name", "TRIBUNE_RELAY_NAME", "NAME", Kind::One, CONNECTIONS, "the host's name",
@@ -67,6 +67,8 @@ const SETTINGS: [Setting; 24] = [
         "Keys that participants' tokens are checked with, TOML; `tribune-relay keys generate` makes one"),
     setting("relay_token", "relay-token", "TRIBUNE_RELAY_TOKEN", "TOKEN", Kind::Secret, TRUST, "none",
         "Token that a child relay presents, and that this relay presents to its parent; better given by the variable"),
+    setting("operator_token", "operator-token", "TRIBUNE_RELAY_OPERATOR_TOKEN", "TOKEN", Kind::Secret, TRUST, "none, so programs of this machine alone",
+        "Token that single listeners and the order to drain take over HTTP, at least 16 bytes; better given by the variable"),
     setting("trunk_ca", "trunk-ca", "TRIBUNE_RELAY_TRUNK_CA", "FILE", Kind::One, TRUST, "none",
         "Authorities, PEM, whose client certificates let a relay attach as a child"),
     setting("trunk_cert", "trunk-cert", "TRIBUNE_RELAY_TRUNK_CERT", "FILE", Kind::One, TRUST, "--cert",

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ring::hmac;
 use rustls::pki_types::ServerName;
 use tribune_protocol::limits::MAX_TOKEN_BYTES;
 
@@ -16,6 +17,15 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether this is what somebody presents. Compares by MAC, so that the time taken tells neither the
+    /// secret's bytes nor its length.
+    #[must_use]
+    pub fn is(&self, presented: &str) -> bool {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"tribune token comparison");
+        let expected = hmac::sign(&key, self.0.as_bytes());
+        hmac::verify(&key, presented.as_bytes(), expected.as_ref()).is_ok()
     }
 }
 

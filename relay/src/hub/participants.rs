@@ -41,6 +41,11 @@ impl Hub {
             (Some((room, who)), FromParticipant::RenewToken { token }) => {
                 self.handle_renewal(now, from, room, who, &token);
             }
+            (Some((room, who)), FromParticipant::Report(report)) => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.handle_report(now, who, &report, &mut self.out);
+                }
+            }
             (Some((room, who)), message) => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.handle_request(now, who, from.request, message, &mut self.out);
@@ -58,6 +63,7 @@ impl Hub {
                 | FromParticipant::React { .. }
                 | FromParticipant::RenewToken { .. }
                 | FromParticipant::Govern { .. }
+                | FromParticipant::Report(_)
                 | FromParticipant::Unknown,
             ) => {
                 let text = "The first message has to be a join or an errand.";

@@ -1,12 +1,13 @@
 //! Hubs of a small tree, joined by messages without QUIC: what is asked of one comes out at another.
 //!
 //! * [`tree`] — the tree, and people in it
-//! * [`door`], [`errands`], [`rulings`], [`reactions`], [`lists`], [`expiry`], [`storage`] — a part of
-//!   the edge each
+//! * [`door`], [`errands`], [`rulings`], [`reactions`], [`hearing`], [`lists`], [`expiry`], [`storage`]
+//!   — a part of the edge each
 
 mod door;
 mod errands;
 mod expiry;
+mod hearing;
 mod lists;
 mod matrix;
 mod reactions;

@@ -93,6 +93,17 @@ impl Hub {
                 }
             }
             ToParent::ListRooms { after } => self.handle_list_below(now, link, after),
+            ToParent::Quality { channel, quality } => {
+                if let Some(room) = Self::child_room(&self.children, link, channel)
+                    && let Some(room) = self.rooms.get_mut(&room)
+                {
+                    room.handle_quality_below(now, link, &quality, &mut self.out);
+                }
+            }
+            ToParent::Look { number, about } => self.handle_look_below(now, link, number, about),
+            ToParent::Seen { number, sight, more } => {
+                self.looks.handle_seen(link, number, sight, more);
+            }
             ToParent::Unknown => {}
         }
     }
@@ -152,6 +163,16 @@ impl Hub {
                 }
                 None
             }
+            ToChild::Look { number, about } => {
+                if self.attach.parent() == Some(link) {
+                    self.handle_look_above(now, link, number, about);
+                }
+                None
+            }
+            ToChild::Seen { number, sight, more } => {
+                self.looks.handle_seen(link, number, sight, more);
+                None
+            }
             ToChild::Unknown => None,
         };
         if let Some(effect) = effect {
@@ -193,6 +214,7 @@ impl Hub {
                 self.say_path(now);
             }
             AttachEffect::Lost { link, close } => {
+                self.looks.handle_lost(link);
                 for room in self.rooms.values_mut() {
                     room.detach_parent(&mut self.out);
                 }
@@ -231,6 +253,7 @@ impl Hub {
             }
         }
         self.forget_lists(link);
+        self.looks.handle_lost(link);
         self.say_height();
     }
 

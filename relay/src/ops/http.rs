@@ -1,5 +1,5 @@
-//! The HTTP side: `/healthz`, `/readyz`, `/metrics`. For operators and their machines; it has no
-//! authentication and listens on this machine only unless it is told otherwise.
+//! The HTTP side: `/healthz`, `/readyz`, `/metrics`, and what [`super::api`] adds. For operators and their
+//! machines; it listens on this machine only unless it is told otherwise.
 
 use std::future::Future;
 use std::io;
@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::api::{self, Api, Peer};
 use super::{Ops, Readiness};
 
 /// Connections at the same time: a few scrapers and a few people. Further ones wait in the backlog.
@@ -32,9 +33,16 @@ pub const HTTP_LIFETIME: Duration = Duration::from_secs(3600);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 const INDEX: &str = "tribune-relay\n\n\
-    /healthz  whether the process runs\n\
-    /readyz   whether participants should be sent here\n\
-    /metrics  Prometheus metrics\n";
+    /healthz            whether the process runs\n\
+    /readyz             whether participants should be sent here\n\
+    /metrics            Prometheus metrics\n\
+    /api/status         this relay\n\
+    /api/tree           all relays of the tree\n\
+    /api/rooms          rooms on this relay, ?limit=50\n\
+    /api/rooms/NAME     one of them\n\
+    /api/rooms/NAME/listeners     who hears worst, ?worst=20&by=concealed; for operators\n\
+    /api/rooms/NAME/listeners/ID  one participant; for operators\n\
+    POST /drain         ends the relay, ?to=HOST:PORT&within=30s; for operators\n";
 
 /// Answers until `shutdown` is done, then finishes what has begun.
 ///
@@ -43,20 +51,23 @@ const INDEX: &str = "tribune-relay\n\n\
 pub async fn serve(
     listener: TcpListener,
     ops: Arc<Ops>,
+    api: Api,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(MAX_HTTP_CONNECTIONS));
     let listener = BoundedListener { listener, places, idle_timeout: HTTP_IDLE_TIMEOUT };
-    axum::serve(listener, routes(ops)).with_graceful_shutdown(shutdown).await
+    let service = routes(ops, api).into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }
 
-fn routes(ops: Arc<Ops>) -> Router {
+fn routes(ops: Arc<Ops>, api: Api) -> Router {
     Router::new()
         .route("/", get(|| async { INDEX }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(ops)
+        .merge(api::routes(api))
 }
 
 async fn readyz(State(ops): State<Arc<Ops>>) -> impl IntoResponse {
@@ -80,7 +91,7 @@ async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
 }
 
 /// Accepts while there are places.
-struct BoundedListener {
+pub(super) struct BoundedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
     idle_timeout: Duration,
@@ -114,7 +125,7 @@ impl Listener for BoundedListener {
 }
 
 /// A connection that gives its place back, at the latest when it has been quiet or open for too long.
-struct BoundedStream {
+pub(super) struct BoundedStream {
     stream: TcpStream,
     idle_timeout: Duration,
     idle: Pin<Box<Sleep>>,
@@ -187,6 +198,8 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::ops::desk::desk;
+    use crate::ops::entitlement::Entitlement;
 
     /// A server on a port of its own.
     struct Server {
@@ -201,10 +214,15 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let ops = Arc::new(Ops::new(NonZeroU8::MIN).unwrap());
         let (stop, stopped) = oneshot::channel();
-        let done = tokio::spawn(serve(listener, Arc::clone(&ops), async {
+        let done = tokio::spawn(serve(listener, Arc::clone(&ops), nobody(), async {
             stopped.await.ok();
         }));
         Server { address, ops, stop, done }
+    }
+
+    /// A desk at which nobody answers.
+    fn nobody() -> Api {
+        Api { desk: desk().0, entitlement: Entitlement::default() }
     }
 
     /// Status line and body of an answer.
@@ -263,7 +281,8 @@ mod tests {
         let places = Arc::new(Semaphore::new(2));
         let listener = BoundedListener { listener, places, idle_timeout };
         let ops = Arc::new(Ops::new(NonZeroU8::MIN).unwrap());
-        tokio::spawn(async { axum::serve(listener, routes(ops)).await });
+        let service = routes(ops, nobody()).into_make_service_with_connect_info::<Peer>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
         let before = Instant::now();
         let _quiet = TcpStream::connect(address).await.unwrap();
         let _quiet_too = TcpStream::connect(address).await.unwrap();

@@ -3,9 +3,15 @@
 
 use std::sync::{Mutex, PoisonError};
 
+pub mod api;
+pub mod desk;
+pub mod entitlement;
 pub mod http;
+mod json;
+pub mod load;
 pub mod log;
 pub mod metrics;
+pub mod query;
 
 use metrics::Metrics;
 

@@ -125,7 +125,9 @@ fn asked(message: FromParticipant) -> Asked {
             return Asked::Nonsense("This connection has joined: it asks by govern.");
         }
         // The hub takes these before they come here.
-        FromParticipant::RenewToken { .. } | FromParticipant::ListRooms { .. } => {
+        FromParticipant::RenewToken { .. }
+        | FromParticipant::ListRooms { .. }
+        | FromParticipant::Report(_) => {
             return Asked::Nonsense("This is not for the room.");
         }
         FromParticipant::Unknown => {

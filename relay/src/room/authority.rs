@@ -425,6 +425,8 @@ impl Authority {
             Action::Govern { act } | Action::Errand { act } => match act {
                 Govern::ListHands {}
                 | Govern::ListBans { .. }
+                | Govern::ListListeners { .. }
+                | Govern::ShowListener { .. }
                 | Govern::Show {}
                 | Govern::ReadLog { .. }
                 | Govern::LowerHand { .. }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use tribune_protocol::codes::ErrorCode;
+use tribune_protocol::control::look::About;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::room::Ruling;
 use tribune_protocol::ids::{ParticipantId, RequestId, Revision};
@@ -39,6 +40,15 @@ pub enum OriginEffect {
     Displace {
         /// Which.
         who: ParticipantId,
+    },
+    /// Look along the tree, and answer with what is seen.
+    Look {
+        /// Who asks.
+        to: ParticipantId,
+        /// The request to answer.
+        request: Option<RequestId>,
+        /// What is asked.
+        about: About,
     },
     /// To one participant, wherever it is.
     Deliver {

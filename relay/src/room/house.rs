@@ -17,18 +17,20 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::look::About;
 use tribune_protocol::control::participant::{Moderated, ToParticipant, You};
+use tribune_protocol::control::report::Ranking;
 use tribune_protocol::control::room::{Phase, Role, RoomState, StageEntry};
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Revision, RoomName, Subject};
-use tribune_protocol::limits::MAX_HANDS;
+use tribune_protocol::limits::{MAX_HANDS, MAX_LISTENERS_A_MESSAGE};
 use tribune_protocol::log::{Draft, LogAction, Party};
 use tribune_protocol::permission::{Permission, PermissionSet};
 use tribune_protocol::person::PersonKey;
 
 use super::appeals::Docket;
 use super::authority::OriginSetup;
-use super::effect::{Asker, Outbox, Refusal};
+use super::effect::{Asker, OriginEffect, Outbox, Refusal};
 use super::hands::HandQueue;
 use super::moderation::SilencedLeavers;
 use super::permissions;
@@ -312,6 +314,11 @@ impl House {
             Govern::AnswerAppeal { entry, uphold, reason } => {
                 self.answer_appeal(now, actor, entry, uphold, reason)
             }
+            Govern::ListListeners { worst, by } => self.list_listeners(asker, worst, by),
+            Govern::ShowListener { participant } => {
+                let room = self.state.room.clone();
+                self.look(asker, About::Listener { room, participant })
+            }
             Govern::EndRoom {} => {
                 self.require_live()?;
                 self.write_down(now, Draft::new(0, actor.party(), LogAction::RoomEnded));
@@ -321,6 +328,24 @@ impl House {
             }
             Govern::Unknown => Err(Refusal::bad_request("This relay does not know that request.")),
         }
+    }
+
+    fn list_listeners(&mut self, asker: Asker, worst: u8, by: Ranking) -> Result<(), Refusal> {
+        if by == Ranking::Unknown || !(1..=MAX_LISTENERS_A_MESSAGE).contains(&worst.into()) {
+            return Err(Refusal::bad_request(format!(
+                "Between 1 and {MAX_LISTENERS_A_MESSAGE} listeners can be asked for, by a measure \
+                 that this relay knows."
+            )));
+        }
+        let room = self.state.room.clone();
+        self.look(asker, About::Listeners { room, worst, by })
+    }
+
+    /// The listeners are the edges' to know: the room's node asks along the tree, and answers.
+    fn look(&mut self, asker: Asker, about: About) -> Result<(), Refusal> {
+        self.require_live()?;
+        self.outbox.push(OriginEffect::Look { to: asker.id, request: asker.request, about });
+        Ok(())
     }
 
     /// Who acts, by what their edge says of them and what is known here.
@@ -540,6 +565,7 @@ pub(super) fn permission_of(act: &Govern) -> Option<Permission> {
         Govern::Kick { .. } => Permission::Kick,
         Govern::Ban { .. } | Govern::Unban { .. } => Permission::Ban,
         Govern::ListBans { .. } => Permission::SeeBans,
+        Govern::ListListeners { .. } | Govern::ShowListener { .. } => Permission::SeeListeners,
         Govern::SetRole { .. } => Permission::SetRole,
         Govern::SetPermission { .. } => Permission::SetPermission,
         Govern::HandOver { .. } => Permission::HandOver,

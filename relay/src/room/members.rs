@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{ToParticipant, You};
+use tribune_protocol::control::report::Report;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::{Action, Credentials, ToParent};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RequestId};
@@ -38,6 +39,8 @@ pub struct Member {
     hand: Option<u32>,
     /// When it last sent a reaction.
     pub(super) reacted: Option<Instant>,
+    /// How it hears, as it said last, and when.
+    pub(super) report: Option<(Instant, Report)>,
 }
 
 /// Those whose connection was lost a moment ago, so that a locked or full room takes them back.
@@ -94,6 +97,7 @@ impl Member {
             acted,
             hand: None,
             reacted: None,
+            report: None,
         }
     }
 
@@ -273,6 +277,13 @@ impl Room {
         let by = self.credentials(who)?;
         let is_dev = self.members.get(&who).is_some_and(|member| member.person.is_dev);
         Some(if is_dev { Credentials { role: Role::Host, ..by } } else { by })
+    }
+
+    /// The role that a member has now.
+    pub(super) fn role_now(&self, who: ParticipantId) -> Role {
+        let member = self.members.get(&who);
+        let standing = member.map(|member| self.standing(&member.person)).unwrap_or_default();
+        self.role(who, &standing)
     }
 
     /// The role that somebody has: on the stage, by a ruling, or as they came in.

@@ -13,6 +13,7 @@
 //! * [`replica`], [`rulings`] — the state, and what is ruled about persons: putting it in force,
 //!   passing it on, confirming it
 //! * [`reactions`], [`expiry`] — reactions added up, tokens that run out
+//! * [`hearing`] — how well it is heard: reports folded, and passed on upwards
 //! * [`authority`], [`permissions`], [`hands`], [`moderation`], [`effect`] — the origin's decisions
 
 pub mod acts;
@@ -23,6 +24,7 @@ pub mod effect;
 pub mod errands;
 pub mod expiry;
 pub mod hands;
+pub mod hearing;
 mod hosting;
 mod house;
 pub mod members;
@@ -54,6 +56,7 @@ use tribune_protocol::person::PersonKey;
 use self::authority::{Authority, OriginSetup};
 use self::errands::Errands;
 use self::expiry::Expiries;
+use self::hearing::Hearing;
 use self::hosting::{Counts, Host};
 use self::members::{Lost, Member};
 use self::reactions::Reactions;
@@ -84,6 +87,8 @@ pub struct Room {
     lost: Lost,
     errands: Errands,
     reactions: Reactions,
+    /// How it is heard here and below; nothing until somebody says.
+    hearing: Option<Box<Hearing>>,
     children: BTreeMap<LinkId, Child>,
     /// Those below a child who have done something that the origin knows of.
     homes: BTreeMap<ParticipantId, LinkId>,
@@ -155,6 +160,7 @@ impl Room {
             lost: Lost::default(),
             errands: Errands::default(),
             reactions: Reactions::default(),
+            hearing: None,
             members: BTreeMap::new(),
             children: BTreeMap::new(),
             homes: BTreeMap::new(),
@@ -219,6 +225,12 @@ impl Room {
             Place::Origin(authority) => authority.hands(),
             Place::Below { .. } => 0,
         }
+    }
+
+    /// Whether this relay decides about the room.
+    #[must_use]
+    pub const fn is_origin(&self) -> bool {
+        matches!(self.place, Place::Origin(_))
     }
 
     /// The channel on the trunk to the parent.
@@ -301,6 +313,7 @@ impl Room {
         self.drain_authority(now, out);
         self.say_counts(now, out);
         self.say_reactions(now, out);
+        self.say_quality(now, out);
         self.check_children(now, out);
         self.check_tokens(now, out);
         self.give_up_joins(now, out);
@@ -314,7 +327,7 @@ impl Room {
             Place::Origin(authority) => authority.poll_timeout(),
             Place::Below { .. } => None,
         };
-        let said = [self.count_due(), self.reactions.due()];
+        let said = [self.count_due(), self.reactions.due(), self.quality_due()];
         let idle = self.idle_until();
         let lag = self.children.values().filter_map(Child::confirm_by).min();
         let join = self.joining.front().map(|(by, _)| *by);

@@ -107,6 +107,9 @@ impl Room {
                 Some(OriginEffect::ReadLog { ticket, from, limit }) => {
                     out.store(self.id, RoomRequest::ReadLog { ticket, from, limit });
                 }
+                Some(OriginEffect::Look { to, request, about }) => {
+                    out.look(self.id, to, request, about);
+                }
                 Some(OriginEffect::Displace { who }) => self.handle_replaced(now, who, out),
                 Some(OriginEffect::Deliver { to, request, message, after }) => match after {
                     Some(revision) if self.in_force() < revision => {

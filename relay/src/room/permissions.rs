@@ -80,6 +80,7 @@ const MODERATION: PermissionSet = OWN.with(&[
     Permission::MakeInvitation,
     Permission::Lock,
     Permission::ReadLog,
+    Permission::SeeListeners,
 ]);
 /// What is the host's alone.
 const HOST: PermissionSet = MODERATION.with(&[
@@ -236,6 +237,7 @@ pub const fn overrules(permission: Permission) -> bool {
         | Permission::SetRoom
         | Permission::ReadLog
         | Permission::AnswerAppeal
+        | Permission::SeeListeners
         | Permission::OpenRoom
         | Permission::EndRoom => false,
     }

@@ -32,6 +32,8 @@ pub struct Child {
     confirm_by: Option<Instant>,
     /// Levels from the child down to its deepest leaf.
     height: u8,
+    /// When it last said how it is heard there.
+    pub(super) quality_at: Option<Instant>,
 }
 
 /// An answer that waits until a revision is in force everywhere.
@@ -57,6 +59,10 @@ pub struct Act {
 }
 
 impl Child {
+    pub(super) const fn height(&self) -> u8 {
+        self.height
+    }
+
     pub(super) const fn confirm_by(&self) -> Option<Instant> {
         self.confirm_by
     }
@@ -110,7 +116,8 @@ impl Room {
             self.handle_unsubscribe(now, link, out);
         }
         let confirmed = Revision(0);
-        let child = Child { channel, listeners: 0, confirmed, confirm_by: None, height };
+        let child =
+            Child { channel, listeners: 0, confirmed, confirm_by: None, height, quality_at: None };
         self.children.insert(link, child);
         self.host(link, Hears::Trunk(channel), out);
         let known = match &self.place {

@@ -79,6 +79,11 @@ impl Children {
         self.by_link.remove(&link)
     }
 
+    /// All of them, with their trunks.
+    pub fn iter(&self) -> impl Iterator<Item = (LinkId, &ChildRelay)> {
+        self.by_link.iter().map(|(link, child)| (*link, child))
+    }
+
     /// All trunks to children.
     pub fn links(&self) -> impl Iterator<Item = LinkId> {
         self.by_link.keys().copied()

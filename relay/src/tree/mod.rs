@@ -2,6 +2,8 @@
 //!
 //! * [`attach`] — reaching a parent, losing it, taking the standby
 //! * [`children`] — relays below: who may be one, loops, depth
+//! * [`look`] — questions along the tree, and what comes back
 
 pub mod attach;
 pub mod children;
+pub mod look;

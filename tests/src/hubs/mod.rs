@@ -328,7 +328,8 @@ impl HubNet {
                 HubEffect::Shard(shard, command) => batches[usize::from(shard.0)].push(command),
                 HubEffect::Dial { dial, parent } => self.dial(relay, parent, dial),
                 HubEffect::Store(request) => self.ask_store(relay, request),
-                HubEffect::Drained => {}
+                // Nobody asks by HTTP here.
+                HubEffect::Answer { .. } | HubEffect::Drained => {}
             }
         }
         for (shard, commands) in batches.into_iter().enumerate() {

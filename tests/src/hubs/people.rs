@@ -291,6 +291,7 @@ impl HubNet {
             | ToParticipant::Bans { .. }
             | ToParticipant::Log(_)
             | ToParticipant::Invitation { .. }
+            | ToParticipant::ListenerReports(_)
             | ToParticipant::Reactions { .. }
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }

@@ -180,7 +180,8 @@ impl SimClient {
             | ToParticipant::Bans { .. }
             | ToParticipant::Log(_)
             | ToParticipant::Hands { .. }
-            | ToParticipant::Invitation { .. } => Some((*at, Answer::Ok)),
+            | ToParticipant::Invitation { .. }
+            | ToParticipant::ListenerReports(_) => Some((*at, Answer::Ok)),
             ToParticipant::Err { code, .. } => Some((*at, Answer::Err(*code))),
             ToParticipant::Stage { .. }
             | ToParticipant::Listeners { .. }

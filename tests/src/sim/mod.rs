@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tribune_relay::ops::query::{Answer, Query};
+use tribune_relay::tree::look::Ticket;
 
 use self::client::SimClient;
 use self::log::{Entry, Fate, Log};
@@ -187,6 +189,19 @@ impl Sim {
         let now = self.instant();
         self.relay_mut(relay).drain(now);
         self.turn(relay.0);
+    }
+
+    /// Asks a relay as an operator does over HTTP, and waits for the answer.
+    pub fn ask(&mut self, relay: RelayHandle, query: Query) -> Answer {
+        let (now, ticket) = (self.instant(), Ticket(self.rng.random()));
+        self.relay_mut(relay).query(now, ticket, query);
+        self.turn(relay.0);
+        let mut answer = None;
+        self.run_until("an answer to an operator", Duration::from_secs(10), |sim| {
+            answer = sim.relay_mut(relay).take_answer(ticket);
+            answer.is_some()
+        });
+        answer.unwrap_or_else(|| unreachable!("it has been waited for"))
     }
 
     /// Adds a client that does nothing yet.

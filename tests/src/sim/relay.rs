@@ -3,7 +3,7 @@
 
 mod core;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,6 +22,7 @@ use tribune_relay::crossing::{Packet, ShardId};
 use tribune_relay::hub::{Hub, HubConfig};
 use tribune_relay::identity::MasterKeys;
 use tribune_relay::ops::metrics::{DropCause, HubCounters, ShardCounters};
+use tribune_relay::ops::query::{Answer, Query};
 use tribune_relay::room::Room;
 use tribune_relay::room::authority::OriginSetup;
 use tribune_relay::room::permissions::Policy;
@@ -30,6 +31,7 @@ use tribune_relay::shard::steering::{ShardCids, SteeringKey};
 use tribune_relay::shard::{Shard, ShardConfig, WallClock};
 use tribune_relay::store::{MemoryStore, Store};
 use tribune_relay::tls::{ServerTrust, TlsIdentity, client_crypto, server_crypto_for};
+use tribune_relay::tree::look::Ticket;
 
 use self::core::{Core, ShardHost};
 use super::log::{Entry, Log};
@@ -176,6 +178,18 @@ impl SimRelay {
         }
     }
 
+    /// Asks as an operator does over HTTP.
+    pub(super) fn query(&mut self, now: Instant, ticket: Ticket, query: Query) {
+        if let Some(core) = &mut self.core {
+            core.hub.handle_query(now, ticket, query);
+        }
+    }
+
+    /// The answer to [`Self::query`], once it is there.
+    pub(super) fn take_answer(&mut self, ticket: Ticket) -> Option<Answer> {
+        self.core.as_mut()?.answers.remove(&ticket)
+    }
+
     pub(super) fn drain(&mut self, now: Instant) {
         if let Some(core) = &mut self.core {
             core.hub.handle_drain(now);
@@ -228,7 +242,13 @@ impl SimRelay {
         let mut hub = Hub::new(config, base + now);
         let rooms = self.disk.load().expect("memory is readable");
         hub.restore(rooms, base + now).expect("a room that a relay has stored");
-        self.core = Some(Core { shards, hub, to_hub: VecDeque::new(), drained: false });
+        self.core = Some(Core {
+            shards,
+            hub,
+            to_hub: VecDeque::new(),
+            drained: false,
+            answers: BTreeMap::new(),
+        });
         self.busy_until = now;
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tribune_protocol::datagram::media::{FrameHeader, Level, MediaWriter, OriginTime};
+use tribune_protocol::datagram::media::{Capture, FrameHeader, Level, MediaWriter};
 use tribune_protocol::ids::{Channel, Seq, TrackId};
 use tribune_protocol::limits::{CAPTURE_STAMP_PERIOD, FRAME_PERIOD, MAX_DATAGRAM_BYTES};
 
@@ -64,7 +64,7 @@ impl Talk {
     pub fn next_frame(
         &mut self,
         track: Option<TrackId>,
-        captured: Option<OriginTime>,
+        captured: Option<Capture>,
     ) -> Option<(Seq, Bytes)> {
         let seq = Seq(self.count as u16);
         let counter = self.count;

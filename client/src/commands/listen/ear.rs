@@ -136,7 +136,7 @@ impl Ear {
             frame.seq.0,
             frame.talkspurt_end,
             frame.opus,
-            frame.captured.map(|captured| captured.0),
+            frame.captured,
         )?;
         Ok(())
     }
@@ -152,12 +152,13 @@ impl Ear {
         if let Some(offset) = offset {
             let now_us = offset.to_origin(clock.us_at(now)).0;
             for frame in &played.captured {
-                let latency_us = now_us.saturating_sub(frame.capture_time_us);
+                let latency_us = now_us.saturating_sub(frame.capture.at.0);
                 if let Some(latency) = &mut self.latency {
                     latency.saturating_record(latency_us.clamp(1, LATENCY_MAX_US));
                 }
-                let error_us = self.latency_error_us.unwrap_or(0).max(offset.error_us);
-                self.latency_error_us = Some(error_us);
+                // The speaker's clock is an estimate too.
+                let error_us = offset.error_us.saturating_add(frame.capture.error_us.unwrap_or(0));
+                self.latency_error_us = self.latency_error_us.max(Some(error_us));
             }
         }
         played.pcm
@@ -206,7 +207,7 @@ impl Ear {
 #[cfg(test)]
 mod tests {
     use tribune_protocol::control::room::Role;
-    use tribune_protocol::datagram::media::{Frame, OriginTime};
+    use tribune_protocol::datagram::media::{Capture, Frame, OriginTime};
     use tribune_protocol::ids::Seq;
 
     use super::*;
@@ -223,7 +224,7 @@ mod tests {
             seq: Seq(n as u16),
             level: Level { voice: true, minus_dbov: 20 },
             talkspurt_end: false,
-            captured: captured.map(OriginTime),
+            captured: captured.map(|at| Capture { at: OriginTime(at), error_us: Some(200) }),
             opus,
             wire: bytes::Bytes::new(),
         };
@@ -272,6 +273,6 @@ mod tests {
         let expected = 30.0 + 20.0 * f64::from(sounded.unwrap());
         let measured = ear.latency_ms(50.0).unwrap();
         assert!((measured - expected).abs() < expected / 500.0, "{measured} for {expected}");
-        assert_eq!(ear.latency_error_ms(), Some(0.3));
+        assert_eq!(ear.latency_error_ms(), Some(0.5), "both clocks count");
     }
 }

@@ -9,10 +9,12 @@ use serde_json::json;
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::govern::{Govern, RoomChange, Target};
 use tribune_protocol::control::participant::{Errand, FromParticipant, Join, ToParticipant};
+use tribune_protocol::control::report::{Ranking, Report};
 use tribune_protocol::control::room::{Access, Reaction, Role, RoomSettings, RoomState};
 use tribune_protocol::control::trunk::{Action as Act, Credentials, ToChild, ToParent};
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RelayId, RequestId, SessionKey};
 use tribune_protocol::permission::{Permission, PermissionSet};
+use tribune_protocol::quality::Quality;
 
 use super::tree::{EPOCH_S, LEAF, MID, ORIGIN, OTHER_LEAF, Tree, read, token};
 use crate::crossing::ShardEvent;
@@ -221,6 +223,8 @@ fn attempts() -> Vec<Attempt> {
         against(host, act("ban the host", P::Ban, |_| ban(subject("host")))),
         Attempt { first: First::SomebodyBanned, ..act("lift a ban", P::Ban, |_| Govern::Unban { target: subject("enemy"), reason: note("") }) },
         act("list bans", P::SeeBans, |_| Govern::ListBans { after: 0 }),
+        act("list listeners", P::SeeListeners, |_| Govern::ListListeners { worst: 20, by: Ranking::Concealed }),
+        act("show a listener", P::SeeListeners, |s| Govern::ShowListener { participant: s.id(s.hand) }),
         act("make a speaker", P::SetRole, |_| set_role("friend", Role::Speaker)),
         act("make a cohost", P::SetRole, |_| set_role("friend", Role::Cohost)),
         act("make a host", P::SetRole, |_| set_role("friend", Role::Host)),
@@ -240,6 +244,7 @@ fn attempts() -> Vec<Attempt> {
         act("end the room", P::EndRoom, |_| Govern::EndRoom {}),
         Attempt { permission: None, ..act("something unknown", P::Listen, |_| Govern::Unknown) },
         Attempt { permission: None, ..free("renew the token", P::Listen, |s| FromParticipant::RenewToken { token: s.newer_token() }) },
+        Attempt { permission: None, ..free("report", P::Listen, |_| FromParticipant::Report(Report::default())) },
         Attempt { permission: None, ..free("list the public rooms", P::Listen, |_| FromParticipant::ListRooms { after: None }) },
         Attempt { permission: None, ..free("leave", P::Listen, |_| FromParticipant::Leave {}) },
     ]
@@ -624,6 +629,9 @@ impl Scene {
                 ToParent::Reactions { channel: CHANNEL, counts }
             }
             FromParticipant::RenewToken { .. } | FromParticipant::Unknown => act(Act::Unknown),
+            FromParticipant::Report(_) => {
+                ToParent::Quality { channel: CHANNEL, quality: Quality::default() }
+            }
             FromParticipant::Govern { act: what } => act(Act::Govern { act: what }),
             FromParticipant::Errand(errand) => act(Act::Errand { act: errand.act }),
             FromParticipant::ListRooms { after } => ToParent::ListRooms { after },
@@ -641,6 +649,8 @@ impl Scene {
             | ToChild::Listeners { .. }
             | ToChild::Deliver { .. }
             | ToChild::Replaced { .. }
+            | ToChild::Look { .. }
+            | ToChild::Seen { .. }
             | ToChild::GoAway { .. }
             | ToChild::Unknown => None,
         })
@@ -855,7 +865,7 @@ fn there_is_no_untested_cell() {
 
 /// Messages that a participant sends, but the ones of a later version, and errands: each principal
 /// who is not in the room sends what it governs as one.
-const MESSAGES: usize = 10;
+const MESSAGES: usize = 11;
 
 /// Numbers them; a new one does not compile until it has a number, and fails until it has a line.
 fn message_number(message: &FromParticipant) -> usize {
@@ -870,11 +880,12 @@ fn message_number(message: &FromParticipant) -> usize {
         FromParticipant::RenewToken { .. } => 7,
         FromParticipant::Govern { .. } | FromParticipant::Errand(_) => 8,
         FromParticipant::ListRooms { .. } | FromParticipant::Unknown => 9,
+        FromParticipant::Report(_) => 10,
     }
 }
 
 /// Requests to govern.
-const GOVERNS: usize = 28;
+const GOVERNS: usize = 30;
 
 /// The same for what can be asked of the origin.
 fn govern_number(act: &Govern) -> usize {
@@ -907,5 +918,7 @@ fn govern_number(act: &Govern) -> usize {
         Govern::AnswerAppeal { .. } => 25,
         Govern::EndRoom {} => 26,
         Govern::Unknown => 27,
+        Govern::ListListeners { .. } => 28,
+        Govern::ShowListener { .. } => 29,
     }
 }

@@ -20,12 +20,14 @@ use crate::auth::{Auth, participant_id};
 use crate::crossing::{DialId, Hears, LinkId, RoomId, ShardCommand, ShardEvent, ShardId};
 use crate::hub::{Hub, HubConfig, HubEffect};
 use crate::ops::Readiness;
+use crate::ops::query::Answer;
 use crate::room::Room;
 use crate::room::authority::OriginSetup;
 use crate::room::permissions::{Policy, RolePolicy};
 use crate::shard::WallClock;
 use crate::store::{MemoryStore, Store, StoreError, StoreReply, StoreRequest};
 use crate::token::{Key, Keys};
+use crate::tree::look::Ticket;
 
 pub(super) const ORIGIN: usize = 0;
 pub(super) const MID: usize = 1;
@@ -51,6 +53,8 @@ pub(super) struct Tree {
     pub(super) closes: Vec<(usize, CloseCode)>,
     pub(super) broadcasts: Vec<(usize, ToParticipant)>,
     pub(super) drained: bool,
+    /// What operators have asked, answered.
+    pub(super) answers: Vec<(Ticket, Answer)>,
     pub(super) store: MemoryStore,
     /// The store answers nothing while this is set; what it has been asked waits.
     pub(super) store_hangs: bool,
@@ -100,6 +104,7 @@ impl Tree {
             closes: Vec::new(),
             broadcasts: Vec::new(),
             drained: false,
+            answers: Vec::new(),
             store: MemoryStore::default(),
             store_hangs: false,
             store_fails: false,
@@ -248,6 +253,9 @@ impl Tree {
                         HubEffect::Shard(_, command) => self.command(relay, command),
                         HubEffect::Dial { dial, .. } => self.dial(relay, dial),
                         HubEffect::Store(request) => self.ask_store(relay, request),
+                        HubEffect::Answer { ticket, answer } => {
+                            self.answers.push((ticket, answer));
+                        }
                         HubEffect::Drained => self.drained = true,
                     }
                 }
@@ -415,6 +423,15 @@ impl Tree {
     pub(super) fn child_link(&self, parent: usize, child: usize) -> Option<LinkId> {
         let trunk = self.trunks.iter().find(|trunk| (trunk.0, trunk.2) == (child, parent));
         trunk.map(|trunk| trunk.3).filter(|link| self.hubs[parent].children.get(*link).is_some())
+    }
+
+    /// The trunk of a relay to its parent is lost, for both.
+    pub(super) fn break_trunk(&mut self, child: usize) {
+        let at = self.trunks.iter().position(|trunk| trunk.0 == child).unwrap();
+        let (child, below, parent, above) = self.trunks.remove(at);
+        for (relay, link) in [(child, below), (parent, above)] {
+            self.event(relay, ShardEvent::Closed { link, why: "broken".to_owned() });
+        }
     }
 
     pub(super) fn room(&self, relay: usize) -> &Room {

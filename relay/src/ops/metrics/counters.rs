@@ -100,6 +100,7 @@ snapshot! {
         reactions, "tribune_relay_reactions_total", "Reactions sent by participants of this relay.";
         tokens_renewed, "tribune_relay_tokens_renewed_total", "Tokens replaced by newer ones in place.";
         tokens_expired, "tribune_relay_tokens_expired_total", "Connections closed because their token ran out.";
+        reports_refused, "tribune_relay_listener_reports_refused_total", "Reports of participants that came too soon, or from somebody who hears nothing.";
         store_failures, "tribune_relay_store_failures_total", "Requests that the store has refused or failed.";
         loops_refused, "tribune_relay_loops_refused_total", "Trunks refused because they would close a loop or make the tree too deep.";
     }

@@ -35,6 +35,7 @@ fn answers(effects: &[OriginEffect]) -> Vec<(ParticipantId, Option<ErrorCode>)> 
         | OriginEffect::Publish
         | OriginEffect::Write(_)
         | OriginEffect::ReadLog { .. }
+        | OriginEffect::Look { .. }
         | OriginEffect::Displace { .. }
         | OriginEffect::Finished => None,
     });

@@ -169,6 +169,7 @@ impl Harness {
                 | OriginEffect::Rule { .. }
                 | OriginEffect::Write(_)
                 | OriginEffect::ReadLog { .. }
+                | OriginEffect::Look { .. }
                 | OriginEffect::Displace { .. }
                 | OriginEffect::Finished => None,
             })
@@ -294,6 +295,7 @@ impl Harness {
                 }
                 OriginEffect::Rule { .. }
                 | OriginEffect::Publish
+                | OriginEffect::Look { .. }
                 | OriginEffect::Displace { .. }
                 | OriginEffect::Deliver { .. }
                 | OriginEffect::Finished => effects.push(effect),
@@ -340,11 +342,16 @@ impl Harness {
                 OriginEffect::Deliver { to, request: Some(request), .. } => {
                     assert!(self.open.remove(&(*to, *request)), "answered twice: {effect:?}");
                 }
+                // The room's node answers.
+                OriginEffect::Look { to, request: Some(request), .. } => {
+                    assert!(self.open.remove(&(*to, *request)), "answered twice: {effect:?}");
+                }
                 OriginEffect::Deliver { request: None, message, after, .. } => {
                     assert!(encode(None, message).is_ok() && after.is_none());
                 }
                 OriginEffect::Write(_)
                 | OriginEffect::ReadLog { .. }
+                | OriginEffect::Look { .. }
                 | OriginEffect::Displace { .. }
                 | OriginEffect::Finished => {}
             }
@@ -509,6 +516,7 @@ pub(super) fn news(effects: &[OriginEffect]) -> Vec<(PersonKey, Moderated)> {
         OriginEffect::Publish
         | OriginEffect::Write(_)
         | OriginEffect::ReadLog { .. }
+        | OriginEffect::Look { .. }
         | OriginEffect::Displace { .. }
         | OriginEffect::Deliver { .. }
         | OriginEffect::Finished => None,
@@ -526,6 +534,7 @@ pub(super) fn delivered<T>(
         | OriginEffect::Rule { .. }
         | OriginEffect::Write(_)
         | OriginEffect::ReadLog { .. }
+        | OriginEffect::Look { .. }
         | OriginEffect::Displace { .. }
         | OriginEffect::Finished => None,
     });

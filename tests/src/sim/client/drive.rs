@@ -17,6 +17,7 @@ use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::{ControlReader, Envelope, decode};
 use tribune_protocol::datagram::Datagram;
+use tribune_protocol::datagram::media::Capture;
 use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::TrackId;
 use tribune_relay::crossing::ShardId;
@@ -196,6 +197,7 @@ impl SimClient {
                 | ToParticipant::Bans { .. }
                 | ToParticipant::Log(_)
                 | ToParticipant::Invitation { .. }
+                | ToParticipant::ListenerReports(_)
                 | ToParticipant::Reactions { .. }
                 | ToParticipant::TokenExpires { .. }
                 | ToParticipant::PleaseMute { .. }
@@ -220,7 +222,7 @@ impl SimClient {
                         let offset = self.clock.offset(local_us);
                         let latency = frame.captured.zip(offset).map(|(captured, offset)| {
                             let now = offset.to_origin(local_us);
-                            (now.0 as i64 - captured.0 as i64, offset.error_us)
+                            (now.0 as i64 - captured.at.0 as i64, offset.error_us)
                         });
                         let counter = frame.opus.first_chunk().copied().map(u64::from_be_bytes);
                         let (at, track, seq) = (self.now, frame.track, frame.seq);
@@ -254,7 +256,10 @@ impl SimClient {
             && talk.due().is_some_and(|due| due <= self.now)
         {
             let offset = self.clock.offset(local_us).filter(|_| talk.wants_stamp());
-            let captured = offset.map(|offset| offset.to_origin(local_us));
+            let captured = offset.map(|offset| Capture {
+                at: offset.to_origin(local_us),
+                error_us: Some(offset.error_us),
+            });
             let Some((seq, datagram)) = talk.next_frame(track, captured) else { continue };
             let Some(link) = &mut self.link else { continue };
             let _ = link.conn.datagrams().send(datagram, true);

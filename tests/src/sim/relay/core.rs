@@ -1,15 +1,17 @@
 //! The inside of a simulated relay: the production shards and hub, the queues between them, and a
 //! turn of each. Used by [`super::SimRelay`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::CloseCode;
 use tribune_relay::crossing::{Crossing, Packet, ShardCommand, ShardEvent, ShardId};
 use tribune_relay::hub::{Hub, HubEffect};
+use tribune_relay::ops::query::Answer;
 use tribune_relay::shard::{Outgoing, Shard};
 use tribune_relay::store::{MemoryStore, Store, StoreReply, StoreRequest};
+use tribune_relay::tree::look::Ticket;
 
 use crate::sim::log::{Entry, Log};
 use crate::sim::{HostId, Sent};
@@ -23,6 +25,8 @@ pub(super) struct Core {
     pub(super) hub: Hub,
     pub(super) to_hub: VecDeque<(ShardId, ShardEvent)>,
     pub(super) drained: bool,
+    /// What operators have asked, answered.
+    pub(super) answers: BTreeMap<Ticket, Answer>,
 }
 
 /// A shard and what waits for it.
@@ -123,6 +127,9 @@ impl Core {
                     let (address, server_name) = (parents[parent], "localhost".to_owned());
                     let command = ShardCommand::Dial { dial, parent, address, server_name };
                     self.shards[0].commands.push_back(command);
+                }
+                HubEffect::Answer { ticket, answer } => {
+                    self.answers.insert(ticket, answer);
                 }
                 HubEffect::Drained => {
                     self.drained = true;

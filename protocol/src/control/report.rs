@@ -1,0 +1,197 @@
+//! What a listener says of how it hears, and what moderators and operators are shown of single
+//! listeners. SPEC.md section 8.20.
+
+use serde::{Deserialize, Serialize};
+
+use super::room::Role;
+use crate::ids::{DisplayName, ParticipantId};
+use crate::limits::MAX_REPORTED_FRAMES;
+use crate::quality::ppm;
+
+/// How a participant has heard the room since its last report, or since it came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Frames received, late ones included and duplicates not.
+    pub received: u32,
+    /// Frames that never came.
+    pub lost: u32,
+    /// Frames that were missing at first, and came after they had been asked for or were had from the
+    /// redundant copy in the following one.
+    pub repaired: u32,
+    /// Frame periods that were made up.
+    pub concealed: u32,
+    /// Frames that came after their turn.
+    pub late: u32,
+    /// Sound that waits to be played, in microseconds, of the track that waits longest.
+    pub buffer_us: u32,
+    /// Interarrival jitter (RFC 3550 section 6.4.1), in microseconds, of the track with the most.
+    pub jitter_us: u32,
+    /// Round trip to the edge, in microseconds; 0 while it is not known.
+    pub rtt_us: u32,
+    /// From capture to playout, in microseconds: the mean of the frames played that carried a capture
+    /// time. Absent if none did, or without an estimate of the origin's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_us: Option<u32>,
+    /// The longest of these, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_max_us: Option<u32>,
+    /// How far these can be from the truth, in microseconds, by the errors of both clocks' estimates as
+    /// far as they are known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_error_us: Option<u32>,
+}
+
+impl Report {
+    /// Frames that should have come.
+    #[must_use]
+    pub const fn expected(&self) -> u32 {
+        self.received.saturating_add(self.lost)
+    }
+
+    /// Frames that never came, of those that should have, in millionths.
+    #[must_use]
+    pub const fn loss_ppm(&self) -> u32 {
+        ppm(self.lost as u64, self.expected() as u64)
+    }
+
+    /// Frame periods that were made up, of those in which somebody spoke, in millionths.
+    #[must_use]
+    pub const fn concealed_ppm(&self) -> u32 {
+        ppm(self.concealed as u64, self.expected() as u64)
+    }
+
+    /// The same with no count above what a listener can have heard in the time of a report.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let bounded = |frames: u32| frames.min(MAX_REPORTED_FRAMES);
+        Self {
+            received: bounded(self.received),
+            lost: bounded(self.lost),
+            repaired: bounded(self.repaired),
+            concealed: bounded(self.concealed),
+            late: bounded(self.late),
+            ..self
+        }
+    }
+}
+
+/// A participant's last report, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerReport {
+    /// Who.
+    pub participant: ParticipantId,
+    /// What they are called.
+    pub name: DisplayName,
+    /// Their role.
+    pub role: Role,
+    /// The edge's name.
+    pub relay: DisplayName,
+    /// How old the report is, in milliseconds.
+    pub age_ms: u32,
+    /// What it says.
+    pub report: Report,
+}
+
+/// By what listeners are the worst off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ranking {
+    /// Frame periods made up, as a share.
+    #[default]
+    Concealed,
+    /// Frames that never came, as a share.
+    Lost,
+    /// Frames that came too late.
+    Late,
+    /// From capture to playout.
+    Latency,
+    /// Interarrival jitter.
+    Jitter,
+    /// Sound that waits to be played.
+    Buffer,
+    /// Round trip to the edge.
+    RoundTrip,
+    /// One of a later version. Answered by `bad_request`.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Ranking {
+    /// Those of this version.
+    pub const ALL: [Self; 7] = [
+        Self::Concealed,
+        Self::Lost,
+        Self::Late,
+        Self::Latency,
+        Self::Jitter,
+        Self::Buffer,
+        Self::RoundTrip,
+    ];
+
+    /// The word on the wire and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Concealed => "concealed",
+            Self::Lost => "lost",
+            Self::Late => "late",
+            Self::Latency => "latency",
+            Self::Jitter => "jitter",
+            Self::Buffer => "buffer",
+            Self::RoundTrip => "round_trip",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What reports are ordered by, the highest being the worst off.
+    #[must_use]
+    pub fn of(self, report: &Report) -> u32 {
+        match self {
+            Self::Concealed | Self::Unknown => report.concealed_ppm(),
+            Self::Lost => report.loss_ppm(),
+            Self::Late => report.late,
+            Self::Latency => report.latency_us.unwrap_or(0),
+            Self::Jitter => report.jitter_us,
+            Self::Buffer => report.buffer_us,
+            Self::RoundTrip => report.rtt_us,
+        }
+    }
+}
+
+impl std::str::FromStr for Ranking {
+    type Err = UnknownRanking;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRanking> {
+        let known = Self::ALL.into_iter().find(|ranking| ranking.as_str() == text);
+        known.ok_or_else(|| UnknownRanking(text.chars().take(40).collect()))
+    }
+}
+
+/// A word that listeners cannot be ordered by.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not one of concealed, lost, late, latency, jitter, buffer, round_trip")]
+pub struct UnknownRanking(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_read_what_they_print() {
+        for ranking in Ranking::ALL {
+            assert_eq!(ranking.as_str().parse::<Ranking>().unwrap(), ranking);
+            let wire = ciborium::Value::serialized(&ranking).unwrap();
+            assert_eq!(wire.as_text(), Some(ranking.as_str()));
+        }
+        let error = "loudness".parse::<Ranking>().unwrap_err().to_string();
+        assert!(error.contains("\"loudness\" is not one of concealed"), "{error}");
+    }
+
+    #[test]
+    fn nobody_reports_more_than_can_be_heard() {
+        let boast = Report { received: u32::MAX, lost: 7, ..Report::default() };
+        assert_eq!(boast.expected(), u32::MAX);
+        let bounded = boast.bounded();
+        assert_eq!((bounded.received, bounded.lost), (MAX_REPORTED_FRAMES, 7));
+    }
+}

@@ -1,0 +1,514 @@
+//! How well a room is heard, in a form that adds up: listeners' reports folded into counts over fixed
+//! bounds. Edges fold, relays add, and nobody needs to know whose report was whose. SPEC.md section 8.20.
+//!
+//! Pure and of fixed size: a [`Quality`] has about 1.3 KB, whatever the number of listeners.
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::report::Report;
+
+/// Buckets of a [`Distribution`] at the most: those of the measure with the most bounds, and the one
+/// above all bounds.
+pub const MAX_BUCKETS: usize = 20;
+/// Longest latency that is told apart, in microseconds: a longer one is a clock's fault.
+const MAX_MEASURED_US: u32 = 60_000_000;
+/// Parts of a whole, in the unit of ratios.
+const MILLION: u64 = 1_000_000;
+
+/// What is measured of how a listener hears. The value of each report goes into one distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// From capture at the speaker to playout, in microseconds: the mean of the frames that tell.
+    Latency,
+    /// How far that can be from the truth, in microseconds.
+    LatencyError,
+    /// Interarrival jitter (RFC 3550 section 6.4.1), in microseconds.
+    Jitter,
+    /// Sound that waits to be played, in microseconds.
+    Buffer,
+    /// Round trip to the edge, in microseconds.
+    RoundTrip,
+    /// Frames that never came in time, of those that should have, in millionths.
+    Loss,
+    /// Frame periods made up, of those in which somebody spoke, in millionths.
+    Concealed,
+}
+
+impl Measure {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Latency,
+        Self::LatencyError,
+        Self::Jitter,
+        Self::Buffer,
+        Self::RoundTrip,
+        Self::Loss,
+        Self::Concealed,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::LatencyError => "latency_error",
+            Self::Jitter => "jitter",
+            Self::Buffer => "buffer",
+            Self::RoundTrip => "round_trip",
+            Self::Loss => "loss",
+            Self::Concealed => "concealment",
+        }
+    }
+
+    /// The upper bounds of the buckets, ascending, each inclusive, in the measure's unit. One more
+    /// bucket is above them all.
+    #[must_use]
+    pub const fn bounds(self) -> &'static [u32] {
+        match self {
+            // Fine around what a conversation bears (150 ms, ITU-T G.114), coarse beyond.
+            Self::Latency => &[
+                10_000, 20_000, 30_000, 40_000, 50_000, 60_000, 80_000, 100_000, 120_000, 150_000,
+                200_000, 250_000, 300_000, 400_000, 500_000, 750_000, 1_000_000, 2_000_000,
+                5_000_000,
+            ],
+            Self::LatencyError => {
+                &[100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000]
+            }
+            Self::Jitter => {
+                &[1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 50_000, 100_000, 200_000]
+            }
+            Self::Buffer => &[
+                20_000, 40_000, 60_000, 80_000, 100_000, 120_000, 160_000, 200_000, 300_000,
+                400_000,
+            ],
+            Self::RoundTrip => &[
+                1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 50_000, 75_000, 100_000, 150_000,
+                200_000, 300_000, 500_000,
+            ],
+            // The first bucket is for those who miss nothing.
+            Self::Loss | Self::Concealed => {
+                &[0, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000]
+            }
+        }
+    }
+}
+
+/// Counts of values between fixed bounds, and the sum of the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Distribution {
+    counts: [u64; MAX_BUCKETS],
+    sum: u64,
+}
+
+impl Distribution {
+    /// How many values lie in each bucket of [`Measure::bounds`], the last one above them all.
+    #[must_use]
+    pub fn counts(&self, measure: Measure) -> &[u64] {
+        &self.counts[..=measure.bounds().len()]
+    }
+
+    /// The sum of all values, in the measure's unit.
+    #[must_use]
+    pub const fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// The mean; `None` without a value.
+    #[must_use]
+    pub fn mean(&self) -> Option<u32> {
+        let mean = self.sum.checked_div(self.count())?;
+        Some(u32::try_from(mean).unwrap_or(u32::MAX))
+    }
+
+    /// The value that a share of all stays under, `quantile` from 0 to 1, evenly between the bounds of
+    /// its bucket; the highest bound for what is above it. `None` without a value.
+    #[must_use]
+    pub fn quantile(&self, measure: Measure, quantile: f64) -> Option<u32> {
+        let total = self.count();
+        if total == 0 {
+            return None;
+        }
+        let wanted = (quantile.clamp(0.0, 1.0) * total as f64).max(f64::MIN_POSITIVE);
+        let (mut below, mut lower) = (0.0, 0);
+        for (count, upper) in self.counts.iter().zip(measure.bounds()) {
+            let here = *count as f64;
+            if here > 0.0 && below + here >= wanted {
+                let share = (wanted - below) / here;
+                return Some(lower + (f64::from(upper - lower) * share).round() as u32);
+            }
+            below += here;
+            lower = *upper;
+        }
+        Some(lower)
+    }
+
+    fn add(&mut self, measure: Measure, value: u32) {
+        let bucket = measure.bounds().partition_point(|bound| *bound < value);
+        self.counts[bucket] += 1;
+        self.sum = self.sum.saturating_add(u64::from(value));
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(other.counts) {
+            *mine = mine.saturating_add(theirs);
+        }
+        self.sum = self.sum.saturating_add(other.sum);
+    }
+}
+
+/// Frames, as listeners count them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FrameCounts {
+    /// Received, late ones included and duplicates not.
+    pub received: u64,
+    /// Never received.
+    pub lost: u64,
+    /// Missing at first, and then had by repair or from the following frame.
+    pub repaired: u64,
+    /// Frame periods made up.
+    pub concealed: u64,
+    /// Received too late to be played.
+    pub late: u64,
+}
+
+/// Reports of any number of listeners, folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quality {
+    /// How many reports.
+    pub reports: u64,
+    /// The frames that they count.
+    pub frames: FrameCounts,
+    distributions: [Distribution; Measure::ALL.len()],
+}
+
+/// A [`Quality`] in a few numbers, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QualitySummary {
+    /// How many reports.
+    pub reports: u64,
+    /// The frames that they count.
+    #[serde(flatten)]
+    pub frames: FrameCounts,
+    /// From capture to playout, in microseconds; absent where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Spread>,
+    /// How far the latencies can be from the truth: 99 of 100 no further than that, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_error_us: Option<u32>,
+    /// Interarrival jitter, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<Spread>,
+    /// Sound that waits to be played, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buffer: Option<Spread>,
+    /// Round trips to the edges, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip: Option<Spread>,
+}
+
+/// Where the values of a distribution lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Half of them stay under.
+    pub p50: u32,
+    /// 99 of 100 stay under.
+    pub p99: u32,
+    /// The mean.
+    pub mean: u32,
+}
+
+impl Quality {
+    /// The distribution of a measure.
+    #[must_use]
+    pub const fn of(&self, measure: Measure) -> &Distribution {
+        &self.distributions[measure as usize]
+    }
+
+    /// Whether nobody has reported.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.reports == 0
+    }
+
+    /// Adds a listener's report.
+    pub fn add(&mut self, report: &Report) {
+        self.reports += 1;
+        let frames = &mut self.frames;
+        frames.received = frames.received.saturating_add(u64::from(report.received));
+        frames.lost = frames.lost.saturating_add(u64::from(report.lost));
+        frames.repaired = frames.repaired.saturating_add(u64::from(report.repaired));
+        frames.concealed = frames.concealed.saturating_add(u64::from(report.concealed));
+        frames.late = frames.late.saturating_add(u64::from(report.late));
+        let mut note = |measure: Measure, value: Option<u32>| {
+            if let Some(value) = value {
+                self.distributions[measure as usize].add(measure, value.min(MAX_MEASURED_US));
+            }
+        };
+        note(Measure::Latency, report.latency_us);
+        note(Measure::LatencyError, report.latency_us.and(report.latency_error_us));
+        note(Measure::RoundTrip, Some(report.rtt_us).filter(|rtt_us| *rtt_us > 0));
+        // Who has heard nobody has neither jitter nor loss.
+        if report.expected() > 0 {
+            note(Measure::Jitter, Some(report.jitter_us));
+            note(Measure::Buffer, Some(report.buffer_us));
+            note(Measure::Loss, Some(report.loss_ppm()));
+            note(Measure::Concealed, Some(report.concealed_ppm()));
+        }
+    }
+
+    /// Adds what others have folded.
+    pub fn merge(&mut self, other: &Self) {
+        self.reports = self.reports.saturating_add(other.reports);
+        let frames = &mut self.frames;
+        frames.received = frames.received.saturating_add(other.frames.received);
+        frames.lost = frames.lost.saturating_add(other.frames.lost);
+        frames.repaired = frames.repaired.saturating_add(other.frames.repaired);
+        frames.concealed = frames.concealed.saturating_add(other.frames.concealed);
+        frames.late = frames.late.saturating_add(other.frames.late);
+        for (mine, theirs) in self.distributions.iter_mut().zip(&other.distributions) {
+            mine.merge(theirs);
+        }
+    }
+
+    /// The same in a few numbers; `None` if nobody has reported.
+    #[must_use]
+    pub fn summary(&self) -> Option<QualitySummary> {
+        let spread = |measure| {
+            let distribution = self.of(measure);
+            Some(Spread {
+                p50: distribution.quantile(measure, 0.5)?,
+                p99: distribution.quantile(measure, 0.99)?,
+                mean: distribution.mean()?,
+            })
+        };
+        (!self.is_empty()).then(|| QualitySummary {
+            reports: self.reports,
+            frames: self.frames,
+            latency: spread(Measure::Latency),
+            latency_error_us: self.of(Measure::LatencyError).quantile(Measure::LatencyError, 0.99),
+            jitter: spread(Measure::Jitter),
+            buffer: spread(Measure::Buffer),
+            round_trip: spread(Measure::RoundTrip),
+        })
+    }
+}
+
+impl FrameCounts {
+    /// Frames that never came, of those that should have, in millionths; 0 if none should have.
+    #[must_use]
+    pub const fn loss_ppm(&self) -> u32 {
+        ppm(self.lost, self.received.saturating_add(self.lost))
+    }
+
+    /// Frame periods made up, of those in which somebody spoke, in millionths; 0 if nobody did.
+    #[must_use]
+    pub const fn concealed_ppm(&self) -> u32 {
+        ppm(self.concealed, self.received.saturating_add(self.lost))
+    }
+}
+
+/// A share in millionths, 1,000,000 at the most; 0 of nothing.
+#[must_use]
+pub const fn ppm(part: u64, whole: u64) -> u32 {
+    if whole == 0 {
+        return 0;
+    }
+    let share = part as u128 * MILLION as u128 / whole as u128;
+    if share > MILLION as u128 { MILLION as u32 } else { share as u32 }
+}
+
+/// The wire form: an array of counts for each measure that has any, without zeros at its end.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    reports: u64,
+    #[serde(flatten)]
+    frames: FrameCounts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    latency: Option<WrittenDistribution>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    latency_error: Option<WrittenDistribution>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jitter: Option<WrittenDistribution>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    buffer: Option<WrittenDistribution>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    round_trip: Option<WrittenDistribution>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss: Option<WrittenDistribution>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    concealment: Option<WrittenDistribution>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenDistribution {
+    sum: u64,
+    counts: Vec<u64>,
+}
+
+impl WrittenDistribution {
+    fn of(distribution: &Distribution) -> Option<Self> {
+        let len = distribution.counts.iter().rposition(|count| *count > 0)? + 1;
+        Some(Self { sum: distribution.sum, counts: distribution.counts[..len].to_vec() })
+    }
+
+    /// Counts beyond the last bucket, which a later version may have, go into the last one.
+    fn read(self, measure: Measure) -> Distribution {
+        let last = measure.bounds().len();
+        let mut read = Distribution { sum: self.sum, ..Distribution::default() };
+        for (bucket, count) in self.counts.into_iter().enumerate() {
+            let mine = &mut read.counts[bucket.min(last)];
+            *mine = mine.saturating_add(count);
+        }
+        read
+    }
+}
+
+impl Serialize for Quality {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let of = |measure| WrittenDistribution::of(self.of(measure));
+        let written = Written {
+            reports: self.reports,
+            frames: self.frames,
+            latency: of(Measure::Latency),
+            latency_error: of(Measure::LatencyError),
+            jitter: of(Measure::Jitter),
+            buffer: of(Measure::Buffer),
+            round_trip: of(Measure::RoundTrip),
+            loss: of(Measure::Loss),
+            concealment: of(Measure::Concealed),
+        };
+        written.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Quality {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Written::deserialize(deserializer)?;
+        let mut read = Self { reports: written.reports, frames: written.frames, ..Self::default() };
+        let of_each = [
+            (Measure::Latency, written.latency),
+            (Measure::LatencyError, written.latency_error),
+            (Measure::Jitter, written.jitter),
+            (Measure::Buffer, written.buffer),
+            (Measure::RoundTrip, written.round_trip),
+            (Measure::Loss, written.loss),
+            (Measure::Concealed, written.concealment),
+        ];
+        for (measure, distribution) in of_each {
+            if let Some(distribution) = distribution {
+                read.distributions[measure as usize] = distribution.read(measure);
+            }
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn report() -> impl Strategy<Value = Report> {
+        let frames = (0u32..400, 0u32..100, 0u32..50, 0u32..100, 0u32..20);
+        let delays = (0u32..500_000, 0u32..300_000, 0u32..400_000);
+        let latency = prop::option::of((0u32..9_000_000, 0u32..200_000));
+        (frames, delays, latency).prop_map(|(frames, delays, latency)| {
+            let (received, lost, repaired, concealed, late) = frames;
+            let (buffer_us, jitter_us, rtt_us) = delays;
+            Report {
+                received,
+                lost,
+                repaired,
+                concealed,
+                late,
+                buffer_us,
+                jitter_us,
+                rtt_us,
+                latency_us: latency.map(|(latency, _)| latency),
+                latency_max_us: latency.map(|(latency, _)| latency),
+                latency_error_us: latency.map(|(_, error)| error),
+            }
+        })
+    }
+
+    fn folded(reports: &[Report]) -> Quality {
+        let mut quality = Quality::default();
+        reports.iter().for_each(|report| quality.add(report));
+        quality
+    }
+
+    proptest! {
+        /// Whoever folds first and adds later gets what a single one gets who folds all.
+        #[test]
+        fn adding_up_is_the_same_in_any_order(
+            reports in prop::collection::vec(report(), 0..40), cut in 0usize..40,
+        ) {
+            let (first, second) = reports.split_at(cut.min(reports.len()));
+            let (mut one, mut other) = (folded(first), folded(second));
+            one.merge(&folded(second));
+            other.merge(&folded(first));
+            prop_assert_eq!(one, folded(&reports));
+            prop_assert_eq!(other, one);
+        }
+
+        /// The quantile lies in the bucket of the value that it stands for.
+        #[test]
+        fn quantiles_are_right_to_a_bucket(values in prop::collection::vec(0u32..6_000_000, 1..60), q in 0.0f64..1.0) {
+            let mut distribution = Distribution::default();
+            let mut sorted = values.clone();
+            sorted.sort_unstable();
+            values.iter().for_each(|value| distribution.add(Measure::Latency, *value));
+            let bounds = Measure::Latency.bounds();
+            let rank = ((q * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len());
+            let bucket = bounds.partition_point(|bound| *bound < sorted[rank - 1]);
+            let upper = bounds.get(bucket).copied().unwrap_or(5_000_000);
+            let lower = bucket.checked_sub(1).map_or(0, |below| bounds[below]);
+            let found = distribution.quantile(Measure::Latency, q).unwrap();
+            prop_assert!((lower..=upper).contains(&found), "{found} not in {lower}..={upper}");
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(reports in prop::collection::vec(report(), 0..40)) {
+            let quality = folded(&reports);
+            let value = ciborium::Value::serialized(&quality).unwrap();
+            prop_assert_eq!(value.deserialized::<Quality>().unwrap(), quality);
+        }
+    }
+
+    #[test]
+    fn buckets_fit_and_ascend() {
+        for (number, measure) in Measure::ALL.into_iter().enumerate() {
+            assert_eq!(measure as usize, number);
+            let bounds = measure.bounds();
+            assert!(bounds.len() < MAX_BUCKETS, "{measure:?}");
+            assert!(bounds.windows(2).all(|pair| pair[0] < pair[1]), "{measure:?}");
+        }
+    }
+
+    #[test]
+    fn counts_of_a_later_version_go_into_the_last_bucket() {
+        let counts = vec![1u64; 40];
+        let written = WrittenDistribution { sum: 7, counts };
+        let read = written.read(Measure::Jitter);
+        assert_eq!(read.count(), 40);
+        assert_eq!(read.counts(Measure::Jitter)[9], 31);
+    }
+
+    #[test]
+    fn who_hears_nobody_has_no_loss_and_no_jitter() {
+        let silent = Report { rtt_us: 300, ..Report::default() };
+        let quality = folded(&[silent]);
+        assert_eq!(quality.of(Measure::Loss).count(), 0);
+        assert_eq!(quality.of(Measure::RoundTrip).count(), 1);
+        let summary = quality.summary().unwrap();
+        assert_eq!((summary.latency, summary.jitter), (None, None));
+        assert_eq!(Quality::default().summary(), None);
+    }
+}

@@ -1,0 +1,120 @@
+//! Any word about how a room is heard, and about how relays are.
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use tribune_protocol::control::look::{About, Sight, Vitals};
+use tribune_protocol::control::participant::ListenerReports;
+use tribune_protocol::control::report::{ListenerReport, Ranking, Report};
+use tribune_protocol::quality::Quality;
+
+use super::{name, participant, relay, role, room};
+
+pub(super) fn report() -> impl Strategy<Value = Report> {
+    let frames = any::<[u32; 5]>();
+    let delays = any::<[u32; 3]>();
+    let latency = any::<[Option<u32>; 3]>();
+    (frames, delays, latency).prop_map(|(frames, delays, latency)| {
+        let [received, lost, repaired, concealed, late] = frames;
+        let [buffer_us, jitter_us, rtt_us] = delays;
+        let [latency_us, latency_max_us, latency_error_us] = latency;
+        Report {
+            received,
+            lost,
+            repaired,
+            concealed,
+            late,
+            buffer_us,
+            jitter_us,
+            rtt_us,
+            latency_us,
+            latency_max_us,
+            latency_error_us,
+        }
+    })
+}
+
+pub(super) fn quality() -> impl Strategy<Value = Quality> {
+    vec(report(), 0..20).prop_map(|reports| {
+        let mut quality = Quality::default();
+        reports.iter().for_each(|report| quality.add(report));
+        quality
+    })
+}
+
+pub(super) fn listener_reports() -> impl Strategy<Value = ListenerReports> {
+    (quality(), vec(listener(), 0..4), any::<u32>()).prop_map(|(quality, listeners, missing)| {
+        ListenerReports { room: quality.summary(), listeners, missing }
+    })
+}
+
+pub(super) fn about() -> impl Strategy<Value = About> {
+    prop_oneof![
+        Just(About::Relays {}),
+        (room(), any::<u8>(), ranking()).prop_map(|(room, worst, by)| About::Listeners {
+            room,
+            worst,
+            by
+        }),
+        (room(), participant())
+            .prop_map(|(room, participant)| About::Listener { room, participant }),
+        Just(About::Unknown),
+    ]
+}
+
+pub(super) fn sight() -> impl Strategy<Value = Sight> {
+    (vec(vitals(), 0..4), vec(listener(), 0..4), any::<u32>())
+        .prop_map(|(relays, listeners, missing)| Sight { relays, listeners, missing })
+}
+
+pub(super) fn ranking() -> impl Strategy<Value = Ranking> {
+    prop_oneof![8 => prop::sample::select(Ranking::ALL.to_vec()), 1 => Just(Ranking::Unknown)]
+}
+
+fn listener() -> impl Strategy<Value = ListenerReport> {
+    (participant(), name(), role(), name(), any::<u32>(), report()).prop_map(
+        |(participant, name, role, relay, age_ms, report)| ListenerReport {
+            participant,
+            name,
+            role,
+            relay,
+            age_ms,
+            report,
+        },
+    )
+}
+
+fn vitals() -> impl Strategy<Value = Vitals> {
+    let place = (relay(), name(), option::of(relay()), any::<u8>(), "[ -~]{0,32}");
+    let load = (any::<[u32; 8]>(), any::<[u64; 2]>(), any::<[Option<u32>; 3]>(), any::<bool>());
+    let drops = btree_map("[a-z_]{1,20}", any::<u32>(), 0..4);
+    (place, load, drops, quality()).prop_map(|(place, load, drops, quality)| {
+        let (relay, name, parent, depth, version) = place;
+        let (counts, [uptime_s, listeners], optional, draining) = load;
+        let [participants, rooms, children, load_ppm, frames_in, frames_out, missing_ppm, _] =
+            counts;
+        let [capacity, trunk_rtt_us, clock_error_us] = optional;
+        Vitals {
+            relay,
+            name,
+            parent,
+            depth,
+            version,
+            uptime_s,
+            participants,
+            capacity,
+            listeners,
+            rooms,
+            children,
+            draining,
+            load_ppm,
+            frames_in,
+            frames_out,
+            drops,
+            missing_ppm,
+            trunk_rtt_us,
+            clock_error_us,
+            quality: quality.summary(),
+        }
+    })
+}
