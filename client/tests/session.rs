@@ -284,20 +284,6 @@ async fn a_relay_is_trusted_by_pin_or_by_file_or_not() {
 }
 
 #[tokio::test]
-async fn a_relay_that_moves_us_is_followed() {
-    let (first, second) = (FakeRelay::start(), FakeRelay::start());
-    let (_session, mut incoming, mut peer, first_join) = start_joined(&first).await;
-    let to = Some(second.address().to_string());
-    peer.say(None, &ToParticipant::Moved { to, within_ms: 5_000 }).await;
-    let mut there = second.accept().await;
-    let (_, again) = join(&mut there).await;
-    assert!(again.returning);
-    assert_eq!(again.session, first_join.session);
-    assert!(matches!(next_event(&mut incoming).await, Event::Message(ToParticipant::Moved { .. })));
-    assert!(matches!(next_event(&mut incoming).await, Event::Retrying { was_in_room: true, .. }));
-}
-
-#[tokio::test]
 async fn a_room_that_is_not_there_is_waited_for_or_not() {
     let relay = FakeRelay::start();
     let missing =

@@ -231,7 +231,8 @@ async fn connect_one(
             other @ (Failure::Unreachable(_)
             | Failure::Refused { .. }
             | Failure::Closed { .. }
-            | Failure::Moved) => other,
+            | Failure::Moved
+            | Failure::Redirected { .. }) => other,
         }),
         Err(_) => Err(unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
     }

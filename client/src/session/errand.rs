@@ -200,7 +200,8 @@ impl Errands {
         link.connection.send(Some(id), message).await.map_err(Attempt::Failed)?;
         let received = tokio::time::timeout(ANSWER_TIMEOUT, link.answer_to(id)).await;
         let silent = || Failure::Lost("the relay did not answer within 10 s".to_owned());
-        let answer = received.map_err(|_| Attempt::Cut(silent()))?.map_err(Attempt::Cut)?;
+        let (answer, moved) =
+            received.map_err(|_| Attempt::Cut(silent()))?.map_err(Attempt::Cut)?;
         let ToParticipant::Err { code, message } = answer else {
             self.link = Some(link);
             return Ok(answer);
@@ -212,12 +213,17 @@ impl Errands {
         } else {
             self.link = Some(link);
         }
-        Err(Attempt::Failed(Failure::Refused { code, message }))
+        Err(Attempt::Failed(Failure::of_refusal(code, message, moved)))
     }
 }
 
 impl Link {
-    async fn answer_to(&mut self, id: RequestId) -> Result<ToParticipant, Failure> {
+    /// The answer, and the relay that was named before.
+    async fn answer_to(
+        &mut self,
+        id: RequestId,
+    ) -> Result<(ToParticipant, Option<Address>), Failure> {
+        let mut moved = None;
         loop {
             let envelope = match self.control.receive().await {
                 Ok(envelope) => envelope,
@@ -226,7 +232,10 @@ impl Link {
                 Err(failure) => return Err(failure),
             };
             if envelope.id == Some(id) {
-                return Ok(envelope.message);
+                return Ok((envelope.message, moved));
+            }
+            if let ToParticipant::Moved { to: Some(to), .. } = envelope.message {
+                moved = to.parse().ok();
             }
         }
     }
@@ -236,7 +245,7 @@ impl Link {
 fn is_refusal(failure: &Failure) -> bool {
     match failure {
         Failure::Closed { code, .. } => !code.is_worth_a_retry() && *code != CloseCode::Done,
-        Failure::Refused { .. } => true,
+        Failure::Refused { .. } | Failure::Redirected { .. } => true,
         Failure::Unreachable(_) | Failure::Tls(_) | Failure::Lost(_) | Failure::Moved => false,
     }
 }
@@ -245,7 +254,7 @@ fn unconfirmed(failure: Failure) -> ErrandError {
     ErrandError::Unconfirmed(match failure {
         Failure::Unreachable(why) | Failure::Tls(why) | Failure::Lost(why) => why,
         Failure::Closed { code, .. } => format!("the relay closed the connection: {code}"),
-        Failure::Refused { message, .. } => message,
+        Failure::Refused { message, .. } | Failure::Redirected { message, .. } => message,
         Failure::Moved => "the relay moves us".to_owned(),
     })
 }

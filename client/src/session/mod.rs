@@ -11,12 +11,15 @@
 //! | [`errand`] | requests of somebody who does not come in | no: network |
 //! | [`subject`] | whom a command is about | yes |
 //! | [`reconnect`] | what is worth a retry, where and when | yes |
+//! | [`handover`] | a move to another relay while the present one serves | yes |
+//! | [`hearing`] | each frame once, what is missing | yes |
 //! | [`address`] | `HOST:PORT` | yes |
 //! | [`identity`] | session keys and the files they are kept in | no: files |
 //! | [`clock`] | local microseconds | no: clock |
 //! | [`tls`] | which relay is to be trusted | no: files |
 //! | `connection` | one QUIC connection | no: network |
-//! | `driver`, `served` | the task behind a session; what it keeps for a connection | no: network, clock |
+//! | `driver`, `serving`, `moving` | the task behind a session; its loop; a move | no: network, clock |
+//! | `served` | what it keeps for a connection | no: network |
 
 use std::time::{Duration, Instant};
 
@@ -34,10 +37,14 @@ pub mod clock;
 mod connection;
 mod driver;
 pub mod errand;
+pub mod handover;
+pub mod hearing;
 pub mod identity;
+mod moving;
 pub mod reconnect;
 pub mod room_view;
 mod served;
+mod serving;
 pub mod subject;
 pub mod tls;
 pub mod words;
@@ -76,7 +83,7 @@ pub enum Event {
     Joined {
         /// The relay's answer.
         joined: Joined,
-        /// How often the session has come back so far; 0 the first time.
+        /// How often the session has come back or moved to another relay so far; 0 the first time.
         reconnects: u32,
     },
     /// The relay says something about the room.
@@ -127,6 +134,9 @@ pub struct Link {
     pub offset: Option<Offset>,
     /// Frames that came in and had no place in the queue, since the start.
     pub dropped_frames: u64,
+    /// Frames that came in more than once, as they do while two relays are listened to, since the
+    /// start. They are passed over.
+    pub duplicate_frames: u64,
 }
 
 /// Why a request came to nothing.

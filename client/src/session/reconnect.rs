@@ -19,7 +19,9 @@ pub const ROOM_RETRY: Duration = Duration::from_secs(1);
 /// them, four to eight seconds for one relay.
 const REFUSALS_MAX: usize = 6;
 /// Longest wait before going on at the relay that `moved` names; spreads the arrivals there.
-const MOVE_SPREAD: Duration = Duration::from_millis(500);
+pub const MOVE_SPREAD: Duration = Duration::from_millis(500);
+/// Relays in a row that may send somebody on who wants in. A tree that is full has them all do so.
+pub const REDIRECTS_MAX: usize = 4;
 
 /// Why a connection, or an attempt at one, is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +46,30 @@ pub enum Failure {
     },
     /// The connection was lost without a word from the relay.
     Lost(String),
-    /// The relay asks to go on elsewhere.
+    /// The relay asks to go on elsewhere, and has closed before we could.
     Moved,
+    /// The relay answered the join with `err`, and named another relay before.
+    Redirected {
+        /// The relay to go to.
+        to: Address,
+        /// For programs: `overloaded` or `draining`.
+        code: ErrorCode,
+        /// For people.
+        message: String,
+    },
+}
+
+impl Failure {
+    /// An `err`, after `moved` if that has named another relay. Only a relay that puts us off sends us
+    /// on; what the room refuses, it refuses everywhere.
+    pub(super) fn of_refusal(code: ErrorCode, message: String, moved: Option<Address>) -> Self {
+        match moved {
+            Some(to) if matches!(code, ErrorCode::Draining | ErrorCode::Overloaded) => {
+                Self::Redirected { to, code, message }
+            }
+            Some(_) | None => Self::Refused { code, message },
+        }
+    }
 }
 
 /// Why a session is over.
@@ -105,6 +129,8 @@ pub struct Reconnect {
     waits_for_room: bool,
     /// How long the room has been missing for somebody who was in it.
     missing: Duration,
+    /// Relays in a row that have sent us on; no second time to the same.
+    redirected_by: Vec<Address>,
 }
 
 impl Reconnect {
@@ -121,6 +147,7 @@ impl Reconnect {
             has_joined: false,
             waits_for_room,
             missing: Duration::ZERO,
+            redirected_by: Vec::new(),
         }
     }
 
@@ -130,10 +157,10 @@ impl Reconnect {
         self.moved.as_ref().unwrap_or(&self.addresses[self.current])
     }
 
-    /// Whether there is another relay to go to than the present one.
+    /// The relays that the user has named.
     #[must_use]
-    pub fn has_alternative(&self) -> bool {
-        self.addresses.len() > 1
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
     }
 
     /// The room let us in.
@@ -142,18 +169,35 @@ impl Reconnect {
         self.failures = 0;
         self.has_joined = true;
         self.missing = Duration::ZERO;
+        self.redirected_by.clear();
     }
 
-    /// The relay names another to go to.
-    pub fn handle_moved(&mut self, to: Option<Address>) {
-        match to {
-            Some(to) => self.moved = Some(to),
-            None => self.next_address(),
+    /// The next attempt is to be made there.
+    pub fn handle_moved(&mut self, to: Address) {
+        self.moved = Some(to);
+    }
+
+    /// The room lets us in at another relay, while the connection to the present one still stands.
+    pub fn handle_arrived(&mut self, at: Address) {
+        match self.addresses.iter().position(|address| *address == at) {
+            Some(current) => (self.current, self.moved) = (current, None),
+            None => self.moved = Some(at),
         }
+        self.handle_joined();
     }
 
     /// Decides after a failure. `random` in 0.0..1.0 spreads the retries of many clients.
     pub fn handle_failure(&mut self, failure: Failure, random: f64) -> Next {
+        if let Failure::Redirected { to, message, .. } = &failure {
+            self.redirected_by.push(self.address().clone());
+            let goes_round = self.redirected_by.contains(to);
+            if !goes_round && self.redirected_by.len() <= REDIRECTS_MAX {
+                self.moved = Some(to.clone());
+                let after = MOVE_SPREAD.mul_f64(random);
+                return Next::Retry { after, why: message.clone() };
+            }
+        }
+        self.redirected_by.clear();
         self.failures += 1;
         match failure {
             Failure::Moved => {
@@ -164,6 +208,9 @@ impl Reconnect {
             Failure::Lost(why) => self.another(why.clone(), random, End::Unreachable(why)),
             Failure::Refused { code: ErrorCode::RoomNotFound | ErrorCode::NotStarted, message } => {
                 self.no_room(message)
+            }
+            Failure::Redirected { code, message, .. } => {
+                self.refused_for_now(code, message, random)
             }
             Failure::Refused { code, message } if code.is_transient() => {
                 self.refused_for_now(code, message, random)
@@ -243,12 +290,17 @@ impl Reconnect {
         }
     }
 
-    /// Half of the wait is fixed, the other half random.
     fn backoff(&mut self, random: f64) -> Duration {
-        let doubled = BACKOFF_FIRST.saturating_mul(1 << self.attempt.min(16));
         self.attempt += 1;
-        doubled.min(BACKOFF_MAX).mul_f64(0.5 + random / 2.0)
+        backoff(self.attempt - 1, random)
     }
+}
+
+/// The wait before the `attempt`th attempt, from 0, of several in vain. Half of it is fixed, the other
+/// half `random`, in 0.0..1.0.
+pub(super) fn backoff(attempt: u32, random: f64) -> Duration {
+    let doubled = BACKOFF_FIRST.saturating_mul(1 << attempt.min(16));
+    doubled.min(BACKOFF_MAX).mul_f64(0.5 + random / 2.0)
 }
 
 #[cfg(test)]
@@ -314,7 +366,7 @@ mod tests {
     fn a_relay_that_moves_us_is_followed_once() {
         let mut reconnect = Reconnect::new(addresses(&["a"]), false);
         reconnect.handle_joined();
-        reconnect.handle_moved(Some("b:9".parse().unwrap()));
+        reconnect.handle_moved("b:9".parse().unwrap());
         after(reconnect.handle_failure(Failure::Moved, 0.0));
         assert_eq!(reconnect.address().to_string(), "b:9");
         after(reconnect.handle_failure(lost(), 0.0));
@@ -355,6 +407,49 @@ mod tests {
     }
 
     #[test]
+    fn who_is_sent_on_follows_but_not_in_a_circle_and_not_for_ever() {
+        let full = |to: &str| Failure::Redirected {
+            to: to.parse().unwrap(),
+            code: ErrorCode::Overloaded,
+            message: "Full.".into(),
+        };
+        let mut circle = Reconnect::new(addresses(&["a"]), false);
+        assert_eq!(after(circle.handle_failure(full("b"), 0.5)), MOVE_SPREAD / 2);
+        assert_eq!(circle.address().host(), "b");
+        assert!(after(circle.handle_failure(full("a"), 1.0)) > Duration::ZERO);
+        assert_eq!(circle.address().host(), "a");
+        let own = circle.handle_failure(full("a"), 1.0);
+        assert_eq!(after(own).as_millis(), 500, "a relay that names itself is put off");
+
+        let mut chain = Reconnect::new(addresses(&["r0"]), false);
+        let mut asked = 0;
+        let end = loop {
+            asked += 1;
+            let to = format!("r{asked}");
+            match chain.handle_failure(full(&to), 0.0) {
+                Next::GiveUp(end) => break end,
+                Next::Retry { .. } => {
+                    assert!(chain.address().host() == to || chain.address().host() == "r0")
+                }
+            }
+        };
+        assert!(matches!(end, End::Refused { code: ErrorCode::Overloaded, .. }));
+        assert_eq!(asked, REFUSALS_MAX * (REDIRECTS_MAX + 1));
+    }
+
+    #[test]
+    fn who_has_moved_counts_the_new_relay_as_the_present_one() {
+        let mut reconnect = Reconnect::new(addresses(&["a", "b"]), false);
+        reconnect.handle_joined();
+        reconnect.handle_arrived("b".parse().unwrap());
+        assert_eq!(reconnect.address().host(), "b");
+        assert_eq!(after(reconnect.handle_failure(lost(), 0.5)), Duration::ZERO);
+        assert_eq!(reconnect.address().host(), "a");
+        reconnect.handle_arrived("c".parse().unwrap());
+        assert_eq!(reconnect.address().host(), "c");
+    }
+
+    #[test]
     fn a_moderators_word_is_final() {
         for (code, end) in [
             (CloseCode::Kicked, End::Kicked("enough".into())),
@@ -389,7 +484,7 @@ mod tests {
                     2 => Failure::Closed { code: CloseCode::Shutdown, reason: String::new() },
                     3 => Failure::Refused { code: ErrorCode::Unavailable, message: String::new() },
                     4 => {
-                        reconnect.handle_moved(Some("moved".parse().unwrap()));
+                        reconnect.handle_moved("moved".parse().unwrap());
                         Failure::Moved
                     }
                     _ => {

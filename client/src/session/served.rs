@@ -1,22 +1,22 @@
-//! What a session keeps for one connection: requests under way, the clock, gaps in what is heard.
+//! What a session keeps for one connection: how it joins, requests under way, the clock.
 //!
-//! For [`super::driver`] alone.
+//! For [`super::driver`] and its parts alone.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tribune_protocol::clock::ClockFilter;
-use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::datagram::media::{Capture, Frame, FrameHeader, MediaWriter};
+use tribune_protocol::control::participant::{FromParticipant, Join, Joined, ToParticipant, You};
+use tribune_protocol::datagram::media::{Capture, FrameHeader, MediaWriter};
 use tribune_protocol::datagram::nack::Nack;
 use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::{Channel, RequestId, TrackId};
-use tribune_protocol::limits::{CAPTURE_STAMP_PERIOD, MAX_STAGE};
-use tribune_protocol::repair::{Gap, GapDetector};
+use tribune_protocol::limits::CAPTURE_STAMP_PERIOD;
+use tribune_protocol::repair::Gap;
 
 use super::clock::LocalClock;
-use super::connection::Connection;
+use super::connection::{Connection, ControlIn};
 use super::reconnect::Failure;
 use super::{RequestError, SpokenFrame};
 
@@ -37,11 +37,12 @@ pub(super) struct Served {
     pending: BTreeMap<RequestId, Pending>,
     next_id: u32,
     pub(super) filter: ClockFilter,
-    pub(super) track: Option<TrackId>,
+    /// The own track, while there is one.
+    track: Option<TrackId>,
+    silenced: bool,
     stamped: Option<Instant>,
     received_udp: u64,
     last_sign_of_life: Instant,
-    gaps: BTreeMap<TrackId, GapDetector>,
 }
 
 #[derive(Debug)]
@@ -60,11 +61,76 @@ impl Served {
             next_id: 1,
             filter: ClockFilter::default(),
             track: None,
+            silenced: false,
             stamped: None,
             received_udp: 0,
             last_sign_of_life: Instant::now(),
-            gaps: BTreeMap::new(),
         }
+    }
+
+    /// Joins, and waits for the answer.
+    pub(super) async fn enter(
+        &mut self,
+        control: &mut ControlIn,
+        join: Join,
+    ) -> Result<Joined, Failure> {
+        let id = self.take_id();
+        self.connection.send(Some(id), &FromParticipant::Join(join)).await?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, async {
+            let mut moved = None;
+            loop {
+                let envelope = control.receive().await?;
+                if envelope.id == Some(id) {
+                    return Ok::<_, Failure>((envelope.message, moved));
+                }
+                if let ToParticipant::Moved { to: Some(to), .. } = envelope.message {
+                    moved = to.parse().ok();
+                }
+            }
+        });
+        let lost = || Failure::Lost("the relay did not answer the join within 10 s".to_owned());
+        let (answer, moved) = answer.await.map_err(|_| lost())??;
+        match answer {
+            ToParticipant::Joined(joined) => {
+                self.handle_place(&joined.you);
+                Ok(joined)
+            }
+            ToParticipant::Err { code, message } => Err(Failure::of_refusal(code, message, moved)),
+            other @ (ToParticipant::Ok {}
+            | ToParticipant::Stage { .. }
+            | ToParticipant::Listeners { .. }
+            | ToParticipant::You(_)
+            | ToParticipant::Hands { .. }
+            | ToParticipant::Moderated(_)
+            | ToParticipant::Room(_)
+            | ToParticipant::Rooms { .. }
+            | ToParticipant::Bans { .. }
+            | ToParticipant::Log(_)
+            | ToParticipant::Invitation { .. }
+            | ToParticipant::ListenerReports(_)
+            | ToParticipant::Reactions { .. }
+            | ToParticipant::TokenExpires { .. }
+            | ToParticipant::PleaseMute { .. }
+            | ToParticipant::Moved { .. }
+            | ToParticipant::Unknown) => {
+                Err(Failure::Lost(format!("the relay answered the join with {other:?}")))
+            }
+        }
+    }
+
+    /// The room says what our place is.
+    pub(super) const fn handle_place(&mut self, you: &You) {
+        (self.track, self.silenced) = (you.track, you.silenced);
+    }
+
+    /// Whether what is said now is to be heard.
+    pub(super) const fn may_speak(&self) -> bool {
+        self.track.is_some() && !self.silenced
+    }
+
+    /// Whether a request waits for its answer.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// Has nobody wait any more: there will be no answers.
@@ -74,22 +140,15 @@ impl Served {
         }
     }
 
-    /// Asks the relay for what is missing before a frame, while the answer can still be played.
-    pub(super) fn ask_for_missing(&mut self, frame: &Frame) {
-        if !self.gaps.contains_key(&frame.track) && self.gaps.len() >= MAX_STAGE {
-            return;
-        }
-        let gaps = self.gaps.entry(frame.track).or_default();
-        let Some(Gap { first, count }) = gaps.handle_frame(frame.seq, frame.talkspurt_end) else {
-            return;
-        };
+    /// Asks the relay for frames, while the answer can still be played.
+    pub(super) fn ask_for_missing(&self, track: TrackId, Gap { first, count }: Gap) {
         if self.connection.round_trip() <= REPAIR_ROUND_TRIP_MAX {
-            let nack = Nack { channel: Channel(0), track: frame.track, first, count };
+            let nack = Nack { channel: Channel(0), track, first, count };
             self.connection.send_datagram(nack.write());
         }
     }
 
-    pub(super) fn take_id(&mut self) -> RequestId {
+    fn take_id(&mut self) -> RequestId {
         let id = RequestId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
         id
@@ -165,30 +224,54 @@ impl Served {
 
     /// Sends a frame on one's own track, if there is one.
     pub(super) fn send_frame(&mut self, frame: &SpokenFrame, clock: LocalClock) {
+        self.send_frames(std::iter::once(frame), clock);
+    }
+
+    /// Sends frames that were spoken in a row, as many in a datagram as it holds.
+    pub(super) fn send_frames<'a>(
+        &mut self,
+        frames: impl Iterator<Item = &'a SpokenFrame>,
+        clock: LocalClock,
+    ) {
         let Some(track) = self.track else { return };
+        let mut datagram = MediaWriter::new(Channel(0), self.connection.datagram_bytes_max());
+        for frame in frames {
+            let captured = self.stamp(frame, clock);
+            let header = FrameHeader {
+                track,
+                seq: frame.seq,
+                level: frame.level,
+                talkspurt_end: frame.talkspurt_end,
+                captured,
+            };
+            match header.write(&frame.opus) {
+                Ok(wire) if datagram.push(&wire) => {}
+                Ok(wire) => {
+                    if !datagram.is_empty() {
+                        self.connection.send_datagram(datagram.take());
+                    }
+                    if !datagram.push(&wire) {
+                        tracing::debug!("frame does not fit a datagram");
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "frame not sent"),
+            }
+        }
+        if !datagram.is_empty() {
+            self.connection.send_datagram(datagram.take());
+        }
+    }
+
+    /// The capture time of a frame, if it is one that is to bear it.
+    fn stamp(&mut self, frame: &SpokenFrame, clock: LocalClock) -> Option<Capture> {
         let is_due =
             |last: Instant| frame.captured.saturating_duration_since(last) >= CAPTURE_STAMP_PERIOD;
-        let captured_us = clock.us_at(frame.captured);
-        let offset = self.filter.offset(clock.now_us());
-        let captured = offset.filter(|_| self.stamped.is_none_or(is_due)).map(|offset| Capture {
-            at: offset.to_origin(captured_us),
-            error_us: Some(offset.error_us),
-        });
-        if captured.is_some() {
-            self.stamped = Some(frame.captured);
+        if !self.stamped.is_none_or(is_due) {
+            return None;
         }
-        let header = FrameHeader {
-            track,
-            seq: frame.seq,
-            level: frame.level,
-            talkspurt_end: frame.talkspurt_end,
-            captured,
-        };
-        let mut datagram = MediaWriter::new(Channel(0), self.connection.datagram_bytes_max());
-        match header.write(&frame.opus) {
-            Ok(wire) if datagram.push(&wire) => self.connection.send_datagram(datagram.take()),
-            Ok(_) => tracing::debug!("frame does not fit a datagram"),
-            Err(error) => tracing::debug!(%error, "frame not sent"),
-        }
+        let offset = self.filter.offset(clock.now_us())?;
+        self.stamped = Some(frame.captured);
+        let at = offset.to_origin(clock.us_at(frame.captured));
+        Some(Capture { at, error_us: Some(offset.error_us) })
     }
 }

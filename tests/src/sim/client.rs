@@ -2,23 +2,28 @@
 //! protocol asks of it.
 
 mod drive;
+mod link;
+pub(in crate::sim) mod moves;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn_proto::{Connection, ConnectionHandle, Endpoint, StreamId, VarInt};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::participant::{FromParticipant, Join, Joined, ToParticipant, You};
+use tribune_protocol::control::participant::{
+    FromParticipant, Heard as HeardSoFar, Join, Joined, ToParticipant, You,
+};
 use tribune_protocol::control::room::Role;
-use tribune_protocol::control::{ControlReader, Envelope, encode};
+use tribune_protocol::control::{Envelope, encode};
 use tribune_protocol::ids::{ParticipantId, RequestId, SessionKey, TrackId};
 use tribune_relay::auth::participant_id;
 
+use self::link::ClientLink;
+pub use self::moves::MoveFigures;
+use self::moves::Moves;
 use super::heard::Heard;
 use super::relay::display_name;
 use super::talk::{SentFrame, Talk};
@@ -70,21 +75,10 @@ pub struct SimClient {
     sent: Vec<SentFrame>,
     heard: Heard,
     clock: ClockFilter,
-}
-
-/// A connection and the endpoint that it has to itself.
-#[derive(Debug)]
-struct ClientLink {
-    endpoint: Endpoint,
-    handle: ConnectionHandle,
-    conn: Connection,
-    control: Option<StreamId>,
-    reader: ControlReader,
-    /// Bytes for the control stream, each not before its time.
-    outbox: VecDeque<(Duration, Bytes)>,
-    /// When the packet was handed to the network whose datagrams are being read.
-    handed_over: Duration,
-    connected: bool,
+    /// The room and the role of its last join.
+    last_join: Option<(String, Role)>,
+    /// What it keeps to follow moves, if it does.
+    moves: Option<Box<Moves>>,
 }
 
 impl SimClient {
@@ -114,6 +108,8 @@ impl SimClient {
             sent: Vec::new(),
             heard: Heard::default(),
             clock: ClockFilter::default(),
+            last_join: None,
+            moves: None,
         }
     }
 
@@ -216,7 +212,7 @@ impl SimClient {
     /// Control bytes that came and make no message yet.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.link.as_ref().map_or(0, |link| link.reader.buffered_bytes())
+        self.link.as_ref().map_or(0, ClientLink::buffered_bytes)
     }
 
     /// Stops reading the control stream, of which the relay may send `window_bytes`.
@@ -254,7 +250,7 @@ impl SimClient {
     /// The bytes of a join, with its length, to be sent by [`Self::send_control_bytes`].
     pub fn join_bytes(&mut self, room: &str, role: Role) -> Bytes {
         let request = self.request_id();
-        self.encoded(Some(request), &self.join_message(room, role, false))
+        self.encoded(Some(request), &self.join_message(room, role, false, Vec::new()))
     }
 
     /// Asks for something. The request's number.
@@ -269,14 +265,14 @@ impl SimClient {
     pub fn send_control_bytes(&mut self, bytes: Bytes, after: Duration) {
         let at = self.now + after;
         if let Some(link) = &mut self.link {
-            link.outbox.push_back((at, bytes));
+            link.send_control(at, bytes);
         }
     }
 
     /// Sends a datagram as it is.
     pub fn send_datagram(&mut self, bytes: Bytes) {
         if let Some(link) = &mut self.link {
-            let _ = link.conn.datagrams().send(bytes, true);
+            link.send_datagram(bytes);
         }
     }
 
@@ -302,7 +298,7 @@ impl SimClient {
     pub fn hang_up(&mut self) {
         let now = self.base + self.now;
         if let Some(link) = &mut self.link {
-            link.conn.close(now, VarInt::from_u32(0), Bytes::new());
+            link.close(now);
         }
     }
 
@@ -325,11 +321,25 @@ impl SimClient {
     }
 
     fn join_as(&mut self, room: &str, role: Role, returning: bool) -> RequestId {
-        let message = self.join_message(room, role, returning);
+        self.last_join = Some((room.to_owned(), role));
+        let message = self.join_message(room, role, returning, Vec::new());
         self.request(&message)
     }
 
-    fn join_message(&self, room: &str, role: Role, returning: bool) -> FromParticipant {
+    /// The join with which it goes on at another relay.
+    fn next_join(&mut self, heard: Vec<HeardSoFar>) -> (RequestId, Bytes) {
+        let (room, role) = self.last_join.clone().expect("who is moved has joined");
+        let (request, message) = (self.request_id(), self.join_message(&room, role, true, heard));
+        (request, self.encoded(Some(request), &message))
+    }
+
+    fn join_message(
+        &self,
+        room: &str,
+        role: Role,
+        returning: bool,
+        heard: Vec<HeardSoFar>,
+    ) -> FromParticipant {
         FromParticipant::Join(Join {
             room: room.parse().expect("a room of the simulation has a valid name"),
             session: self.session.clone(),
@@ -337,7 +347,7 @@ impl SimClient {
             role,
             token: self.token.clone(),
             returning,
-            heard: Vec::new(),
+            heard,
         })
     }
 

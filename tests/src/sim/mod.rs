@@ -226,6 +226,21 @@ impl Sim {
         self.turn(client.0);
     }
 
+    /// From now on a client goes where a relay moves it, as the client library does: it joins there
+    /// while the present relay serves, and listens to both until nothing is missing.
+    pub fn follow_moves(&mut self, client: ClientHandle) {
+        for address in client::moves::addresses(client.0) {
+            self.addresses.insert(address, client.0);
+        }
+        self.client_mut(client).set_follows_moves();
+    }
+
+    /// Where a relay is, as `HOST:PORT`.
+    #[must_use]
+    pub fn address(&self, relay: RelayHandle) -> String {
+        relay_address(relay.0).to_string()
+    }
+
     /// Gives a client another address, as a NAT does that forgets.
     pub fn rebind(&mut self, client: ClientHandle) {
         let port = self.client_ref(client).address().port() + 10_000;

@@ -1,34 +1,23 @@
-//! How a simulated client drives QUIC: packets in, events, what is due, packets out. Used by
+//! What a simulated client does in a turn: events, what is due, packets out. Used by
 //! [`super::SimClient`] and the simulation's loop.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use quinn_proto::{
-    ClientConfig, ConnectionError, DatagramEvent, Dir, Endpoint, EndpointConfig, Event,
-    IdleTimeout, StreamEvent, TransportConfig, VarInt,
-};
-use rand::Rng;
-use tribune_protocol::ALPN_PARTICIPANT;
+use quinn_proto::{ConnectionError, Event, StreamEvent};
+use tribune_client::session::handover::Side;
 use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::{ControlReader, Envelope, decode};
 use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::Capture;
+use tribune_protocol::datagram::media::{Capture, MediaDatagram};
 use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::TrackId;
-use tribune_relay::crossing::ShardId;
-use tribune_relay::identity::MasterKeys;
-use tribune_relay::shard::steering::{ShardCids, SteeringKey};
-use tribune_relay::tls::{ServerTrust, client_crypto};
 
-use super::{ClientLink, End, SimClient};
+use super::link::ClientLink;
+use super::{End, SimClient};
 use crate::sim::heard::HeardFrame;
 use crate::sim::log::{Entry, Log};
-use crate::sim::relay::first_cids;
 use crate::sim::talk::{SentFrame, Talk};
 use crate::sim::{Arrival, Sent};
 
@@ -37,110 +26,60 @@ impl SimClient {
         self.attempts += 1;
         self.joined = None;
         self.end = None;
-        let keys = MasterKeys::from_seed(self.rng.random());
-        let mut config = EndpointConfig::new(keys.reset_key());
-        let (key, seed) = (SteeringKey(self.rng.random()), self.rng.random());
-        config.cid_generator(move || Box::new(ShardCids::new(ShardId(0), key, seed)));
-        config.rng_seed(Some(self.rng.random()));
-        let mut endpoint = Endpoint::new(Arc::new(config), None, false, None);
-        let crypto = client_crypto(ALPN_PARTICIPANT, ServerTrust::Anything, None)
-            .expect("the TLS settings of a client are usable");
-        let mut client = ClientConfig::new(crypto);
-        client.transport_config(transport(self.window_bytes));
-        client.initial_dst_cid_provider(first_cids(self.rng.random()));
-        let (handle, conn) = endpoint
-            .connect(now, client, relay, "localhost")
-            .expect("a relay of the simulation has a usable address");
-        self.link = Some(ClientLink {
-            endpoint,
-            handle,
-            conn,
-            control: None,
-            reader: ControlReader::default(),
-            outbox: VecDeque::new(),
-            handed_over: Duration::ZERO,
-            connected: false,
-        });
+        self.link = Some(ClientLink::connect(now, relay, self.window_bytes, &mut self.rng));
     }
 
     pub(in crate::sim) fn receive(&mut self, arrival: Arrival) {
         let now = self.base + self.now;
-        let Some(link) = &mut self.link else { return };
-        link.handed_over = arrival.sent;
-        let payload = BytesMut::from(&arrival.payload[..]);
-        let mut reply = Vec::new();
-        let event = link.endpoint.handle(now, arrival.from, None, None, payload, &mut reply);
-        if let Some(DatagramEvent::ConnectionEvent(_, event)) = event {
-            link.conn.handle_event(event);
+        let other = self.moves.as_mut().and_then(|moves| moves.link_to(arrival.from));
+        if let Some(link) = other.or(self.link.as_mut()) {
+            link.handle_packet(now, arrival);
         }
     }
 
     pub(in crate::sim) fn turn(&mut self, sent: &mut Vec<Sent>, log: &mut Log) -> Option<Duration> {
         let now = self.base + self.now;
-        if let Some(link) = &mut self.link
-            && link.conn.poll_timeout().is_some_and(|due| due <= now)
-        {
-            link.conn.handle_timeout(now);
+        if let Some(link) = &mut self.link {
+            link.handle_timeout(now);
         }
         self.drive(log);
+        self.move_on(sent, log);
         self.speak();
         self.ask_the_time();
-        self.write_control();
-        let link = self.link.as_mut()?;
-        let mut payload = Vec::new();
-        while let Some(transmit) = link.conn.poll_transmit(now, 1, &mut payload) {
-            let payload = std::mem::take(&mut payload);
-            sent.push(Sent { from: self.address, to: transmit.destination, payload });
+        if let Some(link) = &mut self.link {
+            link.transmit(now, self.now, self.address, sent);
         }
         self.drive(log);
         self.next_deadline()
     }
 
     fn next_deadline(&mut self) -> Option<Duration> {
-        let link = self.link.as_mut()?;
-        let quic = link.conn.poll_timeout().map(|at| at.saturating_duration_since(self.base));
-        let control = link.outbox.front().filter(|(at, _)| *at > self.now).map(|(at, _)| *at);
+        let link = self.link.as_mut().and_then(|link| link.next_deadline(self.base, self.now));
+        let moves = self.moves.as_mut();
+        let moves = moves.and_then(|moves| moves.next_deadline(self.base, self.now));
+        // Without a connection, or one on the way, there is nobody to talk to.
+        if self.link.is_none() && moves.is_none() {
+            return None;
+        }
         let talk = self.talk.as_ref().and_then(Talk::due);
         let probe = self.joined.as_ref().map(|_| {
             let wait = self.clock.next_question_us().saturating_sub(self.local_us());
             self.now + Duration::from_micros(wait)
         });
-        [quic, control, talk, probe].into_iter().flatten().min()
+        [link, moves, talk, probe].into_iter().flatten().min()
     }
 
     /// Takes everything off the connection; events first, of which the loss of the connection is the
     /// last.
     fn drive(&mut self, log: &mut Log) {
-        loop {
-            let Some(link) = &mut self.link else { return };
-            if let Some(event) = link.conn.poll() {
-                self.handle_event(event, log);
-                continue;
-            }
-            let (mut any, mut drained) = (false, false);
-            while let Some(event) = link.conn.poll_endpoint_events() {
-                any = true;
-                drained |= event.is_drained();
-                if let Some(event) = link.endpoint.handle_event(link.handle, event) {
-                    link.conn.handle_event(event);
-                }
-            }
-            if drained {
-                self.link = None;
-            }
-            if !any {
-                return;
-            }
+        while let Some(event) = self.link.as_mut().and_then(ClientLink::poll_event) {
+            self.handle_event(event, log);
         }
+        self.link.take_if(|link| link.is_drained());
     }
 
     fn handle_event(&mut self, event: Event, log: &mut Log) {
-        let Some(link) = &mut self.link else { return };
         match event {
-            Event::Connected => {
-                link.connected = true;
-                link.control = link.conn.streams().open(Dir::Bi);
-            }
             Event::ConnectionLost { reason } => {
                 let end = end(&reason);
                 log.push(Entry::note(self.now, self.host, format!("ends: {end:?}")));
@@ -149,7 +88,8 @@ impl SimClient {
             }
             Event::DatagramReceived => self.read_datagrams(log),
             Event::Stream(StreamEvent::Readable { .. }) => self.read_control(log),
-            Event::HandshakeDataReady
+            Event::Connected
+            | Event::HandshakeDataReady
             | Event::DatagramsUnblocked
             | Event::Stream(
                 StreamEvent::Opened { .. }
@@ -166,78 +106,49 @@ impl SimClient {
             return;
         }
         let Some(link) = &mut self.link else { return };
-        let Some(stream) = link.control else { return };
-        let mut recv = link.conn.recv_stream(stream);
-        if let Ok(mut chunks) = recv.read(true) {
-            while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
-                link.reader.handle_bytes(&chunk.bytes);
-            }
-            let _ = chunks.finalize();
-        }
-        while let Some(link) = &mut self.link
-            && let Some(body) = link.reader.poll_message().expect("relays keep to the length limit")
-        {
-            let envelope: Envelope<ToParticipant> =
-                decode(&body).expect("relays send messages of the protocol");
-            log.push(Entry::note(self.now, self.host, format!("is told {envelope:?}")));
-            match &envelope.message {
-                ToParticipant::Joined(joined) => {
-                    self.joined = Some(joined.clone());
-                    self.you = Some(joined.you.clone());
-                }
-                ToParticipant::You(you) => self.you = Some(you.clone()),
-                ToParticipant::Ok {}
-                | ToParticipant::Err { .. }
-                | ToParticipant::Stage { .. }
-                | ToParticipant::Listeners { .. }
-                | ToParticipant::Hands { .. }
-                | ToParticipant::Moderated(_)
-                | ToParticipant::Room(_)
-                | ToParticipant::Rooms { .. }
-                | ToParticipant::Bans { .. }
-                | ToParticipant::Log(_)
-                | ToParticipant::Invitation { .. }
-                | ToParticipant::ListenerReports(_)
-                | ToParticipant::Reactions { .. }
-                | ToParticipant::TokenExpires { .. }
-                | ToParticipant::PleaseMute { .. }
-                | ToParticipant::Moved { .. }
-                | ToParticipant::Unknown => {}
-            }
-            self.messages.push((self.now, envelope));
+        for envelope in link.read_messages() {
+            self.handle_message(envelope, log);
         }
     }
 
-    fn read_datagrams(&mut self, log: &mut Log) {
+    pub(super) fn handle_message(&mut self, envelope: Envelope<ToParticipant>, log: &mut Log) {
+        log.push(Entry::note(self.now, self.host, format!("is told {envelope:?}")));
+        match &envelope.message {
+            ToParticipant::Joined(joined) => {
+                self.joined = Some(joined.clone());
+                self.you = Some(joined.you.clone());
+            }
+            ToParticipant::You(you) => self.you = Some(you.clone()),
+            ToParticipant::Moved { to, .. } => self.handle_moved(to.as_deref()),
+            ToParticipant::Ok {}
+            | ToParticipant::Err { .. }
+            | ToParticipant::Stage { .. }
+            | ToParticipant::Listeners { .. }
+            | ToParticipant::Hands { .. }
+            | ToParticipant::Moderated(_)
+            | ToParticipant::Room(_)
+            | ToParticipant::Rooms { .. }
+            | ToParticipant::Bans { .. }
+            | ToParticipant::Log(_)
+            | ToParticipant::Invitation { .. }
+            | ToParticipant::ListenerReports(_)
+            | ToParticipant::Reactions { .. }
+            | ToParticipant::TokenExpires { .. }
+            | ToParticipant::PleaseMute { .. }
+            | ToParticipant::Unknown => {}
+        }
+        self.messages.push((self.now, envelope));
+    }
+
+    pub(super) fn read_datagrams(&mut self, log: &mut Log) {
         let local_us = self.local_us();
         while let Some(link) = &mut self.link
-            && let Some(bytes) = link.conn.datagrams().recv()
+            && let Some(datagram) = link.read_datagram()
         {
-            let handed_over = link.handed_over;
-            match Datagram::parse(bytes).expect("relays send datagrams of the protocol") {
+            match datagram {
                 Datagram::Media(media) => {
-                    let datagram = self.heard.begin_datagram();
-                    for frame in media.frames() {
-                        let frame = frame.expect("relays send whole frames");
-                        let offset = self.clock.offset(local_us);
-                        let latency = frame.captured.zip(offset).map(|(captured, offset)| {
-                            let now = offset.to_origin(local_us);
-                            (now.0 as i64 - captured.at.0 as i64, offset.error_us)
-                        });
-                        let counter = frame.opus.first_chunk().copied().map(u64::from_be_bytes);
-                        let (at, track, seq) = (self.now, frame.track, frame.seq);
-                        let entry = Entry::frame(at, self.host, track.0, seq.0, datagram);
-                        log.push(entry);
-                        self.heard.push(HeardFrame {
-                            at,
-                            handed_over,
-                            track,
-                            seq,
-                            counter,
-                            datagram,
-                            latency,
-                        });
-                    }
+                    let handed_over = link.handed_over();
+                    self.hear(Side::New, &media, handed_over, log);
                 }
                 Datagram::Probe(Probe::Answer(answer)) => {
                     self.clock.handle_answer(local_us, &answer);
@@ -247,11 +158,40 @@ impl SimClient {
         }
     }
 
+    /// Takes the frames of a datagram, each once if the client follows moves.
+    pub(super) fn hear(
+        &mut self,
+        side: Side,
+        media: &MediaDatagram,
+        handed_over: Duration,
+        log: &mut Log,
+    ) {
+        let local_us = self.local_us();
+        let datagram = self.heard.begin_datagram();
+        for frame in media.frames() {
+            let frame = frame.expect("relays send whole frames");
+            if !self.is_new(side, &frame) {
+                continue;
+            }
+            let offset = self.clock.offset(local_us);
+            let latency = frame.captured.zip(offset).map(|(captured, offset)| {
+                let now = offset.to_origin(local_us);
+                (now.0 as i64 - captured.at.0 as i64, offset.error_us)
+            });
+            let counter = frame.opus.first_chunk().copied().map(u64::from_be_bytes);
+            let (at, track, seq) = (self.now, frame.track, frame.seq);
+            log.push(Entry::frame(at, self.host, track.0, seq.0, datagram));
+            self.heard.push(HeardFrame { at, handed_over, track, seq, counter, datagram, latency });
+        }
+    }
+
     fn speak(&mut self) {
         let local_us = self.local_us();
         self.last_track = self.track().or(self.last_track);
-        let given = if self.insists { self.last_track } else { self.track() };
-        let track = given.filter(|_| self.joined.is_some());
+        let is_on_the_way = self.is_on_the_way();
+        let goes_on = self.insists || is_on_the_way;
+        let given = if goes_on { self.last_track } else { self.track() };
+        let track = given.filter(|_| self.joined.is_some() || is_on_the_way);
         while let Some(talk) = &mut self.talk
             && talk.due().is_some_and(|due| due <= self.now)
         {
@@ -261,8 +201,14 @@ impl SimClient {
                 error_us: Some(offset.error_us),
             });
             let Some((seq, datagram)) = talk.next_frame(track, captured) else { continue };
-            let Some(link) = &mut self.link else { continue };
-            let _ = link.conn.datagrams().send(datagram, true);
+            if let Some(moves) = &mut self.moves {
+                moves.remember(self.now, datagram.clone());
+            }
+            match &mut self.link {
+                Some(link) => link.send_datagram(datagram),
+                None if is_on_the_way => {} // it is said once more at the next relay
+                None => continue,
+            }
             self.sent.push(SentFrame {
                 at: self.now,
                 track: track.unwrap_or(TrackId(0)),
@@ -279,38 +225,9 @@ impl SimClient {
             && self.clock.poll_question(local_us)
         {
             let question = Probe::Question { asked_us: local_us };
-            let _ = link.conn.datagrams().send(question.write(), true);
+            link.send_datagram(question.write());
         }
     }
-
-    fn write_control(&mut self) {
-        let Some(link) = &mut self.link else { return };
-        let Some(stream) = link.control else { return };
-        while let Some((at, bytes)) = link.outbox.front_mut() {
-            if *at > self.now {
-                return;
-            }
-            let Ok(written) = link.conn.send_stream(stream).write(bytes) else { return };
-            if written < bytes.len() {
-                *bytes = bytes.slice(written..);
-                return;
-            }
-            link.outbox.pop_front();
-        }
-    }
-}
-
-fn transport(window_bytes: u32) -> Arc<TransportConfig> {
-    let mut transport = TransportConfig::default();
-    let idle = IdleTimeout::from(VarInt::from_u32(20_000));
-    transport
-        .max_idle_timeout(Some(idle))
-        .keep_alive_interval(Some(Duration::from_secs(5)))
-        .stream_receive_window(VarInt::from_u32(window_bytes))
-        .mtu_discovery_config(None)
-        .enable_segmentation_offload(false)
-        .allow_spin(false);
-    Arc::new(transport)
 }
 
 fn end(reason: &ConnectionError) -> End {

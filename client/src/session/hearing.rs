@@ -1,0 +1,209 @@
+//! What a session hears of each track, over one connection or two: each frame once, what is missing
+//! before it, and how far each track has been heard.
+//!
+//! Pure: for [`super::driver`] and the clients of the simulated network.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tribune_protocol::control::participant::Heard;
+use tribune_protocol::datagram::media::Frame;
+use tribune_protocol::ids::{Seq, TrackId};
+use tribune_protocol::limits::MAX_STAGE;
+use tribune_protocol::repair::{Gap, GapDetector};
+
+/// Frames before the newest one that are remembered: 2.5 s, more than two relays can be apart.
+const WINDOW: i16 = 128;
+/// A track of which nothing has come for so long is not being heard, whatever its last frame said.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
+
+/// All tracks that are heard; at most [`MAX_STAGE`], as there are on a stage.
+#[derive(Debug, Default)]
+pub struct Hearing {
+    tracks: BTreeMap<TrackId, Track>,
+}
+
+/// What becomes of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is new; these are missing before it, and named this once.
+    New(Option<Gap>),
+    /// It has been heard.
+    Duplicate,
+}
+
+#[derive(Debug)]
+struct Track {
+    newest: Seq,
+    /// Bit n: the frame n periods before the newest has come.
+    seen: u128,
+    /// The newest frame said that silence follows.
+    ended: bool,
+    heard_at: Instant,
+    gaps: GapDetector,
+}
+
+impl Hearing {
+    /// Takes a frame, over whichever connection it came.
+    pub fn handle_frame(&mut self, now: Instant, frame: &Frame) -> Taken {
+        let (seq, ends) = (frame.seq, frame.talkspurt_end);
+        // A mark stands for a frame that another relay may send whole.
+        let is_whole = !frame.opus.is_empty();
+        if let Some(track) = self.tracks.get_mut(&frame.track) {
+            return track.handle_frame(now, seq, ends, is_whole);
+        }
+        if self.tracks.len() >= MAX_STAGE {
+            return Taken::New(None);
+        }
+        let mut track = Track {
+            newest: seq,
+            seen: u128::from(is_whole),
+            ended: ends,
+            heard_at: now,
+            gaps: GapDetector::default(),
+        };
+        let missing = track.gaps.handle_frame(seq, ends);
+        self.tracks.insert(frame.track, track);
+        Taken::New(missing)
+    }
+
+    /// Forgets the tracks that are not on the stage any more.
+    pub fn retain(&mut self, is_on_stage: impl Fn(TrackId) -> bool) {
+        self.tracks.retain(|track, _| is_on_stage(*track));
+    }
+
+    /// The newest frame of each track, for a relay to go on from.
+    #[must_use]
+    pub fn newest(&self) -> Vec<Heard> {
+        self.tracks.iter().map(|(&track, heard)| Heard { track, seq: heard.newest }).collect()
+    }
+
+    /// The tracks that are being heard now, each with its newest frame.
+    pub fn talking(&self, now: Instant) -> impl Iterator<Item = (TrackId, Seq)> {
+        let talking = move |track: &Track| {
+            !track.ended && now.saturating_duration_since(track.heard_at) < SILENT_AFTER
+        };
+        let tracks = self.tracks.iter().filter(move |(_, track)| talking(track));
+        tracks.map(|(id, track)| (*id, track.newest))
+    }
+
+    /// Whether every frame between two has come, these two not counted. What is older than the
+    /// window counts as missing, a track that has left the stage as whole.
+    #[must_use]
+    pub fn is_whole(&self, track: TrackId, after: Seq, before: Seq) -> bool {
+        let Some(track) = self.tracks.get(&track) else { return true };
+        let between = before.since(after).saturating_sub(1).max(0) as u16;
+        (1..=between).all(|n| track.has_seen(after.plus(n)))
+    }
+}
+
+impl Track {
+    fn handle_frame(&mut self, now: Instant, seq: Seq, ends: bool, is_whole: bool) -> Taken {
+        let ahead = seq.since(self.newest);
+        if ahead <= -WINDOW {
+            // The speaker has begun anew, with other numbers.
+            (self.newest, self.seen, self.ended) = (seq, 0, ends);
+            self.gaps = GapDetector::default();
+        } else if self.has_seen(seq) {
+            return Taken::Duplicate;
+        } else if ahead > 0 {
+            self.seen = if ahead < WINDOW { self.seen << ahead } else { 0 };
+            (self.newest, self.ended) = (seq, ends);
+        }
+        self.heard_at = now;
+        if is_whole {
+            self.seen |= 1 << self.newest.since(seq);
+        }
+        Taken::New(self.gaps.handle_frame(seq, ends))
+    }
+
+    const fn has_seen(&self, seq: Seq) -> bool {
+        let back = self.newest.since(seq);
+        back >= 0 && back < WINDOW && self.seen >> back & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use tribune_protocol::datagram::media::Level;
+
+    use super::*;
+
+    const TRACK: TrackId = TrackId(3);
+
+    fn frame(seq: u16, opus: &'static [u8]) -> Frame {
+        Frame {
+            track: TRACK,
+            seq: Seq(seq),
+            level: Level::SILENCE,
+            talkspurt_end: opus.is_empty(),
+            captured: None,
+            opus: Bytes::from_static(opus),
+            wire: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn each_frame_is_new_once_and_what_is_missing_is_named_once() {
+        let (now, mut hearing) = (Instant::now(), Hearing::default());
+        let mut take = |seq| hearing.handle_frame(now, &frame(seq, b"opus"));
+        assert_eq!(take(65_534), Taken::New(None));
+        assert_eq!(take(1), Taken::New(Some(Gap { first: Seq(65_535), count: 2 })));
+        assert_eq!(take(65_534), Taken::Duplicate);
+        assert_eq!(take(0), Taken::New(None));
+        assert_eq!(take(0), Taken::Duplicate);
+        assert_eq!(hearing.newest(), [Heard { track: TRACK, seq: Seq(1) }]);
+        assert!(!hearing.is_whole(TRACK, Seq(65_534), Seq(1)));
+        assert!(hearing.is_whole(TRACK, Seq(65_535), Seq(2)));
+        assert!(hearing.is_whole(TRACK, Seq(1), Seq(1)));
+        assert!(hearing.is_whole(TRACK, Seq(1), Seq(65_000)), "nothing lies between");
+    }
+
+    #[test]
+    fn a_mark_does_not_keep_out_the_frame_in_whose_place_it_stands() {
+        let (now, mut hearing) = (Instant::now(), Hearing::default());
+        assert_eq!(hearing.handle_frame(now, &frame(7, b"")), Taken::New(None));
+        assert_eq!(hearing.talking(now).count(), 0, "it has ended");
+        assert_eq!(hearing.handle_frame(now, &frame(7, b"opus")), Taken::New(None));
+        assert_eq!(hearing.handle_frame(now, &frame(7, b"")), Taken::Duplicate);
+        assert_eq!(hearing.handle_frame(now, &frame(8, b"opus")), Taken::New(None));
+        assert_eq!(hearing.talking(now).collect::<Vec<_>>(), [(TRACK, Seq(8))]);
+        assert_eq!(hearing.talking(now + SILENT_AFTER).count(), 0);
+    }
+
+    #[test]
+    fn a_speaker_who_begins_anew_is_heard() {
+        let (now, mut hearing) = (Instant::now(), Hearing::default());
+        for seq in [5_000, 3, 4, 5] {
+            assert_eq!(hearing.handle_frame(now, &frame(seq, b"opus")), Taken::New(None));
+        }
+        assert_eq!(hearing.handle_frame(now, &frame(4, b"opus")), Taken::Duplicate);
+        hearing.retain(|_| false);
+        assert_eq!(hearing.newest(), []);
+    }
+
+    proptest! {
+        /// Two copies of a stream, each reordered and one behind the other: every frame is new once.
+        #[test]
+        fn two_copies_are_heard_as_one(
+            start in 0u16..,
+            apart in 0usize..60,
+            shifts in prop::collection::vec((0usize..20, 0usize..20), 1..400),
+        ) {
+            let (now, mut hearing) = (Instant::now(), Hearing::default());
+            let one = shifts.iter().enumerate().map(|(n, (shift, _))| (n + shift, n));
+            let other = shifts.iter().enumerate().map(|(n, (_, shift))| (n + shift + apart, n));
+            let mut order: Vec<_> = one.chain(other).collect();
+            order.sort_unstable();
+            let mut new = std::collections::BTreeSet::new();
+            for (_, n) in order {
+                let seq = start.wrapping_add(n as u16);
+                let taken = hearing.handle_frame(now, &frame(seq, b"opus"));
+                prop_assert_eq!(taken != Taken::Duplicate, new.insert(n));
+            }
+            prop_assert_eq!(new.len(), shifts.len());
+        }
+    }
+}

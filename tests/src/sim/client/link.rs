@@ -1,0 +1,222 @@
+//! A simulated client's connection to a relay, and the endpoint that it has to itself: packets in and
+//! out, events, control messages. Used by [`super::SimClient`].
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{
+    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
+    Event, IdleTimeout, StreamId, TransportConfig, VarInt,
+};
+use rand::Rng;
+use rand::rngs::StdRng;
+use tribune_protocol::ALPN_PARTICIPANT;
+use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::{ControlReader, Envelope, decode};
+use tribune_protocol::datagram::Datagram;
+use tribune_relay::crossing::ShardId;
+use tribune_relay::identity::MasterKeys;
+use tribune_relay::shard::steering::{ShardCids, SteeringKey};
+use tribune_relay::tls::{ServerTrust, client_crypto};
+
+use crate::sim::relay::first_cids;
+use crate::sim::{Arrival, Sent};
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct ClientLink {
+    endpoint: Endpoint,
+    handle: ConnectionHandle,
+    conn: Connection,
+    relay: SocketAddr,
+    control: Option<StreamId>,
+    reader: ControlReader,
+    /// Bytes for the control stream, each not before its time.
+    outbox: VecDeque<(Duration, Bytes)>,
+    /// When the packet was handed to the network whose datagrams are being read.
+    handed_over: Duration,
+    is_drained: bool,
+}
+
+impl ClientLink {
+    pub(super) fn connect(
+        now: Instant,
+        relay: SocketAddr,
+        window_bytes: u32,
+        rng: &mut StdRng,
+    ) -> Self {
+        let keys = MasterKeys::from_seed(rng.random());
+        let mut config = EndpointConfig::new(keys.reset_key());
+        let (key, seed) = (SteeringKey(rng.random()), rng.random());
+        config.cid_generator(move || Box::new(ShardCids::new(ShardId(0), key, seed)));
+        config.rng_seed(Some(rng.random()));
+        let mut endpoint = Endpoint::new(Arc::new(config), None, false, None);
+        let crypto = client_crypto(ALPN_PARTICIPANT, ServerTrust::Anything, None)
+            .expect("the TLS settings of a client are usable");
+        let mut client = ClientConfig::new(crypto);
+        client.transport_config(transport(window_bytes));
+        client.initial_dst_cid_provider(first_cids(rng.random()));
+        let (handle, conn) = endpoint
+            .connect(now, client, relay, "localhost")
+            .expect("a relay of the simulation has a usable address");
+        Self {
+            endpoint,
+            handle,
+            conn,
+            relay,
+            control: None,
+            reader: ControlReader::default(),
+            outbox: VecDeque::new(),
+            handed_over: Duration::ZERO,
+            is_drained: false,
+        }
+    }
+
+    /// The relay that it goes to.
+    pub(super) const fn relay(&self) -> SocketAddr {
+        self.relay
+    }
+
+    /// Nothing is left of it.
+    pub(super) const fn is_drained(&self) -> bool {
+        self.is_drained
+    }
+
+    /// When the packet was handed to the network whose datagrams are being read.
+    pub(super) const fn handed_over(&self) -> Duration {
+        self.handed_over
+    }
+
+    /// Control bytes that came and make no message yet.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.reader.buffered_bytes()
+    }
+
+    pub(super) fn handle_packet(&mut self, now: Instant, arrival: Arrival) {
+        self.handed_over = arrival.sent;
+        let payload = BytesMut::from(&arrival.payload[..]);
+        let mut reply = Vec::new();
+        let event = self.endpoint.handle(now, arrival.from, None, None, payload, &mut reply);
+        if let Some(DatagramEvent::ConnectionEvent(_, event)) = event {
+            self.conn.handle_event(event);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.conn.poll_timeout().is_some_and(|due| due <= now) {
+            self.conn.handle_timeout(now);
+        }
+    }
+
+    /// The next event; of a connection's, its loss is the last.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.conn.poll() {
+                if matches!(event, Event::Connected) {
+                    self.control = self.conn.streams().open(Dir::Bi);
+                }
+                return Some(event);
+            }
+            let mut any = false;
+            while let Some(event) = self.conn.poll_endpoint_events() {
+                any = true;
+                self.is_drained |= event.is_drained();
+                if let Some(event) = self.endpoint.handle_event(self.handle, event) {
+                    self.conn.handle_event(event);
+                }
+            }
+            if !any {
+                return None;
+            }
+        }
+    }
+
+    /// The messages that have come on the control stream.
+    pub(super) fn read_messages(&mut self) -> Vec<Envelope<ToParticipant>> {
+        let Some(stream) = self.control else { return Vec::new() };
+        let mut recv = self.conn.recv_stream(stream);
+        if let Ok(mut chunks) = recv.read(true) {
+            while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
+                self.reader.handle_bytes(&chunk.bytes);
+            }
+            let _ = chunks.finalize();
+        }
+        let mut messages = Vec::new();
+        while let Some(body) = self.reader.poll_message().expect("relays keep to the length limit")
+        {
+            messages.push(decode(&body).expect("relays send messages of the protocol"));
+        }
+        messages
+    }
+
+    pub(super) fn read_datagram(&mut self) -> Option<Datagram> {
+        let bytes = self.conn.datagrams().recv()?;
+        Some(Datagram::parse(bytes).expect("relays send datagrams of the protocol"))
+    }
+
+    pub(super) fn send_datagram(&mut self, bytes: Bytes) {
+        let _ = self.conn.datagrams().send(bytes, true);
+    }
+
+    /// Has bytes written to the control stream, not before a time.
+    pub(super) fn send_control(&mut self, at: Duration, bytes: Bytes) {
+        self.outbox.push_back((at, bytes));
+    }
+
+    pub(super) fn close(&mut self, now: Instant) {
+        self.conn.close(now, VarInt::from_u32(0), Bytes::new());
+    }
+
+    /// Sends what is to be sent by now.
+    pub(super) fn transmit(
+        &mut self,
+        now: Instant,
+        at: Duration,
+        from: SocketAddr,
+        sent: &mut Vec<Sent>,
+    ) {
+        self.write_control(at);
+        let mut payload = Vec::new();
+        while let Some(transmit) = self.conn.poll_transmit(now, 1, &mut payload) {
+            let payload = std::mem::take(&mut payload);
+            sent.push(Sent { from, to: transmit.destination, payload });
+        }
+    }
+
+    pub(super) fn next_deadline(&mut self, base: Instant, now: Duration) -> Option<Duration> {
+        let quic = self.conn.poll_timeout().map(|at| at.saturating_duration_since(base));
+        let control = self.outbox.front().filter(|(at, _)| *at > now).map(|(at, _)| *at);
+        [quic, control].into_iter().flatten().min()
+    }
+
+    fn write_control(&mut self, now: Duration) {
+        let Some(stream) = self.control else { return };
+        while let Some((at, bytes)) = self.outbox.front_mut() {
+            if *at > now {
+                return;
+            }
+            let Ok(written) = self.conn.send_stream(stream).write(bytes) else { return };
+            if written < bytes.len() {
+                *bytes = bytes.slice(written..);
+                return;
+            }
+            self.outbox.pop_front();
+        }
+    }
+}
+
+fn transport(window_bytes: u32) -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    let idle = IdleTimeout::from(VarInt::from_u32(20_000));
+    transport
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(Some(Duration::from_secs(5)))
+        .stream_receive_window(VarInt::from_u32(window_bytes))
+        .mtu_discovery_config(None)
+        .enable_segmentation_offload(false)
+        .allow_spin(false);
+    Arc::new(transport)
+}
