@@ -156,8 +156,11 @@ impl Joining<'_> {
                     self.handle_step(step);
                 }
                 _ = playout.tick() => {
-                    let (offset, clock) = (self.session.link().offset, self.session.clock());
-                    let pcm = self.ear.tick(Instant::now(), offset, clock);
+                    let (now, link) = (Instant::now(), self.session.link());
+                    let pcm = self.ear.tick(now, link.offset, self.session.clock());
+                    if let Some(report) = self.ear.poll_report(now, &link) {
+                        self.session.report(report);
+                    }
                     self.sink.write(&pcm).await?;
                 }
                 Some(input) = inputs.recv() => {

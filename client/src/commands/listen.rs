@@ -24,6 +24,7 @@ use crate::session::{Event, Incoming, Session};
 
 pub(crate) mod ear;
 mod report;
+mod reporter;
 
 use ear::Ear;
 use report::{Report, status_line};
@@ -161,7 +162,11 @@ impl Listening {
                 }
                 renewed = self.renewal.next() => tell_renewed(&renewed, output),
                 _ = tick.tick() => {
-                    let pcm = self.ear.tick(Instant::now(), self.session.link().offset, self.session.clock());
+                    let (now, link) = (Instant::now(), self.session.link());
+                    let pcm = self.ear.tick(now, link.offset, self.session.clock());
+                    if let Some(report) = self.ear.poll_report(now, &link) {
+                        self.session.report(report);
+                    }
                     self.sink.write(&pcm).await?;
                     self.periods += 1;
                     if self.periods.is_multiple_of(REPORT_PERIODS) {

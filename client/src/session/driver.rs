@@ -209,6 +209,7 @@ impl Driver {
                 done = &mut work => return Some(done),
                 Some(frame) = self.ends.frames.recv() => self.remember(frame),
                 command = self.ends.commands.recv() => match command {
+                    Some(Command::Report(_)) => {}
                     Some(Command::Request(_, answer)) => {
                         let _ = answer.send(Err(RequestError::Offline));
                     }

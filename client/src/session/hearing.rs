@@ -28,6 +28,8 @@ pub struct Hearing {
 pub enum Taken {
     /// It is new; these are missing before it, and named this once.
     New(Option<Gap>),
+    /// It is new, and has been named as missing before.
+    Repaired,
     /// It has been heard.
     Duplicate,
 }
@@ -37,6 +39,8 @@ struct Track {
     newest: Seq,
     /// Bit n: the frame n periods before the newest has come.
     seen: u128,
+    /// Bit n: the frame n periods before the newest has been named as missing.
+    missed: u128,
     /// The newest frame said that silence follows.
     ended: bool,
     heard_at: Instant,
@@ -58,6 +62,7 @@ impl Hearing {
         let mut track = Track {
             newest: seq,
             seen: u128::from(is_whole),
+            missed: 0,
             ended: ends,
             heard_at: now,
             gaps: GapDetector::default(),
@@ -102,19 +107,34 @@ impl Track {
         let ahead = seq.since(self.newest);
         if ahead <= -WINDOW {
             // The speaker has begun anew, with other numbers.
-            (self.newest, self.seen, self.ended) = (seq, 0, ends);
+            (self.newest, self.seen, self.missed, self.ended) = (seq, 0, 0, ends);
             self.gaps = GapDetector::default();
         } else if self.has_seen(seq) {
             return Taken::Duplicate;
         } else if ahead > 0 {
-            self.seen = if ahead < WINDOW { self.seen << ahead } else { 0 };
+            let shifted = |bits: u128| if ahead < WINDOW { bits << ahead } else { 0 };
+            (self.seen, self.missed) = (shifted(self.seen), shifted(self.missed));
             (self.newest, self.ended) = (seq, ends);
         }
         self.heard_at = now;
+        let place = 1 << self.newest.since(seq);
         if is_whole {
-            self.seen |= 1 << self.newest.since(seq);
+            self.seen |= place;
         }
-        Taken::New(self.gaps.handle_frame(seq, ends))
+        let missing = self.gaps.handle_frame(seq, ends);
+        if self.missed & place != 0 {
+            self.missed &= !place;
+            return Taken::Repaired;
+        }
+        if let Some(Gap { first, count }) = missing {
+            for n in 0..count {
+                let back = self.newest.since(first.plus(n.into()));
+                if (0..WINDOW).contains(&back) {
+                    self.missed |= 1 << back;
+                }
+            }
+        }
+        Taken::New(missing)
     }
 
     const fn has_seen(&self, seq: Seq) -> bool {
@@ -152,7 +172,7 @@ mod tests {
         assert_eq!(take(65_534), Taken::New(None));
         assert_eq!(take(1), Taken::New(Some(Gap { first: Seq(65_535), count: 2 })));
         assert_eq!(take(65_534), Taken::Duplicate);
-        assert_eq!(take(0), Taken::New(None));
+        assert_eq!(take(0), Taken::Repaired);
         assert_eq!(take(0), Taken::Duplicate);
         assert_eq!(hearing.newest(), [Heard { track: TRACK, seq: Seq(1) }]);
         assert!(!hearing.is_whole(TRACK, Seq(65_534), Seq(1)));

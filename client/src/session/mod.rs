@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tribune_protocol::clock::Offset;
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::{FromParticipant, Join, Joined, ToParticipant};
+use tribune_protocol::control::report::Report;
 use tribune_protocol::datagram::media::{Frame, Level};
 use tribune_protocol::ids::Seq;
 
@@ -137,6 +138,8 @@ pub struct Link {
     /// Frames that came in more than once, as they do while two relays are listened to, since the
     /// start. They are passed over.
     pub duplicate_frames: u64,
+    /// Frames that were missing at first, and came after all, since the start.
+    pub repaired_frames: u64,
 }
 
 /// Why a request came to nothing.
@@ -183,6 +186,7 @@ pub struct Incoming {
 #[derive(Debug)]
 enum Command {
     Request(Box<FromParticipant>, oneshot::Sender<Result<(), RequestError>>),
+    Report(Report),
     Leave,
     /// Ends as [`Command::Leave`] does, but leaves place and hand as they are for the grace time.
     Detach,
@@ -221,6 +225,12 @@ impl Session {
         let command = Command::Request(Box::new(message), answer);
         self.commands.send(command).await.map_err(|_| RequestError::Offline)?;
         answered.await.unwrap_or(Err(RequestError::Offline))
+    }
+
+    /// Tells the room how it is heard. Without a connection nobody is told, and nothing is lost by it: the
+    /// next report follows in five seconds.
+    pub fn report(&self, report: Report) {
+        let _ = self.commands.try_send(Command::Report(report));
     }
 
     /// Sends a frame on one's own track; without the right to speak, or without a connection, it is

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tribune_protocol::control::Envelope;
-use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::MediaDatagram;
+use tribune_protocol::datagram::media::{Frame, MediaDatagram};
 use tribune_protocol::datagram::probe::Probe;
 
 use super::driver::{Driver, Stop};
@@ -53,6 +53,12 @@ impl Driver {
                 command = self.ends.commands.recv() => match command {
                     Some(Command::Request(message, answer)) => {
                         if let Err(failure) = stay.served.request(message, answer).await {
+                            self.handle_lost(stay, failure).await?;
+                        }
+                    }
+                    Some(Command::Report(report)) => {
+                        let message = FromParticipant::Report(report);
+                        if let Err(failure) = stay.served.connection.send(None, &message).await {
                             self.handle_lost(stay, failure).await?;
                         }
                     }
@@ -187,15 +193,23 @@ impl Driver {
             stay.note_frame(side, &frame, taken);
             match taken {
                 Taken::Duplicate => self.ends.link.send_modify(|link| link.duplicate_frames += 1),
+                Taken::Repaired => {
+                    self.ends.link.send_modify(|link| link.repaired_frames += 1);
+                    self.hand_out(frame, arrived);
+                }
                 Taken::New(missing) => {
                     if let Some(gap) = missing {
                         stay.served.ask_for_missing(frame.track, gap);
                     }
-                    if self.ends.heard.try_send(ReceivedFrame { frame, arrived }).is_err() {
-                        self.ends.link.send_modify(|link| link.dropped_frames += 1);
-                    }
+                    self.hand_out(frame, arrived);
                 }
             }
+        }
+    }
+
+    fn hand_out(&mut self, frame: Frame, arrived: Instant) {
+        if self.ends.heard.try_send(ReceivedFrame { frame, arrived }).is_err() {
+            self.ends.link.send_modify(|link| link.dropped_frames += 1);
         }
     }
 

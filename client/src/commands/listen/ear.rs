@@ -8,17 +8,19 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tribune_protocol::clock::Offset;
 use tribune_protocol::control::participant::{Joined, ToParticipant};
+use tribune_protocol::control::report::Report;
 use tribune_protocol::datagram::media::Level;
 use tribune_protocol::ids::{DisplayName, TrackId};
 use tribune_protocol::limits::MAX_STAGE;
 
+use super::reporter::Reporter;
 use crate::audio::jitter::JitterConfig;
 use crate::audio::playout::{Player, PlayoutStats};
 use crate::audio::{AudioError, PcmFrame};
-use crate::session::ReceivedFrame;
 use crate::session::change::Change;
 use crate::session::clock::LocalClock;
 use crate::session::room_view::RoomView;
+use crate::session::{Link, ReceivedFrame};
 
 /// Longest latency that is told apart, in µs: longer ones are a clock's fault.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -53,6 +55,7 @@ pub(crate) struct Ear {
     /// End-to-end latencies in µs.
     latency: Option<Histogram<u64>>,
     latency_error_us: Option<u32>,
+    reporter: Reporter,
 }
 
 impl Ear {
@@ -64,7 +67,14 @@ impl Ear {
             left: Vec::new(),
             latency: Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS).ok(),
             latency_error_us: None,
+            reporter: Reporter::default(),
         }
+    }
+
+    /// What is to be reported to the room, every five seconds.
+    pub(crate) fn poll_report(&mut self, now: Instant, link: &Link) -> Option<Report> {
+        let stats = self.player.stats();
+        self.reporter.poll_report(now, &stats, link.repaired_frames, link.round_trip)
     }
 
     pub(crate) const fn view(&self) -> &RoomView {
@@ -97,6 +107,7 @@ impl Ear {
         clock: LocalClock,
     ) -> Vec<Change> {
         let changes = self.view.handle_joined(joined);
+        self.reporter.handle_joined(now);
         self.follow(now, &changes, clock);
         changes
     }
@@ -159,6 +170,7 @@ impl Ear {
                 // The speaker's clock is an estimate too.
                 let error_us = offset.error_us.saturating_add(frame.capture.error_us.unwrap_or(0));
                 self.latency_error_us = self.latency_error_us.max(Some(error_us));
+                self.reporter.handle_latency(latency_us, error_us);
             }
         }
         played.pcm

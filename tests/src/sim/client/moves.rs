@@ -157,7 +157,7 @@ impl SimClient {
                 moves.figures.duplicates += 1;
                 false
             }
-            Taken::New(None) => true,
+            Taken::New(None) | Taken::Repaired => true,
             Taken::New(Some(gap)) => {
                 moves.figures.asked += u32::from(gap.count);
                 if let Some(overlap) = overlap {
