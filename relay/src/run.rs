@@ -21,10 +21,11 @@ use crate::config::Config;
 use crate::crossing::{Crossing, ShardCommand, ShardEvent, ShardId};
 use crate::hub::{Hub, HubConfig, HubEffect};
 use crate::identity::{MasterKeys, log_key, relay_id};
+use crate::ops::metrics::Queue;
 use crate::ops::{Ops, Readiness, http};
 use crate::room::authority::OriginSetup;
 use crate::shard::driver::{self, Wiring};
-use crate::shard::limits::{accepting_transport, dialling_transport};
+use crate::shard::limits::{EVENTS_WAITING, accepting_transport, dialling_transport};
 use crate::shard::socket::{BatchSocket, bind};
 use crate::shard::steering::{ShardCids, SteeringKey};
 use crate::shard::{Shard, ShardConfig, WallClock};
@@ -47,6 +48,8 @@ const HEAP_BLOCKS: usize = 480;
 const EVENTS_PER_TURN: usize = 256;
 /// How often the hub's gauges reach the metrics.
 const PUBLISH_PERIOD: Duration = Duration::from_millis(500);
+/// How often those of rooms do, of which there may be thousands.
+const ROOMS_PERIOD: Duration = Duration::from_secs(1);
 /// How long the last closes may take to leave the sockets.
 const FAREWELL: Duration = Duration::from_millis(200);
 
@@ -104,7 +107,7 @@ async fn start(config: &Config) -> Result<Started> {
     let identity = TlsIdentity::from_config(config)?;
     let keys = keys(config)?;
     let relay = relay_id(config.data.as_deref())?;
-    let ops = Arc::new(Ops::new(config.shards)?);
+    let ops = Arc::new(Ops::new(config.shards, config.series)?);
     let now = Instant::now();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall = WallClock { at: now, unix_us: unix.as_micros() as u64 };
@@ -112,6 +115,7 @@ async fn start(config: &Config) -> Result<Started> {
     let setup = Arc::new(OriginSetup { wall, key, policy });
     let mut hub = Hub::new(hub_config(config, relay, keys, setup)?, now);
     let store = open_store(config, &mut hub, now, &ops)?;
+    say_capacities(config, &ops, &store.requests);
 
     let sockets = bind_all(config)?;
     let listen = sockets[0].local_addr()?;
@@ -146,6 +150,20 @@ async fn start(config: &Config) -> Result<Started> {
     let from_ipv6 = listen.is_ipv6();
     let dials = Dials { parents: config.parents.clone(), from_ipv6, events: event_sender };
     Ok(Started { hub, shards, events, store, dials, ops, threads })
+}
+
+/// Tells the metrics what the queues can hold, those of all shards together.
+fn say_capacities(config: &Config, ops: &Ops, requests: &Requests) {
+    let shards = usize::from(config.shards.get());
+    for (queue, capacity) in [
+        (Queue::Events, HUB_QUEUE),
+        (Queue::Commands, SHARD_QUEUE * shards),
+        (Queue::Crossings, CROSSING_QUEUE * shards),
+        (Queue::Store, requests.capacity()),
+        (Queue::HubWaiting, EVENTS_WAITING * shards),
+    ] {
+        ops.metrics.set_queue_capacity(queue, capacity);
+    }
 }
 
 /// Opens the store, gives the hub what an earlier life has left in it, and sets it to work. Only an
@@ -332,6 +350,7 @@ async fn hub_loop(
     let Inputs { events, replies } = inputs;
     let mut batch = Vec::with_capacity(EVENTS_PER_TURN);
     let mut publish = tokio::time::interval(PUBLISH_PERIOD);
+    let mut publish_rooms = tokio::time::interval(ROOMS_PERIOD);
     let mut signalled = Box::pin(first_signal());
     let mut draining = false;
     loop {
@@ -372,7 +391,14 @@ async fn hub_loop(
                 hub.handle_stored(Instant::now(), reply);
             }
             () = tokio::time::sleep_until(deadline.into()) => hub.handle_timeout(Instant::now()),
-            _ = publish.tick() => ops.metrics.publish_hub(hub.counters()),
+            _ = publish.tick() => {
+                ops.metrics.set_queue_length(Queue::Events, events.len());
+                ops.metrics.set_queue_length(Queue::Store, requests.waiting());
+                ops.metrics.publish_hub(hub.counters());
+            }
+            _ = publish_rooms.tick() => {
+                ops.metrics.publish_rooms(&hub.room_figures().collect::<Vec<_>>());
+            }
             () = &mut signalled, if !draining => {
                 draining = true;
                 tracing::info!(within = ?config.drain_timeout, "draining");

@@ -187,6 +187,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::ops::metrics::SeriesLimits;
 
     /// A server on a port of its own.
     struct Server {
@@ -199,7 +200,7 @@ mod tests {
     async fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let ops = Arc::new(Ops::new(NonZeroU8::MIN).unwrap());
+        let ops = Arc::new(Ops::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap());
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(serve(listener, Arc::clone(&ops), async {
             stopped.await.ok();
@@ -262,7 +263,7 @@ mod tests {
         let idle_timeout = Duration::from_millis(300);
         let places = Arc::new(Semaphore::new(2));
         let listener = BoundedListener { listener, places, idle_timeout };
-        let ops = Arc::new(Ops::new(NonZeroU8::MIN).unwrap());
+        let ops = Arc::new(Ops::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap());
         tokio::spawn(async { axum::serve(listener, routes(ops)).await });
         let before = Instant::now();
         let _quiet = TcpStream::connect(address).await.unwrap();
