@@ -157,9 +157,7 @@ impl Shard {
             | ConnectionError::CidsExhausted => reason.to_string(),
         };
         match peer.kind {
-            PeerKind::Arriving => self.counters.handshakes.count(HandshakeResult::Failed, 1),
             PeerKind::Dialling(dial) => {
-                self.counters.handshakes.count(HandshakeResult::Failed, 1);
                 self.events.push_back(ShardEvent::DialFailed { dial, why });
             }
             PeerKind::Participant { announced: true }
@@ -167,7 +165,8 @@ impl Shard {
             | PeerKind::Parent(_) => {
                 self.events.push_back(ShardEvent::Closed { link: peer.link, why });
             }
-            PeerKind::Participant { announced: false }
+            PeerKind::Arriving
+            | PeerKind::Participant { announced: false }
             | PeerKind::Child { announced: false, .. } => {}
         }
         self.forget_peer(slot);

@@ -46,7 +46,7 @@ use self::timers::Timers;
 use self::transmit::Departing;
 use crate::crossing::{Crossing, LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId};
 use crate::media::fanout::RoomMedia;
-use crate::ops::metrics::{DropCause, ShardCounters};
+use crate::ops::metrics::{DropCause, HandshakeResult, ShardCounters};
 
 /// What a shard is made of.
 #[derive(Debug)]
@@ -355,6 +355,7 @@ impl Shard {
         self.counters.connections_closed += 1;
         if matches!(peer.kind, PeerKind::Arriving | PeerKind::Dialling(_)) {
             self.handshaking -= 1;
+            self.counters.handshakes.count(HandshakeResult::Failed, 1);
         }
         for (_, room) in std::mem::take(&mut peer.rooms) {
             if let Some(room) = self.rooms.get_mut(&room) {
