@@ -704,6 +704,34 @@ fn the_log_is_that_of_the_cddl() {
     assert_eq!(words, of_the_code);
 }
 
+#[test]
+fn a_message_is_called_what_its_type_on_the_wire_is() {
+    check_kinds(&FromParticipant::KINDS, FromParticipant::kind, &from_participant());
+    check_kinds(&ToParticipant::KINDS, ToParticipant::kind, &to_participant());
+    check_kinds(&ToParent::KINDS, ToParent::kind, &to_parent());
+    check_kinds(&ToChild::KINDS, ToChild::kind, &to_child());
+    assert_eq!(FromParticipant::Unknown.kind(), "unknown");
+    assert_eq!(ToParticipant::Unknown.kind(), "unknown");
+    assert_eq!(ToParent::Unknown.kind(), "unknown");
+    assert_eq!(ToChild::Unknown.kind(), "unknown");
+}
+
+/// The list has each sample's `type`, in their order, and `unknown` behind them.
+fn check_kinds<M: Serialize>(kinds: &[&str], kind: fn(&M) -> &'static str, samples: &[M]) {
+    let types: Vec<String> = samples
+        .iter()
+        .map(|sample| {
+            let map = keys_and_values(sample);
+            let (_, word) = map.into_iter().find(|(key, _)| key == "type").expect("a type");
+            let word = word.into_text().expect("a type is text");
+            assert_eq!(kind(sample), word);
+            word
+        })
+        .chain(["unknown".to_owned()])
+        .collect();
+    assert_eq!(kinds, types);
+}
+
 fn depths<M: Serialize>(samples: &[M]) -> Vec<usize> {
     fn depth(value: &Value) -> usize {
         let inside = match (value.as_array(), value.as_map()) {

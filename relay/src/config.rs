@@ -12,6 +12,7 @@ use std::time::Duration;
 use tribune_protocol::ids::DisplayName;
 use tribune_protocol::limits::DEFAULT_TOP_N;
 
+use crate::ops::metrics::{Metrics, SeriesLimits};
 use crate::room::permissions::Policy;
 
 mod keys_command;
@@ -33,6 +34,8 @@ pub const MAX_TOP_N: usize = 16;
 pub const MAX_COUNT: usize = 1_000_000;
 /// The shortest operator token, in bytes.
 const OPERATOR_TOKEN_BYTES: usize = 16;
+/// The most rooms that have metrics of their own: what a person can look at.
+pub const MAX_METRICS_ROOMS: usize = 200;
 /// The longest `drain_timeout`.
 pub const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -87,6 +90,9 @@ pub struct Config {
     pub drain_to: Option<HostPort>,
     /// Time from SIGTERM to the last close. Default 10 s, the grace that container runtimes give.
     pub drain_timeout: Duration,
+    /// Rooms with metrics of their own, at most [`MAX_METRICS_ROOMS`], and all series together, no fewer
+    /// than the relay has without any room. Default 20 and 5,000.
+    pub series: SeriesLimits,
     /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`. Default `info`.
     pub log: LogFilter,
     /// How log lines look. Default text.
@@ -272,13 +278,14 @@ impl Config {
                 "--parent-ca and --parent-fingerprint exclude each other; give one of them",
             ));
         }
+        let shards = given.one("shards", shards)?.unwrap_or_else(default_shards);
         Ok(Self {
             listen: given.one("listen", address)?.unwrap_or_else(default_listen),
             http: given
                 .one("http", http_address)?
                 .unwrap_or(Some(SocketAddr::from(([127, 0, 0, 1], 9433)))),
             parents: parents(given)?,
-            shards: given.one("shards", shards)?.unwrap_or_else(default_shards),
+            shards,
             name: given.one("name", name)?.unwrap_or_else(|| default_name(env)),
             certificate: certificate_source(
                 path("cert")?,
@@ -316,6 +323,7 @@ impl Config {
             drain_timeout: given
                 .one("drain_timeout", drain_timeout)?
                 .unwrap_or(Duration::from_secs(10)),
+            series: series_limits(given, shards)?,
             log: given.one("log", LogFilter::from_str)?.unwrap_or_default(),
             log_format: given.one("log_format", LogFormat::from_str)?.unwrap_or(LogFormat::Text),
         })
@@ -485,6 +493,28 @@ fn operator_token(text: &str) -> Result<Secret, &'static str> {
     text.parse()
 }
 
+fn metrics_rooms(text: &str) -> Result<usize, String> {
+    let in_range = text.parse().ok().filter(|rooms| *rooms <= MAX_METRICS_ROOMS);
+    in_range.ok_or_else(|| format!("is not a number from 0 to {MAX_METRICS_ROOMS}"))
+}
+
+fn series_limits(given: &Settings, shards: NonZeroU8) -> Result<SeriesLimits, ConfigError> {
+    let default = SeriesLimits::default();
+    let needed = Metrics::fixed_series(shards).unwrap_or(0);
+    let enough = |text: &str| match number(text, MAX_COUNT)? {
+        series if series < needed => Err(format!(
+            "is too few: a relay with {shards} shards has {needed} series without any room"
+        )),
+        series => Ok(series),
+    };
+    let series = given.one("metrics_max_series", enough)?;
+    Ok(SeriesLimits {
+        rooms: given.one("metrics_rooms", metrics_rooms)?.unwrap_or(default.rooms),
+        // With many shards, what is fixed may be more than the default.
+        series: series.unwrap_or_else(|| default.series.max(needed)),
+    })
+}
+
 fn drain_timeout(text: &str) -> Result<Duration, &'static str> {
     match humantime::parse_duration(text) {
         Ok(time) if time <= MAX_DRAIN_TIMEOUT => Ok(time),
@@ -559,10 +589,38 @@ mod tests {
         assert_eq!(config.http.unwrap().to_string(), "127.0.0.1:9433");
         assert_eq!((config.top_n, config.max_connections, config.max_rooms), (4, 50_000, 10_000));
         assert_eq!(config.drain_timeout, Duration::from_secs(10));
+        assert_eq!(config.series, SeriesLimits { rooms: 20, series: 5_000 });
         assert_eq!(config.certificate, CertificateSource::SelfSigned { kept_in: None });
         assert_eq!((config.log.as_str(), config.log_format), ("info", LogFormat::Text));
         assert!(config.parents.is_empty() && config.warnings().is_empty());
         assert!((1..=MAX_SHARDS).contains(&config.shards.get()));
+    }
+
+    #[test]
+    fn a_limit_of_series_has_to_hold_what_is_always_there() {
+        let needed = Metrics::fixed_series(NonZeroU8::new(3).unwrap()).unwrap();
+        let with = |series: usize| {
+            let series = series.to_string();
+            load(
+                &["--dev", "--shards=3", "--metrics-rooms=0", "--metrics-max-series", &series],
+                &[],
+            )
+        };
+        assert_eq!(with(needed).unwrap().series, SeriesLimits { rooms: 0, series: needed });
+        let why = with(needed - 1).unwrap_err();
+        assert_eq!(
+            why,
+            format!(
+                "--metrics-max-series: \"{}\" is too few: a relay with 3 shards has {needed} series without any room",
+                needed - 1
+            )
+        );
+        let why = load(&["--dev", "--metrics-rooms=201"], &[]).unwrap_err();
+        assert_eq!(why, "--metrics-rooms: \"201\" is not a number from 0 to 200");
+        // The most shards that there can be have more than a few, and still start without the setting.
+        let most = load(&["--dev", "--shards=64"], &[]).unwrap();
+        let needed = Metrics::fixed_series(NonZeroU8::new(64).unwrap()).unwrap();
+        assert!(most.series.series >= needed, "{needed} are needed");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tribune_protocol::clock::Offset;
@@ -106,6 +107,8 @@ pub enum ShardEvent {
     Clock {
         /// The estimate.
         offset: Offset,
+        /// The round trip of that trunk, as QUIC has it.
+        rtt: Duration,
     },
 }
 

@@ -4,9 +4,10 @@
 //! Call `handle_*`, then drain [`Hub::poll_effect`], then wait until [`Hub::poll_timeout`].
 //!
 //! Participants are dealt with in [`participants`], other relays in [`trunks`], lists of rooms in
-//! [`lists`], what outlives the relay in [`storage`], questions of operators and along the tree in
-//! [`looking`].
+//! [`lists`], what outlives the relay in [`storage`], what operators see in [`figures`], what they and other
+//! relays ask in [`looking`].
 
+mod figures;
 mod lists;
 mod looking;
 mod participants;
@@ -182,12 +183,17 @@ impl Hub {
     pub fn handle_event(&mut self, now: Instant, shard: ShardId, event: ShardEvent) {
         match event {
             ShardEvent::FromParticipant { link, remote, request, message } => {
+                self.counters.control_received.count(message.kind());
                 self.handle_participant(now, Sender { link, remote, request }, message);
             }
             ShardEvent::FromChild { link, remote, certified, message } => {
+                self.counters.control_received.count(message.kind());
                 self.handle_child(now, link, remote, certified, message);
             }
-            ShardEvent::FromParent { link, message } => self.handle_parent(now, link, message),
+            ShardEvent::FromParent { link, message } => {
+                self.counters.control_received.count(message.kind());
+                self.handle_parent(now, link, message);
+            }
             ShardEvent::Dialled { dial, link } => {
                 let effect = self.attach.handle_dialled(now, dial, link);
                 self.apply_attach(now, effect);
@@ -202,8 +208,9 @@ impl Hub {
                     room.handle_in_force(now, shard, revision, &mut self.out);
                 }
             }
-            ShardEvent::Clock { offset } => {
-                self.knowledge.clock_error_us = Some(offset.error_us);
+            ShardEvent::Clock { offset, rtt } => {
+                self.counters.clock_error_us = u64::from(offset.error_us);
+                self.counters.trunk_rtt_us = rtt.as_micros() as u64;
                 for shard in 0..self.config.shards {
                     self.out.shard(ShardId(shard), ShardCommand::Clock(Some(offset)));
                 }
@@ -290,21 +297,6 @@ impl Hub {
         } else {
             Readiness::Ready
         }
-    }
-
-    /// What the hub has counted, and how things stand.
-    pub fn counters(&mut self) -> &HubCounters {
-        let counters = &mut self.counters;
-        counters.rooms = self.rooms.len() as u64;
-        counters.participants = self.participants.len() as u64;
-        counters.listeners = self.rooms.values().map(Room::listeners).sum();
-        counters.stage = self.rooms.values().map(|room| room.state().stage.len() as u64).sum();
-        counters.hands = self.rooms.values().map(|room| room.hands() as u64).sum();
-        counters.rulings = self.rooms.values().map(|room| room.rulings() as u64).sum();
-        counters.children = self.children.len() as u64;
-        counters.attached = u64::from(self.attach.parent().is_some());
-        counters.depth = self.attach.path().len() as u64;
-        counters
     }
 
     /// A room on this relay, for tests and inspection.

@@ -129,6 +129,22 @@ pub enum ToParent {
     Unknown,
 }
 
+kinds!(ToParent {
+    Self::Hello { .. } => "hello",
+    Self::Height { .. } => "height",
+    Self::Subscribe { .. } => "subscribe",
+    Self::Unsubscribe { .. } => "unsubscribe",
+    Self::Audience { .. } => "audience",
+    Self::Applied { .. } => "applied",
+    Self::Act { .. } => "act",
+    Self::Reactions { .. } => "reactions",
+    Self::ListRooms { .. } => "list_rooms",
+    Self::Quality { .. } => "quality",
+    Self::Look { .. } => "look",
+    Self::Seen { .. } => "seen",
+    Self::Unknown => "unknown",
+});
+
 /// What an edge knows of somebody who acts, and has checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
@@ -297,6 +313,22 @@ pub enum ToChild {
     #[serde(other)]
     Unknown,
 }
+
+kinds!(ToChild {
+    Self::Welcome { .. } => "welcome",
+    Self::Path { .. } => "path",
+    Self::State { .. } => "state",
+    Self::Rulings { .. } => "rulings",
+    Self::Reactions { .. } => "reactions",
+    Self::Rooms { .. } => "rooms",
+    Self::Listeners { .. } => "listeners",
+    Self::Deliver { .. } => "deliver",
+    Self::Replaced { .. } => "replaced",
+    Self::Look { .. } => "look",
+    Self::Seen { .. } => "seen",
+    Self::GoAway { .. } => "go_away",
+    Self::Unknown => "unknown",
+});
 
 #[cfg(test)]
 mod tests {

@@ -44,7 +44,7 @@ const OPERATION: &str = "Operation";
 /// `key, flag, variable, value's name, kind, group, default, help`. The value's meaning and the reason
 /// of its default are with the fields of [`super::Config`].
 #[rustfmt::skip]
-const SETTINGS: [Setting; 25] = [
+const SETTINGS: [Setting; 27] = [
     setting("listen", "listen", "TRIBUNE_RELAY_LISTEN", "ADDR", Kind::One, CONNECTIONS, "[::]:4433",
         "UDP address that participants and child relays connect to; port 0 lets the system choose, and the relay prints it"),
     setting("http", "http", "TRIBUNE_RELAY_HTTP", "ADDR", Kind::One, CONNECTIONS, "127.0.0.1:9433",
@@ -91,6 +91,10 @@ const SETTINGS: [Setting; 25] = [
         "Directory for what outlives a restart: the relay's id, its keys, the self-signed certificate, rooms and their logs; for one relay only"),
     setting("drain_timeout", "drain-timeout", "TRIBUNE_RELAY_DRAIN_TIMEOUT", "TIME", Kind::One, OPERATION, "10s",
         "Time from SIGTERM until the last connection is closed, such as \"30s\" or \"2m\"; at most 1h"),
+    setting("metrics_rooms", "metrics-rooms", "TRIBUNE_RELAY_METRICS_ROOMS", "N", Kind::One, OPERATION, "20",
+        "Rooms that have metrics of their own, the largest first; all others are added up; 0 to 200"),
+    setting("metrics_max_series", "metrics-max-series", "TRIBUNE_RELAY_METRICS_MAX_SERIES", "N", Kind::One, OPERATION, "5000",
+        "Series that /metrics may have: rooms have metrics of their own as far as it reaches; at most 1000000"),
     setting("log", "log", "TRIBUNE_LOG", "FILTER", Kind::One, OPERATION, "info",
         "What is logged: off, error, warn, info, debug, trace, or TARGET=LEVEL, separated by commas"),
     setting("log_format", "log-format", "TRIBUNE_RELAY_LOG_FORMAT", "FORMAT", Kind::One, OPERATION, "text",

@@ -5,6 +5,7 @@ use tribune_protocol::datagram::media::Frame;
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::repair::{Gap, GapDetector};
 
+use super::missed::Missed;
 use super::ring::{Inserted, Ring};
 use crate::crossing::{LinkId, TrackRoute};
 use crate::ops::metrics::DropCause;
@@ -29,6 +30,7 @@ struct Track {
     route: TrackRoute,
     ring: Ring,
     gaps: GapDetector,
+    missed: Missed,
 }
 
 impl Ingress {
@@ -42,6 +44,7 @@ impl Ingress {
                     route: *route,
                     ring: Ring::default(),
                     gaps: GapDetector::default(),
+                    missed: Missed::default(),
                 }),
             }
         }
@@ -58,9 +61,12 @@ impl Ingress {
         track.insert(frame)
     }
 
-    /// What is missing before a frame that was accepted, to be asked for where it came from.
-    pub fn gap_before(&mut self, frame: &Frame) -> Option<Gap> {
-        self.track_mut(frame.track)?.gaps.handle_frame(frame.seq, frame.talkspurt_end)
+    /// Notes a frame that was accepted. What is missing before it, to be asked for where it came from;
+    /// and whether it has been found missing itself.
+    pub fn note_arrival(&mut self, frame: &Frame) -> (Option<Gap>, bool) {
+        let Some(track) = self.track_mut(frame.track) else { return (None, false) };
+        let gap = track.gaps.handle_frame(frame.seq, frame.talkspurt_end);
+        (gap, track.missed.handle_frame(frame.seq, gap))
     }
 
     /// Judges a frame that another shard of this relay has authorised.

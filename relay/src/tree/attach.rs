@@ -9,6 +9,7 @@ use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::{DisplayName, RelayId};
 
 use crate::crossing::{DialId, LinkId};
+use crate::ops::metrics::TrunkState;
 
 /// The pause after the first round of parents of which none answered; doubles each round.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -105,6 +106,18 @@ impl Attach {
             | State::Pausing { .. }
             | State::Dialling { .. }
             | State::Greeting { .. } => None,
+        }
+    }
+
+    /// How far the way to a parent is.
+    #[must_use]
+    pub const fn stage(&self) -> TrunkState {
+        match &self.state {
+            State::Origin => TrunkState::Origin,
+            State::Pausing { .. } => TrunkState::Pausing,
+            State::Dialling { .. } => TrunkState::Dialling,
+            State::Greeting { .. } => TrunkState::Greeting,
+            State::Attached { .. } => TrunkState::Attached,
         }
     }
 

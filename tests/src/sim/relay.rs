@@ -13,12 +13,13 @@ use bytes::BytesMut;
 use quinn_proto::{ClientConfig, ConnectionId, EndpointConfig, ServerConfig};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::sync::mpsc;
 use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::ids::{DisplayName, RelayId, Revision, RoomName};
 use tribune_protocol::log::LogKey;
 use tribune_relay::auth::Auth;
 use tribune_relay::config::Secret;
-use tribune_relay::crossing::{Packet, ShardId};
+use tribune_relay::crossing::{Crossing, Packet, ShardId};
 use tribune_relay::hub::{Hub, HubConfig};
 use tribune_relay::identity::MasterKeys;
 use tribune_relay::ops::metrics::{DropCause, HubCounters, ShardCounters};
@@ -57,6 +58,8 @@ pub struct RelaySpec {
     pub drain_timeout: Duration,
     /// Whether what it stores outlives a kill: it has a data directory.
     pub has_data: bool,
+    /// Messages of other shards that can wait for one, as in `run`.
+    pub crossing_queue: usize,
     /// CPU time of a packet received. A relay that is busy lets packets wait.
     pub packet_cost: Duration,
     /// CPU time of a connection attempt answered.
@@ -72,6 +75,7 @@ impl Default for RelaySpec {
             drain_to: None,
             drain_timeout: Duration::from_secs(5),
             has_data: false,
+            crossing_queue: 4 * 1024,
             packet_cost: Duration::ZERO,
             handshake_cost: Duration::ZERO,
         }
@@ -161,6 +165,13 @@ impl SimRelay {
         self.shard_counters().iter().map(|counters| counters.connections).sum()
     }
 
+    /// Has a shard find that message of another one at its next turn.
+    pub fn inject_crossing(&mut self, shard: u8, crossing: Crossing) {
+        if let Some(core) = &mut self.core {
+            core.to_shards[usize::from(shard)].try_send(crossing).expect("the queue has room");
+        }
+    }
+
     /// Has the hub do nothing from now on, while the shards go on: a relay that is alive and does not
     /// decide.
     pub const fn set_hub_hangs(&mut self, hangs: bool) {
@@ -202,12 +213,15 @@ impl SimRelay {
         let steering = SteeringKey(self.rng.random());
         let relay = RelayId(self.host.0 as u64 + 1);
         let keys = MasterKeys::from_seed([self.host.0 as u8; 32]);
+        let mut to_shards = Vec::new();
         let shards = (0..self.spec.shards).map(|id| {
             let config = self.shard_config(ShardId(id), &keys, steering, wall);
+            let (sender, crossings) = mpsc::channel(self.spec.crossing_queue);
+            to_shards.push(sender);
             ShardHost {
                 shard: Shard::new(config),
                 packets: VecDeque::new(),
-                crossings: VecDeque::new(),
+                crossings,
                 commands: VecDeque::new(),
             }
         });
@@ -244,6 +258,7 @@ impl SimRelay {
         hub.restore(rooms, base + now).expect("a room that a relay has stored");
         self.core = Some(Core {
             shards,
+            to_shards,
             hub,
             to_hub: VecDeque::new(),
             drained: false,

@@ -26,7 +26,8 @@ impl SimClient {
         self.attempts += 1;
         self.joined = None;
         self.end = None;
-        self.link = Some(ClientLink::connect(now, relay, self.window_bytes, &mut self.rng));
+        let takes = (self.window_bytes, self.datagram_bytes);
+        self.link = Some(ClientLink::connect(now, relay, takes, &mut self.rng));
     }
 
     pub(in crate::sim) fn receive(&mut self, arrival: Arrival) {

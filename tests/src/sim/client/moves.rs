@@ -213,7 +213,8 @@ impl SimClient {
         moves.begun += 1;
         let heard = moves.hearing.newest();
         let relay = to.to_string().parse().expect("relays of the simulation have IP addresses");
-        let mut link = ClientLink::connect(now, relay, self.window_bytes, &mut self.rng);
+        let takes = (self.window_bytes, self.datagram_bytes);
+        let mut link = ClientLink::connect(now, relay, takes, &mut self.rng);
         let (join, bytes) = self.next_join(heard);
         link.send_control(self.now, bytes);
         let arriving = Arriving { link, local, join, since: self.now, redirected: None };
