@@ -36,6 +36,8 @@ pub enum RoomRequest {
 pub enum Noted {
     /// A join has been answered, and how.
     Join(Result<(), ErrorCode>),
+    /// A place elsewhere was named to somebody who would have been one too many.
+    Redirected,
     /// A reaction has been sent.
     Reaction,
     /// A newer token has been shown.
@@ -109,6 +111,11 @@ impl Outbox {
         if let Some(parent) = self.parent {
             self.send(parent, None, message);
         }
+    }
+
+    /// A message to a relay above that is not the parent, or not any more.
+    pub fn to_relay_above(&mut self, link: LinkId, message: &ToParent) {
+        self.send(link, None, message);
     }
 
     /// Closes a connection.

@@ -121,7 +121,8 @@ pub(crate) fn to_child() -> impl Strategy<Value = ToChild> {
         ),
         (channel(), participant())
             .prop_map(|(channel, participant)| ToChild::Replaced { channel, participant }),
-        any::<u32>().prop_map(|within_ms| ToChild::GoAway { within_ms }),
+        (option::of("[a-z.]{1,30}:[0-9]{1,5}"), any::<u32>())
+            .prop_map(|(to, within_ms)| ToChild::GoAway { to, within_ms }),
         Just(ToChild::Unknown),
     ]
 }
