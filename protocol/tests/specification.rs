@@ -65,6 +65,7 @@ fn limits_are_those_of_the_code() {
         ("MAX_MESSAGE_BYTES", (limits::MAX_MESSAGE_BYTES, "bytes")),
         ("MAX_MESSAGE_DEPTH", (limits::MAX_MESSAGE_DEPTH, "levels")),
         ("MAX_ROOM_NAME_BYTES", (limits::MAX_ROOM_NAME_BYTES, "bytes")),
+        ("MAX_PLACE_BYTES", (limits::MAX_PLACE_BYTES, "bytes")),
         ("MAX_NAME_BYTES", (limits::MAX_NAME_BYTES, "bytes")),
         ("MAX_SUBJECT_BYTES", (limits::MAX_SUBJECT_BYTES, "bytes")),
         ("MAX_ROLE_NAME_BYTES", (limits::MAX_ROLE_NAME_BYTES, "bytes")),
@@ -417,7 +418,8 @@ one_of_each!(to_child, ToChild, ToChild::Unknown, {
     ToChild::Replaced { .. } => ToChild::Replaced { channel: ROOM, participant: ID },
     ToChild::Look { .. } => ToChild::Look { number: 1, about: About::Relays {} },
     ToChild::Seen { .. } => ToChild::Seen { number: 1, sight: sight(), more: true },
-    ToChild::GoAway { .. } => ToChild::GoAway { within_ms: 1 },
+    ToChild::GoAway { .. } =>
+        ToChild::GoAway { to: Some("relay:443".to_owned()), within_ms: 1 },
 });
 
 #[test]

@@ -39,6 +39,8 @@ pub enum RoomRequest {
 pub enum Noted {
     /// A join has been answered, and how.
     Join(Result<(), ErrorCode>),
+    /// A place elsewhere was named to somebody who would have been one too many.
+    Redirected,
     /// A reaction has been sent.
     Reaction,
     /// A newer token has been shown.
@@ -136,6 +138,11 @@ impl Outbox {
         if let Some(parent) = self.parent {
             self.send(parent, None, message.kind(), message);
         }
+    }
+
+    /// A message to a relay above that is not the parent, or not any more.
+    pub fn to_relay_above(&mut self, link: LinkId, message: &ToParent) {
+        self.send(link, None, message.kind(), message);
     }
 
     /// Closes a connection.

@@ -155,7 +155,7 @@ async fn start(config: &Config) -> Result<Started> {
     let fingerprint = identity.fingerprint();
     announce(config, listen, http, &format!("{relay}"), &format!("{fingerprint}"));
     let from_ipv6 = listen.is_ipv6();
-    let dials = Dials { parents: config.parents.clone(), from_ipv6, events: event_sender };
+    let dials = Dials::new(config, from_ipv6, event_sender);
     Ok(Started { hub, shards, events, store, dials, ops, counter, threads })
 }
 
@@ -225,13 +225,15 @@ fn hub_config(
         relay,
         name: config.name.clone(),
         shards: config.shards.get(),
-        parents: config.parents.len(),
+        parents: config.parents.clone(),
         auth: Auth::new(config, keys),
         setup,
         relay_token: config.relay_token.clone(),
         max_rooms: config.max_rooms,
         // Milliseconds with room for a million changes in each: a restarted origin counts on above.
         first_revision: Revision(unix_ms << 20),
+        capacity: config.capacity,
+        redirect_to: config.redirect_to.iter().map(ToString::to_string).collect(),
         drain_to: config.drain_to.as_ref().map(ToString::to_string),
         drain_timeout: config.drain_timeout,
         seed: random()?,
@@ -379,7 +381,7 @@ async fn hub_loop(
                         hub.handle_stored(Instant::now(), refused);
                     }
                 }
-                HubEffect::Dial { dial, parent } => dials.dial(dial, parent, &shards[0]),
+                HubEffect::Dial { dial, target } => dials.dial(dial, &target, &shards[0]),
                 HubEffect::Answer { ticket, answer } => counter.answer(ticket, answer),
                 HubEffect::Drained => {
                     close_down(shards, CloseCode::Draining).await;
@@ -419,7 +421,7 @@ async fn hub_loop(
                 draining = true;
                 tracing::info!(within = ?config.drain_timeout, "draining");
                 ops.set_readiness(Readiness::Draining);
-                hub.handle_drain(Instant::now());
+                hub.handle_drain(Instant::now(), None, None);
             }
         }
     }

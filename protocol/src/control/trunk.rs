@@ -304,8 +304,12 @@ pub enum ToChild {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
     },
-    /// The parent stops soon; the child takes its standby.
+    /// The parent stops soon; the child moves to another one, and stays until it has.
     GoAway {
+        /// Where to, as `host:port`; at most [`MAX_PLACE_BYTES`](crate::limits::MAX_PLACE_BYTES). The
+        /// child chooses if it is absent, or no place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
         /// Milliseconds until the parent closes the trunk.
         within_ms: u32,
     },

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Hub;
-use crate::ops::metrics::{HubCounters, RoomFigures};
+use crate::ops::metrics::{HubCounters, RoomFigures, TrunkState};
 use crate::room::Room;
 
 impl Hub {
@@ -19,12 +19,20 @@ impl Hub {
         counters.children = self.children.len() as u64;
         counters.attached = u64::from(self.attach.parent().is_some());
         counters.depth = self.attach.path().len() as u64;
+        counters.draining = u64::from(self.drain.is_some());
+        counters.capacity = self.config.capacity.unwrap_or(0) as u64;
         counters.trunk_state = Some(self.attach.stage());
         if self.attach.parent().is_none() {
             counters.trunk_rtt_us = 0;
         }
         counters.control_sent.clone_from(self.out.sent());
         counters
+    }
+
+    /// How far the way to a parent is.
+    #[must_use]
+    pub const fn trunk_state(&self) -> TrunkState {
+        self.attach.stage()
     }
 
     /// How each room is, and how it is heard at this relay and below.

@@ -201,9 +201,9 @@ impl Hub {
         to: Option<String>,
         within: Option<Duration>,
     ) -> Answer {
-        let _ = (to, within);
-        self.handle_drain(now);
-        Answer::Draining { to: self.config.drain_to.clone(), within: self.config.drain_timeout }
+        self.handle_drain(now, to, within);
+        let (to, within) = self.drain_as_it_is(now);
+        Answer::Draining { to, within }
     }
 
     fn rooms_with_most(&self, now: Instant, limit: usize) -> Answer {
@@ -238,11 +238,11 @@ impl Hub {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: now.saturating_duration_since(self.started).as_secs(),
             participants: count(self.participants.len()),
-            capacity: None,
+            capacity: self.config.capacity.map(count),
             listeners: self.rooms.values().map(Room::listeners).sum(),
             rooms: count(self.rooms.len()),
             children: count(self.children.len()),
-            draining: self.draining.is_some(),
+            draining: self.drain.is_some(),
             load_ppm: load.busy_ppm,
             frames_in: load.frames_in,
             frames_out: load.frames_out,

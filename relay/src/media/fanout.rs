@@ -280,7 +280,10 @@ impl View {
             Hears::Everything => true,
             Hears::AllBut(own) => route.track != own,
             Hears::Nothing => false,
-            Hears::Trunk(_) => route.home != self.trunk,
+            Hears::Trunk(_) => {
+                let deaf = route.former.filter(|former| !former.hears).map(|former| former.link);
+                route.home != self.trunk && (deaf.is_none() || deaf != self.trunk)
+            }
         }
     }
 }

@@ -114,6 +114,11 @@ impl Member {
 }
 
 impl Room {
+    /// The connections of those who want in and are not yet.
+    pub(crate) fn joining_links(&self) -> impl Iterator<Item = LinkId> {
+        self.members.values().filter(|member| !member.is_in()).map(Member::link)
+    }
+
     /// A member is gone: for good, or because its connection is.
     pub fn handle_leave(
         &mut self,
@@ -140,7 +145,7 @@ impl Room {
             self.remove(now, who, out);
             out.close(link, CloseCode::Replaced, CloseCode::Replaced.to_string());
         } else if self.homes.contains_key(&who) {
-            self.set_home(who, None, out);
+            self.set_home(now, who, None, out);
         }
     }
 
@@ -335,9 +340,10 @@ impl Room {
             }
             self.expiries.forget(who, member.person.token);
             self.inside -= 1;
+            self.homes_of_stage.forget(member.link);
             self.unhost(member.link, out);
             if self.state.on_stage(who).is_some() {
-                self.send_routes(out);
+                self.send_routes(now, out);
             }
             self.check_in_force(now, out);
         }

@@ -18,7 +18,7 @@ use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::ids::{DisplayName, RelayId, Revision, RoomName};
 use tribune_protocol::log::LogKey;
 use tribune_relay::auth::Auth;
-use tribune_relay::config::Secret;
+use tribune_relay::config::{HostPort, Secret};
 use tribune_relay::crossing::{Crossing, Packet, ShardId};
 use tribune_relay::hub::{Hub, HubConfig};
 use tribune_relay::identity::MasterKeys;
@@ -52,7 +52,7 @@ pub struct RelaySpec {
     pub clock_skew_us: i64,
     /// Tracks heard at the same time.
     pub top_n: usize,
-    /// Where participants go when it drains.
+    /// Where participants and children go when it drains.
     pub drain_to: Option<String>,
     /// How long it drains.
     pub drain_timeout: Duration,
@@ -132,6 +132,12 @@ impl SimRelay {
         self.core.as_ref().map(|core| core.hub.path()).unwrap_or_default()
     }
 
+    /// How it stands to its parent, in a word, as `tribune_relay::hub::Hub::trunk_state` has it.
+    #[must_use]
+    pub fn trunk_state(&self) -> Option<&'static str> {
+        self.core.as_ref().map(|core| core.hub.trunk_state().as_str())
+    }
+
     /// A room, if the relay carries it.
     #[must_use]
     pub fn room(&self, name: &str) -> Option<&Room> {
@@ -201,9 +207,9 @@ impl SimRelay {
         self.core.as_mut()?.answers.remove(&ticket)
     }
 
-    pub(super) fn drain(&mut self, now: Instant) {
+    pub(super) fn drain(&mut self, now: Instant, to: Option<String>, within: Option<Duration>) {
         if let Some(core) = &mut self.core {
-            core.hub.handle_drain(now);
+            core.hub.handle_drain(now, to, within);
         }
     }
 
@@ -232,7 +238,7 @@ impl SimRelay {
             relay,
             name: display_name(&self.name),
             shards: self.spec.shards,
-            parents: self.parents.len(),
+            parents: self.parents.iter().map(|parent| host_port(*parent)).collect(),
             // The simulated network has no loopback.
             auth: Auth {
                 keys: token::keys(),
@@ -248,6 +254,8 @@ impl SimRelay {
             }),
             relay_token: token,
             max_rooms: 1_000,
+            capacity: None,
+            redirect_to: Vec::new(),
             first_revision: Revision(unix_ms << 20),
             drain_to: self.spec.drain_to.clone(),
             drain_timeout: self.spec.drain_timeout,
@@ -373,6 +381,10 @@ fn identity() -> &'static TlsIdentity {
 pub(super) fn first_cids(seed: u64) -> Arc<dyn Fn() -> ConnectionId + Send + Sync> {
     let next = AtomicU64::new(seed);
     Arc::new(move || ConnectionId::new(&next.fetch_add(1, Ordering::Relaxed).to_be_bytes()))
+}
+
+fn host_port(address: SocketAddr) -> HostPort {
+    address.to_string().parse().expect("an address of the simulation is a place")
 }
 
 pub(super) fn display_name(name: &str) -> DisplayName {

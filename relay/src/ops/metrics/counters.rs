@@ -116,6 +116,8 @@ snapshot! {
     }
     counters HUB_COUNTERS {
         joins_ok, "tribune_relay_joins_total", "Joins that went well.";
+        joins_redirected, "tribune_relay_joins_redirected_total", "Joins beyond the capacity that were sent elsewhere.";
+        moved, "tribune_relay_moved_total", "Participants asked to move, because the relay drains.";
         actions, "tribune_relay_actions_total", "Requests decided here, as the origin of their room.";
         reattachments, "tribune_relay_reattachments_total", "Times that a parent was attached after one was lost.";
         trunk_lagging_closed, "tribune_relay_trunks_lagging_closed_total", "Trunks closed because the child did not confirm a moderation in time.";
@@ -138,6 +140,8 @@ snapshot! {
         children, "tribune_relay_children", "Relays attached to this one.";
         attached, "tribune_relay_attached", "1 if a parent is attached, else 0.";
         depth, "tribune_relay_depth", "Relays from the origin to this one, both counted.";
+        draining, "tribune_relay_draining", "1 while the relay drains, else 0.";
+        capacity, "tribune_relay_capacity_participants", "Participants that the relay takes; 0: no limit is set.";
     }
     millionths HUB_MILLIONTHS {
         trunk_rtt_us, "tribune_relay_trunk_rtt_seconds", "Round trip to the parent, as last measured; 0 without one.";

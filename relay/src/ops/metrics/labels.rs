@@ -147,6 +147,8 @@ labelled! {
         Greeting = "greeting",
         /// There is a parent.
         Attached = "attached",
+        /// There is one that stops, and another is looked for beside it.
+        Moving = "moving",
     }
 }
 

@@ -13,6 +13,7 @@ use tribune_relay::ops::query::Answer;
 use tribune_relay::shard::driver::hand_over;
 use tribune_relay::shard::{Outgoing, Shard};
 use tribune_relay::store::{MemoryStore, Store, StoreReply, StoreRequest};
+use tribune_relay::tree::attach::Target;
 use tribune_relay::tree::look::Ticket;
 
 use crate::sim::log::{Entry, Log};
@@ -119,8 +120,10 @@ impl Core {
                 HubEffect::Shard(shard, command) => {
                     self.shards[usize::from(shard.0)].commands.push_back(command);
                 }
-                HubEffect::Dial { dial, parent } => {
-                    let (address, server_name) = (parents[parent], "localhost".to_owned());
+                HubEffect::Dial { dial, target: Target { parent, to } } => {
+                    let named = to.and_then(|to| to.to_string().parse().ok());
+                    let address = named.unwrap_or(parents[parent]);
+                    let server_name = "localhost".to_owned();
                     let command = ShardCommand::Dial { dial, parent, address, server_name };
                     self.shards[0].commands.push_back(command);
                 }
