@@ -15,6 +15,7 @@ mod client;
 mod http;
 pub mod jwt;
 mod metrics;
+mod prometheus;
 mod relay;
 mod scratch;
 pub mod sound;
@@ -23,6 +24,7 @@ pub use child::{Ended, Process, Signal};
 pub use client::{Client, Latency, Statistics, Track};
 pub use http::{Answer, get};
 pub use metrics::Metrics;
+pub use prometheus::Prometheus;
 pub use relay::{Relay, RelayOptions};
 pub use scratch::{Scratch, with_scratch};
 
