@@ -12,6 +12,8 @@ use anyhow::{Result, anyhow, ensure};
 mod binary;
 mod child;
 mod client;
+mod crowd;
+mod drain;
 mod http;
 pub mod jwt;
 mod metrics;
@@ -21,6 +23,8 @@ pub mod sound;
 
 pub use child::{Ended, Process, Signal};
 pub use client::{Client, Latency, Statistics, Track};
+pub use crowd::{Crowd, Record};
+pub use drain::Drain;
 pub use http::{Answer, get};
 pub use metrics::Metrics;
 pub use relay::{Relay, RelayOptions};
