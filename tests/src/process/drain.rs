@@ -38,6 +38,18 @@ impl Drain {
         Ok(Self { began, ended, records: crowd.records() })
     }
 
+    /// The same time, seen by others, who have heard on until [`Self::end_of_margin`].
+    #[must_use]
+    pub fn seen_by(&self, crowd: &Crowd) -> Self {
+        Self { began: self.began, ended: self.ended, records: crowd.records() }
+    }
+
+    /// Until when frames are held against the drain.
+    #[must_use]
+    pub fn end_of_margin(&self) -> Instant {
+        self.ended + MARGIN
+    }
+
     /// How long the relay took to end.
     #[must_use]
     pub fn took(&self) -> Duration {
