@@ -190,6 +190,12 @@ impl Room {
                     if let Stay::Joining { asked, .. } = &mut member.stay {
                         *asked = true;
                     }
+                    // The place of somebody who comes from another relay is in the state already. The
+                    // others wait for what is said here from the moment at which the relays above
+                    // learn of it, and not for the origin's answer, which can only be the same.
+                    if admission.returning && self.state.on_stage(who).is_some() {
+                        self.admit(now, who, out);
+                    }
                     let by = self.credentials_to_enter(who);
                     self.act(now, who, Some(number), by, Action::Enter { role }, out);
                 }

@@ -206,7 +206,12 @@ impl Room {
         match asked {
             None => out.to_participant(link, None, &message),
             Some(Asked::Other(request)) => out.to_participant(link, Some(request), &message),
-            Some(Asked::Join) => {} // it was let in by other means, and told so
+            // It was let in before, by what the state said. If the origin knows better by now, it is
+            // told where it stands.
+            Some(Asked::Join) if message != (ToParticipant::Ok {}) => {
+                self.tell_place(to, Note::default(), out);
+            }
+            Some(Asked::Join) => {}
         }
     }
 

@@ -96,11 +96,15 @@ impl Moves {
         arriving.into_iter().chain(leaving).find(|link| link.relay() == relay)
     }
 
-    pub(super) fn remember(&mut self, now: Duration, datagram: Bytes) {
+    /// Says at the next relay too what is said now, and remembers it.
+    pub(super) fn handle_spoken(&mut self, now: Duration, datagram: &Bytes) {
+        if let Some(arriving) = &mut self.arriving {
+            arriving.link.send_datagram(datagram.clone());
+        }
         if self.spoken.len() == SPOKEN_MAX {
             self.spoken.pop_front();
         }
-        self.spoken.push_back((now, datagram));
+        self.spoken.push_back((now, datagram.clone()));
     }
 
     pub(super) fn next_deadline(&mut self, base: Instant, now: Duration) -> Option<Duration> {
