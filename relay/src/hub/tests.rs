@@ -1,14 +1,17 @@
 //! Hubs of a small tree, joined by messages without QUIC: what is asked of one comes out at another.
 //!
 //! * [`tree`] — the tree, and people in it
+//! * [`moving`], [`capacity`] — a relay that drains, one that has enough participants
 //! * [`door`], [`errands`], [`rulings`], [`reactions`], [`lists`], [`expiry`], [`storage`] — a part of
 //!   the edge each
 
+mod capacity;
 mod door;
 mod errands;
 mod expiry;
 mod lists;
 mod matrix;
+mod moving;
 mod reactions;
 mod rulings;
 mod storage;

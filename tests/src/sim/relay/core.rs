@@ -10,7 +10,7 @@ use tribune_relay::crossing::{Crossing, Packet, ShardCommand, ShardEvent, ShardI
 use tribune_relay::hub::{Hub, HubEffect};
 use tribune_relay::shard::{Outgoing, Shard};
 use tribune_relay::store::{MemoryStore, Store, StoreReply, StoreRequest};
-use tribune_relay::tree::attach::Target;
+use tribune_relay::tree::target::Target;
 
 use crate::sim::log::{Entry, Log};
 use crate::sim::{HostId, Sent};
