@@ -45,9 +45,10 @@ use crate::outbox::{Noted, Outbox};
 use crate::room::Room;
 use crate::room::authority::OriginSetup;
 use crate::store::StoreRequest;
-use crate::tree::attach::{Attach, Target};
+use crate::tree::attach::Attach;
 use crate::tree::children::Children;
 use crate::tree::look::{Looks, Ticket};
+use crate::tree::target::Target;
 
 /// What a hub is made of.
 #[derive(Debug)]

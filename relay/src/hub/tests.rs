@@ -1,15 +1,18 @@
 //! Hubs of a small tree, joined by messages without QUIC: what is asked of one comes out at another.
 //!
 //! * [`tree`] — the tree, and people in it
+//! * [`moving`], [`capacity`] — a relay that drains, one that has enough participants
 //! * [`door`], [`errands`], [`rulings`], [`reactions`], [`hearing`], [`lists`], [`expiry`], [`storage`]
 //!   — a part of the edge each
 
+mod capacity;
 mod door;
 mod errands;
 mod expiry;
 mod hearing;
 mod lists;
 mod matrix;
+mod moving;
 mod reactions;
 mod rulings;
 mod storage;
@@ -19,7 +22,7 @@ use std::time::Duration;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::govern::{Govern, Target};
-use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::ToParent;
 use tribune_protocol::ids::{Note, RelayId};
@@ -88,6 +91,29 @@ fn a_relay_that_does_not_confirm_is_cut_off_by_the_one_above_it() {
     assert!(tree.is_answered(host, request));
     assert!(tree.closes.contains(&(MID, CloseCode::TrunkLagging)));
     assert!(!tree.closes.contains(&(ORIGIN, CloseCode::TrunkLagging)), "the level above waits");
+}
+
+#[test]
+fn a_stream_of_changes_costs_no_relay_that_keeps_up_and_excuses_none_that_does_not() {
+    let mut tree = Tree::new();
+    let host = tree.join(ORIGIN, 1, Role::Host);
+    tree.join(OTHER_LEAF, 3, Role::Listener);
+    let lagging = (MID, CloseCode::TrunkLagging);
+    tree.slow_shards = vec![OTHER_LEAF];
+    let change = |tree: &mut Tree, n: u32| {
+        tree.ask(host, FromParticipant::OwnMute { muted: n.is_multiple_of(2) });
+        tree.pass(Duration::from_millis(400));
+    };
+    for n in 0..10 {
+        change(&mut tree, n);
+        // One change behind, always.
+        let newest = tree.unconfirmed.pop();
+        tree.release_shards();
+        tree.unconfirmed.extend(newest);
+    }
+    assert!(!tree.closes.contains(&lagging));
+    (0..3).for_each(|n| change(&mut tree, n));
+    assert!(tree.closes.contains(&lagging));
 }
 
 #[test]

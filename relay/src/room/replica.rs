@@ -4,6 +4,7 @@
 //! The confirmation is what a moderator's silence waits for: when it is acknowledged, no relay of the
 //! room lets a frame of the silenced track through.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,14 +23,18 @@ use crate::outbox::Outbox;
 /// that much for each level, so that the relay next to a broken one acts before those above it.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Changes that a child can be behind and each have a time to be confirmed by: as many as a room of
+/// moderators makes in that time. Of more, the next one counts that is sent after it has caught up.
+const MAX_UNCONFIRMED: usize = 64;
+
 /// A relay below that wants the room.
 #[derive(Debug)]
 pub struct Child {
     pub(super) channel: Channel,
     pub(super) listeners: u64,
     confirmed: Revision,
-    /// When it has to have confirmed what it was sent; `None`: it has.
-    confirm_by: Option<Instant>,
+    /// What it was sent and has not confirmed, and when it has to have, oldest first.
+    unconfirmed: VecDeque<(Revision, Instant)>,
     /// Levels from the child down to its deepest leaf.
     height: u8,
     /// When it last said how it is heard there.
@@ -63,8 +68,26 @@ impl Child {
         self.height
     }
 
-    pub(super) const fn confirm_by(&self) -> Option<Instant> {
-        self.confirm_by
+    pub(super) fn confirm_by(&self) -> Option<Instant> {
+        self.unconfirmed.front().map(|(_, by)| *by)
+    }
+
+    /// It has been sent that, or is behind it. Each change has its own time: a stream of them excuses no
+    /// child that confirms none, and costs none that keeps up.
+    fn expect(&mut self, now: Instant, revision: Revision) {
+        let patience = CONFIRM_PATIENCE * u32::from(self.height.max(1));
+        let is_told = self.unconfirmed.back().is_some_and(|(last, _)| *last >= revision);
+        if self.confirmed < revision && !is_told && self.unconfirmed.len() < MAX_UNCONFIRMED {
+            self.unconfirmed.push_back((revision, now + patience));
+        }
+    }
+
+    fn confirm(&mut self, now: Instant, revision: Revision, newest: Revision) {
+        self.confirmed = revision;
+        self.unconfirmed.retain(|(sent, _)| *sent > revision);
+        if self.unconfirmed.is_empty() {
+            self.expect(now, newest);
+        }
     }
 }
 
@@ -117,8 +140,14 @@ impl Room {
             self.handle_unsubscribe(now, link, out);
         }
         let confirmed = Revision(0);
-        let child =
-            Child { channel, listeners: 0, confirmed, confirm_by: None, height, quality_at: None };
+        let child = Child {
+            channel,
+            listeners: 0,
+            confirmed,
+            unconfirmed: VecDeque::new(),
+            height,
+            quality_at: None,
+        };
         self.children.insert(link, child);
         self.host(link, Hears::Trunk(channel), out);
         let known = match &self.place {
@@ -176,10 +205,7 @@ impl Room {
     ) {
         // What is above the state here is left from another life of the origin.
         if let Some(child) = self.children.get_mut(&link).filter(|_| revision <= self.revision) {
-            child.confirmed = revision;
-            if child.confirmed >= self.revision {
-                child.confirm_by = None;
-            }
+            child.confirm(now, revision, self.revision);
             self.check_in_force(now, out);
         }
     }
@@ -312,8 +338,8 @@ impl Room {
     /// Names the children that did not confirm in time.
     pub(super) fn check_children(&mut self, now: Instant, out: &mut Outbox) {
         for (link, child) in &mut self.children {
-            if child.confirm_by.is_some_and(|by| by <= now) {
-                child.confirm_by = None;
+            if child.confirm_by().is_some_and(|by| by <= now) {
+                child.unconfirmed.clear();
                 out.lagging(*link);
             }
         }
@@ -343,11 +369,7 @@ impl Room {
     fn send_state(&mut self, now: Instant, link: LinkId, out: &mut Outbox) {
         let Some(child) = self.children.get_mut(&link) else { return };
         let (channel, revision) = (child.channel, self.revision);
-        // An older wait goes on: a stream of changes does not excuse a child that confirms none.
-        let patience = CONFIRM_PATIENCE * u32::from(child.height.max(1));
-        if child.confirmed < revision {
-            child.confirm_by.get_or_insert(now + patience);
-        }
+        child.expect(now, revision);
         // Before the state, by which joins go on: the capacity of the room is held against it.
         let count = self.counts.whole_tree;
         if child.confirmed == Revision(0) && count > 0 {

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Config, HostPort, ParentTrust};
 use crate::crossing::{DialId, ShardCommand, ShardEvent, ShardId};
-use crate::tree::attach::Target;
+use crate::tree::target::Target;
 
 /// Looks parents up and has them dialled.
 #[derive(Debug)]

@@ -4,20 +4,16 @@
 
 use std::time::{Duration, Instant};
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::{DisplayName, RelayId};
-use tribune_protocol::limits::MAX_PLACE_BYTES;
 
+use super::target::{Target, pause, targets};
 use crate::config::HostPort;
 use crate::crossing::{DialId, LinkId};
 use crate::ops::metrics::TrunkState;
 
-/// The pause after the first round of parents of which none answered; doubles each round.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause: an origin that comes back is found within that.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long a parent may take from the first packet to `welcome`.
 const GREETING_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a parent may be without a way to the origin before another is tried.
@@ -55,16 +51,6 @@ enum Step {
     Pausing { until: Instant },
     Dialling { dial: DialId, until: Instant },
     Greeting { link: LinkId, until: Instant },
-}
-
-/// Where to dial.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// The parent with that place on the list. For a place that is not on it, the one that named it:
-    /// it is checked in the same way.
-    pub parent: usize,
-    /// A place that is not on the list.
-    pub to: Option<HostPort>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -418,43 +404,11 @@ impl Attach {
     }
 }
 
-impl Target {
-    const fn on_list(parent: usize) -> Self {
-        Self { parent, to: None }
-    }
-}
-
-/// Where a relay can go from a parent that stops and may have named a place.
-fn targets(parents: &[HostPort], current: &Target, to: Option<&str>) -> Vec<Target> {
-    let to = to.filter(|to| to.len() <= MAX_PLACE_BYTES).and_then(|to| to.parse::<HostPort>().ok());
-    let named = to.map(|to| match parents.iter().position(|parent| parent.is_same(&to)) {
-        Some(parent) => Target::on_list(parent),
-        None => Target { parent: current.parent, to: Some(to) },
-    });
-    let count = parents.len();
-    let others = (1..=count).map(|next| Target::on_list((current.parent + next) % count));
-    let mut all: Vec<Target> = Vec::new();
-    for target in named.into_iter().chain(others) {
-        if target != *current && !all.contains(&target) {
-            all.push(target);
-        }
-    }
-    all
-}
-
-/// How long to wait after so many rounds in vain.
-fn pause(rng: &mut StdRng, rounds: usize) -> Duration {
-    match rounds {
-        0 => Duration::ZERO,
-        rounds => {
-            let doubled = FIRST_PAUSE * (1u32 << (rounds - 1).min(10));
-            doubled.min(LONGEST_PAUSE).mul_f64(rng.random_range(0.5..1.0))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tribune_protocol::limits::MAX_PLACE_BYTES;
+
+    use super::super::target::{FIRST_PAUSE, LONGEST_PAUSE};
     use super::*;
     use crate::crossing::ShardId;
 

@@ -30,8 +30,8 @@ use crate::room::permissions::{Policy, RolePolicy};
 use crate::shard::WallClock;
 use crate::store::{MemoryStore, Store, StoreError, StoreReply, StoreRequest};
 use crate::token::{Key, Keys};
-use crate::tree::attach::Target;
 use crate::tree::look::Ticket;
+use crate::tree::target::Target;
 
 pub(super) const ORIGIN: usize = 0;
 pub(super) const MID: usize = 1;

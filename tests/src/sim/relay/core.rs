@@ -13,8 +13,8 @@ use tribune_relay::ops::query::Answer;
 use tribune_relay::shard::driver::hand_over;
 use tribune_relay::shard::{Outgoing, Shard};
 use tribune_relay::store::{MemoryStore, Store, StoreReply, StoreRequest};
-use tribune_relay::tree::attach::Target;
 use tribune_relay::tree::look::Ticket;
+use tribune_relay::tree::target::Target;
 
 use crate::sim::log::{Entry, Log};
 use crate::sim::{HostId, Sent};
