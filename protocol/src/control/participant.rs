@@ -12,6 +12,7 @@ use crate::ids::{
 };
 use crate::log::{LogAction, LogPublicKey};
 use crate::permission::PermissionSet;
+use crate::token::TokenText;
 
 /// From a participant to its edge. The first is `join`; each that carries an id is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ pub enum FromParticipant {
     /// Shows a newer token for the same subject and room, before the old one runs out.
     RenewToken {
         /// The token; at most 4 KiB.
-        token: String,
+        token: TokenText,
     },
     /// Asks the room's origin for something. Answered by `ok`, `err` or what was asked for.
     Govern {
@@ -94,7 +95,7 @@ pub struct Join {
     pub role: Role,
     /// Proof of the right to the role, where the relay wants one; at most 4 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
+    pub token: Option<TokenText>,
     /// Set when coming back: a role or a raised hand is waiting at the origin.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub returning: bool,
@@ -116,7 +117,7 @@ pub struct Errand {
     pub role: Role,
     /// Proof of the right to the role; at most 4 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
+    pub token: Option<TokenText>,
     /// What is asked for.
     pub act: Govern,
 }
@@ -187,7 +188,7 @@ pub enum ToParticipant {
     /// The answer to `make_invitation`.
     Invitation {
         /// To be shown as a token.
-        token: String,
+        token: TokenText,
     },
     /// Reactions in the whole tree since the last such message. At most once a second.
     Reactions {

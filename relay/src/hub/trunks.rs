@@ -167,7 +167,7 @@ impl Hub {
             AttachEffect::Greet { link } => {
                 let height = self.children.height();
                 self.height_said = height;
-                let token = self.config.relay_token.as_ref().map(|t| t.expose().to_owned());
+                let token = self.config.relay_token.as_ref().map(|t| t.expose().into());
                 let (relay, name) = (self.config.relay, self.config.name.clone());
                 self.out.set_parent(Some(link));
                 self.out.to_parent(&ToParent::Hello { relay, name, height, token });
