@@ -23,7 +23,7 @@ fn errands(addresses: Vec<Address>) -> Errands {
         session: identity::new_key(),
         name: "Ada".parse().unwrap(),
         role: Role::Cohost,
-        token: Some("a.b.c".to_owned()),
+        token: Some("a.b.c".into()),
     })
     .unwrap()
 }

@@ -10,8 +10,10 @@ pub mod ed25519;
 mod error;
 mod metadata;
 mod parts;
+mod text;
 
 pub use claims::{Claims, Entitlement, Grants};
 pub use error::TokenError;
 pub use metadata::{Metadata, TooLong};
 pub use parts::{Algorithm, Parts};
+pub use text::TokenText;

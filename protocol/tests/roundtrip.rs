@@ -30,6 +30,7 @@ use tribune_protocol::limits::{
 use tribune_protocol::log::{Chain, Draft, LogAction, LogKey, LogPublicKey, Party};
 use tribune_protocol::permission::{Permission, PermissionSet};
 use tribune_protocol::person::PersonKey;
+use tribune_protocol::token::TokenText;
 
 mod arbitrary;
 
@@ -433,6 +434,6 @@ fn note() -> Note {
     "o".repeat(MAX_NOTE_BYTES).parse().expect("a note")
 }
 
-fn token() -> String {
-    "t".repeat(MAX_TOKEN_BYTES)
+fn token() -> TokenText {
+    "t".repeat(MAX_TOKEN_BYTES).into()
 }

@@ -232,7 +232,7 @@ one_of_each!(from_participant, FromParticipant, FromParticipant::Unknown, {
         session: SessionKey([1; 16]),
         name: name(),
         role: Role::Host,
-        token: Some("t".to_owned()),
+        token: Some("t".into()),
         returning: true,
         heard: heard(),
     }),
@@ -242,14 +242,14 @@ one_of_each!(from_participant, FromParticipant, FromParticipant::Unknown, {
     FromParticipant::LeaveStage {} => FromParticipant::LeaveStage {},
     FromParticipant::OwnMute { .. } => FromParticipant::OwnMute { muted: true },
     FromParticipant::React { .. } => FromParticipant::React { reaction: Reaction::Clap },
-    FromParticipant::RenewToken { .. } => FromParticipant::RenewToken { token: "t".to_owned() },
+    FromParticipant::RenewToken { .. } => FromParticipant::RenewToken { token: "t".into() },
     FromParticipant::Govern { .. } => FromParticipant::Govern { act: Govern::ListHands {} },
     FromParticipant::Errand(_) => FromParticipant::Errand(Errand {
         room: room(),
         session: SessionKey([1; 16]),
         name: name(),
         role: Role::Host,
-        token: Some("t".to_owned()),
+        token: Some("t".into()),
         act: Govern::Ban { target: Target::Participant(ID), duration_s: Some(1), reason: note() },
     }),
     FromParticipant::ListRooms { .. } => FromParticipant::ListRooms { after: Some(room()) },
@@ -293,7 +293,7 @@ one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
         listeners: vec![listener()],
         missing: 1,
     }),
-    ToParticipant::Invitation { .. } => ToParticipant::Invitation { token: "t".to_owned() },
+    ToParticipant::Invitation { .. } => ToParticipant::Invitation { token: "t".into() },
     ToParticipant::Reactions { .. } => ToParticipant::Reactions { counts: counts() },
     ToParticipant::TokenExpires { .. } => ToParticipant::TokenExpires { in_s: 1 },
     ToParticipant::PleaseMute { .. } => ToParticipant::PleaseMute { by: name(), reason: note() },
@@ -303,7 +303,7 @@ one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
 
 one_of_each!(to_parent, ToParent, ToParent::Unknown, {
     ToParent::Hello { .. } =>
-        ToParent::Hello { relay: RelayId(1), name: name(), height: 1, token: Some("t".to_owned()) },
+        ToParent::Hello { relay: RelayId(1), name: name(), height: 1, token: Some("t".into()) },
     ToParent::Height { .. } => ToParent::Height { height: 1 },
     ToParent::Subscribe { .. } => ToParent::Subscribe { channel: ROOM, room: room(), heard: heard() },
     ToParent::Unsubscribe { .. } => ToParent::Unsubscribe { channel: ROOM },

@@ -75,7 +75,7 @@ impl Context {
             session: entry.key,
             name: self.display_name(entry.role),
             role: entry.role,
-            token: self.token()?,
+            token: self.token()?.map(Into::into),
             returning: entry.returning,
             heard: Vec::new(),
         };
@@ -95,7 +95,7 @@ impl Context {
             session: self.key()?,
             name: self.display_name(role),
             role,
-            token: self.token()?,
+            token: self.token()?.map(Into::into),
         })?)
     }
 

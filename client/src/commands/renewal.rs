@@ -100,7 +100,7 @@ async fn newer(file: &Path, shown: Option<&str>, period: Duration) -> String {
 }
 
 async fn show(session: &Session, token: String) -> Renewed {
-    match session.request(FromParticipant::RenewToken { token: token.clone() }).await {
+    match session.request(FromParticipant::RenewToken { token: token.clone().into() }).await {
         Ok(()) => Renewed::Done(token),
         Err(error) => Renewed::Failed(format!("the relay does not take the newer token: {error}")),
     }

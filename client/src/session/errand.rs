@@ -14,6 +14,7 @@ use tribune_protocol::control::participant::{
 };
 use tribune_protocol::control::room::{Ban, Hand, Listing, Role};
 use tribune_protocol::ids::{DisplayName, RequestId, RoomName, SessionKey};
+use tribune_protocol::token::TokenText;
 
 use super::address::Address;
 use super::connection::{self, Connection, ControlIn};
@@ -37,7 +38,7 @@ pub struct Config {
     /// The role to act in, where no token says which.
     pub role: Role,
     /// Proof of the right to the role.
-    pub token: Option<String>,
+    pub token: Option<TokenText>,
 }
 
 /// What a request came to.
@@ -267,7 +268,7 @@ fn answer(message: ToParticipant) -> Result<Answer, ErrandError> {
         ToParticipant::Hands { hands, total } => Ok(Answer::Hands { hands, total }),
         ToParticipant::Bans { bans, total } => Ok(Answer::Bans { bans, total }),
         ToParticipant::Log(page) => Ok(Answer::Log(page)),
-        ToParticipant::Invitation { token } => Ok(Answer::Invitation { token }),
+        ToParticipant::Invitation { token } => Ok(Answer::Invitation { token: token.into() }),
         ToParticipant::Rooms { rooms, more } => Ok(Answer::Rooms { rooms, more }),
         ToParticipant::ListenerReports(reports) => Ok(Answer::ListenerReports(reports)),
         ToParticipant::Joined(_) => unexpected("joined"),

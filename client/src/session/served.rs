@@ -15,6 +15,7 @@ use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::{Channel, RequestId, TrackId};
 use tribune_protocol::limits::CAPTURE_STAMP_PERIOD;
 use tribune_protocol::repair::Gap;
+use tribune_protocol::token::TokenText;
 
 use super::clock::LocalClock;
 use super::connection::{Connection, ControlIn};
@@ -51,7 +52,7 @@ struct Pending {
     answer: oneshot::Sender<Result<(), RequestError>>,
     deadline: Instant,
     /// The token that the request shows, to be shown again after a loss.
-    token: Option<String>,
+    token: Option<TokenText>,
 }
 
 impl Served {
@@ -205,7 +206,7 @@ impl Served {
         &mut self,
         id: Option<RequestId>,
         result: Result<(), RequestError>,
-    ) -> Option<String> {
+    ) -> Option<TokenText> {
         let pending = id.and_then(|id| self.pending.remove(&id))?;
         let is_done = result.is_ok();
         // Whoever asked may have gone in the meantime.

@@ -14,6 +14,7 @@ use crate::ids::{
 use crate::log::{LogAction, LogPublicKey};
 use crate::permission::PermissionSet;
 use crate::quality::QualitySummary;
+use crate::token::TokenText;
 
 /// From a participant to its edge. The first is `join`; each that carries an id is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +47,7 @@ pub enum FromParticipant {
     /// Shows a newer token for the same subject and room, before the old one runs out.
     RenewToken {
         /// The token; at most 4 KiB.
-        token: String,
+        token: TokenText,
     },
     /// Asks the room's origin for something. Answered by `ok`, `err` or what was asked for.
     Govern {
@@ -99,7 +100,7 @@ pub struct Join {
     pub role: Role,
     /// Proof of the right to the role, where the relay wants one; at most 4 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
+    pub token: Option<TokenText>,
     /// Set when coming back: a role or a raised hand is waiting at the origin.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub returning: bool,
@@ -121,7 +122,7 @@ pub struct Errand {
     pub role: Role,
     /// Proof of the right to the role; at most 4 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
+    pub token: Option<TokenText>,
     /// What is asked for.
     pub act: Govern,
 }
@@ -192,7 +193,7 @@ pub enum ToParticipant {
     /// The answer to `make_invitation`.
     Invitation {
         /// To be shown as a token.
-        token: String,
+        token: TokenText,
     },
     /// The answer to `list_listeners` and `show_listener`.
     ListenerReports(ListenerReports),

@@ -16,6 +16,7 @@ use crate::ids::{
 };
 use crate::person::PersonKey;
 use crate::quality::Quality;
+use crate::token::TokenText;
 
 /// From a child to its parent. The first is `hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub enum ToParent {
         height: u8,
         /// The relay token, where no client certificate speaks for the child; at most 4 KiB.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        token: Option<String>,
+        token: Option<TokenText>,
     },
     /// A relay has been attached below, or has gone: the depth of the tree below.
     Height {

@@ -14,6 +14,7 @@ use tribune_protocol::ids::{
     SessionKey, Subject, TrackId,
 };
 use tribune_protocol::limits::{MAX_STAGE, MAX_TREE_DEPTH};
+use tribune_protocol::token::TokenText;
 
 use self::governed::{key, permissions, reaction};
 
@@ -310,12 +311,12 @@ fn note() -> impl Strategy<Value = Note> {
     "[^\\p{Cc}]{0,50}".prop_filter_map("not a note", |note| note.parse().ok())
 }
 
-fn token() -> impl Strategy<Value = Option<String>> {
+fn token() -> impl Strategy<Value = Option<TokenText>> {
     option::of(token_text())
 }
 
-fn token_text() -> impl Strategy<Value = String> {
-    prop_oneof![4 => "[ -~]{0,60}", 1 => "[ -~]{4096}"]
+fn token_text() -> impl Strategy<Value = TokenText> {
+    prop_oneof![4 => "[ -~]{0,60}", 1 => "[ -~]{4096}"].prop_map(TokenText::from)
 }
 
 fn subject() -> impl Strategy<Value = Subject> {

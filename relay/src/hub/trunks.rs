@@ -193,7 +193,7 @@ impl Hub {
             AttachEffect::Greet { link } => {
                 let height = self.children.height();
                 self.height_greeted = height;
-                let token = self.config.relay_token.as_ref().map(|t| t.expose().to_owned());
+                let token = self.config.relay_token.as_ref().map(|t| t.expose().into());
                 let (relay, name) = (self.config.relay, self.config.name.clone());
                 self.out.to_relay_above(link, &ToParent::Hello { relay, name, height, token });
             }

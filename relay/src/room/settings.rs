@@ -178,7 +178,7 @@ impl House {
         .parse()
         .unwrap_or_default();
         self.write_down(now, draft);
-        self.outbox.reply(actor.asker, ToParticipant::Invitation { token });
+        self.outbox.reply(actor.asker, ToParticipant::Invitation { token: token.into() });
         Ok(())
     }
 

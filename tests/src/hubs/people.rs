@@ -195,7 +195,7 @@ impl HubNet {
             session: session.clone(),
             name: name.clone(),
             role,
-            token: token.clone(),
+            token: token.clone().map(Into::into),
             returning: !tracks.is_empty(),
             heard: Vec::new(),
         };

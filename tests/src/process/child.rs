@@ -66,6 +66,21 @@ impl Process {
         Self::spawn(scratch, name, command)
     }
 
+    /// As [`Self::start`]; it logs everything that it and its libraries have to say.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_logging_everything(
+        scratch: &Scratch,
+        name: &str,
+        program: &str,
+        args: &[String],
+    ) -> Result<Self> {
+        let mut command = Command::new("/usr/bin/env");
+        command.arg("TRIBUNE_LOG=trace").arg(super::binary::find(program)?).args(args);
+        Self::spawn(scratch, name, command)
+    }
+
     /// As [`Self::start`]; a limit on the size of its files makes a write fail, and does not end it.
     ///
     /// # Errors

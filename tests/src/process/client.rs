@@ -136,6 +136,14 @@ impl Client {
         Process::start(scratch, name, "tribune", &self.args)
     }
 
+    /// As [`Self::start`]; it logs everything that it and its libraries have to say.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_logging_everything(&self, scratch: &Scratch, name: &str) -> Result<Process> {
+        Process::start_logging_everything(scratch, name, "tribune", &self.args)
+    }
+
     /// Starts it and waits until it is in the room.
     ///
     /// # Errors

@@ -19,6 +19,12 @@ impl Metrics {
         series.sum()
     }
 
+    /// How many series there are.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.0.lines().filter(|line| !line.starts_with('#')).count()
+    }
+
     /// Frames dropped for this cause.
     #[must_use]
     pub fn frames_dropped(&self, cause: &str) -> f64 {
@@ -46,5 +52,6 @@ mod tests {
         assert_eq!(metrics.sum("a", &[("cause", "x"), ("shard", "1")]), 2.0);
         assert_eq!(metrics.sum("b", &[]), 16.0);
         assert_eq!(metrics.sum("c", &[]), 0.0);
+        assert_eq!(metrics.series(), 5);
     }
 }

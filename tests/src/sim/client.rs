@@ -353,7 +353,7 @@ impl SimClient {
             session: self.session.clone(),
             name: display_name(&self.name),
             role,
-            token: self.token.clone(),
+            token: self.token.clone().map(Into::into),
             returning,
             heard,
         })

@@ -170,7 +170,7 @@ fn an_invitation_is_checked_with_the_rooms_own_key() {
     }
     assert!(!tree.closes.contains(&(LEAF, CloseCode::Replaced)), "two of the invited are two");
     let forged = token[..token.len() - 2].to_owned() + "AA";
-    let eve = tree.join_with(LEAF, 4, Role::Listener, |join| join.token = Some(forged));
+    let eve = tree.join_with(LEAF, 4, Role::Listener, |join| join.token = Some(forged.into()));
     assert_eq!(tree.refused(eve), Some(ErrorCode::TokenInvalid));
 }
 
@@ -251,6 +251,6 @@ fn a_token_that_is_no_token_is_refused_also_from_this_machine() {
     assert_eq!(tree.refused(bob), Some(ErrorCode::TokenMalformed));
     let mut altered = token(json!({"sub": "bob"}));
     altered.replace_range(60..61, if &altered[60..61] == "A" { "B" } else { "A" });
-    let bob = tree.join_with(LEAF, 2, Role::Listener, |join| join.token = Some(altered));
+    let bob = tree.join_with(LEAF, 2, Role::Listener, |join| join.token = Some(altered.into()));
     assert_eq!(tree.refused(bob), Some(ErrorCode::TokenInvalid));
 }

@@ -40,10 +40,10 @@ fn an_errand_takes_the_right_to_what_it_asks() {
     assert_eq!(tree.error(clerk, request).unwrap().0, ErrorCode::NotPermitted);
     let listener = tree.errand(clerk, create(), |errand| errand.role = Role::Listener);
     assert_eq!(tree.error(clerk, listener).unwrap().0, ErrorCode::NotPermitted);
-    let wrong = tree.errand(clerk, create(), |errand| errand.token = Some("what".to_owned()));
+    let wrong = tree.errand(clerk, create(), |errand| errand.token = Some("what".into()));
     assert_eq!(tree.error(clerk, wrong).unwrap().0, ErrorCode::TokenMalformed);
     let good = super::tree::token(json!({}));
-    let done = tree.errand(clerk, create(), |errand| errand.token = Some(good));
+    let done = tree.errand(clerk, create(), |errand| errand.token = Some(good.into()));
     assert!(tree.is_answered(clerk, done), "{:?}", tree.answer(clerk, done));
 }
 

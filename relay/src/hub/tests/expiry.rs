@@ -59,7 +59,7 @@ fn a_newer_token_takes_its_place() {
     tree.join(ORIGIN, 1, Role::Host);
     let bob = expiring(&mut tree, 300);
     tree.pass(Duration::from_secs(250));
-    let newer = |claims| FromParticipant::RenewToken { token: token(claims) };
+    let newer = |claims| FromParticipant::RenewToken { token: token(claims).into() };
     let other = tree.ask(bob, newer(json!({"sub": "eve"})));
     assert_eq!(tree.error(bob, other).unwrap().0, ErrorCode::NotPermitted);
     let elsewhere = json!({"sub": "bob", "video": {"room": "cellar", "roomJoin": true}});
@@ -82,7 +82,7 @@ fn without_a_token_nothing_runs_out_and_nothing_is_renewed() {
     let mut tree = Tree::new();
     tree.join(ORIGIN, 1, Role::Host);
     let bob = tree.join(LEAF, 2, Role::Listener);
-    let request = tree.ask(bob, FromParticipant::RenewToken { token: token(json!({})) });
+    let request = tree.ask(bob, FromParticipant::RenewToken { token: token(json!({})).into() });
     assert_eq!(tree.error(bob, request).unwrap().0, ErrorCode::NotPermitted);
     tree.pass(Duration::from_secs(100_000));
     assert_eq!(tree.closed(bob), None);

@@ -243,7 +243,7 @@ fn attempts() -> Vec<Attempt> {
         Attempt { first: First::NoRoom, ..act("create a room", P::OpenRoom, |_| Govern::Create { settings: RoomSettings::default() }) },
         act("end the room", P::EndRoom, |_| Govern::EndRoom {}),
         Attempt { permission: None, ..act("something unknown", P::Listen, |_| Govern::Unknown) },
-        Attempt { permission: None, ..free("renew the token", P::Listen, |s| FromParticipant::RenewToken { token: s.newer_token() }) },
+        Attempt { permission: None, ..free("renew the token", P::Listen, |s| FromParticipant::RenewToken { token: s.newer_token().into() }) },
         Attempt { permission: None, ..free("report", P::Listen, |_| FromParticipant::Report(Report::default())) },
         Attempt { permission: None, ..free("list the public rooms", P::Listen, |_| FromParticipant::ListRooms { after: None }) },
         Attempt { permission: None, ..free("leave", P::Listen, |_| FromParticipant::Leave {}) },
@@ -520,7 +520,7 @@ impl Scene {
             session: self.session.clone(),
             name: "me".parse().unwrap(),
             role,
-            token: self.token(),
+            token: self.token().map(Into::into),
             returning: false,
             heard: Vec::new(),
         })
@@ -532,7 +532,7 @@ impl Scene {
             session: self.session.clone(),
             name: "me".parse().unwrap(),
             role: Role::Listener,
-            token: self.token(),
+            token: self.token().map(Into::into),
             act,
         })
     }

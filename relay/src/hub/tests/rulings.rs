@@ -73,7 +73,7 @@ fn an_address_is_barred_for_everybody_behind_it() {
     let speaker = tree.connect(LEAF, 8);
     tree.people[speaker].remote = "192.0.2.7:78".parse().unwrap();
     let token = super::tree::token(json!({"sub": "eve", "role": "speaker"}));
-    tree.join_as(speaker, Role::Speaker, |join| join.token = Some(token));
+    tree.join_as(speaker, Role::Speaker, |join| join.token = Some(token.into()));
     assert_eq!(tree.joined(speaker), Some(Role::Speaker));
     let target = Target::Address("192.0.2.7".parse().unwrap());
     let ban = Govern::Ban { target, duration_s: None, reason: Note::default() };
@@ -86,7 +86,7 @@ fn an_address_is_barred_for_everybody_behind_it() {
         let who = tree.connect(LEAF, 9);
         tree.people[who].remote = address.parse().unwrap();
         let token = super::tree::token(bob(EPOCH_S + 1));
-        tree.join_as(who, Role::Listener, |join| join.token = Some(token));
+        tree.join_as(who, Role::Listener, |join| join.token = Some(token.into()));
         who
     };
     let mapped = come(&mut tree, "[::ffff:192.0.2.7]:77");

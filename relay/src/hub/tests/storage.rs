@@ -75,7 +75,7 @@ fn the_log_of_a_room_goes_on_when_it_is_opened_again() {
         let clerk = tree.connect(LEAF, 1);
         let good = super::tree::token(json!({}));
         let log = Govern::ReadLog { from: 1 };
-        let request = tree.errand(clerk, log, |errand| errand.token = Some(good));
+        let request = tree.errand(clerk, log, |errand| errand.token = Some(good.into()));
         match tree.answer(clerk, request) {
             Some(ToParticipant::Log(page)) => page.entries.len(),
             other => panic!("{other:?}"),

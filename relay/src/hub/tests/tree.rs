@@ -199,7 +199,7 @@ impl Tree {
         claims: Value,
     ) -> usize {
         let token = token(claims);
-        self.join_with(relay, session, role, |join| join.token = Some(token))
+        self.join_with(relay, session, role, |join| join.token = Some(token.into()))
     }
 
     /// Somebody who is connected runs an errand, as host unless `change` says otherwise.
