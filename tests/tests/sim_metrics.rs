@@ -5,6 +5,7 @@ use std::time::Duration;
 use tribune_protocol::control::room::Role;
 use tribune_relay::ops::metrics::distribution::Distribution;
 use tribune_relay::ops::metrics::{HandshakeResult, ShardCounters, Side, TrunkState};
+use tribune_tests::sim::clock::HostClock;
 use tribune_tests::sim::network::Link;
 use tribune_tests::sim::relay::RelaySpec;
 use tribune_tests::sim::{RelayHandle, Sim};
@@ -16,7 +17,8 @@ const HOP: Duration = Duration::from_millis(10);
 /// An origin and a relay below it, whose clock is five seconds ahead.
 fn pair(sim: &mut Sim) -> (RelayHandle, RelayHandle) {
     let origin = sim.relay("origin", &[]);
-    let spec = RelaySpec { clock_skew_us: 5_000_000, ..RelaySpec::default() };
+    let spec =
+        RelaySpec { clock: HostClock { skew_us: 5_000_000, drift_ppm: 0 }, ..RelaySpec::default() };
     let below = sim.relay_with("below", &[origin], spec);
     sim.run_until("the relay below is attached", 10 * SECOND, |sim| {
         !sim.relay_ref(below).path().is_empty()
@@ -39,7 +41,7 @@ fn the_age_of_a_frame_is_what_the_way_has_taken_whatever_the_clocks_say() {
     let (origin, below) = pair(&mut sim);
     let host = sim.joined("host", origin, Role::Host);
     let speaker = sim.joined("speaker", below, Role::Speaker);
-    sim.with(speaker, |speaker| speaker.set_clock_skew(-3_000_000));
+    sim.with(speaker, |speaker| speaker.set_clock(HostClock { skew_us: -3_000_000, drift_ppm: 0 }));
     sim.run_for(3 * SECOND);
     for client in [host, speaker] {
         sim.with(client, |client| client.talk(30));

@@ -4,6 +4,7 @@
 mod drive;
 mod link;
 pub(in crate::sim) mod moves;
+mod report;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -24,10 +25,12 @@ use tribune_relay::auth::participant_id;
 use self::link::ClientLink;
 pub use self::moves::MoveFigures;
 use self::moves::Moves;
+use self::report::Reporting;
+use super::HostId;
+use super::clock::HostClock;
 use super::heard::Heard;
 use super::relay::display_name;
 use super::talk::{SentFrame, Talk};
-use super::{EPOCH_US, HostId};
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +67,7 @@ pub struct SimClient {
     window_bytes: u32,
     /// Bytes of the largest datagram that it takes.
     datagram_bytes: usize,
-    clock_skew_us: i64,
+    host_clock: HostClock,
     joined: Option<Joined>,
     you: Option<You>,
     end: Option<(Duration, End)>,
@@ -77,6 +80,8 @@ pub struct SimClient {
     sent: Vec<SentFrame>,
     heard: Heard,
     clock: ClockFilter,
+    /// Its reports, if it makes any.
+    reporting: Option<Reporting>,
     /// The room and the role of its last join.
     last_join: Option<(String, Role)>,
     /// What it keeps to follow moves, if it does.
@@ -99,7 +104,7 @@ impl SimClient {
             reads_control: true,
             window_bytes: 64 * 1024,
             datagram_bytes: 64 * 1024,
-            clock_skew_us: 0,
+            host_clock: HostClock::default(),
             joined: None,
             you: None,
             end: None,
@@ -111,6 +116,7 @@ impl SimClient {
             sent: Vec::new(),
             heard: Heard::default(),
             clock: ClockFilter::default(),
+            reporting: None,
             last_join: None,
             moves: None,
         }
@@ -229,9 +235,9 @@ impl SimClient {
         self.datagram_bytes = bytes;
     }
 
-    /// Sets by how much its clock is ahead of true time, in microseconds.
-    pub fn set_clock_skew(&mut self, skew_us: i64) {
-        self.clock_skew_us = skew_us;
+    /// Gives it a clock that is wrong.
+    pub fn set_clock(&mut self, clock: HostClock) {
+        self.host_clock = clock;
     }
 
     /// Shows a token with every join from now on.
@@ -369,6 +375,6 @@ impl SimClient {
     }
 
     fn local_us(&self) -> u64 {
-        (EPOCH_US + self.now.as_micros() as u64).wrapping_add_signed(self.clock_skew_us)
+        self.host_clock.unix_us(self.now)
     }
 }

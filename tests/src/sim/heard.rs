@@ -21,7 +21,7 @@ pub struct HeardFrame {
     /// Which of the client's media datagrams it came in.
     pub datagram: u32,
     /// Its age by capture time and the client's estimate of the origin's clock, in microseconds, and
-    /// how far that estimate can be off.
+    /// how far that can be off, by the errors of both ends.
     pub latency: Option<(i64, u32)>,
 }
 

@@ -9,9 +9,11 @@
 //! * [`network`] — links: latency, loss, reordering, duplication, partitions
 //! * [`relay`] — shards and hub, wired as in `tribune_relay::run`, without threads
 //! * [`client`], [`heard`], [`talk`] — participants: obedient, deaf, hostile
+//! * [`clock`] — clocks that are wrong
 //! * [`log`], [`seed`], [`token`], [`tree`] — parts
 
 pub mod client;
+pub mod clock;
 pub mod heard;
 pub mod log;
 pub mod network;

@@ -35,6 +35,7 @@ use tribune_relay::tls::{ServerTrust, TlsIdentity, client_crypto, server_crypto_
 use tribune_relay::tree::look::Ticket;
 
 use self::core::{Core, ShardHost};
+use super::clock::HostClock;
 use super::log::{Entry, Log};
 use super::{Arrival, EPOCH_US, HostId, Sent, token};
 
@@ -48,8 +49,8 @@ const TRUNK_TOKEN: &str = "trunk";
 pub struct RelaySpec {
     /// How many shards.
     pub shards: u8,
-    /// By how much its clock is ahead of true time, in microseconds.
-    pub clock_skew_us: i64,
+    /// What its clock shows. Everything in it goes by that clock, timeouts too.
+    pub clock: HostClock,
     /// Tracks heard at the same time.
     pub top_n: usize,
     /// Where participants and children go when it drains.
@@ -70,7 +71,7 @@ impl Default for RelaySpec {
     fn default() -> Self {
         Self {
             shards: 1,
-            clock_skew_us: 0,
+            clock: HostClock::default(),
             top_n: tribune_protocol::limits::DEFAULT_TOP_N,
             drain_to: None,
             drain_timeout: Duration::from_secs(5),
@@ -91,6 +92,8 @@ pub struct SimRelay {
     parents: Vec<SocketAddr>,
     spec: RelaySpec,
     rng: StdRng,
+    /// The beginning of time.
+    base: Instant,
     /// `None` before it starts, after a kill, and once it has drained.
     core: Option<Core>,
     busy_until: Duration,
@@ -110,8 +113,8 @@ impl SimRelay {
     ) -> Self {
         let (name, rng) = (name.to_owned(), StdRng::seed_from_u64(seed));
         let (core, busy_until, hub_hangs) = (None, Duration::ZERO, false);
-        let disk = MemoryStore::default();
-        Self { host, name, address, parents, spec, rng, core, busy_until, hub_hangs, disk }
+        let (base, disk) = (Instant::now(), MemoryStore::default());
+        Self { host, name, address, parents, spec, rng, base, core, busy_until, hub_hangs, disk }
     }
 
     /// What it is called.
@@ -197,6 +200,7 @@ impl SimRelay {
 
     /// Asks as an operator does over HTTP.
     pub(super) fn query(&mut self, now: Instant, ticket: Ticket, query: Query) {
+        let now = self.here(now);
         if let Some(core) = &mut self.core {
             core.hub.handle_query(now, ticket, query);
         }
@@ -208,13 +212,16 @@ impl SimRelay {
     }
 
     pub(super) fn drain(&mut self, now: Instant, to: Option<String>, within: Option<Duration>) {
+        let now = self.here(now);
         if let Some(core) = &mut self.core {
             core.hub.handle_drain(now, to, within);
         }
     }
 
     pub(super) fn start(&mut self, base: Instant, now: Duration) {
-        let unix_us = EPOCH_US.wrapping_add_signed(self.spec.clock_skew_us);
+        self.base = base;
+        let unix_us = EPOCH_US.wrapping_add_signed(self.spec.clock.skew_us);
+        let now_here = base + self.spec.clock.elapsed(now);
         let wall = WallClock { at: base, unix_us };
         let steering = SteeringKey(self.rng.random());
         let relay = RelayId(self.host.0 as u64 + 1);
@@ -232,7 +239,7 @@ impl SimRelay {
             }
         });
         let shards = shards.collect();
-        let unix_ms = wall.unix_us(base + now) / 1_000;
+        let unix_ms = wall.unix_us(now_here) / 1_000;
         let token: Option<Secret> = TRUNK_TOKEN.parse().ok();
         let config = HubConfig {
             relay,
@@ -261,9 +268,9 @@ impl SimRelay {
             drain_timeout: self.spec.drain_timeout,
             seed: self.rng.random(),
         };
-        let mut hub = Hub::new(config, base + now);
+        let mut hub = Hub::new(config, now_here);
         let rooms = self.disk.load().expect("memory is readable");
-        hub.restore(rooms, base + now).expect("a room that a relay has stored");
+        hub.restore(rooms, now_here).expect("a room that a relay has stored");
         self.core = Some(Core {
             shards,
             to_shards,
@@ -305,7 +312,7 @@ impl SimRelay {
             return Some(self.busy_until);
         }
         let core = self.core.as_mut()?;
-        let at = base + now;
+        let at = base + self.spec.clock.elapsed(now);
         let mut cost = Duration::ZERO;
         let mut packets = PACKETS_PER_TURN;
         loop {
@@ -328,10 +335,19 @@ impl SimRelay {
         }
         self.busy_until = now + cost;
         let waiting = core.shards.iter().any(|host| !host.packets.is_empty());
-        let next = if waiting { Some(now) } else { core.next(base, at, self.hub_hangs) };
-        let next = next.map(|next| next.max(self.busy_until));
+        let next = if waiting {
+            Some(self.spec.clock.elapsed(now))
+        } else {
+            core.next(base, at, self.hub_hangs)
+        };
+        let next = next.map(|next| self.spec.clock.true_time(next).max(self.busy_until));
         // What comes while it is busy is looked at afterwards.
         if cost > Duration::ZERO { Some(self.busy_until) } else { next }
+    }
+
+    /// A moment by the relay's own clock.
+    fn here(&self, now: Instant) -> Instant {
+        self.base + self.spec.clock.elapsed(now.saturating_duration_since(self.base))
     }
 
     fn shard_config(

@@ -47,6 +47,7 @@ impl SimClient {
         self.speak();
         self.move_on(sent, log);
         self.ask_the_time();
+        self.report();
         if let Some(link) = &mut self.link {
             link.transmit(now, self.now, self.address, sent);
         }
@@ -67,7 +68,7 @@ impl SimClient {
             let wait = self.clock.next_question_us().saturating_sub(self.local_us());
             self.now + Duration::from_micros(wait)
         });
-        [link, moves, talk, probe].into_iter().flatten().min()
+        [link, moves, talk, probe, self.report_due()].into_iter().flatten().min()
     }
 
     /// Takes everything off the connection; events first, of which the loss of the connection is the
@@ -177,7 +178,8 @@ impl SimClient {
             let offset = self.clock.offset(local_us);
             let latency = frame.captured.zip(offset).map(|(captured, offset)| {
                 let now = offset.to_origin(local_us);
-                (now.0 as i64 - captured.at.0 as i64, offset.error_us)
+                let speakers_us = captured.error_us.unwrap_or(0);
+                (now.0 as i64 - captured.at.0 as i64, offset.error_us.saturating_add(speakers_us))
             });
             let counter = frame.opus.first_chunk().copied().map(u64::from_be_bytes);
             let (at, track, seq) = (self.now, frame.track, frame.seq);
