@@ -270,6 +270,7 @@ impl HubNet {
         match message {
             ToParticipant::Joined(joined) => {
                 self.people.conns[conn.0].stay = Stay::In;
+                self.note_count(conn, joined.listeners);
                 self.note_track(conn, joined.you.track);
                 self.judge_joined(conn);
                 self.note_answer(conn, request, Answer::Done);
@@ -297,6 +298,16 @@ impl HubNet {
             | ToParticipant::PleaseMute { .. }
             | ToParticipant::Moved { .. }
             | ToParticipant::Unknown => {}
+        }
+    }
+
+    /// Whoever comes in is told how many listen. Nobody is told again while that stays the same.
+    fn note_count(&mut self, conn: ConnNo, count: u64) {
+        let Conn { relay, link, .. } = self.people.conns[conn.0];
+        let shard = self.shard(relay, link.shard);
+        let room = shard.hears(link).map(|(room, _)| room);
+        if let Some(room) = room.and_then(|room| shard.room_mut(room)) {
+            room.count_said.get_or_insert(count);
         }
     }
 
