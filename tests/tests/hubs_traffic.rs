@@ -1,11 +1,12 @@
 //! The hubs' network: what the origin sends and receives on its trunks does not grow with the silent
-//! audience. A hundred, a thousand and ten thousand listeners, two speakers who switch their
-//! microphones off and on, joins and leaves going on. Prints a table (`--nocapture`).
+//! audience. A hundred, a thousand and ten thousand listeners who all report how they hear, two speakers who
+//! switch their microphones off and on, joins and leaves going on. Prints a table (`--nocapture`).
 
 use std::time::Duration;
 
 use rand::Rng;
 use tribune_protocol::control::participant::FromParticipant;
+use tribune_protocol::control::report::Report;
 use tribune_protocol::control::room::Role;
 use tribune_tests::hubs::people::{Answer, ConnNo};
 use tribune_tests::hubs::seeds::over_seeds;
@@ -21,6 +22,9 @@ const MEASURED_S: u32 = 60;
 const SWITCHED: Duration = Duration::from_secs(2);
 /// Messages that carry a count: one a second on each of two trunks, each way, at most.
 const COUNTS: u64 = 4 * MEASURED_S as u64;
+/// Counts in the sums of reports that go up: each bucket's, and of each measure the sum; one message in
+/// five seconds on each of two trunks.
+const COUNTS_OF_REPORTS: u64 = 2 * MEASURED_S as u64 / 5 * (88 + 13);
 /// A count of 10,000 takes three bytes, one of 100 takes two, one below 24 takes one (RFC 8949).
 const COUNT_GROWS_BY: u64 = 2;
 
@@ -61,7 +65,7 @@ fn the_origins_control_traffic_does_not_grow_with_the_audience() {
                 let differ = large.messages.abs_diff(small.messages);
                 assert!(differ * 10 < small.messages, "{large:?} against {small:?}");
                 let differ = large.bytes.abs_diff(small.bytes);
-                let counts = COUNTS / 2 * COUNT_GROWS_BY;
+                let counts = (COUNTS / 2 + COUNTS_OF_REPORTS) * COUNT_GROWS_BY;
                 assert!(differ * 10 < small.bytes + counts * 10, "{large:?} against {small:?}");
             }
         }
@@ -109,11 +113,21 @@ fn measure(seed: u64, audience: u64, churn: Churn) -> (Traffic, Traffic) {
             for conn in speakers {
                 net.request(conn, &FromParticipant::OwnMute { muted: switched % 2 == 0 });
             }
+            // Two fifths of the audience every two seconds: everybody every five.
+            let turns = [2 * switched as usize % 5, (2 * switched as usize + 1) % 5];
+            for (place, conn) in listeners.iter().enumerate() {
+                if turns.contains(&(place % 5)) {
+                    let report = report(net.chance());
+                    net.say(*conn, &FromParticipant::Report(report));
+                }
+            }
             switched += 1;
         }
     }
     let (up, down) = net.traffic(tree.origin);
-    net.run_for(5 * SECOND);
+    net.run_for(15 * SECOND);
+    let heard = net.quality(tree.origin).map_or(0, |heard| heard.reports);
+    assert!(heard > 2 * audience, "{heard} reports have come up in half a minute");
     net.judge_rest(tree.origin);
     assert_eq!(net.faults(), [""; 0], "seed {seed}");
     (difference(up, up_before), difference(down, down_before))
@@ -135,6 +149,24 @@ fn come_in(net: &mut HubNet, leaves: &[RelayNo]) -> ConnNo {
     let person = net.person("listener");
     let at = leaves[net.chance().random_range(0..leaves.len())];
     net.join(person, at, Role::Listener)
+}
+
+/// A report like those of a mixed audience.
+fn report(chance: &mut impl Rng) -> Report {
+    let lost = chance.random_range(0..25u32).saturating_sub(15);
+    let latency = chance.random_range(60_000..400_000);
+    Report {
+        received: 250 - lost,
+        lost,
+        concealed: lost,
+        buffer_us: chance.random_range(20_000..200_000),
+        jitter_us: chance.random_range(500..40_000),
+        rtt_us: chance.random_range(1_000..200_000),
+        latency_us: Some(latency),
+        latency_max_us: Some(latency + 20_000),
+        latency_error_us: Some(chance.random_range(200..20_000)),
+        ..Report::default()
+    }
 }
 
 fn difference(after: Traffic, before: Traffic) -> Traffic {

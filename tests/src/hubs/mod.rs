@@ -38,6 +38,7 @@ use tribune_protocol::control::decode;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{DisplayName, RelayId, RequestId, Revision, RoomName};
 use tribune_protocol::log::LogKey;
+use tribune_protocol::quality::QualitySummary;
 use tribune_protocol::varint;
 use tribune_relay::auth::Auth;
 use tribune_relay::config::{HostPort, Secret};
@@ -160,6 +161,12 @@ impl HubNet {
     #[must_use]
     pub const fn now(&self) -> Duration {
         self.now
+    }
+
+    /// How the room has been heard over the last minute, by what has come to a relay.
+    #[must_use]
+    pub fn quality(&self, relay: RelayNo) -> Option<QualitySummary> {
+        self.room(relay)?.quality(self.base + self.now)
     }
 
     /// The source of chance, for what a test decides.

@@ -215,6 +215,15 @@ impl HubNet {
         id
     }
 
+    /// Has a connection say something that has no answer. The edge gets it a little later.
+    pub fn say(&mut self, conn: ConnNo, message: &FromParticipant) {
+        let message = encode(None, message).expect("a message of a test fits its limit");
+        let takes = self.rng.random_range(Duration::ZERO..ACCESS);
+        let last = &mut self.people.conns[conn.0].last_said;
+        *last = (*last).max(self.now + takes);
+        self.schedule.push(*last, What::Said { conn, message });
+    }
+
     /// A connection is gone from the participant's side, without a word.
     pub fn vanish(&mut self, conn: ConnNo) {
         let Conn { relay, link, .. } = self.people.conns[conn.0];
