@@ -219,7 +219,7 @@ async fn frames_leave_on_the_own_track_with_the_origins_time() {
         }
     })
     .await;
-    let offset = session.link().offset.unwrap();
+    let offset = session.link().offset_at(Instant::now()).unwrap();
     let error = offset.offset_us.abs_diff(CLOCK_AHEAD_US as i64);
     assert!(error <= u64::from(offset.error_us), "{offset:?}");
     let captured = stamped.captured.unwrap().at.0;

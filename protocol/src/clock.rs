@@ -33,6 +33,20 @@ impl Offset {
     /// The origin's own: its clock is the reference.
     pub const ORIGIN: Self = Self { offset_us: 0, error_us: 0 };
 
+    /// The same some time later: two clocks drift apart, and the true offset can be further away. The
+    /// origin's own stays exact.
+    #[must_use]
+    pub fn aged(self, by: Duration) -> Self {
+        if self == Self::ORIGIN {
+            return self;
+        }
+        let drift_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX).saturating_mul(DRIFT_PPM)
+            / 1_000_000
+            + 1;
+        let drift_us = u32::try_from(drift_us).unwrap_or(u32::MAX);
+        Self { error_us: self.error_us.saturating_add(drift_us).min(u32::MAX - 1), ..self }
+    }
+
     /// Local microseconds in the origin's clock.
     #[must_use]
     pub const fn to_origin(self, local_us: u64) -> OriginTime {
@@ -158,6 +172,16 @@ mod tests {
         assert_eq!(offset.offset_us, 5_000);
         assert!(offset.error_us < 600, "{offset:?}");
         assert_eq!(filter.round_trip(), Some(Duration::from_micros(200)));
+    }
+
+    #[test]
+    fn an_estimate_is_worth_less_as_it_grows_old_and_the_origins_own_is_not() {
+        let offset = Offset { offset_us: -5, error_us: 300 };
+        let later = offset.aged(Duration::from_secs(1));
+        assert_eq!((later.offset_us, later.error_us), (-5, 300 + 400 + 1));
+        let much_later = offset.aged(Duration::from_secs(1 << 40));
+        assert_eq!(much_later.error_us, u32::MAX - 1, "and never becomes the sign for none");
+        assert_eq!(Offset::ORIGIN.aged(Duration::from_secs(9)), Offset::ORIGIN);
     }
 
     #[test]

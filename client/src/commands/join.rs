@@ -157,7 +157,7 @@ impl Joining<'_> {
                 }
                 _ = playout.tick() => {
                     let (now, link) = (Instant::now(), self.session.link());
-                    let pcm = self.ear.tick(now, link.offset, self.session.clock());
+                    let pcm = self.ear.tick(now, link.offset_at(now), self.session.clock());
                     if let Some(report) = self.ear.poll_report(now, &link) {
                         self.session.report(report);
                     }

@@ -163,7 +163,7 @@ impl Listening {
                 renewed = self.renewal.next() => tell_renewed(&renewed, output),
                 _ = tick.tick() => {
                     let (now, link) = (Instant::now(), self.session.link());
-                    let pcm = self.ear.tick(now, link.offset, self.session.clock());
+                    let pcm = self.ear.tick(now, link.offset_at(now), self.session.clock());
                     if let Some(report) = self.ear.poll_report(now, &link) {
                         self.session.report(report);
                     }

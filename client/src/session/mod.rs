@@ -131,8 +131,8 @@ pub struct SpokenFrame {
 pub struct Link {
     /// Round trip to the edge.
     pub round_trip: Option<Duration>,
-    /// The origin's clock.
-    pub offset: Option<Offset>,
+    /// The origin's clock, and when it was estimated; see [`Self::offset_at`].
+    pub offset: Option<(Offset, Instant)>,
     /// Frames that came in and had no place in the queue, since the start.
     pub dropped_frames: u64,
     /// Frames that came in more than once, as they do while two relays are listened to, since the
@@ -140,6 +140,14 @@ pub struct Link {
     pub duplicate_frames: u64,
     /// Frames that were missing at first, and came after all, since the start.
     pub repaired_frames: u64,
+}
+
+impl Link {
+    /// The origin's clock as it is known at `now`: the older the estimate, the larger its error.
+    #[must_use]
+    pub fn offset_at(&self, now: Instant) -> Option<Offset> {
+        self.offset.map(|(offset, at)| offset.aged(now.saturating_duration_since(at)))
+    }
 }
 
 /// Why a request came to nothing.

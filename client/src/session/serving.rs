@@ -166,7 +166,7 @@ impl Driver {
                 served.filter.handle_answer(local_us, &answer);
                 let round_trip =
                     served.filter.round_trip().or_else(|| Some(served.connection.round_trip()));
-                let offset = served.filter.offset(local_us);
+                let offset = served.filter.offset(local_us).map(|offset| (offset, arrived));
                 self.ends
                     .link
                     .send_modify(|link| (link.round_trip, link.offset) = (round_trip, offset));

@@ -93,7 +93,7 @@ impl Shard {
 
     /// Counts how old frames are, of those that say so: about one a second of each speaker.
     fn note_ages(&mut self, now: Instant, side: Side, frames: &Accepted) {
-        let Some(clock) = self.clock else { return };
+        let Some((clock, _)) = self.clock else { return };
         for captured in frames.iter().filter_map(|frame| frame.captured) {
             let here = clock.to_origin(self.config.wall.unix_us(now));
             self.counters.frame_age.observe(side, here.0.saturating_sub(captured.at.0));
@@ -141,7 +141,8 @@ impl Shard {
 
     fn handle_probe(&mut self, now: Instant, slot: u32, probe: Probe) {
         let local_us = self.config.wall.unix_us(now);
-        let clock = self.clock;
+        // Estimates come once a second; what is said of one in between is as old as it is.
+        let clock = self.clock.map(|(offset, at)| offset.aged(now.saturating_duration_since(at)));
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         let rtt = peer.conn.rtt();
         match (probe, &mut peer.kind) {

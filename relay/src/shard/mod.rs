@@ -106,7 +106,8 @@ pub struct Shard {
     rooms: FxHashMap<RoomId, RoomMedia>,
     /// Rooms with a bundle that waits, and until when. At most one entry a room is in force.
     bundles_due: VecDeque<(Instant, RoomId)>,
-    clock: Option<Offset>,
+    /// Where the origin's clock stands, and since when that is known.
+    clock: Option<(Offset, Instant)>,
     timers: Timers,
     incoming: VecDeque<Incoming>,
     /// Rooms with a view that is ready to send.
@@ -214,7 +215,7 @@ impl Shard {
             ShardCommand::Forget { room } => {
                 self.rooms.remove(&room);
             }
-            ShardCommand::Clock(offset) => self.clock = offset,
+            ShardCommand::Clock(offset) => self.clock = offset.map(|offset| (offset, now)),
             ShardCommand::CloseAll(code) => {
                 for slot in 0..self.peers.len() as u32 {
                     self.close_and_tell(slot, code, code.to_string());
