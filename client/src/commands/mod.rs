@@ -20,6 +20,7 @@ pub(crate) mod ban;
 mod errand;
 pub(crate) mod hand;
 pub(crate) mod join;
+mod keys;
 pub(crate) mod listen;
 pub(crate) mod log;
 pub(crate) mod man;
