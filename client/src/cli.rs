@@ -11,6 +11,7 @@ use tribune_protocol::ids::DisplayName;
 
 use crate::commands::{
     self, Context, appeal, ban, hand, join, listen, log, person, role, room, speak, stage, token,
+    top,
 };
 use crate::outcome::{CommandError, EXIT_CODES, Exit};
 use crate::output::Output;
@@ -84,6 +85,7 @@ enum Command {
     Ban(ban::Ban),
     Appeal(appeal::Appeal),
     Log(log::Log),
+    Top(top::Top),
     Token(token::Token),
     /// Print the man page
     Man,
@@ -153,6 +155,7 @@ fn join_and_execute(
             Command::Ban(ban) => ban.run(&context, output).await,
             Command::Appeal(appeal) => appeal.run(&context, output).await,
             Command::Log(log) => log.run(&context, output).await,
+            Command::Top(top) => top.run(output).await,
             Command::Token(_) | Command::Man => Ok(()),
         }
     });
@@ -220,6 +223,8 @@ mod tests {
             (vec!["tribune", "person", "kick", "stage", "addr:home"], "home"),
             (vec!["tribune", "room", "create", "stage", "--starts", "soon"], "soon"),
             (vec!["tribune", "room", "create", "stage", "--duplicates", "some"], "some"),
+            (vec!["tribune", "top", "--http", "https://relay"], "no TLS"),
+            (vec!["tribune", "top", "--interval", "1ms"], "500ms to 1h"),
         ] {
             let error = Cli::try_parse_from(&args).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{args:?}");
@@ -271,6 +276,8 @@ mod tests {
             "log agora --follow --verify",
             "log agora --export report.html",
             "log --file report.html --verify",
+            "top",
+            "top --http relay:9433 --room agora --by latency --interval 5s --once",
         ] {
             let args = std::iter::once("tribune").chain(line.split(' '));
             if let Err(error) = Cli::try_parse_from(args) {

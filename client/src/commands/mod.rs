@@ -26,6 +26,7 @@ pub(crate) mod log;
 pub(crate) mod man;
 mod oneself;
 pub(crate) mod person;
+mod ranking;
 mod renewal;
 pub(crate) mod role;
 pub(crate) mod room;
@@ -37,6 +38,7 @@ pub(crate) mod stage;
 mod talk;
 pub(crate) mod times;
 pub(crate) mod token;
+pub(crate) mod top;
 
 /// What the options say that every command takes.
 #[derive(Debug)]
