@@ -22,6 +22,7 @@ pub(crate) mod hand;
 pub(crate) mod join;
 mod keys;
 pub(crate) mod listen;
+pub(crate) mod listeners;
 pub(crate) mod log;
 pub(crate) mod man;
 mod oneself;

@@ -1,4 +1,4 @@
-//! By what listeners are the worst off, on the command line. Used by `top`.
+//! By what listeners are the worst off, on the command line. Used by `listeners` and `top`.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tribune_protocol::control::report::Ranking;

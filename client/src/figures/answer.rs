@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::de::Error;
-use serde::{Deserialize, Deserializer};
-use tribune_protocol::control::report::Report;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
+use tribune_protocol::control::report::{ListenerReport, Report};
 use tribune_protocol::control::room::{Phase, Role};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RelayId, RoomName};
+use tribune_protocol::quality::{self, QualitySummary};
 
 /// `GET /api/status`: the relay that is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -65,7 +67,7 @@ pub(crate) struct Relay {
 }
 
 /// How listeners hear, over the last minute.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Quality {
     pub(crate) reports: u64,
     pub(crate) received: u64,
@@ -83,7 +85,7 @@ pub(crate) struct Quality {
 }
 
 /// Where values lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) p50: u32,
     pub(crate) p99: u32,
@@ -171,6 +173,67 @@ pub(crate) struct RoomFigures {
     pub(crate) name: RoomName,
     pub(crate) room: Result<Room, String>,
     pub(crate) listeners: Result<Listeners, String>,
+}
+
+impl From<QualitySummary> for Quality {
+    fn from(summary: QualitySummary) -> Self {
+        let frames = summary.frames;
+        Self {
+            reports: summary.reports,
+            received: frames.received,
+            lost: frames.lost,
+            repaired: frames.repaired,
+            concealed: frames.concealed,
+            late: frames.late,
+            loss_ppm: frames.loss_ppm(),
+            concealed_ppm: frames.concealed_ppm(),
+            latency_us: summary.latency.map(Spread::from),
+            latency_error_us: summary.latency_error_us,
+            jitter_us: summary.jitter.map(Spread::from),
+            buffer_us: summary.buffer.map(Spread::from),
+            rtt_us: summary.round_trip.map(Spread::from),
+        }
+    }
+}
+
+impl From<quality::Spread> for Spread {
+    fn from(quality::Spread { p50, p99, mean }: quality::Spread) -> Self {
+        Self { p50, p99, mean }
+    }
+}
+
+impl From<ListenerReport> for Listener {
+    fn from(listener: ListenerReport) -> Self {
+        let ListenerReport { participant, name, role, relay, age_ms, report } = listener;
+        Self { participant, name, role, relay, age_ms, report }
+    }
+}
+
+impl Listener {
+    /// As a relay's HTTP side writes it.
+    pub(crate) fn json(&self) -> Value {
+        let report = &self.report;
+        json!({
+            "participant": self.participant.to_string(),
+            "name": self.name,
+            "role": self.role,
+            "relay": self.relay,
+            "age_ms": self.age_ms,
+            "report": {
+                "received": report.received,
+                "lost": report.lost,
+                "repaired": report.repaired,
+                "concealed": report.concealed,
+                "late": report.late,
+                "buffer_us": report.buffer_us,
+                "jitter_us": report.jitter_us,
+                "rtt_us": report.rtt_us,
+                "latency_us": report.latency_us,
+                "latency_max_us": report.latency_max_us,
+                "latency_error_us": report.latency_error_us,
+            },
+        })
+    }
 }
 
 /// An id, which the HTTP side writes as its digits.
