@@ -6,17 +6,18 @@ CARGO_FLAGS ?=
 # What `make bench` passes on: --quick tries everything at small sizes.
 BENCH_FLAGS ?=
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
-SHELL_SCRIPTS = scripts/setup scripts/build-peers demo/clips/make-clips .ci/run
+SHELL_SCRIPTS = scripts/setup scripts/build-peers scripts/check-deploy demo/clips/make-clips \
+	deploy/docker/make-trust deploy/docker/healthcheck .ci/run
 
 .DEFAULT_GOAL := help
 # `make setup demo` with -j must not build before the setup is through.
 .NOTPARALLEL:
-.PHONY: help setup build demo test lint bench
+.PHONY: help setup build demo test check-deploy lint bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-setup: ## install what is missing: cmake, ALSA headers, opus-tools, PyJWT
+setup: ## install what is missing: cmake, ALSA headers, opus-tools, PyJWT, what checks deploy/
 	@scripts/setup test
 
 build: ## build everything, optimised
@@ -33,6 +34,7 @@ demo: ## a tree of relays, two speakers and 40 listeners on this machine, under 
 # tests that start processes run one at a time. Doc tests are cargo's own in both cases.
 test: ## all tests
 	@scripts/setup test
+	@scripts/check-deploy
 	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -ex; \
@@ -43,6 +45,10 @@ test: ## all tests
 		$(CARGO) test --workspace --test '*' --no-fail-fast $(CARGO_FLAGS) -- --test-threads=1; \
 	fi
 	$(CARGO) test --workspace --doc $(CARGO_FLAGS)
+
+check-deploy: ## what is in deploy/, by the tools that read it: rules, dashboards, images, units, manifests
+	@scripts/setup test
+	@scripts/check-deploy
 
 lint: ## rustfmt, clippy and rustdoc with warnings denied, shellcheck, cargo-deny
 	@scripts/setup lint

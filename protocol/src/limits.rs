@@ -23,6 +23,8 @@ pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 pub const MAX_MESSAGE_DEPTH: usize = 12;
 /// A room's name, in bytes.
 pub const MAX_ROOM_NAME_BYTES: usize = 64;
+/// The place of a relay as `host:port`, in bytes: the longest name of DNS, a colon, a port.
+pub const MAX_PLACE_BYTES: usize = 260;
 /// A participant's or relay's name, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
 /// A subject: who somebody is, over all sessions. Fits mail addresses and the ids of other services.

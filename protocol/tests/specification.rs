@@ -65,6 +65,7 @@ fn limits_are_those_of_the_code() {
         ("MAX_MESSAGE_BYTES", (limits::MAX_MESSAGE_BYTES, "bytes")),
         ("MAX_MESSAGE_DEPTH", (limits::MAX_MESSAGE_DEPTH, "levels")),
         ("MAX_ROOM_NAME_BYTES", (limits::MAX_ROOM_NAME_BYTES, "bytes")),
+        ("MAX_PLACE_BYTES", (limits::MAX_PLACE_BYTES, "bytes")),
         ("MAX_NAME_BYTES", (limits::MAX_NAME_BYTES, "bytes")),
         ("MAX_SUBJECT_BYTES", (limits::MAX_SUBJECT_BYTES, "bytes")),
         ("MAX_ROLE_NAME_BYTES", (limits::MAX_ROLE_NAME_BYTES, "bytes")),
@@ -417,7 +418,8 @@ one_of_each!(to_child, ToChild, ToChild::Unknown, {
     ToChild::Replaced { .. } => ToChild::Replaced { channel: ROOM, participant: ID },
     ToChild::Look { .. } => ToChild::Look { number: 1, about: About::Relays {} },
     ToChild::Seen { .. } => ToChild::Seen { number: 1, sight: sight(), more: true },
-    ToChild::GoAway { .. } => ToChild::GoAway { within_ms: 1 },
+    ToChild::GoAway { .. } =>
+        ToChild::GoAway { to: Some("relay:443".to_owned()), within_ms: 1 },
 });
 
 #[test]
@@ -702,6 +704,34 @@ fn the_log_is_that_of_the_cddl() {
     let of_the_code: Vec<String> =
         LogAction::ALL.iter().map(|action| format!("`{action}`")).collect();
     assert_eq!(words, of_the_code);
+}
+
+#[test]
+fn a_message_is_called_what_its_type_on_the_wire_is() {
+    check_kinds(&FromParticipant::KINDS, FromParticipant::kind, &from_participant());
+    check_kinds(&ToParticipant::KINDS, ToParticipant::kind, &to_participant());
+    check_kinds(&ToParent::KINDS, ToParent::kind, &to_parent());
+    check_kinds(&ToChild::KINDS, ToChild::kind, &to_child());
+    assert_eq!(FromParticipant::Unknown.kind(), "unknown");
+    assert_eq!(ToParticipant::Unknown.kind(), "unknown");
+    assert_eq!(ToParent::Unknown.kind(), "unknown");
+    assert_eq!(ToChild::Unknown.kind(), "unknown");
+}
+
+/// The list has each sample's `type`, in their order, and `unknown` behind them.
+fn check_kinds<M: Serialize>(kinds: &[&str], kind: fn(&M) -> &'static str, samples: &[M]) {
+    let types: Vec<String> = samples
+        .iter()
+        .map(|sample| {
+            let map = keys_and_values(sample);
+            let (_, word) = map.into_iter().find(|(key, _)| key == "type").expect("a type");
+            let word = word.into_text().expect("a type is text");
+            assert_eq!(kind(sample), word);
+            word
+        })
+        .chain(["unknown".to_owned()])
+        .collect();
+    assert_eq!(kinds, types);
 }
 
 fn depths<M: Serialize>(samples: &[M]) -> Vec<usize> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tribune_protocol::ids::DisplayName;
 use tribune_protocol::limits::DEFAULT_TOP_N;
 
+use crate::ops::metrics::{Metrics, SeriesLimits};
 use crate::room::permissions::Policy;
 
 mod keys_command;
@@ -25,7 +26,8 @@ pub use values::{Fingerprint, HostPort, Secret};
 /// Threads that carry audio: the first byte of a connection ID names one, and more than 64 cores are
 /// better used by a second relay.
 pub const MAX_SHARDS: u8 = 64;
-/// Relays that this one may attach to, the first choice counted: a longer list is a mistake.
+/// Relays that this one may attach to, the first choice counted, and relays that it may send
+/// participants to: a longer list is a mistake.
 pub const MAX_PARENTS: usize = 8;
 /// The largest `top_n`. With 16 voices at once nobody understands a word.
 pub const MAX_TOP_N: usize = 16;
@@ -33,6 +35,8 @@ pub const MAX_TOP_N: usize = 16;
 pub const MAX_COUNT: usize = 1_000_000;
 /// The shortest operator token, in bytes.
 const OPERATOR_TOKEN_BYTES: usize = 16;
+/// The most rooms that have metrics of their own: what a person can look at.
+pub const MAX_METRICS_ROOMS: usize = 200;
 /// The longest `drain_timeout`.
 pub const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -83,10 +87,18 @@ pub struct Config {
     pub max_connections: usize,
     /// Rooms. Default 10,000.
     pub max_rooms: usize,
-    /// Where participants are sent when the relay drains. Default: they choose themselves.
+    /// Participants at the same time, at most [`MAX_COUNT`]. More are sent elsewhere, but for those who
+    /// have a place on the stage or had a connection here a moment ago. Default: none is set.
+    pub capacity: Option<usize>,
+    /// Where those are sent who would be too many, in turn; at most [`MAX_PARENTS`]. Default: nowhere.
+    pub redirect_to: Vec<HostPort>,
+    /// Where participants and children are sent when the relay drains. Default: they choose themselves.
     pub drain_to: Option<HostPort>,
     /// Time from SIGTERM to the last close. Default 10 s, the grace that container runtimes give.
     pub drain_timeout: Duration,
+    /// Rooms with metrics of their own, at most [`MAX_METRICS_ROOMS`], and all series together, no fewer
+    /// than the relay has without any room. Default 20 and 5,000.
+    pub series: SeriesLimits,
     /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`. Default `info`.
     pub log: LogFilter,
     /// How log lines look. Default text.
@@ -272,13 +284,19 @@ impl Config {
                 "--parent-ca and --parent-fingerprint exclude each other; give one of them",
             ));
         }
+        let shards = given.one("shards", shards)?.unwrap_or_else(default_shards);
+        let capacity = given.one("capacity", |text| number(text, MAX_COUNT))?;
+        let redirect_to = places(given, "redirect_to", "--redirect-to")?;
+        if !redirect_to.is_empty() && capacity.is_none() {
+            return Err(ConfigError::Conflict("--redirect-to needs --capacity"));
+        }
         Ok(Self {
             listen: given.one("listen", address)?.unwrap_or_else(default_listen),
             http: given
                 .one("http", http_address)?
                 .unwrap_or(Some(SocketAddr::from(([127, 0, 0, 1], 9433)))),
-            parents: parents(given)?,
-            shards: given.one("shards", shards)?.unwrap_or_else(default_shards),
+            parents: places(given, "parent", "--parent")?,
+            shards,
             name: given.one("name", name)?.unwrap_or_else(|| default_name(env)),
             certificate: certificate_source(
                 path("cert")?,
@@ -312,10 +330,13 @@ impl Config {
                 .one("max_connections", |text| number(text, MAX_COUNT))?
                 .unwrap_or(50_000),
             max_rooms: given.one("max_rooms", |text| number(text, MAX_COUNT))?.unwrap_or(10_000),
+            capacity,
+            redirect_to,
             drain_to: given.one("drain_to", HostPort::from_str)?,
             drain_timeout: given
                 .one("drain_timeout", drain_timeout)?
                 .unwrap_or(Duration::from_secs(10)),
+            series: series_limits(given, shards)?,
             log: given.one("log", LogFilter::from_str)?.unwrap_or_default(),
             log_format: given.one("log_format", LogFormat::from_str)?.unwrap_or(LogFormat::Text),
         })
@@ -424,15 +445,24 @@ fn state_directory(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     state.map(|state| state.join("tribune-relay"))
 }
 
-fn parents(given: &Settings) -> Result<Vec<HostPort>, ConfigError> {
-    let parents = given.many("parent", HostPort::from_str)?;
-    if parents.len() > MAX_PARENTS {
-        return Err(ConfigError::Conflict("--parent is given more than 8 times"));
+/// A list of relays, each once.
+fn places(
+    given: &Settings,
+    key: &'static str,
+    option: &'static str,
+) -> Result<Vec<HostPort>, ConfigError> {
+    let places = given.many(key, HostPort::from_str)?;
+    if let Some(one_more) = places.get(MAX_PARENTS) {
+        return Err(ConfigError::Wrong {
+            option: option.to_owned(),
+            value: format!("{:?}", one_more.to_string()),
+            why: format!("is one more than the {MAX_PARENTS} that there can be"),
+        });
     }
-    match parents.iter().enumerate().find(|(n, parent)| parents[..*n].contains(parent)) {
-        None => Ok(parents),
+    match places.iter().enumerate().find(|(n, place)| places[..*n].contains(place)) {
+        None => Ok(places),
         Some((_, twice)) => Err(ConfigError::Wrong {
-            option: "--parent".to_owned(),
+            option: option.to_owned(),
             value: format!("{:?}", twice.to_string()),
             why: "is given twice".to_owned(),
         }),
@@ -483,6 +513,28 @@ fn operator_token(text: &str) -> Result<Secret, &'static str> {
         return Err("is not at least 16 bytes long");
     }
     text.parse()
+}
+
+fn metrics_rooms(text: &str) -> Result<usize, String> {
+    let in_range = text.parse().ok().filter(|rooms| *rooms <= MAX_METRICS_ROOMS);
+    in_range.ok_or_else(|| format!("is not a number from 0 to {MAX_METRICS_ROOMS}"))
+}
+
+fn series_limits(given: &Settings, shards: NonZeroU8) -> Result<SeriesLimits, ConfigError> {
+    let default = SeriesLimits::default();
+    let needed = Metrics::fixed_series(shards).unwrap_or(0);
+    let enough = |text: &str| match number(text, MAX_COUNT)? {
+        series if series < needed => Err(format!(
+            "is too few: a relay with {shards} shards has {needed} series without any room"
+        )),
+        series => Ok(series),
+    };
+    let series = given.one("metrics_max_series", enough)?;
+    Ok(SeriesLimits {
+        rooms: given.one("metrics_rooms", metrics_rooms)?.unwrap_or(default.rooms),
+        // With many shards, what is fixed may be more than the default.
+        series: series.unwrap_or_else(|| default.series.max(needed)),
+    })
 }
 
 fn drain_timeout(text: &str) -> Result<Duration, &'static str> {
@@ -559,10 +611,38 @@ mod tests {
         assert_eq!(config.http.unwrap().to_string(), "127.0.0.1:9433");
         assert_eq!((config.top_n, config.max_connections, config.max_rooms), (4, 50_000, 10_000));
         assert_eq!(config.drain_timeout, Duration::from_secs(10));
+        assert_eq!(config.series, SeriesLimits { rooms: 20, series: 5_000 });
         assert_eq!(config.certificate, CertificateSource::SelfSigned { kept_in: None });
         assert_eq!((config.log.as_str(), config.log_format), ("info", LogFormat::Text));
         assert!(config.parents.is_empty() && config.warnings().is_empty());
         assert!((1..=MAX_SHARDS).contains(&config.shards.get()));
+    }
+
+    #[test]
+    fn a_limit_of_series_has_to_hold_what_is_always_there() {
+        let needed = Metrics::fixed_series(NonZeroU8::new(3).unwrap()).unwrap();
+        let with = |series: usize| {
+            let series = series.to_string();
+            load(
+                &["--dev", "--shards=3", "--metrics-rooms=0", "--metrics-max-series", &series],
+                &[],
+            )
+        };
+        assert_eq!(with(needed).unwrap().series, SeriesLimits { rooms: 0, series: needed });
+        let why = with(needed - 1).unwrap_err();
+        assert_eq!(
+            why,
+            format!(
+                "--metrics-max-series: \"{}\" is too few: a relay with 3 shards has {needed} series without any room",
+                needed - 1
+            )
+        );
+        let why = load(&["--dev", "--metrics-rooms=201"], &[]).unwrap_err();
+        assert_eq!(why, "--metrics-rooms: \"201\" is not a number from 0 to 200");
+        // The most shards that there can be have more than a few, and still start without the setting.
+        let most = load(&["--dev", "--shards=64"], &[]).unwrap();
+        let needed = Metrics::fixed_series(NonZeroU8::new(64).unwrap()).unwrap();
+        assert!(most.series.series >= needed, "{needed} are needed");
     }
 
     #[test]
@@ -595,6 +675,9 @@ mod tests {
             ("--http", "on", "is neither ADDRESS:PORT"),
             ("--parent", "relay", "is not HOST:PORT"),
             ("--drain-to", "::1:4", "is not HOST:PORT"),
+            ("--redirect-to", "relay", "is not HOST:PORT"),
+            ("--capacity", "0", "is not a number from 1 to 1000000"),
+            ("--capacity", "many", "is not a number from 1 to 1000000"),
             ("--shards", "0", "is not a number from 1 to 64"),
             ("--shards", "65", "is not a number from 1 to 64"),
             ("--top-n", "17", "is not a number from 1 to 16"),
@@ -652,6 +735,7 @@ mod tests {
             (&["--dev-anywhere", "--cert", "c", "--key", "k"], "--dev-anywhere needs --dev"),
             (&["--dev", "--trunk-cert", "c"], "--trunk-cert needs --trunk-key"),
             (&["--dev", "--trunk-key", "k"], "--trunk-key needs --trunk-cert"),
+            (&["--dev", "--redirect-to", "a:1"], "--redirect-to needs --capacity"),
             (&["--dev", "--parent", "a:1", "--parent", "a:1"], "--parent: \"a:1\" is given twice"),
         ] {
             let error = load(arguments, &[]).unwrap_err();
@@ -662,8 +746,12 @@ mod tests {
         assert!(load(&both, &[]).unwrap_err().contains("exclude each other"));
         let many: Vec<String> = (1..=9).map(|port| format!("--parent=a:{port}")).collect();
         let many: Vec<&str> = std::iter::once("--dev").chain(many.iter().map(|a| &**a)).collect();
-        assert!(load(&many, &[]).unwrap_err().contains("more than 8 times"));
+        assert!(load(&many, &[]).unwrap_err().contains("one more than the 8"));
         assert_eq!(load(&many[..9], &[]).unwrap().parents.len(), MAX_PARENTS);
+        let full = ["--dev", "--capacity", "200", "--redirect-to", "a:1", "--redirect-to", "b:2"];
+        let config = load(&full, &[]).unwrap();
+        let places: Vec<_> = config.redirect_to.iter().map(ToString::to_string).collect();
+        assert_eq!((config.capacity, &places[..]), (Some(200), &["a:1".into(), "b:2".into()][..]));
     }
 
     #[test]

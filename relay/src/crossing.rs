@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tribune_protocol::clock::Offset;
@@ -106,6 +107,8 @@ pub enum ShardEvent {
     Clock {
         /// The estimate.
         offset: Offset,
+        /// The round trip of that trunk, as QUIC has it.
+        rtt: Duration,
     },
 }
 
@@ -209,8 +212,21 @@ pub struct TrackRoute {
     pub track: TrackId,
     /// The connection of the speaker, or the trunk on whose side the speaker is. `None`: away.
     pub home: Option<LinkId>,
+    /// The home before this one, for a moment after the speaker or a trunk has moved: frames of both
+    /// are let in, each once.
+    pub former: Option<FormerHome>,
     /// Frames are dropped, here and at every relay.
     pub silenced: bool,
+}
+
+/// Where a track was at home until a moment ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormerHome {
+    /// The connection or trunk.
+    pub link: LinkId,
+    /// Whether frames go there. Not between two parents, while a relay moves from one to the other:
+    /// each has what the other has.
+    pub hears: bool,
 }
 
 /// Frames that one shard let in, for another shard of the same relay.

@@ -3,12 +3,16 @@
 //!
 //! Call `handle_*`, then drain [`Hub::poll_effect`], then wait until [`Hub::poll_timeout`].
 //!
-//! Participants are dealt with in [`participants`], other relays in [`trunks`], lists of rooms in
-//! [`lists`], what outlives the relay in [`storage`], questions of operators and along the tree in
-//! [`looking`].
+//! Participants are dealt with in [`participants`], other relays in [`trunks`], another parent beside
+//! the old one in [`moving`], the relay's end and its capacity in [`draining`], lists of rooms in
+//! [`lists`], what outlives the relay in [`storage`], what operators see in [`figures`], what they and
+//! other relays ask in [`looking`].
 
+mod draining;
+mod figures;
 mod lists;
 mod looking;
+mod moving;
 mod participants;
 mod storage;
 #[cfg(test)]
@@ -23,17 +27,17 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use tribune_protocol::clock::Offset;
 use tribune_protocol::codes::CloseCode;
-use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::trunk::ToChild;
 use tribune_protocol::ids::{Channel, DisplayName, ParticipantId, RelayId, Revision, RoomName};
 
+use self::draining::Drain;
 use self::lists::Lists;
 use self::looking::SelfKnowledge;
+use self::moving::OldParent;
 use self::participants::Sender;
 use self::storage::Storage;
 use crate::auth::Auth;
-use crate::config::Secret;
-use crate::crossing::{LinkId, RoomId, ShardCommand, ShardEvent, ShardId, ShardSet};
+use crate::config::{HostPort, Secret};
+use crate::crossing::{LinkId, RoomId, ShardCommand, ShardEvent, ShardId};
 use crate::ops::Readiness;
 use crate::ops::metrics::HubCounters;
 use crate::ops::query::Answer;
@@ -41,7 +45,7 @@ use crate::outbox::{Noted, Outbox};
 use crate::room::Room;
 use crate::room::authority::OriginSetup;
 use crate::store::StoreRequest;
-use crate::tree::attach::Attach;
+use crate::tree::attach::{Attach, Target};
 use crate::tree::children::Children;
 use crate::tree::look::{Looks, Ticket};
 
@@ -54,8 +58,8 @@ pub struct HubConfig {
     pub name: DisplayName,
     /// How many shards it has.
     pub shards: u8,
-    /// Parents to choose from; 0: the relay is the origin of its rooms.
-    pub parents: usize,
+    /// Parents to choose from, best first; none: the relay is the origin of its rooms.
+    pub parents: Vec<HostPort>,
     /// What is asked of participants and children.
     pub auth: Auth,
     /// The clock, who may do what, and the key that this relay signs logs with as an origin.
@@ -67,7 +71,11 @@ pub struct HubConfig {
     /// What the origin's rooms count their changes from. Above what an earlier life of this relay has
     /// counted to, so that a confirmation of then is none of now.
     pub first_revision: Revision,
-    /// Where participants go when the relay drains.
+    /// Participants at the same time; `None`: as many as there are connections.
+    pub capacity: Option<usize>,
+    /// Where those go who would be too many, in turn.
+    pub redirect_to: Vec<String>,
+    /// Where participants and children go when the relay drains.
     pub drain_to: Option<String>,
     /// How long it drains.
     pub drain_timeout: Duration,
@@ -80,13 +88,13 @@ pub struct HubConfig {
 pub enum HubEffect {
     /// Tell a shard.
     Shard(ShardId, ShardCommand),
-    /// Look up the parent with that place on the list, then have shard 0 dial it; if there is no such
-    /// address, tell [`Hub::handle_event`] that the dial failed.
+    /// Look up the parent, then have shard 0 dial it; if there is no such address, tell
+    /// [`Hub::handle_event`] that the dial failed.
     Dial {
         /// The attempt.
         dial: crate::crossing::DialId,
         /// Which parent.
-        parent: usize,
+        target: Target,
     },
     /// Ask the store; the answer goes to [`Hub::handle_stored`].
     Store(StoreRequest),
@@ -99,17 +107,6 @@ pub enum HubEffect {
     },
     /// Everybody has gone, or the time is over: the relay can end.
     Drained,
-}
-
-/// How far a drain is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Draining {
-    /// Participants and children may go by themselves until then.
-    Until(Instant),
-    /// Nobody is left, or the time is over.
-    Over,
-    /// The owner knows.
-    Told,
 }
 
 /// See the module's documentation.
@@ -129,9 +126,15 @@ pub struct Hub {
     /// Rooms on the trunk to the parent.
     channels: BTreeMap<Channel, RoomId>,
     next_channel: u32,
+    /// The parent that the relay moves away from, beside the one that it has.
+    old_parent: Option<OldParent>,
     height_said: u8,
+    /// What the parent was told that has not answered yet.
+    height_greeted: u8,
     was_attached: bool,
-    draining: Option<Draining>,
+    drain: Option<Drain>,
+    /// Participants that a place was named to in turn.
+    redirected: usize,
     started: Instant,
     /// Questions along the tree.
     looks: Looks,
@@ -146,7 +149,7 @@ impl Hub {
     /// A hub without rooms.
     #[must_use]
     pub fn new(config: HubConfig, now: Instant) -> Self {
-        let attach = Attach::new(config.relay, config.parents, now, config.seed);
+        let attach = Attach::new(config.relay, config.parents.clone(), now, config.seed);
         let mut out = Outbox::default();
         if attach.is_origin() {
             for shard in 0..config.shards {
@@ -166,9 +169,12 @@ impl Hub {
             children: Children::default(),
             channels: BTreeMap::new(),
             next_channel: 1,
+            old_parent: None,
             height_said: 0,
+            height_greeted: 0,
             was_attached: false,
-            draining: None,
+            drain: None,
+            redirected: 0,
             started: now,
             looks: Looks::default(),
             knowledge: SelfKnowledge::default(),
@@ -182,12 +188,17 @@ impl Hub {
     pub fn handle_event(&mut self, now: Instant, shard: ShardId, event: ShardEvent) {
         match event {
             ShardEvent::FromParticipant { link, remote, request, message } => {
+                self.counters.control_received.count(message.kind());
                 self.handle_participant(now, Sender { link, remote, request }, message);
             }
             ShardEvent::FromChild { link, remote, certified, message } => {
+                self.counters.control_received.count(message.kind());
                 self.handle_child(now, link, remote, certified, message);
             }
-            ShardEvent::FromParent { link, message } => self.handle_parent(now, link, message),
+            ShardEvent::FromParent { link, message } => {
+                self.counters.control_received.count(message.kind());
+                self.handle_parent(now, link, message);
+            }
             ShardEvent::Dialled { dial, link } => {
                 let effect = self.attach.handle_dialled(now, dial, link);
                 self.apply_attach(now, effect);
@@ -202,8 +213,9 @@ impl Hub {
                     room.handle_in_force(now, shard, revision, &mut self.out);
                 }
             }
-            ShardEvent::Clock { offset } => {
-                self.knowledge.clock_error_us = Some(offset.error_us);
+            ShardEvent::Clock { offset, rtt } => {
+                self.counters.clock_error_us = u64::from(offset.error_us);
+                self.counters.trunk_rtt_us = rtt.as_micros() as u64;
                 for shard in 0..self.config.shards {
                     self.out.shard(ShardId(shard), ShardCommand::Clock(Some(offset)));
                 }
@@ -226,8 +238,9 @@ impl Hub {
         self.looks.handle_timeout(now);
         let done = self.rooms.iter().filter(|(_, room)| room.is_done(now));
         for room in done.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.forget(room);
+            self.forget(now, room);
         }
+        self.check_old_parent(now);
         self.settle(now);
     }
 
@@ -235,30 +248,10 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let rooms = self.rooms.values().filter_map(Room::poll_timeout).min();
-        let drain = match self.draining {
-            Some(Draining::Until(until)) => Some(until),
-            Some(Draining::Over | Draining::Told) | None => None,
-        };
+        let moving = self.old_parent.as_ref().map(|old| old.until);
         let asked = [self.lists.due(), self.looks.poll_timeout()];
-        [rooms, drain, self.attach.poll_timeout()].into_iter().chain(asked).flatten().min()
-    }
-
-    /// The relay is to end: nobody new, and everybody here is told where to go.
-    pub fn handle_drain(&mut self, now: Instant) {
-        if self.draining.is_some() {
-            return;
-        }
-        self.draining = Some(Draining::Until(now + self.config.drain_timeout));
-        let within_ms = u32::try_from(self.config.drain_timeout.as_millis()).unwrap_or(u32::MAX);
-        let moved = ToParticipant::Moved { to: self.config.drain_to.clone(), within_ms };
-        let all = ShardSet((0..self.config.shards).fold(0, |set, shard| set | 1 << (shard & 63)));
-        for room in self.rooms.keys() {
-            self.out.to_participants(*room, all, &moved);
-        }
-        for link in self.children.links() {
-            self.out.to_child(link, &ToChild::GoAway { within_ms });
-        }
-        self.settle(now);
+        let due = [rooms, moving, self.drain_until(), self.attach.poll_timeout()];
+        due.into_iter().chain(asked).flatten().min()
     }
 
     /// The next thing to be done.
@@ -273,38 +266,19 @@ impl Hub {
             }
             return Some(HubEffect::Shard(shard, command));
         }
-        if self.draining == Some(Draining::Over) {
-            self.draining = Some(Draining::Told);
-            return Some(HubEffect::Drained);
-        }
-        None
+        self.take_drained().then_some(HubEffect::Drained)
     }
 
     /// Whether participants should be sent here.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        if self.draining.is_some() {
+        if self.drain.is_some() {
             Readiness::Draining
         } else if self.attach.path().is_empty() {
             Readiness::Detached
         } else {
             Readiness::Ready
         }
-    }
-
-    /// What the hub has counted, and how things stand.
-    pub fn counters(&mut self) -> &HubCounters {
-        let counters = &mut self.counters;
-        counters.rooms = self.rooms.len() as u64;
-        counters.participants = self.participants.len() as u64;
-        counters.listeners = self.rooms.values().map(Room::listeners).sum();
-        counters.stage = self.rooms.values().map(|room| room.state().stage.len() as u64).sum();
-        counters.hands = self.rooms.values().map(|room| room.hands() as u64).sum();
-        counters.rulings = self.rooms.values().map(|room| room.rulings() as u64).sum();
-        counters.children = self.children.len() as u64;
-        counters.attached = u64::from(self.attach.parent().is_some());
-        counters.depth = self.attach.path().len() as u64;
-        counters
     }
 
     /// A room on this relay, for tests and inspection.
@@ -330,6 +304,9 @@ impl Hub {
         } else if self.children.get(link).is_some() {
             tracing::info!(why, "a child is gone");
             self.drop_child(now, link);
+        } else if self.old_parent.as_ref().is_some_and(|old| old.link == link) {
+            tracing::info!(why, "the old parent is gone");
+            self.part_with_old_parent(now);
         } else if let Some(effect) = self.attach.handle_closed(now, link) {
             tracing::warn!(why, "the parent is gone");
             self.apply_attach(now, effect);
@@ -352,7 +329,7 @@ impl Hub {
             Room::below(id, name.clone(), Arc::clone(&self.config.setup), now)
         };
         room.number_requests_from(self.first_request(id));
-        self.subscribe(id, &mut room);
+        self.subscribe(now, id, &mut room);
         self.names.insert(name, id);
         self.rooms.insert(id, room);
         Some(id)
@@ -366,14 +343,14 @@ impl Hub {
         (hasher.finish() >> 32) as u32
     }
 
-    fn forget(&mut self, id: RoomId) {
+    fn forget(&mut self, now: Instant, id: RoomId) {
         let Some(mut room) = self.rooms.remove(&id) else { return };
         // Opened again, it counts on: relays that did not see it end hold to the higher revision.
         self.config.first_revision = self.config.first_revision.max(room.revision());
         if let Some(channel) = room.channel() {
             self.channels.remove(&channel);
         }
-        room.leave_parent(&mut self.out);
+        room.leave_parent(now, &mut self.out);
         self.keep_closed(&room);
         // The name may belong to a room that has been opened since.
         if self.names.get(room.name()) == Some(&id) {
@@ -392,7 +369,7 @@ impl Hub {
         }
         self.ask_store(now);
         for room in self.out.take_over() {
-            self.forget(room);
+            self.forget(now, room);
         }
         for (room, is_listed) in self.out.take_listed() {
             self.lists.note(room, is_listed);
@@ -402,6 +379,7 @@ impl Hub {
             match noted {
                 Noted::Join(Ok(())) => self.counters.joins_ok += 1,
                 Noted::Join(Err(code)) => self.counters.joins_refused.count(code),
+                Noted::Redirected => self.counters.joins_redirected += 1,
                 Noted::Reaction => self.counters.reactions += 1,
                 Noted::TokenRenewed => self.counters.tokens_renewed += 1,
                 Noted::TokenExpired => self.counters.tokens_expired += 1,
@@ -412,12 +390,6 @@ impl Hub {
                 Noted::ReportRefused => self.counters.reports_refused += 1,
             }
         }
-        if let Some(Draining::Until(until)) = self.draining {
-            let nobody = self.participants.is_empty() && self.errands.is_empty();
-            let alone = nobody && self.children.is_empty();
-            if alone || now >= until {
-                self.draining = Some(Draining::Over);
-            }
-        }
+        self.check_drained(now);
     }
 }

@@ -15,6 +15,7 @@ use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::ids::{ParticipantId, RequestId, RoomName};
 
 use crate::crossing::{LinkId, RoomId, ShardCommand, ShardId, ShardSet};
+use crate::ops::metrics::KindCounts;
 use crate::store::Batch;
 
 /// What a room at its origin asks of the store. The hub numbers it.
@@ -38,6 +39,8 @@ pub enum RoomRequest {
 pub enum Noted {
     /// A join has been answered, and how.
     Join(Result<(), ErrorCode>),
+    /// A place elsewhere was named to somebody who would have been one too many.
+    Redirected,
     /// A reaction has been sent.
     Reaction,
     /// A newer token has been shown.
@@ -81,6 +84,8 @@ pub struct Outbox {
     noted: Vec<Noted>,
     /// What rooms ask along the tree.
     looks: Vec<RoomLook>,
+    /// Messages written, by kind.
+    sent: KindCounts,
     unsendable: u64,
 }
 
@@ -108,12 +113,15 @@ impl Outbox {
         request: Option<RequestId>,
         message: &ToParticipant,
     ) {
-        self.send(link, request, message);
+        self.send(link, request, message.kind(), message);
     }
 
     /// A message to all participants of a room.
     pub fn to_participants(&mut self, room: RoomId, shards: ShardSet, message: &ToParticipant) {
-        let Some(message) = self.encoded(None, message) else { return };
+        if shards == ShardSet::default() {
+            return;
+        }
+        let Some(message) = self.encoded(None, message.kind(), message) else { return };
         for shard in shards.iter() {
             let message = message.clone();
             self.shard(shard, ShardCommand::Broadcast { room, message });
@@ -122,14 +130,19 @@ impl Outbox {
 
     /// A message to a child.
     pub fn to_child(&mut self, link: LinkId, message: &ToChild) {
-        self.send(link, None, message);
+        self.send(link, None, message.kind(), message);
     }
 
     /// A message to the parent; nothing if there is none.
     pub fn to_parent(&mut self, message: &ToParent) {
         if let Some(parent) = self.parent {
-            self.send(parent, None, message);
+            self.send(parent, None, message.kind(), message);
         }
+    }
+
+    /// A message to a relay above that is not the parent, or not any more.
+    pub fn to_relay_above(&mut self, link: LinkId, message: &ToParent) {
+        self.send(link, None, message.kind(), message);
     }
 
     /// Closes a connection.
@@ -215,15 +228,35 @@ impl Outbox {
         self.unsendable
     }
 
-    fn send<M: Serialize>(&mut self, link: LinkId, request: Option<RequestId>, message: &M) {
-        if let Some(message) = self.encoded(request, message) {
+    /// Messages written, by kind; one to everybody in a room counts once.
+    #[must_use]
+    pub const fn sent(&self) -> &KindCounts {
+        &self.sent
+    }
+
+    fn send<M: Serialize>(
+        &mut self,
+        link: LinkId,
+        request: Option<RequestId>,
+        kind: &'static str,
+        message: &M,
+    ) {
+        if let Some(message) = self.encoded(request, kind, message) {
             self.shard(link.shard, ShardCommand::Send { link, message });
         }
     }
 
-    fn encoded<M: Serialize>(&mut self, request: Option<RequestId>, message: &M) -> Option<Bytes> {
+    fn encoded<M: Serialize>(
+        &mut self,
+        request: Option<RequestId>,
+        kind: &'static str,
+        message: &M,
+    ) -> Option<Bytes> {
         let encoded = encode(request, message).ok();
-        self.unsendable += u64::from(encoded.is_none());
+        match encoded {
+            Some(_) => self.sent.count(kind),
+            None => self.unsendable += 1,
+        }
         encoded
     }
 }

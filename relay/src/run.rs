@@ -24,10 +24,12 @@ use crate::identity::{MasterKeys, log_key, relay_id};
 use crate::ops::api::Api;
 use crate::ops::desk::{Counter, Desk, desk};
 use crate::ops::entitlement::Entitlement;
+use crate::ops::load::LoadMeter;
+use crate::ops::metrics::Queue;
 use crate::ops::{Ops, Readiness, http};
 use crate::room::authority::OriginSetup;
 use crate::shard::driver::{self, Wiring};
-use crate::shard::limits::{accepting_transport, dialling_transport};
+use crate::shard::limits::{EVENTS_WAITING, accepting_transport, dialling_transport};
 use crate::shard::socket::{BatchSocket, bind};
 use crate::shard::steering::{ShardCids, SteeringKey};
 use crate::shard::{Shard, ShardConfig, WallClock};
@@ -50,6 +52,8 @@ const HEAP_BLOCKS: usize = 480;
 const EVENTS_PER_TURN: usize = 256;
 /// How often the hub's gauges reach the metrics.
 const PUBLISH_PERIOD: Duration = Duration::from_millis(500);
+/// How often those of rooms do, of which there may be thousands.
+const ROOMS_PERIOD: Duration = Duration::from_secs(1);
 /// How long the last closes may take to leave the sockets.
 const FAREWELL: Duration = Duration::from_millis(200);
 
@@ -109,7 +113,7 @@ async fn start(config: &Config) -> Result<Started> {
     let identity = TlsIdentity::from_config(config)?;
     let keys = keys(config)?;
     let relay = relay_id(config.data.as_deref())?;
-    let ops = Arc::new(Ops::new(config.shards)?);
+    let ops = Arc::new(Ops::new(config.shards, config.series)?);
     let now = Instant::now();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall = WallClock { at: now, unix_us: unix.as_micros() as u64 };
@@ -117,6 +121,7 @@ async fn start(config: &Config) -> Result<Started> {
     let setup = Arc::new(OriginSetup { wall, key, policy });
     let mut hub = Hub::new(hub_config(config, relay, keys, setup)?, now);
     let store = open_store(config, &mut hub, now, &ops)?;
+    say_capacities(config, &ops, &store.requests);
 
     let sockets = bind_all(config)?;
     let listen = sockets[0].local_addr()?;
@@ -150,8 +155,22 @@ async fn start(config: &Config) -> Result<Started> {
     let fingerprint = identity.fingerprint();
     announce(config, listen, http, &format!("{relay}"), &format!("{fingerprint}"));
     let from_ipv6 = listen.is_ipv6();
-    let dials = Dials { parents: config.parents.clone(), from_ipv6, events: event_sender };
+    let dials = Dials::new(config, from_ipv6, event_sender);
     Ok(Started { hub, shards, events, store, dials, ops, counter, threads })
+}
+
+/// Tells the metrics what the queues can hold, those of all shards together.
+fn say_capacities(config: &Config, ops: &Ops, requests: &Requests) {
+    let shards = usize::from(config.shards.get());
+    for (queue, capacity) in [
+        (Queue::Events, HUB_QUEUE),
+        (Queue::Commands, SHARD_QUEUE * shards),
+        (Queue::Crossings, CROSSING_QUEUE * shards),
+        (Queue::Store, requests.capacity()),
+        (Queue::HubWaiting, EVENTS_WAITING * shards),
+    ] {
+        ops.metrics.set_queue_capacity(queue, capacity);
+    }
 }
 
 /// Opens the store, gives the hub what an earlier life has left in it, and sets it to work. Only an
@@ -206,13 +225,15 @@ fn hub_config(
         relay,
         name: config.name.clone(),
         shards: config.shards.get(),
-        parents: config.parents.len(),
+        parents: config.parents.clone(),
         auth: Auth::new(config, keys),
         setup,
         relay_token: config.relay_token.clone(),
         max_rooms: config.max_rooms,
         // Milliseconds with room for a million changes in each: a restarted origin counts on above.
         first_revision: Revision(unix_ms << 20),
+        capacity: config.capacity,
+        redirect_to: config.redirect_to.iter().map(ToString::to_string).collect(),
         drain_to: config.drain_to.as_ref().map(ToString::to_string),
         drain_timeout: config.drain_timeout,
         seed: random()?,
@@ -339,6 +360,8 @@ async fn hub_loop(
     let Inputs { events, replies, counter } = inputs;
     let mut batch = Vec::with_capacity(EVENTS_PER_TURN);
     let mut publish = tokio::time::interval(PUBLISH_PERIOD);
+    let mut meter = LoadMeter::new(Instant::now());
+    let mut publish_rooms = tokio::time::interval(ROOMS_PERIOD);
     let mut signalled = Box::pin(first_signal());
     let mut draining = false;
     loop {
@@ -358,7 +381,7 @@ async fn hub_loop(
                         hub.handle_stored(Instant::now(), refused);
                     }
                 }
-                HubEffect::Dial { dial, parent } => dials.dial(dial, parent, &shards[0]),
+                HubEffect::Dial { dial, target } => dials.dial(dial, &target, &shards[0]),
                 HubEffect::Answer { ticket, answer } => counter.answer(ticket, answer),
                 HubEffect::Drained => {
                     close_down(shards, CloseCode::Draining).await;
@@ -381,12 +404,24 @@ async fn hub_loop(
             }
             (ticket, query) = counter.next() => hub.handle_query(Instant::now(), ticket, query),
             () = tokio::time::sleep_until(deadline.into()) => hub.handle_timeout(Instant::now()),
-            _ = publish.tick() => ops.metrics.publish_hub(hub.counters()),
+            _ = publish.tick() => {
+                ops.metrics.set_queue_length(Queue::Events, events.len());
+                ops.metrics.set_queue_length(Queue::Store, requests.waiting());
+                ops.metrics.publish_hub(hub.counters());
+            }
+            _ = publish_rooms.tick() => {
+                let now = Instant::now();
+                if let Some(load) = meter.handle_totals(now, ops.metrics.totals()) {
+                    hub.handle_load(load);
+                }
+                ops.metrics.publish_rooms(&hub.room_figures(now).collect::<Vec<_>>());
+                ops.metrics.publish_quality(hub.heard());
+            }
             () = &mut signalled, if !draining => {
                 draining = true;
                 tracing::info!(within = ?config.drain_timeout, "draining");
                 ops.set_readiness(Readiness::Draining);
-                hub.handle_drain(Instant::now());
+                hub.handle_drain(Instant::now(), None, None);
             }
         }
     }

@@ -104,6 +104,8 @@ struct Evening {
     breaks: f64,
     /// Chance of a move of the heckler, each step.
     roams: f64,
+    /// Chance of the drain of a relay between, each step.
+    drains: f64,
 }
 
 #[test]
@@ -209,8 +211,9 @@ impl Evening {
             Deed::Silence | Deed::SilenceAll => 0.0,
             Deed::Kick | Deed::Ban | Deed::Demote | Deed::TakeSpeech => 0.3,
         };
+        let drains = if seed / 2 % 2 == 1 { 0.01 } else { 0.0 };
         let (host, sessions) = ((host, host_conn), vec![heckler_conn]);
-        Self { net, tree, host, heckler, twin, sessions, listeners, twins, breaks, roams }
+        Self { net, tree, host, heckler, twin, sessions, listeners, twins, breaks, roams, drains }
     }
 
     /// Lets time pass, with all that happens meanwhile.
@@ -228,6 +231,9 @@ impl Evening {
             let child = any(&mut self.net, self.tree.below());
             self.net.break_trunk(child);
         }
+        if self.net.chance().random_bool(self.drains) {
+            self.drain();
+        }
         if self.net.chance().random_bool(self.roams) {
             self.roam();
         }
@@ -243,6 +249,20 @@ impl Evening {
             let person = self.net.person("newcomer");
             let at = any(&mut self.net, &self.tree.leaves);
             self.listeners[listener] = self.net.join(person, at, Role::Listener);
+        }
+    }
+
+    /// A relay between the origin and the leaves drains, unless it does already. It names nothing, or
+    /// any relay: one that stands by, one that drains too, its own child, a leaf.
+    fn drain(&mut self) {
+        let leaves = &self.tree.leaves;
+        let between = self.tree.below().iter().copied().filter(|relay| !leaves.contains(relay));
+        let relay = any(&mut self.net, &between.collect::<Vec<_>>());
+        let names = self.net.chance().random_bool(0.5);
+        let to = names.then(|| any(&mut self.net, &self.tree.relays));
+        let within = self.net.chance().random_range(SECOND / 2..4 * SECOND);
+        if !self.net.is_draining(relay) {
+            self.net.drain(relay, to, within);
         }
     }
 

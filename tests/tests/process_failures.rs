@@ -150,6 +150,9 @@ fn a_relay_that_drains_sends_its_participants_on_and_ends_well() {
         let summary = finish(&mut listener)?;
         let silence = longest_silence_ms(&scratch.file("listener.wav"))?;
         println!("moved with {silence} ms of silence, {} frames lost", summary.lost);
+        let was_away = |line: &str| line.contains(r#""event":"reconnecting""#).then_some(());
+        assert!(listener.last(was_away).is_none(), "it is let in before it lets go");
+        assert_eq!((summary.lost, summary.reconnects), (0, 1));
         Ok(())
     });
 }

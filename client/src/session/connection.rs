@@ -76,6 +76,10 @@ pub(super) struct Connection {
     endpoint: Endpoint,
 }
 
+/// Sends datagrams over a connection that somebody else has.
+#[derive(Debug)]
+pub(super) struct Mouth(quinn::Connection);
+
 /// The reading half of the control stream.
 #[derive(Debug)]
 pub(super) struct ControlIn {
@@ -145,6 +149,11 @@ impl Connection {
         }
     }
 
+    /// Another end to send datagrams by.
+    pub(super) fn mouth(&self) -> Mouth {
+        Mouth(self.quic.clone())
+    }
+
     /// The next datagram.
     pub(super) async fn receive_datagram(&self) -> Result<Bytes, Failure> {
         self.quic.read_datagram().await.map_err(|error| failure_of(&error))
@@ -183,6 +192,15 @@ impl Connection {
         let code = VarInt::from_u64(CloseCode::Done.to_wire()).unwrap_or(VarInt::from_u32(0));
         self.quic.close(code, b"");
         let _ = tokio::time::timeout(Duration::from_millis(500), self.endpoint.wait_idle()).await;
+    }
+}
+
+impl Mouth {
+    /// As [`Connection::send_datagram`].
+    pub(super) fn send_datagram(&self, datagram: Bytes) {
+        if let Err(error) = self.0.send_datagram(datagram) {
+            tracing::debug!(%error, "datagram not sent");
+        }
     }
 }
 

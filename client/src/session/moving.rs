@@ -5,6 +5,7 @@
 use std::fmt;
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use tribune_protocol::datagram::Datagram;
 use tribune_protocol::datagram::media::Frame;
 
 use super::address::Address;
-use super::connection::{Connection, ControlIn};
+use super::connection::{Connection, ControlIn, Mouth};
 use super::driver::{Driver, Stop};
 use super::handover::{Overlap, Search, Side};
 use super::hearing::Taken;
@@ -62,7 +63,12 @@ pub(super) struct Moving {
     pub(super) attempt: Option<Attempt>,
     /// When it began.
     since: Instant,
+    /// Its connection, as soon as the join has left.
+    ahead: Ahead,
 }
+
+/// A connection whose join waits for its answer.
+type Ahead = Arc<OnceLock<Mouth>>;
 
 /// An attempt to come in at another relay.
 pub(super) type Attempt = Pin<Box<dyn Future<Output = Result<Arrived, Failure>> + Send>>;
@@ -87,6 +93,16 @@ impl Stay {
         leaving.overlap.handle_frame(side, frame.track, frame.seq, frame.talkspurt_end);
         if let Taken::New(Some(gap)) = taken {
             leaving.overlap.handle_asked(frame.track, gap);
+        }
+    }
+}
+
+impl Moving {
+    /// Says at the next relay too what is said now. What comes there before the join is passed over,
+    /// but what comes after it is not held up until we know that we are in.
+    pub(super) fn speak_ahead(&self, datagrams: Vec<Bytes>) {
+        if let Some(mouth) = self.ahead.get().filter(|_| self.attempt.is_some()) {
+            datagrams.into_iter().for_each(|datagram| mouth.send_datagram(datagram));
         }
     }
 }
@@ -124,10 +140,18 @@ pub(super) async fn arrival(moving: &mut Option<Moving>) -> Result<Arrived, Fail
     }
 }
 
-async fn arrive(at: Address, quic: quinn::ClientConfig, join: Join) -> Result<Arrived, Failure> {
+async fn arrive(
+    at: Address,
+    quic: quinn::ClientConfig,
+    join: Join,
+    ahead: Ahead,
+) -> Result<Arrived, Failure> {
     let (connection, mut control) = Connection::connect(&at, &quic).await?;
     let mut served = Served::new(connection);
-    match served.enter(&mut control, join).await {
+    let id = served.ask_in(join).await?;
+    // It is set once, as each attempt has its own.
+    let _ = ahead.set(served.connection.mouth());
+    match served.let_in(&mut control, id).await {
         Ok(joined) => Ok(Arrived { at, served, control, joined }),
         Err(failure) => {
             tokio::spawn(served.connection.close());
@@ -146,7 +170,12 @@ impl Driver {
         let (now, from, others) =
             (Instant::now(), self.reconnect.address(), self.reconnect.addresses());
         let search = Search::begin(now, from, to, others, self.random.random());
-        stay.moving = search.map(|search| Moving { search, attempt: None, since: now });
+        stay.moving = search.map(|search| Moving {
+            search,
+            attempt: None,
+            since: now,
+            ahead: Ahead::default(),
+        });
     }
 
     /// Leaves the relay before if nothing is missing, and begins the next attempt if one is due.
@@ -161,8 +190,9 @@ impl Driver {
         if let Some(moving) = &mut stay.moving
             && let Some(to) = moving.search.poll_attempt(now)
         {
-            moving.attempt = Some(Box::pin(arrive(to, self.quic.clone(), self.next_join())));
-            moving.since = now;
+            (moving.since, moving.ahead) = (now, Ahead::default());
+            let (join, ahead) = (self.next_join(), Arc::clone(&moving.ahead));
+            moving.attempt = Some(Box::pin(arrive(to, self.quic.clone(), join, ahead)));
         }
     }
 

@@ -119,7 +119,10 @@ pub enum Next {
 /// Follows the attempts of one session.
 #[derive(Debug)]
 pub struct Reconnect {
+    /// The relays that the user has named, and behind them the one that we have moved to.
     addresses: Vec<Address>,
+    /// How many of them the user has named.
+    named: usize,
     current: usize,
     moved: Option<Address>,
     attempt: u32,
@@ -139,6 +142,7 @@ impl Reconnect {
     #[must_use]
     pub fn new(addresses: Vec<Address>, waits_for_room: bool) -> Self {
         Self {
+            named: addresses.len(),
             addresses,
             current: 0,
             moved: None,
@@ -157,7 +161,7 @@ impl Reconnect {
         self.moved.as_ref().unwrap_or(&self.addresses[self.current])
     }
 
-    /// The relays that the user has named.
+    /// The relays that the user has named, and the one that we have moved to.
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
@@ -178,11 +182,17 @@ impl Reconnect {
     }
 
     /// The room lets us in at another relay, while the connection to the present one still stands.
+    /// From now on it is one of those to come back to: the one that has moved us may be gone for good.
     pub fn handle_arrived(&mut self, at: Address) {
-        match self.addresses.iter().position(|address| *address == at) {
-            Some(current) => (self.current, self.moved) = (current, None),
-            None => self.moved = Some(at),
-        }
+        self.moved = None;
+        self.current = match self.addresses.iter().position(|address| *address == at) {
+            Some(current) => current,
+            None => {
+                self.addresses.truncate(self.named);
+                self.addresses.push(at);
+                self.named
+            }
+        };
         self.handle_joined();
     }
 
@@ -445,8 +455,17 @@ mod tests {
         assert_eq!(reconnect.address().host(), "b");
         assert_eq!(after(reconnect.handle_failure(lost(), 0.5)), Duration::ZERO);
         assert_eq!(reconnect.address().host(), "a");
-        reconnect.handle_arrived("c".parse().unwrap());
-        assert_eq!(reconnect.address().host(), "c");
+        for moved_to in ["c", "d"] {
+            reconnect.handle_arrived(moved_to.parse().unwrap());
+            assert_eq!(reconnect.address().host(), moved_to);
+        }
+        let tried: Vec<_> = (0..4)
+            .map(|_| {
+                after(reconnect.handle_failure(lost(), 0.5));
+                reconnect.address().host().to_owned()
+            })
+            .collect();
+        assert_eq!(tried, ["a", "b", "d", "a"], "the last one that let us in is tried too");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::control::participant::{FromParticipant, Join, Joined, ToParticipant, You};
@@ -74,8 +75,23 @@ impl Served {
         control: &mut ControlIn,
         join: Join,
     ) -> Result<Joined, Failure> {
+        let id = self.ask_in(join).await?;
+        self.let_in(control, id).await
+    }
+
+    /// Sends a join.
+    pub(super) async fn ask_in(&mut self, join: Join) -> Result<RequestId, Failure> {
         let id = self.take_id();
         self.connection.send(Some(id), &FromParticipant::Join(join)).await?;
+        Ok(id)
+    }
+
+    /// Waits for the answer to a join.
+    pub(super) async fn let_in(
+        &mut self,
+        control: &mut ControlIn,
+        id: RequestId,
+    ) -> Result<Joined, Failure> {
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, async {
             let mut moved = None;
             loop {
@@ -222,44 +238,44 @@ impl Served {
         Ok(())
     }
 
-    /// Sends a frame on one's own track, if there is one.
-    pub(super) fn send_frame(&mut self, frame: &SpokenFrame, clock: LocalClock) {
-        self.send_frames(std::iter::once(frame), clock);
-    }
-
-    /// Sends frames that were spoken in a row, as many in a datagram as it holds.
+    /// Sends frames that were spoken in a row on one's own track, if there is one, as many in a
+    /// datagram as it holds. Gives what was sent.
     pub(super) fn send_frames<'a>(
         &mut self,
         frames: impl Iterator<Item = &'a SpokenFrame>,
         clock: LocalClock,
-    ) {
-        let Some(track) = self.track else { return };
-        let mut datagram = MediaWriter::new(Channel(0), self.connection.datagram_bytes_max());
+    ) -> Vec<Bytes> {
+        let Some(track) = self.track else { return Vec::new() };
+        let mut datagrams = Vec::new();
+        let mut writer = MediaWriter::new(Channel(0), self.connection.datagram_bytes_max());
         for frame in frames {
-            let captured = self.stamp(frame, clock);
             let header = FrameHeader {
                 track,
                 seq: frame.seq,
                 level: frame.level,
                 talkspurt_end: frame.talkspurt_end,
-                captured,
+                captured: self.stamp(frame, clock),
             };
             match header.write(&frame.opus) {
-                Ok(wire) if datagram.push(&wire) => {}
+                Ok(wire) if writer.push(&wire) => {}
                 Ok(wire) => {
-                    if !datagram.is_empty() {
-                        self.connection.send_datagram(datagram.take());
+                    if !writer.is_empty() {
+                        datagrams.push(writer.take());
                     }
-                    if !datagram.push(&wire) {
+                    if !writer.push(&wire) {
                         tracing::debug!("frame does not fit a datagram");
                     }
                 }
                 Err(error) => tracing::debug!(%error, "frame not sent"),
             }
         }
-        if !datagram.is_empty() {
-            self.connection.send_datagram(datagram.take());
+        if !writer.is_empty() {
+            datagrams.push(writer.take());
         }
+        for datagram in &datagrams {
+            self.connection.send_datagram(datagram.clone());
+        }
+        datagrams
     }
 
     /// The capture time of a frame, if it is one that is to bear it.

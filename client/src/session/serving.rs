@@ -45,7 +45,10 @@ impl Driver {
                     self.handle_arrived(stay, arrived).await?;
                 }
                 Some(frame) = self.ends.frames.recv() => {
-                    stay.served.send_frame(&frame, self.clock);
+                    let sent = stay.served.send_frames(std::iter::once(&frame), self.clock);
+                    if let Some(moving) = &stay.moving {
+                        moving.speak_ahead(sent);
+                    }
                     if stay.served.may_speak() {
                         self.remember(frame);
                     }

@@ -91,7 +91,7 @@ pub struct Vitals {
     /// Frames not passed on a second, by cause; causes without any are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub drops: BTreeMap<String, u32>,
-    /// Frames that were missing when the next one came, from other relays, of those that should have
+    /// Frames of other relays that were missing when the next one came, of all frames that should have
     /// come, in millionths.
     pub missing_ppm: u32,
     /// Round trip to the parent, in microseconds.

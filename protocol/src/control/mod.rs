@@ -12,6 +12,23 @@ use crate::ids::RequestId;
 use crate::limits::{MAX_MESSAGE_BYTES, MAX_MESSAGE_DEPTH};
 use crate::varint;
 
+/// Names the kinds of a direction's messages, each as the wire's `type` does.
+macro_rules! kinds {
+    ($message:ident { $($variant:pat => $kind:literal,)* }) => {
+        impl $message {
+            /// What [`Self::kind`] can be, in the order of the variants; `unknown` is the last.
+            pub const KINDS: [&'static str; [$($kind),*].len()] = [$($kind),*];
+
+            /// The message's `type` on the wire; `unknown` for one of a later version. Made for
+            /// counting: there are no other values.
+            #[must_use]
+            pub const fn kind(&self) -> &'static str {
+                match self { $($variant => $kind,)* }
+            }
+        }
+    };
+}
+
 pub mod govern;
 pub mod look;
 pub mod participant;

@@ -69,6 +69,22 @@ pub enum FromParticipant {
     Unknown,
 }
 
+kinds!(FromParticipant {
+    Self::Join(_) => "join",
+    Self::Leave {} => "leave",
+    Self::RaiseHand { .. } => "raise_hand",
+    Self::LowerHand {} => "lower_hand",
+    Self::LeaveStage {} => "leave_stage",
+    Self::OwnMute { .. } => "own_mute",
+    Self::React { .. } => "react",
+    Self::RenewToken { .. } => "renew_token",
+    Self::Govern { .. } => "govern",
+    Self::Errand(_) => "errand",
+    Self::ListRooms { .. } => "list_rooms",
+    Self::Report(_) => "report",
+    Self::Unknown => "unknown",
+});
+
 /// The first message on a participant's control stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
@@ -210,6 +226,28 @@ pub enum ToParticipant {
     #[serde(other)]
     Unknown,
 }
+
+kinds!(ToParticipant {
+    Self::Joined(_) => "joined",
+    Self::Ok {} => "ok",
+    Self::Err { .. } => "err",
+    Self::Stage { .. } => "stage",
+    Self::Listeners { .. } => "listeners",
+    Self::You(_) => "you",
+    Self::Hands { .. } => "hands",
+    Self::Moderated(_) => "moderated",
+    Self::Room(_) => "room",
+    Self::Rooms { .. } => "rooms",
+    Self::Bans { .. } => "bans",
+    Self::Log(_) => "log",
+    Self::Invitation { .. } => "invitation",
+    Self::ListenerReports(_) => "listener_reports",
+    Self::Reactions { .. } => "reactions",
+    Self::TokenExpires { .. } => "token_expires",
+    Self::PleaseMute { .. } => "please_mute",
+    Self::Moved { .. } => "moved",
+    Self::Unknown => "unknown",
+});
 
 /// What somebody has done to you.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -129,6 +129,22 @@ pub enum ToParent {
     Unknown,
 }
 
+kinds!(ToParent {
+    Self::Hello { .. } => "hello",
+    Self::Height { .. } => "height",
+    Self::Subscribe { .. } => "subscribe",
+    Self::Unsubscribe { .. } => "unsubscribe",
+    Self::Audience { .. } => "audience",
+    Self::Applied { .. } => "applied",
+    Self::Act { .. } => "act",
+    Self::Reactions { .. } => "reactions",
+    Self::ListRooms { .. } => "list_rooms",
+    Self::Quality { .. } => "quality",
+    Self::Look { .. } => "look",
+    Self::Seen { .. } => "seen",
+    Self::Unknown => "unknown",
+});
+
 /// What an edge knows of somebody who acts, and has checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
@@ -288,8 +304,12 @@ pub enum ToChild {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
     },
-    /// The parent stops soon; the child takes its standby.
+    /// The parent stops soon; the child moves to another one, and stays until it has.
     GoAway {
+        /// Where to, as `host:port`; at most [`MAX_PLACE_BYTES`](crate::limits::MAX_PLACE_BYTES). The
+        /// child chooses if it is absent, or no place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
         /// Milliseconds until the parent closes the trunk.
         within_ms: u32,
     },
@@ -297,6 +317,22 @@ pub enum ToChild {
     #[serde(other)]
     Unknown,
 }
+
+kinds!(ToChild {
+    Self::Welcome { .. } => "welcome",
+    Self::Path { .. } => "path",
+    Self::State { .. } => "state",
+    Self::Rulings { .. } => "rulings",
+    Self::Reactions { .. } => "reactions",
+    Self::Rooms { .. } => "rooms",
+    Self::Listeners { .. } => "listeners",
+    Self::Deliver { .. } => "deliver",
+    Self::Replaced { .. } => "replaced",
+    Self::Look { .. } => "look",
+    Self::Seen { .. } => "seen",
+    Self::GoAway { .. } => "go_away",
+    Self::Unknown => "unknown",
+});
 
 #[cfg(test)]
 mod tests {

@@ -129,10 +129,11 @@ pub(crate) fn to_child() -> impl Strategy<Value = ToChild> {
         ),
         (channel(), participant())
             .prop_map(|(channel, participant)| ToChild::Replaced { channel, participant }),
-        any::<u32>().prop_map(|within_ms| ToChild::GoAway { within_ms }),
         (any::<u32>(), heard::about()).prop_map(|(number, about)| ToChild::Look { number, about }),
         (any::<u32>(), heard::sight(), any::<bool>())
             .prop_map(|(number, sight, more)| ToChild::Seen { number, sight, more }),
+        (option::of("[a-z.]{1,30}:[0-9]{1,5}"), any::<u32>())
+            .prop_map(|(to, within_ms)| ToChild::GoAway { to, within_ms }),
         Just(ToChild::Unknown),
     ]
 }

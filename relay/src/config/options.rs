@@ -44,7 +44,7 @@ const OPERATION: &str = "Operation";
 /// `key, flag, variable, value's name, kind, group, default, help`. The value's meaning and the reason
 /// of its default are with the fields of [`super::Config`].
 #[rustfmt::skip]
-const SETTINGS: [Setting; 25] = [
+const SETTINGS: [Setting; 29] = [
     setting("listen", "listen", "TRIBUNE_RELAY_LISTEN", "ADDR", Kind::One, CONNECTIONS, "[::]:4433",
         "UDP address that participants and child relays connect to; port 0 lets the system choose, and the relay prints it"),
     setting("http", "http", "TRIBUNE_RELAY_HTTP", "ADDR", Kind::One, CONNECTIONS, "127.0.0.1:9433",
@@ -54,7 +54,9 @@ const SETTINGS: [Setting; 25] = [
     setting("name", "name", "TRIBUNE_RELAY_NAME", "NAME", Kind::One, CONNECTIONS, "the host's name",
         "What the relay is called in logs, to its participants and to its neighbours"),
     setting("drain_to", "drain-to", "TRIBUNE_RELAY_DRAIN_TO", "HOST:PORT", Kind::One, CONNECTIONS, "nowhere",
-        "Where participants are sent when this relay drains"),
+        "Where participants and child relays are sent when this relay drains"),
+    setting("redirect_to", "redirect-to", "TRIBUNE_RELAY_REDIRECT_TO", "HOST:PORT", Kind::Many, CONNECTIONS, "nowhere",
+        "Where participants beyond --capacity are sent; repeated, up to eight, taken in turn"),
     setting("dev", "dev", "TRIBUNE_RELAY_DEV", "BOOL", Kind::Switch, TRUST, "false",
         "For development: a self-signed certificate, kept in --data or else in ~/.local/state/tribune-relay, and neither tokens nor proof between relays on this machine"),
     setting("dev_anywhere", "dev-anywhere", "TRIBUNE_RELAY_DEV_ANYWHERE", "BOOL", Kind::Switch, TRUST, "false",
@@ -85,12 +87,18 @@ const SETTINGS: [Setting; 25] = [
         "Tracks that go to listeners at the same time, the loudest first; 1 to 16"),
     setting("max_connections", "max-connections", "TRIBUNE_RELAY_MAX_CONNECTIONS", "N", Kind::One, LIMITS, "50000",
         "Connections at the same time, over all shards; 1 to 1000000"),
+    setting("capacity", "capacity", "TRIBUNE_RELAY_CAPACITY", "N", Kind::One, LIMITS, "none",
+        "Participants at the same time, but for those with a place on the stage or back within 30 s; 1 to 1000000"),
     setting("max_rooms", "max-rooms", "TRIBUNE_RELAY_MAX_ROOMS", "N", Kind::One, LIMITS, "10000",
         "Rooms at the same time; 1 to 1000000"),
     setting("data", "data", "TRIBUNE_RELAY_DATA", "DIR", Kind::One, OPERATION, "none, so nothing is kept",
         "Directory for what outlives a restart: the relay's id, its keys, the self-signed certificate, rooms and their logs; for one relay only"),
     setting("drain_timeout", "drain-timeout", "TRIBUNE_RELAY_DRAIN_TIMEOUT", "TIME", Kind::One, OPERATION, "10s",
         "Time from SIGTERM until the last connection is closed, such as \"30s\" or \"2m\"; at most 1h"),
+    setting("metrics_rooms", "metrics-rooms", "TRIBUNE_RELAY_METRICS_ROOMS", "N", Kind::One, OPERATION, "20",
+        "Rooms that have metrics of their own, the largest first; all others are added up; 0 to 200"),
+    setting("metrics_max_series", "metrics-max-series", "TRIBUNE_RELAY_METRICS_MAX_SERIES", "N", Kind::One, OPERATION, "5000",
+        "Series that /metrics may have: rooms have metrics of their own as far as it reaches; at most 1000000"),
     setting("log", "log", "TRIBUNE_LOG", "FILTER", Kind::One, OPERATION, "info",
         "What is logged: off, error, warn, info, debug, trace, or TARGET=LEVEL, separated by commas"),
     setting("log_format", "log-format", "TRIBUNE_RELAY_LOG_FORMAT", "FORMAT", Kind::One, OPERATION, "text",

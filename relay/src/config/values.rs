@@ -66,6 +66,12 @@ impl HostPort {
         self.port
     }
 
+    /// Whether both name the same place: names of DNS know no case.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.port == other.port && self.host.eq_ignore_ascii_case(&other.host)
+    }
+
     /// Whether it is this machine: `localhost` or a loopback address.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

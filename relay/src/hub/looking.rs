@@ -24,8 +24,6 @@ pub(super) struct SelfKnowledge {
     /// What participants of this relay have reported since it started.
     pub(super) heard: Quality,
     pub(super) recent: Recent,
-    /// How far the origin's clock can be from where it is taken to be, in microseconds.
-    pub(super) clock_error_us: Option<u32>,
 }
 
 impl Hub {
@@ -203,9 +201,9 @@ impl Hub {
         to: Option<String>,
         within: Option<Duration>,
     ) -> Answer {
-        let _ = (to, within);
-        self.handle_drain(now);
-        Answer::Draining { to: self.config.drain_to.clone(), within: self.config.drain_timeout }
+        self.handle_drain(now, to, within);
+        let (to, within) = self.drain_as_it_is(now);
+        Answer::Draining { to, within }
     }
 
     fn rooms_with_most(&self, now: Instant, limit: usize) -> Answer {
@@ -228,7 +226,10 @@ impl Hub {
     fn vitals(&self, now: Instant) -> Vitals {
         let path = self.attach.path();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let SelfKnowledge { load, recent, clock_error_us, heard: _ } = &self.knowledge;
+        let SelfKnowledge { load, recent, heard: _ } = &self.knowledge;
+        // Zero until the first estimate.
+        let known = |us: u64| u32::try_from(us).ok().filter(|us| *us > 0);
+        let attached = self.attach.parent().is_some();
         Vitals {
             relay: self.config.relay,
             name: self.config.name.clone(),
@@ -237,18 +238,21 @@ impl Hub {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: now.saturating_duration_since(self.started).as_secs(),
             participants: count(self.participants.len()),
-            capacity: None,
+            capacity: self.config.capacity.map(count),
             listeners: self.rooms.values().map(Room::listeners).sum(),
             rooms: count(self.rooms.len()),
             children: count(self.children.len()),
-            draining: self.draining.is_some(),
+            draining: self.drain.is_some(),
             load_ppm: load.busy_ppm,
             frames_in: load.frames_in,
             frames_out: load.frames_out,
             drops: load.drops.iter().map(|(cause, rate)| ((*cause).to_owned(), *rate)).collect(),
             missing_ppm: load.missing_ppm,
-            trunk_rtt_us: load.trunk_rtt_us,
-            clock_error_us: if self.attach.is_origin() { Some(0) } else { *clock_error_us },
+            trunk_rtt_us: known(self.counters.trunk_rtt_us).filter(|_| attached),
+            clock_error_us: match self.attach.is_origin() {
+                true => Some(0),
+                false => known(self.counters.clock_error_us),
+            },
             quality: recent.quality(now).summary(),
         }
     }

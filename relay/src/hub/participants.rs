@@ -85,6 +85,10 @@ impl Hub {
             Ok(shown) => shown,
             Err(error) => return self.refuse(from, error.code(), &error.to_string()),
         };
+        let overload = self.overload();
+        if self.refuse_overload(from, &room, returning, overload.as_ref()) {
+            return;
+        }
         let Some(room) = self.open(now, room) else { return self.refuse_room(from) };
         let who = participant_id(&session);
         let depth = u8::try_from(self.attach.path().len()).unwrap_or(u8::MAX);
@@ -96,6 +100,7 @@ impl Hub {
             shown,
             address: from.remote.ip(),
             returning,
+            overload,
             greeting: Greeting { relay: self.config.name.clone(), depth },
         };
         self.participants.insert(from.link, (room, who));
@@ -188,16 +193,6 @@ impl Hub {
         }
         let now_s = self.config.setup.wall.unix_us(now) / 1_000_000;
         self.config.auth.admit(remote.ip(), token, room, now_s).map(Shown::Pass)
-    }
-
-    fn refuse_drained(&mut self, from: Sender) -> bool {
-        if self.draining.is_none() {
-            return false;
-        }
-        let moved = ToParticipant::Moved { to: self.config.drain_to.clone(), within_ms: 0 };
-        self.out.to_participant(from.link, None, &moved);
-        self.refuse(from, ErrorCode::Draining, "This relay is draining.");
-        true
     }
 
     fn refuse_room(&mut self, from: Sender) {

@@ -172,7 +172,7 @@ fn a_draining_relay_refuses_joins_and_ends_when_all_have_gone() {
     let mut tree = Tree::new();
     let ada = tree.join(LEAF, 1, Role::Host);
     let now = tree.now;
-    tree.hubs[LEAF].handle_drain(now);
+    tree.hubs[LEAF].handle_drain(now, None, None);
     tree.settle();
     assert_eq!(tree.hubs[LEAF].readiness(), Readiness::Draining);
     let moved = |message: &ToParticipant| matches!(message, ToParticipant::Moved { .. });

@@ -109,10 +109,15 @@ impl Hub {
     }
 
     pub(super) fn handle_parent(&mut self, now: Instant, link: LinkId, message: ToChild) {
+        if self.handle_old_parent(now, link, &message) {
+            return;
+        }
         let effect = match message {
             ToChild::Welcome { path, name } => self.attach.handle_welcome(now, link, path, name),
             ToChild::Path { path } => self.attach.handle_path(now, link, path),
-            ToChild::GoAway { within_ms: _ } => self.attach.handle_go_away(now, link),
+            ToChild::GoAway { to, within_ms: _ } => {
+                self.attach.handle_go_away(now, link, to.as_deref())
+            }
             ToChild::State { channel, revision, state } => {
                 if let Some(room) = self.parent_room(link, channel) {
                     room.0.handle_state(now, revision, state, room.1);
@@ -182,30 +187,31 @@ impl Hub {
 
     pub(super) fn apply_attach(&mut self, now: Instant, effect: AttachEffect) {
         match effect {
-            AttachEffect::Dial { dial, parent } => {
-                self.asides.push_back(HubEffect::Dial { dial, parent });
+            AttachEffect::Dial { dial, target } => {
+                self.asides.push_back(HubEffect::Dial { dial, target });
             }
             AttachEffect::Greet { link } => {
                 let height = self.children.height();
-                self.height_said = height;
+                self.height_greeted = height;
                 let token = self.config.relay_token.as_ref().map(|t| t.expose().to_owned());
                 let (relay, name) = (self.config.relay, self.config.name.clone());
-                self.out.set_parent(Some(link));
-                self.out.to_parent(&ToParent::Hello { relay, name, height, token });
+                self.out.to_relay_above(link, &ToParent::Hello { relay, name, height, token });
             }
             AttachEffect::Attached { link } => {
                 tracing::info!(parent = ?self.attach.parent_name(), "attached");
                 self.counters.reattachments += u64::from(self.was_attached);
                 self.was_attached = true;
                 self.out.set_parent(Some(link));
+                self.height_said = self.height_greeted;
                 self.say_height();
                 for (id, mut room) in std::mem::take(&mut self.rooms) {
-                    self.subscribe(id, &mut room);
+                    self.subscribe(now, id, &mut room);
                     self.rooms.insert(id, room);
                 }
                 self.ask_lists_again();
                 self.say_path(now);
             }
+            AttachEffect::Moved { from, to } => self.move_rooms(now, from, to),
             AttachEffect::PathChanged => {
                 let has_way = !self.attach.path().is_empty();
                 for room in self.rooms.values_mut() {
@@ -215,8 +221,10 @@ impl Hub {
             }
             AttachEffect::Lost { link, close } => {
                 self.looks.handle_lost(link);
+                // Without the new parent, nobody says what is in force for frames of the old one.
+                self.part_with_old_parent(now);
                 for room in self.rooms.values_mut() {
-                    room.detach_parent(&mut self.out);
+                    room.detach_parent(now, &mut self.out);
                 }
                 self.channels.clear();
                 self.out.set_parent(None);
@@ -227,21 +235,24 @@ impl Hub {
             }
             AttachEffect::GiveUp { link, close } => {
                 self.counters.loops_refused += u64::from(close == CloseCode::TrunkLoop);
-                if self.out.parent() == Some(link) {
-                    self.out.set_parent(None);
-                }
                 self.out.close(link, close, close.to_string());
             }
         }
     }
 
     /// Subscribes a room, if there is a parent to do so with.
-    pub(super) fn subscribe(&mut self, id: RoomId, room: &mut Room) {
+    pub(super) fn subscribe(&mut self, now: Instant, id: RoomId, room: &mut Room) {
         let Some(parent) = self.attach.parent() else { return };
+        let channel = self.new_channel(id);
+        room.attach_parent(now, parent, channel, &mut self.out);
+    }
+
+    /// A channel for a room on the trunk to the parent. No two trunks have the same.
+    pub(super) fn new_channel(&mut self, room: RoomId) -> Channel {
         let channel = Channel(self.next_channel);
         self.next_channel += 1;
-        self.channels.insert(channel, id);
-        room.attach_parent(parent, channel, &mut self.out);
+        self.channels.insert(channel, room);
+        channel
     }
 
     /// Parts with a child: its trunk is gone, or about to be closed.
@@ -265,7 +276,7 @@ impl Hub {
         name: DisplayName,
         height: u8,
     ) {
-        if self.draining.is_some() {
+        if self.drain.is_some() {
             let code = CloseCode::Draining;
             return self.out.close(link, code, code.to_string());
         }
@@ -310,7 +321,7 @@ impl Hub {
         }
     }
 
-    fn say_height(&mut self) {
+    pub(super) fn say_height(&mut self) {
         let height = self.children.height();
         if self.attach.parent().is_some() && height != self.height_said {
             self.height_said = height;
@@ -318,7 +329,7 @@ impl Hub {
         }
     }
 
-    fn say_path(&mut self, now: Instant) {
+    pub(super) fn say_path(&mut self, now: Instant) {
         let path = self.attach.path();
         for link in self.children.links() {
             self.out.to_child(link, &ToChild::Path { path: path.clone() });

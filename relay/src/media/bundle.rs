@@ -10,6 +10,15 @@ use tribune_protocol::datagram::media::MediaWriter;
 use tribune_protocol::ids::{Channel, TrackId};
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_DATAGRAM_BYTES, MAX_FRAMES_PER_DATAGRAM};
 
+/// A datagram, and how many frames are in it.
+#[derive(Debug, Clone)]
+pub struct Bundled {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Frames in it; 0: it carries none.
+    pub frames: u8,
+}
+
 /// The frames that a view has not sent yet.
 #[derive(Debug, Default)]
 pub struct Bundle {
@@ -29,7 +38,7 @@ impl Bundle {
     }
 
     /// Keeps only the frames of those tracks.
-    pub fn retain(&mut self, keep: impl Fn(TrackId) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(TrackId) -> bool) {
         self.waiting.retain(|(track, _)| keep(*track));
         if self.waiting.is_empty() {
             self.due = None;
@@ -50,6 +59,12 @@ impl Bundle {
         self.due
     }
 
+    /// Since when its oldest frame has waited.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        self.due.and_then(|due| due.checked_sub(FRAME_PERIOD))
+    }
+
     /// Frames in it.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -63,19 +78,22 @@ impl Bundle {
     }
 
     /// The datagrams, usually one; the bundle is empty then.
-    pub fn take(&mut self, channel: Channel) -> SmallVec<[Bytes; 1]> {
+    pub fn take(&mut self, channel: Channel) -> SmallVec<[Bundled; 1]> {
         self.due = None;
         let mut datagrams = SmallVec::new();
         let mut writer = MediaWriter::new(channel, MAX_DATAGRAM_BYTES);
+        let mut frames = 0;
         for (_, wire) in self.waiting.drain(..) {
             if !writer.push(&wire) {
-                datagrams.push(writer.take());
+                datagrams.push(Bundled { bytes: writer.take(), frames });
+                frames = 0;
                 let fits = writer.push(&wire);
                 debug_assert!(fits, "a frame is smaller than a datagram");
             }
+            frames += 1;
         }
         if !writer.is_empty() {
-            datagrams.push(writer.take());
+            datagrams.push(Bundled { bytes: writer.take(), frames });
         }
         datagrams
     }
@@ -116,6 +134,7 @@ mod tests {
         }
         let datagrams = bundle.take(Channel(0));
         assert_eq!(datagrams.len(), 4);
-        assert!(datagrams.iter().all(|datagram| datagram.len() <= MAX_DATAGRAM_BYTES));
+        assert!(datagrams.iter().all(|datagram| datagram.bytes.len() <= MAX_DATAGRAM_BYTES));
+        assert!(datagrams.iter().all(|datagram| datagram.frames == 1));
     }
 }

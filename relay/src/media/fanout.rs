@@ -11,11 +11,11 @@ use tribune_protocol::ids::{Channel, TrackId};
 use tribune_protocol::limits::MAX_FRAMES_PER_DATAGRAM;
 use tribune_protocol::repair::Gap;
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Bundled};
 use super::ingress::{Ingress, Verdict};
 use super::select::{Hearing, Selection};
 use crate::crossing::{Hears, LinkId, ShardSet, TrackRoute};
-use crate::ops::metrics::{DropCause, ShardCounters};
+use crate::ops::metrics::{DropCause, ShardCounters, Side};
 
 /// Frames that came in.
 pub type Accepted = SmallVec<[Frame; 4]>;
@@ -49,9 +49,11 @@ struct View {
 #[derive(Debug)]
 pub struct Departure {
     /// Usually one.
-    pub datagrams: SmallVec<[Bytes; 1]>,
+    pub datagrams: SmallVec<[Bundled; 1]>,
     /// Frames in them.
     pub frames: u64,
+    /// Since when the oldest of them has waited; `None`: there is none.
+    pub since: Option<Instant>,
     /// The slots of the connections, ascending.
     pub slots: Arc<Vec<u32>>,
 }
@@ -70,12 +72,21 @@ impl RoomMedia {
     }
 
     /// Puts new routes in force. Also what waits to be bundled does not get past a silence.
-    pub fn set_routes(&mut self, routes: &[TrackRoute]) {
-        let audible = |track| routes.iter().any(|route| route.track == track && !route.silenced);
+    pub fn set_routes(&mut self, routes: &[TrackRoute], counters: &mut ShardCounters) {
+        let obstacle = |track| match routes.iter().find(|route| route.track == track) {
+            Some(route) => route.silenced.then_some(DropCause::Silenced),
+            None => Some(DropCause::UnknownTrack),
+        };
         self.ingress.set_routes(routes);
-        self.selection.retain(audible);
+        self.selection.retain(|track| obstacle(track).is_none());
         for view in &mut self.views {
-            view.bundle.retain(audible);
+            view.bundle.retain(|track| match obstacle(track) {
+                None => true,
+                Some(cause) => {
+                    counters.frames_dropped.count(cause, 1);
+                    false
+                }
+            });
         }
     }
 
@@ -134,11 +145,12 @@ impl RoomMedia {
         participants.flat_map(|view| view.members.iter().copied())
     }
 
-    /// Lets the frames of a datagram in that came over `link`. What is accepted goes on to
+    /// Lets the frames of a datagram in that came over `link`, from that side. What is accepted goes on to
     /// [`Self::handle_frames`], and to the other shards; what is missing can be asked for.
     pub fn handle_datagram(
         &mut self,
         link: LinkId,
+        side: Side,
         media: &MediaDatagram,
         counters: &mut ShardCounters,
     ) -> (Accepted, Missing) {
@@ -151,8 +163,12 @@ impl RoomMedia {
             };
             match self.ingress.handle_frame(link, &frame) {
                 Verdict::Accept => {
-                    let gap = self.ingress.gap_before(&frame);
-                    missing.extend(gap.map(|gap| (frame.track, gap)));
+                    let (gap, was_missing) = self.ingress.note_arrival(&frame);
+                    counters.frames_repaired.count(side, u64::from(was_missing));
+                    if let Some(gap) = gap {
+                        counters.frames_missing.count(side, u64::from(gap.count));
+                        missing.push((frame.track, gap));
+                    }
                     accepted.push(frame);
                 }
                 Verdict::Drop(cause) => counters.frames_dropped.count(cause, 1),
@@ -187,7 +203,7 @@ impl RoomMedia {
                     None
                 }
             };
-            self.add(now, frame, heard.as_ref());
+            self.add(now, frame, heard.as_ref(), counters);
         }
     }
 
@@ -232,17 +248,26 @@ impl RoomMedia {
             Hears::Everything | Hears::AllBut(_) | Hears::Nothing => Channel(0),
         };
         let frames = view.bundle.len() as u64;
-        Departure { datagrams: view.bundle.take(channel), frames, slots: Arc::clone(&view.members) }
+        let since = view.bundle.since();
+        let slots = Arc::clone(&view.members);
+        Departure { datagrams: view.bundle.take(channel), frames, since, slots }
     }
 
     /// To relays goes every frame, so that each selects for its own listeners; to listeners what is
     /// `heard` of it.
-    fn add(&mut self, now: Instant, frame: &Frame, heard: Option<&Bytes>) {
+    fn add(
+        &mut self,
+        now: Instant,
+        frame: &Frame,
+        heard: Option<&Bytes>,
+        counters: &mut ShardCounters,
+    ) {
         let Some(route) = self.ingress.route(frame.track) else { return };
         for view in self.views.iter_mut().filter(|view| view.has(route)) {
             let wire = if view.trunk.is_some() { Some(&frame.wire) } else { heard };
             if let Some(wire) = wire {
-                view.bundle.add(now, frame.track, wire);
+                let full = !view.bundle.add(now, frame.track, wire);
+                counters.frames_dropped.count(DropCause::BundleFull, u64::from(full));
             }
         }
     }
@@ -255,7 +280,10 @@ impl View {
             Hears::Everything => true,
             Hears::AllBut(own) => route.track != own,
             Hears::Nothing => false,
-            Hears::Trunk(_) => route.home != self.trunk,
+            Hears::Trunk(_) => {
+                let deaf = route.former.filter(|former| !former.hears).map(|former| former.link);
+                route.home != self.trunk && (deaf.is_none() || deaf != self.trunk)
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Which frames come in: only those of a track that the room knows, from the side where it is at
-//! home, not silenced, and once. Used by [`super::fanout`].
+//! home or was until a moment ago, not silenced, and once. Used by [`super::fanout`].
 
 use tribune_protocol::datagram::media::Frame;
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::repair::{Gap, GapDetector};
 
+use super::missed::Missed;
 use super::ring::{Inserted, Ring};
 use crate::crossing::{LinkId, TrackRoute};
 use crate::ops::metrics::DropCause;
@@ -29,6 +30,7 @@ struct Track {
     route: TrackRoute,
     ring: Ring,
     gaps: GapDetector,
+    missed: Missed,
 }
 
 impl Ingress {
@@ -42,6 +44,7 @@ impl Ingress {
                     route: *route,
                     ring: Ring::default(),
                     gaps: GapDetector::default(),
+                    missed: Missed::default(),
                 }),
             }
         }
@@ -52,15 +55,19 @@ impl Ingress {
         let Some(track) = self.track_mut(frame.track) else {
             return Verdict::Drop(DropCause::UnknownTrack);
         };
-        if track.route.home != Some(link) {
+        let former = track.route.former.map(|former| former.link);
+        if track.route.home != Some(link) && former != Some(link) {
             return Verdict::Drop(DropCause::NotYourTrack);
         }
         track.insert(frame)
     }
 
-    /// What is missing before a frame that was accepted, to be asked for where it came from.
-    pub fn gap_before(&mut self, frame: &Frame) -> Option<Gap> {
-        self.track_mut(frame.track)?.gaps.handle_frame(frame.seq, frame.talkspurt_end)
+    /// Notes a frame that was accepted. What is missing before it, to be asked for where it came from;
+    /// and whether it has been found missing itself.
+    pub fn note_arrival(&mut self, frame: &Frame) -> (Option<Gap>, bool) {
+        let Some(track) = self.track_mut(frame.track) else { return (None, false) };
+        let gap = track.gaps.handle_frame(frame.seq, frame.talkspurt_end);
+        (gap, track.missed.handle_frame(frame.seq, gap))
     }
 
     /// Judges a frame that another shard of this relay has authorised.
@@ -112,26 +119,13 @@ mod tests {
     use tribune_protocol::ids::Seq;
 
     use super::*;
-    use crate::crossing::ShardId;
+    use crate::crossing::{FormerHome, ShardId};
 
     #[test]
     fn a_frame_needs_a_track_a_home_and_no_silence() {
-        let [home, other] = [1, 2].map(|slot| LinkId { shard: ShardId(0), slot, generation: 0 });
-        let route = |home, silenced| TrackRoute { track: TrackId(1), home, silenced };
+        let [home, other] = [1, 2].map(link);
+        let route = |home, silenced| TrackRoute { track: TrackId(1), home, former: None, silenced };
         let mut ingress = Ingress::default();
-        let frame = |track, seq| {
-            let header = FrameHeader {
-                track: TrackId(track),
-                seq: Seq(seq),
-                level: Level::SILENCE,
-                talkspurt_end: false,
-                captured: None,
-            };
-            let wire = header.write(b"opus").unwrap();
-            let opus = wire.slice(wire.len() - 4..);
-            let FrameHeader { track, seq, level, talkspurt_end, captured } = header;
-            Frame { track, seq, level, talkspurt_end, captured, opus, wire }
-        };
         assert_eq!(
             ingress.handle_frame(home, &frame(1, 0)),
             Verdict::Drop(DropCause::UnknownTrack)
@@ -150,5 +144,46 @@ mod tests {
             ingress.handle_frame(home, &frame(1, 1)),
             Verdict::Drop(DropCause::NotYourTrack)
         );
+    }
+    #[test]
+    fn both_homes_count_for_a_while_and_each_frame_once() {
+        let [home, old, other] = [1, 2, 3].map(link);
+        let former = Some(FormerHome { link: old, hears: true });
+        let (track, home_now) = (TrackId(1), Some(home));
+        let route = TrackRoute { track, home: home_now, former, silenced: false };
+        let mut ingress = Ingress::default();
+        ingress.set_routes(&[route]);
+        assert_eq!(ingress.handle_frame(old, &frame(1, 0)), Verdict::Accept);
+        assert_eq!(ingress.handle_frame(home, &frame(1, 0)), Verdict::Drop(DropCause::Duplicate));
+        assert_eq!(ingress.handle_frame(home, &frame(1, 1)), Verdict::Accept);
+        assert_eq!(ingress.handle_frame(old, &frame(1, 1)), Verdict::Drop(DropCause::Duplicate));
+        let refused = Verdict::Drop(DropCause::NotYourTrack);
+        assert_eq!(ingress.handle_frame(other, &frame(1, 2)), refused);
+        ingress.set_routes(&[TrackRoute { silenced: true, ..route }]);
+        for link in [home, old] {
+            let silenced = Verdict::Drop(DropCause::Silenced);
+            assert_eq!(ingress.handle_frame(link, &frame(1, 2)), silenced);
+        }
+        ingress.set_routes(&[TrackRoute { former: None, ..route }]);
+        assert_eq!(ingress.handle_frame(old, &frame(1, 2)), refused);
+        assert_eq!(ingress.handle_frame(home, &frame(1, 2)), Verdict::Accept);
+    }
+
+    fn link(slot: u32) -> LinkId {
+        LinkId { shard: ShardId(0), slot, generation: 0 }
+    }
+
+    fn frame(track: u32, seq: u16) -> Frame {
+        let header = FrameHeader {
+            track: TrackId(track),
+            seq: Seq(seq),
+            level: Level::SILENCE,
+            talkspurt_end: false,
+            captured: None,
+        };
+        let wire = header.write(b"opus").unwrap();
+        let opus = wire.slice(wire.len() - 4..);
+        let FrameHeader { track, seq, level, talkspurt_end, captured } = header;
+        Frame { track, seq, level, talkspurt_end, captured, opus, wire }
     }
 }

@@ -200,6 +200,7 @@ mod tests {
     use super::*;
     use crate::ops::desk::desk;
     use crate::ops::entitlement::Entitlement;
+    use crate::ops::metrics::SeriesLimits;
 
     /// A server on a port of its own.
     struct Server {
@@ -212,7 +213,7 @@ mod tests {
     async fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let ops = Arc::new(Ops::new(NonZeroU8::MIN).unwrap());
+        let ops = Arc::new(Ops::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap());
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(serve(listener, Arc::clone(&ops), nobody(), async {
             stopped.await.ok();
@@ -280,7 +281,7 @@ mod tests {
         let idle_timeout = Duration::from_millis(300);
         let places = Arc::new(Semaphore::new(2));
         let listener = BoundedListener { listener, places, idle_timeout };
-        let ops = Arc::new(Ops::new(NonZeroU8::MIN).unwrap());
+        let ops = Arc::new(Ops::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap());
         let service = routes(ops, nobody()).into_make_service_with_connect_info::<Peer>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let before = Instant::now();

@@ -13,7 +13,7 @@ pub mod log;
 pub mod metrics;
 pub mod query;
 
-use metrics::Metrics;
+use metrics::{Metrics, SeriesLimits};
 
 /// What the HTTP side answers from. One per relay, shared by the driver, the hub and the HTTP server.
 #[derive(Debug)]
@@ -50,12 +50,16 @@ impl Readiness {
 }
 
 impl Ops {
-    /// A relay that is starting, with that many shards.
+    /// A relay that is starting, with that many shards and series.
     ///
     /// # Errors
     /// [`prometheus::Error`], if two metrics have one name.
-    pub fn new(shards: std::num::NonZeroU8) -> Result<Self, prometheus::Error> {
-        Ok(Self { metrics: Metrics::new(shards)?, readiness: Mutex::new(Readiness::Starting) })
+    pub fn new(
+        shards: std::num::NonZeroU8,
+        limits: SeriesLimits,
+    ) -> Result<Self, prometheus::Error> {
+        let metrics = Metrics::new(shards, limits)?;
+        Ok(Self { metrics, readiness: Mutex::new(Readiness::Starting) })
     }
 
     /// Says whether participants should be sent here.

@@ -40,6 +40,8 @@ pub struct Admission {
     pub address: IpAddr,
     /// Whether the origin may know it.
     pub returning: bool,
+    /// That it is one too many for this relay, unless it has a place in the room.
+    pub overload: Option<Overload>,
     /// What this relay says of itself in the answer.
     pub greeting: Greeting,
 }
@@ -51,6 +53,13 @@ pub struct Greeting {
     pub relay: DisplayName,
     /// Relays from here to the origin, both counted.
     pub depth: u8,
+}
+
+/// The relay has as many participants as it is meant to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overload {
+    /// Where else to go.
+    pub to: Option<String>,
 }
 
 /// Why somebody is not let in.
@@ -78,7 +87,7 @@ impl Room {
         self.members.insert(who, Member::joining(admission, nobody, acted, was_in));
         self.joining.push_back((now + JOIN_PATIENCE, who));
         self.idle_since = None;
-        self.set_home(who, None, out);
+        self.set_home(now, who, None, out);
         self.proceed(now, who, out);
     }
 
@@ -119,10 +128,20 @@ impl Room {
     pub(super) fn lose_requests(&mut self, out: &mut Outbox) {
         let lost: Vec<_> = self.requests.lose().collect();
         for (link, request) in lost.into_iter().chain(self.lose_errands()) {
-            let message = "The way to the room's origin was lost before it answered.".to_owned();
-            let code = ErrorCode::Unavailable;
-            out.to_participant(link, Some(request), &ToParticipant::Err { code, message });
+            tell_lost(link, request, out);
         }
+        self.ask_joins_again();
+    }
+
+    /// As [`Self::lose_requests`], for what went the way to a former parent that is let go of.
+    pub(super) fn lose_aged_requests(&mut self, out: &mut Outbox) {
+        for (link, request) in self.requests.lose_aged() {
+            tell_lost(link, request, out);
+        }
+    }
+
+    /// Has the joins that the origin was asked about wait for the state, to be asked about again.
+    pub(super) fn ask_joins_again(&mut self) {
         for member in self.members.values_mut() {
             if let Stay::Joining { asked, .. } = &mut member.stay {
                 *asked = false;
@@ -145,6 +164,11 @@ impl Room {
             Err((code, text)) => {
                 self.members.remove(&who);
                 out.note(Noted::Join(Err(code)));
+                let overload = admission.overload.filter(|_| code == ErrorCode::Overloaded);
+                if let Some(moved) = overload.and_then(|overload| overload.moved()) {
+                    out.note(Noted::Redirected);
+                    out.to_participant(admission.link, None, &moved);
+                }
                 let message = ToParticipant::Err { code, message: text };
                 out.to_participant(admission.link, admission.request, &message);
             }
@@ -165,6 +189,12 @@ impl Room {
                     member.acted = true;
                     if let Stay::Joining { asked, .. } = &mut member.stay {
                         *asked = true;
+                    }
+                    // The place of somebody who comes from another relay is in the state already. The
+                    // others wait for what is said here from the moment at which the relays above
+                    // learn of it, and not for the origin's answer, which can only be the same.
+                    if admission.returning && self.state.on_stage(who).is_some() {
+                        self.admit(now, who, out);
                     }
                     let by = self.credentials_to_enter(who);
                     self.act(now, who, Some(number), by, Action::Enter { role }, out);
@@ -204,6 +234,9 @@ impl Room {
         let given = role == Role::Speaker && standing.allow.contains(Permission::Speak);
         if !on_stage && !given && !policy.entitles(highest, role) {
             return Err(above(role, highest));
+        }
+        if let Some(overload) = admission.overload.as_ref().filter(|_| !on_stage && !was_in) {
+            return Err(overload.refusal());
         }
         let speaks = policy.speaks(role);
         let mut may = standing.may(policy.may(role));
@@ -346,7 +379,7 @@ impl Room {
             out.to_participant(link, None, &ToParticipant::Room(self.info()));
         }
         if self.state.on_stage(who).is_some() {
-            self.send_routes(out);
+            self.send_routes(now, out);
         }
         self.watch_token(now, who, out);
         // Last, because it can lead to another state.
@@ -375,4 +408,28 @@ impl Room {
             key: self.state.key,
         }
     }
+}
+
+impl Overload {
+    /// Why.
+    #[must_use]
+    pub fn refusal(&self) -> (ErrorCode, String) {
+        let text = match self.to {
+            Some(_) => "This relay has as many participants as it takes; another one was named.",
+            None => "This relay has as many participants as it takes; another one may have room.",
+        };
+        (ErrorCode::Overloaded, text.to_owned())
+    }
+
+    /// Where to go instead, if that is known.
+    #[must_use]
+    pub fn moved(&self) -> Option<ToParticipant> {
+        self.to.as_ref().map(|to| ToParticipant::Moved { to: Some(to.clone()), within_ms: 0 })
+    }
+}
+
+fn tell_lost(link: LinkId, request: RequestId, out: &mut Outbox) {
+    let message = "The way to the room's origin was lost before it answered.".to_owned();
+    let code = ErrorCode::Unavailable;
+    out.to_participant(link, Some(request), &ToParticipant::Err { code, message });
 }

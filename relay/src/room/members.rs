@@ -114,6 +114,11 @@ impl Member {
 }
 
 impl Room {
+    /// The connections of those who want in and are not yet.
+    pub(crate) fn joining_links(&self) -> impl Iterator<Item = LinkId> {
+        self.members.values().filter(|member| !member.is_in()).map(Member::link)
+    }
+
     /// A member is gone: for good, or because its connection is.
     pub fn handle_leave(
         &mut self,
@@ -140,7 +145,7 @@ impl Room {
             self.remove(now, who, out);
             out.close(link, CloseCode::Replaced, CloseCode::Replaced.to_string());
         } else if self.homes.contains_key(&who) {
-            self.set_home(who, None, out);
+            self.set_home(now, who, None, out);
         }
     }
 
@@ -201,7 +206,12 @@ impl Room {
         match asked {
             None => out.to_participant(link, None, &message),
             Some(Asked::Other(request)) => out.to_participant(link, Some(request), &message),
-            Some(Asked::Join) => {} // it was let in by other means, and told so
+            // It was let in before, by what the state said. If the origin knows better by now, it is
+            // told where it stands.
+            Some(Asked::Join) if message != (ToParticipant::Ok {}) => {
+                self.tell_place(to, Note::default(), out);
+            }
+            Some(Asked::Join) => {}
         }
     }
 
@@ -335,9 +345,10 @@ impl Room {
             }
             self.expiries.forget(who, member.person.token);
             self.inside -= 1;
+            self.homes_of_stage.forget(member.link);
             self.unhost(member.link, out);
             if self.state.on_stage(who).is_some() {
-                self.send_routes(out);
+                self.send_routes(now, out);
             }
             self.check_in_force(now, out);
         }

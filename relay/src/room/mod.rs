@@ -12,6 +12,7 @@
 //! * [`errands`] — requests of people who do not come in
 //! * [`replica`], [`rulings`] — the state, and what is ruled about persons: putting it in force,
 //!   passing it on, confirming it
+//! * `moving` — a new parent beside the old one, somebody who is at home elsewhere: without a gap
 //! * [`reactions`], [`expiry`] — reactions added up, tokens that run out
 //! * [`hearing`] — how well it is heard: reports folded, and passed on upwards
 //! * [`authority`], [`permissions`], [`hands`], [`moderation`], [`effect`] — the origin's decisions
@@ -29,6 +30,7 @@ mod hosting;
 mod house;
 pub mod members;
 pub mod moderation;
+mod moving;
 pub mod names;
 mod passing;
 pub mod permissions;
@@ -59,11 +61,12 @@ use self::expiry::Expiries;
 use self::hearing::Hearing;
 use self::hosting::{Counts, Host};
 use self::members::{Lost, Member};
+use self::moving::{FormerParent, Homes};
 use self::reactions::Reactions;
 use self::replica::{Child, Held};
 use self::requests::Requests;
 use self::rulings::Rulings;
-use crate::crossing::{Hears, LinkId, RoomId, ShardCommand, ShardId};
+use crate::crossing::{LinkId, RoomId, ShardCommand, ShardId};
 use crate::outbox::Outbox;
 
 /// How long a relay keeps a room that nobody here or below wants, so that one listener's reconnect
@@ -92,6 +95,8 @@ pub struct Room {
     children: BTreeMap<LinkId, Child>,
     /// Those below a child who have done something that the origin knows of.
     homes: BTreeMap<ParticipantId, LinkId>,
+    homes_of_stage: Homes,
+    former_parent: Option<FormerParent>,
     /// Connections of the room per shard, and the revision that is in force there.
     hosts: BTreeMap<ShardId, Host>,
     /// Answers that wait until a revision is in force everywhere.
@@ -164,6 +169,8 @@ impl Room {
             members: BTreeMap::new(),
             children: BTreeMap::new(),
             homes: BTreeMap::new(),
+            homes_of_stage: Homes::default(),
+            former_parent: None,
             hosts: BTreeMap::new(),
             held: Vec::new(),
             counts: Counts { said: 0, say_from: Some(now), whole_tree: 0 },
@@ -261,29 +268,26 @@ impl Room {
     }
 
     /// The trunk to the parent is there: subscribes, and tells the origin who is here.
-    pub fn attach_parent(&mut self, link: LinkId, channel: Channel, out: &mut Outbox) {
-        let Place::Below { link: parent, known, confirmed } = &mut self.place else { return };
-        *parent = Some((link, channel));
-        *known = false;
-        *confirmed = Revision(0);
-        let room = self.state.room.clone();
-        out.to_parent(&ToParent::Subscribe { channel, room, heard: Vec::new() });
-        self.host(link, Hears::Trunk(channel), out);
+    pub fn attach_parent(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        channel: Channel,
+        out: &mut Outbox,
+    ) {
         self.lose_requests(out);
-        self.announce_actors(out);
-        let listeners = self.listeners();
-        out.to_parent(&ToParent::Audience { channel, listeners });
-        self.counts.said = listeners;
-        self.send_routes(out);
+        self.subscribe(now, link, channel, out);
     }
 
     /// The trunk to the parent is gone. What is here goes on among itself.
-    pub fn detach_parent(&mut self, out: &mut Outbox) {
+    pub fn detach_parent(&mut self, now: Instant, out: &mut Outbox) {
+        self.release_parent(now, out);
         let Place::Below { link: parent, .. } = &mut self.place else { return };
         let Some((link, _)) = parent.take() else { return };
         self.lose_requests(out);
+        self.homes_of_stage.forget(link);
         self.unhost(link, out);
-        self.send_routes(out);
+        self.send_routes(now, out);
     }
 
     /// The parent has another way to the origin, or none: what was asked by the old one is lost.
@@ -295,11 +299,11 @@ impl Room {
     }
 
     /// The relay lets go of the room.
-    pub fn leave_parent(&mut self, out: &mut Outbox) {
+    pub fn leave_parent(&mut self, now: Instant, out: &mut Outbox) {
         if let Some(channel) = self.channel() {
             out.to_parent(&ToParent::Unsubscribe { channel });
         }
-        self.detach_parent(out);
+        self.detach_parent(now, out);
         for shard in self.hosts.keys() {
             out.shard(*shard, ShardCommand::Forget { room: self.id });
         }
@@ -315,6 +319,7 @@ impl Room {
         self.say_reactions(now, out);
         self.say_quality(now, out);
         self.check_children(now, out);
+        self.check_moves(now, out);
         self.check_tokens(now, out);
         self.give_up_joins(now, out);
         self.give_up_errands(now, out);
@@ -327,7 +332,7 @@ impl Room {
             Place::Origin(authority) => authority.poll_timeout(),
             Place::Below { .. } => None,
         };
-        let said = [self.count_due(), self.reactions.due(), self.quality_due()];
+        let said = [self.count_due(), self.reactions.due(), self.quality_due(), self.move_due()];
         let idle = self.idle_until();
         let lag = self.children.values().filter_map(Child::confirm_by).min();
         let join = self.joining.front().map(|(by, _)| *by);

@@ -149,7 +149,13 @@ impl Room {
     }
 
     /// Notes that a participant is below that child now, or not below any.
-    pub(super) fn set_home(&mut self, who: ParticipantId, home: Option<LinkId>, out: &mut Outbox) {
+    pub(super) fn set_home(
+        &mut self,
+        now: Instant,
+        who: ParticipantId,
+        home: Option<LinkId>,
+        out: &mut Outbox,
+    ) {
         let before = match home {
             Some(link) => self.homes.insert(who, link),
             None => self.homes.remove(&who),
@@ -157,6 +163,7 @@ impl Room {
         if before == home {
             return;
         }
+        self.homes_of_stage.note_move(now, who, before);
         if let Some(link) = before
             && let Some(child) = self.children.get(&link)
         {
@@ -164,7 +171,7 @@ impl Room {
             out.to_child(link, &replaced);
         }
         if self.state.on_stage(who).is_some() {
-            self.send_routes(out);
+            self.send_routes(now, out);
         }
     }
 }

@@ -88,6 +88,7 @@ impl Room {
             return;
         }
         *known = true;
+        self.note_awaited(revision);
         self.apply(now, revision, state, out);
     }
 
@@ -135,6 +136,7 @@ impl Room {
         if self.children.remove(&link).is_none() {
             return;
         }
+        self.homes_of_stage.forget(link);
         self.unhost(link, out);
         let gone: Vec<_> = self.homes.iter().filter(|(_, home)| **home == link).collect();
         let gone: Vec<_> = gone.into_iter().map(|(who, _)| *who).collect();
@@ -143,7 +145,7 @@ impl Room {
             self.act(now, who, None, None, Action::Away {}, out);
         }
         self.errands.forget_below(link);
-        self.send_routes(out);
+        self.send_routes(now, out);
         self.note_idle(now);
         self.say_counts(now, out);
         self.check_in_force(now, out);
@@ -195,8 +197,15 @@ impl Room {
                     return;
                 }
                 self.homes.remove(&who);
-                self.send_routes(out);
+                self.send_routes(now, out);
             }
+            // It has been on its way while they moved: it counts, and says nothing about where they are.
+            Action::RaiseHand { .. }
+            | Action::LowerHand {}
+            | Action::LeaveStage {}
+            | Action::OwnMute { .. }
+            | Action::Govern { .. }
+                if self.homes_of_stage.has_left(now, who, link) => {}
             Action::Enter { .. }
             | Action::Present {}
             | Action::RaiseHand { .. }
@@ -208,7 +217,7 @@ impl Room {
                 if self.members.contains_key(&who) {
                     self.handle_replaced(now, who, out);
                 }
-                self.set_home(who, Some(link), out);
+                self.set_home(now, who, Some(link), out);
             }
             Action::Errand { .. } => self.note_errand(now, who, request, link),
         }
@@ -239,7 +248,7 @@ impl Room {
     ) {
         let before = std::mem::replace(&mut self.state, state);
         self.revision = revision;
-        self.send_routes(out);
+        self.send_routes(now, out);
         let children: Vec<_> = self.children.keys().copied().collect();
         for link in children {
             self.send_state(now, link, out);
@@ -296,6 +305,7 @@ impl Room {
             *confirmed = reached;
             out.to_parent(&ToParent::Applied { channel: *channel, revision: reached });
         }
+        self.follow_in_force(now, out);
         self.note_idle(now);
     }
 
@@ -310,7 +320,8 @@ impl Room {
     }
 
     /// Gives all shards of the room the routes as they are now.
-    pub(super) fn send_routes(&self, out: &mut Outbox) {
+    pub(super) fn send_routes(&mut self, now: Instant, out: &mut Outbox) {
+        self.note_homes(now);
         let tracks = self.routes();
         for shard in self.hosts.keys() {
             let (room, revision, tracks) = (self.id, self.revision, Arc::clone(&tracks));
@@ -320,19 +331,11 @@ impl Room {
 
     /// Where each track is at home, seen from here.
     pub(super) fn routes(&self) -> Arc<[TrackRoute]> {
-        let above = match &self.place {
-            Place::Below { link: Some((link, _)), .. } => Some(*link),
-            Place::Below { link: None, .. } | Place::Origin(_) => None,
-        };
-        let route = |entry: &tribune_protocol::control::room::StageEntry| {
-            let who = entry.participant;
-            let here = self.members.get(&who).map(super::members::Member::link);
-            let below = || self.homes.get(&who).copied();
-            TrackRoute {
-                track: entry.track,
-                home: here.or_else(below).or(above),
-                silenced: entry.silenced,
-            }
+        let route = |entry: &tribune_protocol::control::room::StageEntry| TrackRoute {
+            track: entry.track,
+            home: self.home_of(entry.participant),
+            former: self.former_home_of(entry.participant),
+            silenced: entry.silenced,
         };
         self.state.stage.iter().map(route).collect()
     }

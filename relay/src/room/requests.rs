@@ -6,7 +6,7 @@
 //! therefore bears a number of this relay, by which its answer finds the connection that asked, or
 //! nobody. What is not answered when the way to the origin is lost is answered here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tribune_protocol::ids::{ParticipantId, RequestId};
 
@@ -38,6 +38,8 @@ pub(super) enum Asked {
 pub(super) struct Requests {
     next: u32,
     open: BTreeMap<RequestId, Open>,
+    /// Those that went to a parent that is about to be let go of.
+    aged: BTreeSet<RequestId>,
 }
 
 impl Requests {
@@ -57,6 +59,19 @@ impl Requests {
         Some(number)
     }
 
+    /// There is another way to the origin beside the one that all of these went. Joins go the new one.
+    pub(super) fn age(&mut self) {
+        self.open.retain(|_, open| open.asked != Asked::Join);
+        self.aged = self.open.keys().copied().collect();
+    }
+
+    /// As [`Self::lose`], for those that went the old way before [`Self::age`].
+    pub(super) fn lose_aged(&mut self) -> Vec<(LinkId, RequestId)> {
+        let aged = std::mem::take(&mut self.aged);
+        let lost = aged.iter().filter_map(|number| self.open.remove(number));
+        lost.filter_map(Open::waits).collect()
+    }
+
     /// The request that an answer with that number belongs to, if it waits.
     pub(super) fn close(&mut self, number: RequestId) -> Option<Open> {
         self.open.remove(&number)
@@ -69,10 +84,17 @@ impl Requests {
 
     /// The way to the origin is lost, and the answers with it. Joins are asked again.
     pub(super) fn lose(&mut self) -> impl Iterator<Item = (LinkId, RequestId)> + use<> {
-        std::mem::take(&mut self.open).into_values().filter_map(|open| match open.asked {
+        std::mem::take(&mut self.open).into_values().filter_map(Open::waits)
+    }
+}
+
+impl Open {
+    /// Who waits for the answer, if it cannot be had by asking again.
+    const fn waits(self) -> Option<(LinkId, RequestId)> {
+        match self.asked {
             Asked::Join => None,
-            Asked::Other(request) => Some((open.link, request)),
-        })
+            Asked::Other(request) => Some((self.link, request)),
+        }
     }
 }
 
@@ -110,5 +132,20 @@ mod tests {
         assert_eq!(requests.lose().count(), MAX_OPEN);
         assert!(requests.open(open(1, Asked::Join)).is_some());
         assert_eq!(requests.lose().count(), 0, "a join is asked again");
+    }
+
+    #[test]
+    fn what_went_the_old_way_is_lost_with_it_unless_it_is_answered() {
+        let mut requests = Requests::default();
+        let [answered, waiting] =
+            [1, 2].map(|n| requests.open(open(n, Asked::Other(RequestId(n)))).unwrap());
+        let join = requests.open(open(3, Asked::Join)).unwrap();
+        requests.age();
+        assert_eq!(requests.close(join), None, "a join is asked again");
+        let newer = requests.open(open(4, Asked::Other(RequestId(4)))).unwrap();
+        assert!(requests.close(answered).is_some(), "an answer comes by either way");
+        assert_eq!(requests.lose_aged(), [(open(2, Asked::Join).link, RequestId(2))]);
+        assert_eq!(requests.close(waiting), None);
+        assert!(requests.close(newer).is_some());
     }
 }

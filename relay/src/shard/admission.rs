@@ -11,6 +11,7 @@ use super::Shard;
 use super::connection::{Peer, PeerKind};
 use super::limits::{ADMITTED_PER_TURN, INCOMING_WAITING, RETRY_ABOVE};
 use crate::crossing::{DialId, LinkId, ShardEvent};
+use crate::ops::metrics::HandshakeResult;
 
 impl Shard {
     /// Queues a connection attempt, or refuses it if too many wait.
@@ -21,7 +22,7 @@ impl Shard {
             self.incoming.push_back(incoming);
             return;
         }
-        self.counters.handshakes_refused += 1;
+        self.counters.handshakes.count(HandshakeResult::Refused, 1);
         let mut reply = Vec::new();
         let transmit = self.endpoint.refuse(incoming, &mut reply);
         self.reply(transmit.destination, reply, transmit.size);
@@ -33,7 +34,7 @@ impl Shard {
             let Some(incoming) = self.incoming.pop_front() else { return };
             let mut reply = Vec::new();
             if self.handshaking >= RETRY_ABOVE && incoming.may_retry() {
-                self.counters.retries_sent += 1;
+                self.counters.handshakes.count(HandshakeResult::Retried, 1);
                 if let Ok(transmit) = self.endpoint.retry(incoming, &mut reply) {
                     self.reply(transmit.destination, reply, transmit.size);
                 }
@@ -45,7 +46,7 @@ impl Shard {
                     self.drive(now, slot);
                 }
                 Err(error) => {
-                    self.counters.handshakes_failed += 1;
+                    self.counters.handshakes.count(HandshakeResult::Failed, 1);
                     if let Some(transmit) = error.response {
                         self.reply(transmit.destination, reply, transmit.size);
                     }

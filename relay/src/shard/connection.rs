@@ -18,6 +18,8 @@ use super::limits::{
     TRUNK_QUEUE_DATAGRAMS, TRUNK_REPAIRS_PER_SECOND,
 };
 use crate::crossing::{DialId, LinkId, RoomId};
+use crate::media::bundle::Bundled;
+use crate::ops::metrics::{DropCause, ShardCounters, Side};
 
 /// One connection.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(super) struct Peer {
     /// Rooms that the connection hears, by channel. One at most for a participant.
     pub(super) rooms: SmallVec<[(Channel, RoomId); 1]>,
     /// Datagrams that the trunk could not take yet, oldest first.
-    pub(super) trunk_queue: VecDeque<Bytes>,
+    pub(super) trunk_queue: VecDeque<Bundled>,
     pub(super) datagrams: Bucket,
     pub(super) messages: Bucket,
     /// Frames repaired for it, or asked of it.
@@ -74,6 +76,20 @@ pub(super) enum PeerKind {
     Parent(ClockFilter),
 }
 
+/// What has not been sent for want of room, or could never be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) cause: DropCause,
+    pub(super) frames: u8,
+}
+
+impl Lost {
+    pub(super) fn count(self, counters: &mut ShardCounters) {
+        counters.send_dropped += 1;
+        counters.frames_dropped.count(self.cause, u64::from(self.frames));
+    }
+}
+
 /// Control messages on their way into the stream.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -108,6 +124,15 @@ impl Peer {
         match self.kind {
             PeerKind::Child { .. } | PeerKind::Dialling(_) | PeerKind::Parent(_) => true,
             PeerKind::Arriving | PeerKind::Participant { .. } => false,
+        }
+    }
+
+    /// From which side its frames come.
+    pub(super) fn side(&self) -> Side {
+        match self.kind {
+            PeerKind::Arriving | PeerKind::Participant { .. } => Side::Participant,
+            PeerKind::Child { .. } => Side::Child,
+            PeerKind::Dialling(_) | PeerKind::Parent(_) => Side::Parent,
         }
     }
 
@@ -152,28 +177,38 @@ impl Peer {
         }
     }
 
-    /// As [`Self::send_datagram`]. Returns how many times something was lost.
-    pub(super) fn send_datagrams(&mut self, datagrams: &[Bytes]) -> u64 {
-        datagrams.iter().map(|datagram| u64::from(!self.send_datagram(datagram.clone()))).sum()
+    /// As [`Self::send_datagram`], and counts what is lost.
+    pub(super) fn send_datagrams(&mut self, datagrams: &[Bundled], counters: &mut ShardCounters) {
+        for datagram in datagrams {
+            if let Err(lost) = self.send_datagram(datagram.clone()) {
+                lost.count(counters);
+            }
+        }
+    }
+
+    /// Queues a datagram that carries no frame. One that finds no room is asked for again.
+    pub(super) fn send_aside(&mut self, bytes: Bytes, counters: &mut ShardCounters) {
+        self.send_datagrams(&[Bundled { bytes, frames: 0 }], counters);
     }
 
     /// Queues a datagram. For a participant the oldest ones make room; a trunk carries many rooms,
-    /// so that there they wait. Returns whether nothing was lost for want of room.
-    pub(super) fn send_datagram(&mut self, datagram: Bytes) -> bool {
-        if !self.is_trunk() {
-            return self.conn.datagrams().send(datagram, true).is_ok();
+    /// so that there they wait.
+    ///
+    /// # Errors
+    /// What was lost for it, or that it was lost itself.
+    pub(super) fn send_datagram(&mut self, datagram: Bundled) -> Result<(), Lost> {
+        if self.is_trunk() {
+            return match self.trunk_queue.is_empty() {
+                true => self.try_send(datagram).or_else(|waiting| self.queue_datagram(waiting?)),
+                false => self.queue_datagram(datagram),
+            };
         }
-        if !self.trunk_queue.is_empty() {
-            return self.queue_datagram(datagram);
-        }
-        match self.conn.datagrams().send(datagram, false) {
-            Ok(()) => true,
-            Err(SendDatagramError::Blocked(datagram)) => self.queue_datagram(datagram),
-            Err(
-                SendDatagramError::UnsupportedByPeer
-                | SendDatagramError::Disabled
-                | SendDatagramError::TooLarge,
-            ) => false,
+        let Bundled { bytes, frames } = datagram;
+        let full = self.conn.datagrams().send_buffer_space() < bytes.len();
+        match self.conn.datagrams().send(bytes, true) {
+            Ok(()) if full => Err(Lost { cause: DropCause::SendBufferFull, frames }),
+            Ok(()) => Ok(()),
+            Err(_) => Err(Lost { cause: DropCause::Unsendable, frames }),
         }
     }
 
@@ -184,23 +219,42 @@ impl Peer {
     }
 
     /// Moves waiting datagrams on, once QUIC has room again.
-    pub(super) fn write_datagrams(&mut self) {
+    pub(super) fn write_datagrams(&mut self, counters: &mut ShardCounters) {
         while let Some(datagram) = self.trunk_queue.pop_front() {
-            if let Err(SendDatagramError::Blocked(datagram)) =
-                self.conn.datagrams().send(datagram, false)
-            {
-                self.trunk_queue.push_front(datagram);
-                return;
+            match self.try_send(datagram) {
+                Ok(()) => {}
+                Err(Ok(datagram)) => {
+                    self.trunk_queue.push_front(datagram);
+                    return;
+                }
+                Err(Err(lost)) => lost.count(counters),
             }
         }
     }
 
-    fn queue_datagram(&mut self, datagram: Bytes) -> bool {
-        let full = self.trunk_queue.len() == TRUNK_QUEUE_DATAGRAMS;
-        if full {
-            self.trunk_queue.pop_front();
+    /// Gives QUIC a datagram.
+    ///
+    /// # Errors
+    /// The datagram, if there is no room now; that it is lost, if there never will be.
+    fn try_send(&mut self, datagram: Bundled) -> Result<(), Result<Bundled, Lost>> {
+        let Bundled { bytes, frames } = datagram;
+        match self.conn.datagrams().send(bytes, false) {
+            Ok(()) => Ok(()),
+            Err(SendDatagramError::Blocked(bytes)) => Err(Ok(Bundled { bytes, frames })),
+            Err(
+                SendDatagramError::UnsupportedByPeer
+                | SendDatagramError::Disabled
+                | SendDatagramError::TooLarge,
+            ) => Err(Err(Lost { cause: DropCause::Unsendable, frames })),
         }
+    }
+
+    fn queue_datagram(&mut self, datagram: Bundled) -> Result<(), Lost> {
+        let full = self.trunk_queue.len() == TRUNK_QUEUE_DATAGRAMS;
+        let oldest = if full { self.trunk_queue.pop_front() } else { None };
         self.trunk_queue.push_back(datagram);
-        !full
+        let lost =
+            |oldest: Bundled| Lost { cause: DropCause::TrunkQueueFull, frames: oldest.frames };
+        oldest.map(lost).map_or(Ok(()), Err)
     }
 }

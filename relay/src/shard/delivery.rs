@@ -66,7 +66,10 @@ impl Shard {
         let mut from = 0;
         while let Some(view) = media.poll_ready(now, from) {
             from = view + 1;
-            let Departure { datagrams, frames, slots } = media.take(view);
+            let Departure { datagrams, frames, since, slots } = media.take(view);
+            if let Some(since) = since {
+                self.counters.hold.observe(now.saturating_duration_since(since));
+            }
             self.counters.frames_forwarded += frames * slots.len() as u64;
             self.counters.datagrams_out += (datagrams.len() * slots.len()) as u64;
             let [slot] = slots[..] else {
@@ -75,7 +78,7 @@ impl Shard {
             };
             // What a lone connection has to send beside it can share the packet: a trunk's rooms.
             let Some(peer) = self.peers[slot as usize].as_mut() else { continue };
-            self.counters.send_dropped += peer.send_datagrams(&datagrams);
+            peer.send_datagrams(&datagrams, &mut self.counters);
             if !peer.dirty {
                 peer.dirty = true;
                 self.dirty.push_back(slot);

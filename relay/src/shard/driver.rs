@@ -62,8 +62,16 @@ pub async fn run(mut shard: Shard, mut wiring: Wiring) -> io::Result<()> {
     outgoing.resize_with(SEND_BATCH, Outgoing::default);
     let mut waiting_event = None;
     let mut published = Instant::now();
+    let mut busy = Duration::ZERO;
     loop {
         let began = Instant::now();
+        let publishes = began.duration_since(published) >= PUBLISH_PERIOD;
+        if publishes {
+            // Before the turn takes them off the queues.
+            let counters = shard.counters();
+            counters.commands_waiting = wiring.commands.len() as u64;
+            counters.crossings_waiting = wiring.crossings.len() as u64;
+        }
         let mut more = receive(&mut shard, &mut wiring, began)?;
         more |= take_crossings(&mut shard, &mut wiring, began);
         match take_commands(&mut shard, &mut wiring, began) {
@@ -75,12 +83,17 @@ pub async fn run(mut shard: Shard, mut wiring: Wiring) -> io::Result<()> {
         }
         shard.handle_timeout(began);
         transmit(&mut shard, &wiring, &mut outgoing).await;
-        hand_over(&mut shard, &wiring);
+        hand_over(&mut shard, &wiring.shards);
         tell_hub(&mut shard, &wiring, &mut waiting_event);
-        wiring.ops.metrics.observe_turn(wiring.id.0, began.elapsed());
-        if began.duration_since(published) >= PUBLISH_PERIOD {
-            published = began;
-            wiring.ops.metrics.publish_shard(wiring.id.0, shard.counters());
+        let took = began.elapsed();
+        busy += took;
+        wiring.ops.metrics.observe_turn(wiring.id.0, took);
+        if publishes {
+            let ended = began + took;
+            let counters = shard.counters();
+            counters.busy_ppm = share_ppm(busy, ended.duration_since(published));
+            wiring.ops.metrics.publish_shard(wiring.id.0, counters);
+            (published, busy) = (ended, Duration::ZERO);
         }
         if !more {
             // The thread sleeps, not the task: a reactor would be woken by each packet.
@@ -89,6 +102,12 @@ pub async fn run(mut shard: Shard, mut wiring: Wiring) -> io::Result<()> {
             wait(&mut shard, &mut wiring, waiting_event.is_some(), publish_at).await?;
         }
     }
+}
+
+/// A part of a time, in parts per million; at most all of it.
+fn share_ppm(part: Duration, whole: Duration) -> u64 {
+    let ppm = part.as_micros() * 1_000_000 / whole.as_micros().max(1);
+    u64::try_from(ppm).unwrap_or(u64::MAX).min(1_000_000)
 }
 
 fn receive(shard: &mut Shard, wiring: &mut Wiring, now: Instant) -> io::Result<bool> {
@@ -147,9 +166,11 @@ async fn transmit(shard: &mut Shard, wiring: &Wiring, outgoing: &mut [Outgoing])
     }
 }
 
-fn hand_over(shard: &mut Shard, wiring: &Wiring) {
+/// Gives other shards what is for them. A shard never waits for another: what finds no room is dropped
+/// and counted.
+pub fn hand_over(shard: &mut Shard, shards: &[Sender<Crossing>]) {
     while let Some((to, crossing)) = shard.poll_crossing() {
-        let Some(channel) = wiring.shards.get(usize::from(to.0)) else { continue };
+        let Some(channel) = shards.get(usize::from(to.0)) else { continue };
         let Err(error) = channel.try_send(crossing) else { continue };
         let (TrySendError::Full(lost) | TrySendError::Closed(lost)) = error;
         match lost {
@@ -199,4 +220,17 @@ async fn wait(
         () = tokio::time::sleep_until(deadline.into()) => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_time_is_at_most_all_of_it() {
+        let ms = Duration::from_millis;
+        assert_eq!(share_ppm(ms(50), ms(200)), 250_000);
+        assert_eq!(share_ppm(ms(201), ms(200)), 1_000_000);
+        assert_eq!(share_ppm(Duration::ZERO, Duration::ZERO), 0);
+    }
 }

@@ -1,30 +1,23 @@
-//! What a connection brings: the end of its handshake, control messages, datagrams, its own end.
+//! What a connection brings: the end of its handshake, control messages, its own end. Datagrams are
+//! read in [`super::datagrams`].
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{ConnectionError, Dir, Event, ReadError, StreamEvent};
 use serde::de::DeserializeOwned;
 use tribune_protocol::ALPN_TRUNK;
-use tribune_protocol::clock::{ClockFilter, Offset};
+use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::control::{ControlError, Envelope, decode};
-use tribune_protocol::datagram::media::{Frame, MediaDatagram, MediaWriter};
-use tribune_protocol::datagram::nack::Nack;
-use tribune_protocol::datagram::probe::{Answer, Probe};
-use tribune_protocol::datagram::{Datagram, DatagramError};
-use tribune_protocol::ids::Channel;
-use tribune_protocol::limits::{JOIN_TIMEOUT, MAX_DATAGRAM_BYTES};
-use tribune_protocol::repair::Gap;
+use tribune_protocol::limits::JOIN_TIMEOUT;
 
 use super::Shard;
 use super::connection::PeerKind;
-use super::limits::{EVENTS_WAITING, REPAIR_RTT};
-use crate::crossing::{Crossing, Handover, ShardEvent};
-use crate::media::fanout::Missing;
-use crate::ops::metrics::DropCause;
+use super::limits::EVENTS_WAITING;
+use crate::crossing::ShardEvent;
+use crate::ops::metrics::HandshakeResult;
 
 impl Shard {
     /// Takes everything off a connection that has been given a packet, a deadline or a command, and
@@ -106,29 +99,17 @@ impl Shard {
             Event::DatagramReceived => self.read_datagrams(now, slot),
             Event::DatagramsUnblocked => {
                 if let Some(peer) = self.peers[slot as usize].as_mut() {
-                    peer.write_datagrams();
+                    peer.write_datagrams(&mut self.counters);
                 }
             }
             Event::Stream(event) => self.handle_stream_event(now, slot, event),
         }
     }
 
-    /// Asks the parent for the time when it is due, which may be the only reason for a deadline.
-    pub(super) fn ask_time(&mut self, now: Instant, slot: u32) {
-        if let Some(peer) = self.peers[slot as usize].as_mut()
-            && let PeerKind::Parent(clock) = &mut peer.kind
-        {
-            let local_us = self.config.wall.unix_us(now);
-            if clock.poll_question(local_us) {
-                peer.send_datagram(Probe::Question { asked_us: local_us }.write());
-            }
-        }
-    }
-
     fn handle_connected(&mut self, now: Instant, slot: u32) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         self.handshaking -= 1;
-        self.counters.handshakes_ok += 1;
+        self.counters.handshakes.count(HandshakeResult::Completed, 1);
         if let PeerKind::Dialling(dial) = peer.kind {
             peer.set_trunk(now, PeerKind::Parent(ClockFilter::default()));
             peer.control = peer.conn.streams().open(Dir::Bi);
@@ -176,9 +157,7 @@ impl Shard {
             | ConnectionError::CidsExhausted => reason.to_string(),
         };
         match peer.kind {
-            PeerKind::Arriving => self.counters.handshakes_failed += 1,
             PeerKind::Dialling(dial) => {
-                self.counters.handshakes_failed += 1;
                 self.events.push_back(ShardEvent::DialFailed { dial, why });
             }
             PeerKind::Participant { announced: true }
@@ -186,7 +165,8 @@ impl Shard {
             | PeerKind::Parent(_) => {
                 self.events.push_back(ShardEvent::Closed { link: peer.link, why });
             }
-            PeerKind::Participant { announced: false }
+            PeerKind::Arriving
+            | PeerKind::Participant { announced: false }
             | PeerKind::Child { announced: false, .. } => {}
         }
         self.forget_peer(slot);
@@ -262,7 +242,6 @@ impl Shard {
         body: &[u8],
     ) -> Result<(), (CloseCode, String)> {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return Ok(()) };
-        self.counters.control_in += 1;
         let link = peer.link;
         let event = match &mut peer.kind {
             PeerKind::Participant { announced } => {
@@ -294,123 +273,6 @@ impl Shard {
         };
         self.events.push_back(event);
         Ok(())
-    }
-
-    fn read_datagrams(&mut self, now: Instant, slot: u32) {
-        loop {
-            let Some(peer) = self.peers[slot as usize].as_mut() else { return };
-            let Some(bytes) = peer.conn.datagrams().recv() else { return };
-            if peer.closed {
-                continue;
-            }
-            self.counters.datagrams_in += 1;
-            if !peer.is_trunk() && !peer.datagrams.take(now) {
-                self.counters.frames_dropped.count(DropCause::RateLimited, 1);
-                continue;
-            }
-            match Datagram::parse(bytes) {
-                Ok(Datagram::Media(media)) => self.handle_media(now, slot, &media),
-                Ok(Datagram::Nack(nack)) => {
-                    self.counters.nacks_in += 1;
-                    self.handle_nack(now, slot, nack);
-                }
-                Ok(Datagram::Probe(probe)) => self.handle_probe(now, slot, probe),
-                Err(DatagramError::UnknownKind) => {
-                    self.counters.frames_dropped.count(DropCause::UnknownKind, 1)
-                }
-                Err(DatagramError::Truncated | DatagramError::OutOfRange) => {
-                    self.counters.frames_dropped.count(DropCause::Malformed, 1);
-                }
-            }
-        }
-    }
-
-    fn handle_media(&mut self, now: Instant, slot: u32, media: &MediaDatagram) {
-        let Some(peer) = self.peers[slot as usize].as_ref() else { return };
-        let Some(id) = peer.room(media.channel) else {
-            self.counters.frames_dropped.count(DropCause::UnknownChannel, 1);
-            return;
-        };
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        let (accepted, missing) = room.handle_datagram(peer.link, media, &mut self.counters);
-        if accepted.is_empty() {
-            return;
-        }
-        let others = room.hosts().iter().filter(|shard| *shard != self.config.id);
-        let mut shared: Option<Arc<[Frame]>> = None;
-        for shard in others {
-            let frames =
-                Arc::clone(shared.get_or_insert_with(|| accepted.iter().cloned().collect()));
-            self.crossings.push_back((shard, Crossing::Frames(Handover { room: id, frames })));
-        }
-        self.forward(now, id, &accepted);
-        self.ask_for(now, slot, media.channel, &missing);
-    }
-
-    /// Asks a relay for frames that it has sent and that have not come. Speakers keep nothing to
-    /// answer with.
-    fn ask_for(&mut self, now: Instant, slot: u32, channel: Channel, missing: &Missing) {
-        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
-        if !peer.is_trunk() || peer.conn.rtt() > REPAIR_RTT {
-            return;
-        }
-        for (track, Gap { first, count }) in missing {
-            if peer.repairs.take(now) {
-                let nack = Nack { channel, track: *track, first: *first, count: *count };
-                peer.send_datagram(nack.write());
-                self.counters.nacks_sent += 1;
-            }
-        }
-        self.mark_dirty(slot);
-    }
-
-    /// Sends what is still kept of the frames that somebody misses.
-    fn handle_nack(&mut self, now: Instant, slot: u32, nack: Nack) {
-        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
-        let Some(room) = peer.room(nack.channel).and_then(|id| self.rooms.get(&id)) else { return };
-        let silenced = room.ingress().route(nack.track).is_none_or(|route| route.silenced);
-        let Some(ring) = room.ingress().ring(nack.track).filter(|_| !silenced) else { return };
-        for wire in nack.seqs().filter_map(|seq| ring.get(seq)) {
-            if !peer.repairs.take(now) {
-                break;
-            }
-            let mut writer = MediaWriter::new(nack.channel, MAX_DATAGRAM_BYTES);
-            if writer.push(wire) && peer.send_datagram(writer.take()) {
-                self.counters.nacks_answered += 1;
-            }
-        }
-        self.mark_dirty(slot);
-    }
-
-    fn handle_probe(&mut self, now: Instant, slot: u32, probe: Probe) {
-        let local_us = self.config.wall.unix_us(now);
-        let clock = self.clock;
-        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
-        match (probe, &mut peer.kind) {
-            (Probe::Question { asked_us }, _) => {
-                let Offset { offset_us, error_us } =
-                    clock.unwrap_or(Offset { offset_us: 0, error_us: u32::MAX });
-                let time = local_us.wrapping_add_signed(offset_us);
-                let answer = Answer { asked_us, received_us: time, answered_us: time, error_us };
-                peer.send_datagram(Probe::Answer(answer).write());
-                self.counters.probes_answered += 1;
-            }
-            (Probe::Answer(answer), PeerKind::Parent(filter)) => {
-                filter.handle_answer(local_us, &answer);
-                if let Some(offset) = filter.offset(local_us) {
-                    self.events.push_back(ShardEvent::Clock { offset });
-                }
-            }
-            // An answer that nobody asked for.
-            (
-                Probe::Answer(_),
-                PeerKind::Arriving
-                | PeerKind::Participant { .. }
-                | PeerKind::Child { .. }
-                | PeerKind::Dialling(_),
-            ) => self.counters.frames_dropped.count(DropCause::UnknownKind, 1),
-        }
-        self.mark_dirty(slot);
     }
 }
 

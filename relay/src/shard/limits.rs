@@ -31,7 +31,7 @@ pub(super) const TRUNK_REPAIRS_PER_SECOND: u32 = 500;
 /// A hop longer than this answers too late for a live buffer.
 pub(super) const REPAIR_RTT: Duration = Duration::from_millis(150);
 /// Events that may wait for the hub before the shard stops reading control streams.
-pub(super) const EVENTS_WAITING: usize = 1_024;
+pub const EVENTS_WAITING: usize = 1_024;
 /// Connection attempts that wait to be answered; the next one is refused.
 pub(super) const INCOMING_WAITING: usize = 512;
 /// Connection attempts answered in one turn of the loop: a signature and a key exchange each, some

@@ -6,7 +6,7 @@
 //! [`Shard::poll_crossing`], then wait until [`Shard::poll_timeout`] or the next input.
 //!
 //! * [`connection`] — what is kept for each connection
-//! * [`intake`] — what connections bring: streams, datagrams, their end
+//! * [`intake`] — what connections bring: streams, their end; [`datagrams`] — frames and what belongs to them
 //! * [`delivery`] — frames and broadcasts to the connections of a room
 //! * [`transmit`] — packets out
 //! * [`admission`] — how connections begin, both ways
@@ -16,6 +16,7 @@
 mod admission;
 mod bucket;
 mod connection;
+mod datagrams;
 mod delivery;
 pub mod driver;
 mod intake;
@@ -45,7 +46,7 @@ use self::timers::Timers;
 use self::transmit::Departing;
 use crate::crossing::{Crossing, LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId};
 use crate::media::fanout::RoomMedia;
-use crate::ops::metrics::ShardCounters;
+use crate::ops::metrics::{DropCause, HandshakeResult, ShardCounters};
 
 /// What a shard is made of.
 #[derive(Debug)]
@@ -167,7 +168,10 @@ impl Shard {
         match crossing {
             Crossing::Frames(handover) => {
                 self.counters.handover_in += handover.frames.len() as u64;
-                let Some(room) = self.rooms.get_mut(&handover.room) else { return };
+                let Some(room) = self.rooms.get_mut(&handover.room) else {
+                    let frames = handover.frames.len() as u64;
+                    return self.counters.frames_dropped.count(DropCause::RoomGone, frames);
+                };
                 let frames = room.handle_handover(&handover.frames, &mut self.counters);
                 self.forward(now, handover.room, &frames);
             }
@@ -201,7 +205,9 @@ impl Shard {
                 }
             }
             ShardCommand::Routes { room, revision, tracks } => {
-                self.room_mut(room).set_routes(&tracks);
+                let top_n = self.config.top_n;
+                let media = self.rooms.entry(room).or_insert_with(|| RoomMedia::new(top_n));
+                media.set_routes(&tracks, &mut self.counters);
                 self.events.push_back(ShardEvent::InForce { room, revision });
             }
             ShardCommand::Hosts { room, shards } => self.room_mut(room).set_hosts(shards),
@@ -287,10 +293,7 @@ impl Shard {
     fn send_control(&mut self, link: LinkId, message: Bytes) {
         let Some(peer) = self.peer(link) else { return };
         match peer.send_control(message) {
-            Ok(()) => {
-                self.counters.control_out += 1;
-                self.mark_dirty(link.slot);
-            }
+            Ok(()) => self.mark_dirty(link.slot),
             Err(code) => self.close_and_tell(link.slot, code, code.to_string()),
         }
     }
@@ -352,6 +355,7 @@ impl Shard {
         self.counters.connections_closed += 1;
         if matches!(peer.kind, PeerKind::Arriving | PeerKind::Dialling(_)) {
             self.handshaking -= 1;
+            self.counters.handshakes.count(HandshakeResult::Failed, 1);
         }
         for (_, room) in std::mem::take(&mut peer.rooms) {
             if let Some(room) = self.rooms.get_mut(&room) {

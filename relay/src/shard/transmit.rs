@@ -7,16 +7,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::limits::{ANSWER_WITHIN, MTU_BYTES, REPLIES_WAITING, SMALL_PACKET_BYTES};
 use super::{Outgoing, Shard};
+use crate::media::bundle::Bundled;
 
 /// Datagrams on their way to the connections of a view.
 #[derive(Debug)]
 pub(super) struct Departing {
-    pub(super) datagrams: SmallVec<[Bytes; 1]>,
+    pub(super) datagrams: SmallVec<[Bundled; 1]>,
     /// Ascending.
     pub(super) slots: Arc<Vec<u32>>,
     /// How many of the connections have been given them.
@@ -45,7 +45,7 @@ impl Shard {
             if let Some(transmit) = peer.conn.poll_transmit(now, 1, &mut out.payload) {
                 out.destination = Some(transmit.destination);
                 if !peer.trunk_queue.is_empty() {
-                    peer.write_datagrams();
+                    peer.write_datagrams(&mut self.counters);
                 }
                 self.count_sent(out);
                 return true;
@@ -118,7 +118,7 @@ impl Shard {
             // It may have gone, or have been closed, since the frame came.
             let peer = self.peers[slot as usize].as_mut().filter(|peer| !peer.closed);
             let Some(peer) = peer else { continue };
-            self.counters.send_dropped += peer.send_datagrams(&departing.datagrams);
+            peer.send_datagrams(&departing.datagrams, &mut self.counters);
             return Some(slot);
         }
     }

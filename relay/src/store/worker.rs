@@ -40,6 +40,18 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Requests that wait now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.sender.max_capacity() - self.sender.capacity()
+    }
+
+    /// Requests that can wait.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.sender.max_capacity()
+    }
+
     /// Hands a request in, without waiting.
     ///
     /// # Errors
@@ -170,6 +182,7 @@ mod tests {
     use super::super::conformance::{batch, room};
     use super::super::{LogPage, MemoryStore, ReadId, StoredRoom};
     use super::*;
+    use crate::ops::metrics::SeriesLimits;
 
     /// A memory store that notes how many batches each write had, and fails if it is told to.
     #[derive(Default)]
@@ -211,7 +224,7 @@ mod tests {
     }
 
     fn ops() -> Arc<Ops> {
-        Arc::new(Ops::new(NonZeroU8::MIN).unwrap())
+        Arc::new(Ops::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap())
     }
 
     /// A reply's id, and whether it is `Ok`, with the size of a log that was read.

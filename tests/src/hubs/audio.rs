@@ -41,9 +41,14 @@ impl HubNet {
             Hears::Trunk(channel) => Some(channel),
             Hears::Everything | Hears::AllBut(_) | Hears::Nothing => None,
         };
-        let Some(room) = shard.room(number).filter(|_| channel == frame.channel) else { return };
+        let room = self.shard(relay, link.shard).room_mut(number);
+        let Some(room) = room.filter(|_| channel == frame.channel) else { return };
         let Some(route) = room.route(frame.track) else { return };
-        if route.home != Some(link) || route.silenced {
+        let former = route.former.map(|former| former.link);
+        if route.home != Some(link) && former != Some(link) || route.silenced {
+            return;
+        }
+        if !room.is_new(frame.accepted, frame.speaker) {
             return;
         }
         let others = room.hosts.iter().filter(|other| *other != link.shard);
@@ -62,9 +67,10 @@ impl HubNet {
         room: RoomId,
         frame: Frame,
     ) {
-        let model = self.shard_ref(relay, shard).room(room);
-        let route = model.and_then(|model| model.route(frame.track));
-        if route.is_some_and(|route| !route.silenced) {
+        let Some(model) = self.shard(relay, shard).room_mut(room) else { return };
+        let route = model.route(frame.track);
+        if route.is_some_and(|route| !route.silenced) && model.is_new(frame.accepted, frame.speaker)
+        {
             self.hand_out(relay, shard, room, frame);
         }
     }
@@ -73,9 +79,13 @@ impl HubNet {
     fn hand_out(&mut self, relay: RelayNo, shard: ShardId, room: RoomId, frame: Frame) {
         let shard = self.shard_ref(relay, shard);
         let Some(room) = shard.room(room) else { return };
-        let home = room.route(frame.track).and_then(|route| route.home);
+        let route = room.route(frame.track);
+        let home = route.and_then(|route| route.home);
+        let former = route.and_then(|route| route.former).filter(|former| !former.hears);
+        let deaf = former.map(|former| former.link);
         let audience = room.audience(frame.track);
-        let on = room.trunks.iter().filter(|(link, _)| Some(*link) != home);
+        let hears = |link: LinkId| Some(link) != home && Some(link) != deaf;
+        let on = room.trunks.iter().filter(|(link, _)| hears(*link));
         let trunks: Vec<_> = on
             .filter_map(|(link, channel)| match shard.peer(*link) {
                 Some(Peer::Trunk(trunk, side)) => Some((trunk, side, *channel)),

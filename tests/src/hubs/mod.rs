@@ -33,15 +33,17 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::de::DeserializeOwned;
+use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::decode;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{DisplayName, RelayId, RequestId, Revision, RoomName};
 use tribune_protocol::log::LogKey;
 use tribune_protocol::varint;
 use tribune_relay::auth::Auth;
-use tribune_relay::config::Secret;
+use tribune_relay::config::{HostPort, Secret};
 use tribune_relay::crossing::{DialId, RoomId, ShardCommand, ShardEvent, ShardId};
 use tribune_relay::hub::{Hub, HubConfig, HubEffect};
+use tribune_relay::ops::Readiness;
 use tribune_relay::room::Room;
 use tribune_relay::room::authority::OriginSetup;
 use tribune_relay::room::permissions::Policy;
@@ -74,11 +76,11 @@ pub struct RelayNo(pub usize);
 #[derive(Debug)]
 enum What {
     /// An event reaches a hub.
-    ToHub { relay: RelayNo, shard: ShardId, event: Box<ShardEvent> },
+    ToHub { relay: RelayNo, life: u32, shard: ShardId, event: Box<ShardEvent> },
     /// What a hub wanted in one turn reaches a shard.
-    Commands { relay: RelayNo, shard: ShardId, commands: Vec<ShardCommand> },
+    Commands { relay: RelayNo, life: u32, shard: ShardId, commands: Vec<ShardCommand> },
     /// The store answers a hub.
-    Stored { relay: RelayNo, reply: Box<StoreReply> },
+    Stored { relay: RelayNo, life: u32, reply: Box<StoreReply> },
     /// A hub has something to do by itself.
     Wake { relay: RelayNo },
     /// A dial is over, one way or the other.
@@ -103,6 +105,8 @@ enum What {
 #[derive(Debug)]
 struct NetRelay {
     hub: Hub,
+    /// Counts its starts: what was on its way inside the one before is lost.
+    life: u32,
     disk: MemoryStore,
     disk_busy: Duration,
     shards: Vec<ShardModel>,
@@ -199,12 +203,44 @@ impl HubNet {
     /// Adds a relay with parents to choose from, in order; without any it is the origin.
     pub fn relay(&mut self, parents: &[RelayNo], shards: u8) -> RelayNo {
         let number = RelayNo(self.relays.len());
+        let hub = self.fresh_hub(number, parents, shards);
+        let shards = (0..shards).map(|id| ShardModel::new(ShardId(id))).collect();
+        let parents = parents.to_vec();
+        let spins = (Duration::ZERO, 0);
+        self.relays.push(NetRelay {
+            hub,
+            life: 0,
+            disk: MemoryStore::default(),
+            disk_busy: Duration::ZERO,
+            shards,
+            parents,
+            armed: None,
+            spins,
+        });
+        self.carry_out(number);
+        number
+    }
+
+    /// Drains a relay, which starts anew once it has drained. It names a place or none.
+    pub fn drain(&mut self, relay: RelayNo, to: Option<RelayNo>, within: Duration) {
+        let (now, to) = (self.base + self.now, to.map(|to| place(to).to_string()));
+        self.relays[relay.0].hub.handle_drain(now, to, Some(within));
+        self.carry_out(relay);
+    }
+
+    /// Whether a relay drains.
+    #[must_use]
+    pub fn is_draining(&self, relay: RelayNo) -> bool {
+        self.relays[relay.0].hub.readiness() == Readiness::Draining
+    }
+
+    fn fresh_hub(&mut self, number: RelayNo, parents: &[RelayNo], shards: u8) -> Hub {
         let token: Option<Secret> = TRUNK_TOKEN.parse().ok();
         let config = HubConfig {
             relay: RelayId(number.0 as u64 + 1),
             name: name(&format!("relay-{}", number.0)),
             shards,
-            parents: parents.len(),
+            parents: parents.iter().copied().map(place).collect(),
             auth: Auth {
                 keys: people::keys(),
                 relay_token: token.clone(),
@@ -218,26 +254,27 @@ impl HubNet {
             }),
             relay_token: token,
             max_rooms: 1_000,
+            capacity: None,
+            redirect_to: Vec::new(),
             first_revision: Revision(EPOCH_MS << 20),
             drain_to: None,
             drain_timeout: Duration::from_secs(5),
             seed: self.rng.random(),
         };
-        let hub = Hub::new(config, self.base + self.now);
-        let shards = (0..shards).map(|id| ShardModel::new(ShardId(id))).collect();
-        let parents = parents.to_vec();
-        let spins = (Duration::ZERO, 0);
-        self.relays.push(NetRelay {
-            hub,
-            disk: MemoryStore::default(),
-            disk_busy: Duration::ZERO,
-            shards,
-            parents,
-            armed: None,
-            spins,
-        });
-        self.carry_out(number);
-        number
+        Hub::new(config, self.base + self.now)
+    }
+
+    /// A relay that has drained closes what is left, and starts anew.
+    fn restart(&mut self, relay: RelayNo) {
+        self.close_all(relay, CloseCode::Draining);
+        let shards = self.relays[relay.0].shards.len() as u8;
+        let parents = self.relays[relay.0].parents.clone();
+        let hub = self.fresh_hub(relay, &parents, shards);
+        let host = &mut self.relays[relay.0];
+        (host.hub, host.armed) = (hub, None);
+        host.life += 1;
+        self.judge_routes(relay);
+        self.carry_out(relay);
     }
 
     /// The room on a relay, if it carries it.
@@ -279,12 +316,16 @@ impl HubNet {
 
     fn happen(&mut self, what: What) {
         match what {
-            What::ToHub { relay, shard, event } => {
+            What::ToHub { relay, life, .. }
+            | What::Commands { relay, life, .. }
+            | What::Stored { relay, life, .. }
+                if life != self.relays[relay.0].life => {}
+            What::ToHub { relay, shard, event, .. } => {
                 let now = self.base + self.now;
                 self.relays[relay.0].hub.handle_event(now, shard, *event);
                 self.carry_out(relay);
             }
-            What::Commands { relay, shard, commands } => {
+            What::Commands { relay, shard, commands, .. } => {
                 for command in commands {
                     self.handle_command(relay, shard, command);
                 }
@@ -305,7 +346,7 @@ impl HubNet {
             What::Join { person, relay, role } => {
                 self.join(person, relay, role);
             }
-            What::Stored { relay, reply } => {
+            What::Stored { relay, reply, .. } => {
                 let at = self.base + self.now;
                 self.relays[relay.0].hub.handle_stored(at, *reply);
                 self.carry_out(relay);
@@ -323,13 +364,15 @@ impl HubNet {
     fn carry_out(&mut self, relay: RelayNo) {
         let count = self.relays[relay.0].shards.len();
         let mut batches: Vec<Vec<ShardCommand>> = vec![Vec::new(); count];
+        let (life, mut drained) = (self.relays[relay.0].life, false);
         while let Some(effect) = self.relays[relay.0].hub.poll_effect() {
             match effect {
                 HubEffect::Shard(shard, command) => batches[usize::from(shard.0)].push(command),
-                HubEffect::Dial { dial, parent } => self.dial(relay, parent, dial),
+                HubEffect::Dial { dial, target } => self.dial(relay, &target, dial),
                 HubEffect::Store(request) => self.ask_store(relay, request),
                 // Nobody asks by HTTP here.
-                HubEffect::Answer { .. } | HubEffect::Drained => {}
+                HubEffect::Answer { .. } => {}
+                HubEffect::Drained => drained = true,
             }
         }
         for (shard, commands) in batches.into_iter().enumerate() {
@@ -338,8 +381,11 @@ impl HubNet {
                 let last = &mut self.relays[relay.0].shards[shard].last_command;
                 *last = (*last).max(self.now + delay);
                 let shard = ShardId(shard as u8);
-                self.schedule.push(*last, What::Commands { relay, shard, commands });
+                self.schedule.push(*last, What::Commands { relay, life, shard, commands });
             }
+        }
+        if drained {
+            return self.restart(relay);
         }
         self.arm(relay);
     }
@@ -359,9 +405,10 @@ impl HubNet {
                 StoreReply::Log { id, result: disk.read_log(&room, from, limit) }
             }
         };
+        let life = self.relays[relay.0].life;
         let due = &mut self.relays[relay.0].disk_busy;
         *due = (*due).max(self.now + delay);
-        self.schedule.push(*due, What::Stored { relay, reply: Box::new(reply) });
+        self.schedule.push(*due, What::Stored { relay, life, reply: Box::new(reply) });
     }
 
     fn arm(&mut self, relay: RelayNo) {
@@ -382,9 +429,10 @@ impl HubNet {
     /// Hands an event to a hub, behind those of the same shard that are on their way.
     fn tell_hub(&mut self, relay: RelayNo, shard: ShardId, event: ShardEvent) {
         let delay = self.weather.inside(&mut self.rng);
+        let life = self.relays[relay.0].life;
         let last = &mut self.relays[relay.0].shards[usize::from(shard.0)].last_event;
         *last = (*last).max(self.now + delay);
-        self.schedule.push(*last, What::ToHub { relay, shard, event: Box::new(event) });
+        self.schedule.push(*last, What::ToHub { relay, life, shard, event: Box::new(event) });
     }
 }
 
@@ -394,6 +442,11 @@ impl Drop for HubNet {
             eprintln!("TRIBUNE_SEED={} at virtual time {:?}", self.seed, self.now);
         }
     }
+}
+
+/// Where a relay is: its number is the port.
+fn place(relay: RelayNo) -> HostPort {
+    format!("relay:{}", relay.0 + 1).parse().expect("a relay of the net has a place")
 }
 
 /// Everything that happened, as one number (FNV-1a).

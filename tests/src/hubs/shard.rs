@@ -1,8 +1,9 @@
 //! A relay's shard as far as hubs notice it: which connections are open, who hears which room, which
 //! routes are in force. What it accepts and in what order is as in `tribune_relay::shard`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tribune_protocol::codes::CloseCode;
@@ -12,7 +13,7 @@ use tribune_relay::crossing::{
     Hears, LinkId, RoomId, ShardCommand, ShardEvent, ShardId, ShardSet, TrackRoute,
 };
 
-use super::people::ConnNo;
+use super::people::{ConnNo, PersonNo};
 use super::trunk::{Side, TrunkNo};
 use super::{HubNet, RelayNo, read};
 
@@ -25,9 +26,9 @@ pub(super) struct ShardModel {
     generation: u32,
     rooms: BTreeMap<RoomId, RoomModel>,
     /// When the last commands on their way arrive; later ones do not overtake them.
-    pub(super) last_command: std::time::Duration,
+    pub(super) last_command: Duration,
     /// When the last events on their way to the hub arrive.
-    pub(super) last_event: std::time::Duration,
+    pub(super) last_event: Duration,
 }
 
 /// Who is at the other end of a connection.
@@ -58,7 +59,12 @@ pub(super) struct RoomModel {
     pub(super) trunks: Vec<(LinkId, Channel)>,
     /// The last count of listeners that was sent to everybody.
     pub(super) count_said: Option<u64>,
+    /// Frames that have come, oldest first, as many as a ring keeps of a few speakers.
+    seen: BTreeSet<(Duration, PersonNo)>,
 }
+
+/// Frames that a shard knows again.
+const SEEN: usize = 512;
 
 impl RoomModel {
     pub(super) fn route(&self, track: TrackId) -> Option<&TrackRoute> {
@@ -69,6 +75,14 @@ impl RoomModel {
     pub(super) fn audience(&self, track: TrackId) -> u64 {
         let own = self.speaking.iter().filter(|(_, own)| *own == track).count();
         self.hearing - own as u64
+    }
+
+    /// Whether a frame has not come before.
+    pub(super) fn is_new(&mut self, accepted: Duration, speaker: PersonNo) -> bool {
+        if self.seen.len() > SEEN {
+            self.seen.pop_first();
+        }
+        self.seen.insert((accepted, speaker))
     }
 
     fn forget(&mut self, link: LinkId, hears: Hears) {
@@ -92,8 +106,8 @@ impl ShardModel {
             free: Vec::new(),
             generation: 0,
             rooms: BTreeMap::new(),
-            last_command: std::time::Duration::ZERO,
-            last_event: std::time::Duration::ZERO,
+            last_command: Duration::ZERO,
+            last_event: Duration::ZERO,
         }
     }
 
@@ -122,6 +136,10 @@ impl ShardModel {
 
     pub(super) fn room(&self, room: RoomId) -> Option<&RoomModel> {
         self.rooms.get(&room)
+    }
+
+    pub(super) fn room_mut(&mut self, room: RoomId) -> Option<&mut RoomModel> {
+        self.rooms.get_mut(&room)
     }
 
     pub(super) fn rooms(&self) -> impl Iterator<Item = &RoomModel> {
@@ -207,6 +225,18 @@ impl HubNet {
             ShardCommand::Dial { .. } => unreachable!("the hub asks its owner to dial"),
             ShardCommand::Clock(_) => {}
             ShardCommand::CloseAll(_) => unreachable!("no relay of the net ends"),
+        }
+    }
+
+    /// The relay ends: every connection is closed, and nothing of a room is left.
+    pub(super) fn close_all(&mut self, relay: RelayNo, code: CloseCode) {
+        for shard in 0..self.relays[relay.0].shards.len() {
+            let slots = &self.relays[relay.0].shards[shard].slots;
+            let open = slots.iter().filter(|slot| slot.peer.is_some()).map(|slot| slot.link);
+            for link in open.collect::<Vec<_>>() {
+                self.close(relay, link, code);
+            }
+            self.relays[relay.0].shards[shard].rooms.clear();
         }
     }
 

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use rand::Rng;
 use rand::rngs::StdRng;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
+use tribune_protocol::limits::MAX_TREE_DEPTH;
 use tribune_relay::crossing::{DialId, Hears, LinkId, ShardEvent, ShardId};
+use tribune_relay::tree::attach::Target;
 
 use super::audio::Frame;
 use super::shard::Peer;
@@ -114,8 +116,8 @@ struct Trunk {
 #[derive(Debug, Default)]
 pub(super) struct Trunks {
     all: Vec<Trunk>,
-    /// The trunk of a child that came up last.
-    latest: Vec<Option<TrunkNo>>,
+    /// The trunks of a child, the last one last: two while it moves.
+    open: Vec<Vec<TrunkNo>>,
     /// Pairs of child and parent that cannot reach each other.
     cut: Vec<(RelayNo, RelayNo)>,
     /// To and from children, by parent.
@@ -125,7 +127,7 @@ pub(super) struct Trunks {
 
 impl Trunks {
     fn grow(&mut self, relays: usize) {
-        self.latest.resize(relays, None);
+        self.open.resize(relays, Vec::new());
         self.from_children.resize(relays, Traffic::default());
         self.to_children.resize(relays, Traffic::default());
     }
@@ -158,11 +160,30 @@ impl HubNet {
         (of(&self.trunks.from_children), of(&self.trunks.to_children))
     }
 
-    /// Breaks the trunk that a child has at the moment, if any: what is on its way is lost, and each
-    /// side notices in its own time.
+    /// Breaks the trunk that a child has at the moment, if any, the newest of two: what is on its way is
+    /// lost, and each side notices in its own time.
     pub fn break_trunk(&mut self, child: RelayNo) {
-        let latest = self.trunks.latest.get(child.0).copied().flatten();
-        let Some(trunk) = latest.filter(|trunk| !self.trunks.all[trunk.0].broken) else { return };
+        if let Some(trunk) = self.trunks_of(child).last().copied() {
+            self.break_this(trunk);
+        }
+    }
+
+    /// Lets nothing pass between a child and a parent any more, or lets it pass again. Trunks between
+    /// them break.
+    pub fn set_cut(&mut self, child: RelayNo, parent: RelayNo, cut: bool) {
+        self.trunks.cut.retain(|pair| *pair != (child, parent));
+        if !cut {
+            return;
+        }
+        self.trunks.cut.push((child, parent));
+        for trunk in self.trunks_of(child).to_vec() {
+            if self.trunks.all[trunk.0].parent == parent {
+                self.break_this(trunk);
+            }
+        }
+    }
+
+    fn break_this(&mut self, trunk: TrunkNo) {
         self.break_now(trunk);
         for side in [Side::Below, Side::Above] {
             let at = self.now + self.rng.random_range(Duration::ZERO..NOTICED_WITHIN);
@@ -170,18 +191,8 @@ impl HubNet {
         }
     }
 
-    /// Lets nothing pass between a child and a parent any more, or lets it pass again. A trunk
-    /// between them breaks.
-    pub fn set_cut(&mut self, child: RelayNo, parent: RelayNo, cut: bool) {
-        self.trunks.cut.retain(|pair| *pair != (child, parent));
-        if !cut {
-            return;
-        }
-        self.trunks.cut.push((child, parent));
-        let latest = self.trunks.latest.get(child.0).copied().flatten();
-        if latest.is_some_and(|trunk| self.trunks.all[trunk.0].parent == parent) {
-            self.break_trunk(child);
-        }
+    fn trunks_of(&self, child: RelayNo) -> &[TrunkNo] {
+        self.trunks.open.get(child.0).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Lets everything pass everywhere.
@@ -193,21 +204,25 @@ impl HubNet {
     /// `None`: it is not.
     #[must_use]
     pub fn in_tree_since(&self, relay: RelayNo) -> Option<Duration> {
-        let (mut at, mut since) = (relay, Duration::ZERO);
-        while !self.relays[at.0].parents.is_empty() {
-            let trunk = self.trunks.latest.get(at.0).copied().flatten()?;
-            let trunk = &self.trunks.all[trunk.0];
-            if trunk.broken {
-                return None;
-            }
-            since = since.max(trunk.subscribed?);
-            at = trunk.parent;
-        }
-        Some(since)
+        self.way_since(relay, MAX_TREE_DEPTH)
     }
 
-    pub(super) fn dial(&mut self, child: RelayNo, parent: usize, dial: DialId) {
-        let parent = self.relays[child.0].parents[parent];
+    /// By the way that has lasted longest, where there are several.
+    fn way_since(&self, relay: RelayNo, levels: usize) -> Option<Duration> {
+        if self.relays[relay.0].parents.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let levels = levels.checked_sub(1)?;
+        let since = |trunk: &TrunkNo| {
+            let trunk = &self.trunks.all[trunk.0];
+            Some(trunk.subscribed?.max(self.way_since(trunk.parent, levels)?))
+        };
+        self.trunks_of(relay).iter().filter_map(since).min()
+    }
+
+    pub(super) fn dial(&mut self, child: RelayNo, target: &Target, dial: DialId) {
+        let named = target.to.as_ref().map(|to| RelayNo(usize::from(to.port()) - 1));
+        let parent = named.unwrap_or_else(|| self.relays[child.0].parents[target.parent]);
         // A handshake is one turn there and back.
         let takes = self.weather.message(&mut self.rng) + self.weather.message(&mut self.rng);
         self.schedule.push(self.now + takes, What::Dialled { child, parent, dial });
@@ -226,7 +241,7 @@ impl HubNet {
         let (broken, last, subscribed) = (false, [Duration::ZERO; 2], None);
         self.trunks.all.push(Trunk { child, parent, below, above, broken, last, subscribed });
         self.trunks.grow(self.relays.len());
-        self.trunks.latest[child.0] = Some(trunk);
+        self.trunks.open[child.0].push(trunk);
         self.tell_hub(child, ShardId(0), ShardEvent::Dialled { dial, link: below });
     }
 
@@ -282,6 +297,8 @@ impl HubNet {
         self.schedule.push(at, What::TrunkGone { trunk, side: to });
         let farewell_is_read = self.rng.random_bool(0.5);
         self.trunks.all[trunk.0].subscribed = None;
+        let child = self.trunks.all[trunk.0].child;
+        self.trunks.open[child.0].retain(|open| *open != trunk);
         if !farewell_is_read {
             self.break_now(trunk);
         }
@@ -316,7 +333,9 @@ impl HubNet {
     }
 
     fn break_now(&mut self, trunk: TrunkNo) {
-        self.trunks.all[trunk.0].broken = true;
-        self.trunks.all[trunk.0].subscribed = None;
+        let broken = &mut self.trunks.all[trunk.0];
+        (broken.broken, broken.subscribed) = (true, None);
+        let child = broken.child;
+        self.trunks.open[child.0].retain(|open| *open != trunk);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,7 +48,20 @@ impl Process {
     /// # Errors
     /// If it cannot be started.
     pub fn start(scratch: &Scratch, name: &str, program: &str, args: &[String]) -> Result<Self> {
-        let mut command = Command::new(super::binary::find(program)?);
+        Self::start_at(scratch, name, &super::binary::find(program)?, args)
+    }
+
+    /// As [`Self::start`], for a program that is not ours.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_at(
+        scratch: &Scratch,
+        name: &str,
+        program: &Path,
+        args: &[String],
+    ) -> Result<Self> {
+        let mut command = Command::new(program);
         command.args(args);
         Self::spawn(scratch, name, command)
     }

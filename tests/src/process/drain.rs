@@ -38,6 +38,18 @@ impl Drain {
         Ok(Self { began, ended, records: crowd.records() })
     }
 
+    /// The same time, seen by others, who have heard on until [`Self::end_of_margin`].
+    #[must_use]
+    pub fn seen_by(&self, crowd: &Crowd) -> Self {
+        Self { began: self.began, ended: self.ended, records: crowd.records() }
+    }
+
+    /// Until when frames are held against the drain.
+    #[must_use]
+    pub fn end_of_margin(&self) -> Instant {
+        self.ended + MARGIN
+    }
+
     /// How long the relay took to end.
     #[must_use]
     pub fn took(&self) -> Duration {
@@ -68,12 +80,23 @@ impl Drain {
         Ok(moves)
     }
 
-    /// For each of the crowd who missed frames of the track around the drain, or was handed frames
-    /// twice: who, and which frames.
+    /// That each of the crowd heard every frame of every track around the drain, and each once.
     ///
     /// # Errors
-    /// If somebody did not hear the track before, or does not after.
-    pub fn misses(&self, track: TrackId) -> Result<Vec<(usize, Vec<i64>)>> {
+    /// If somebody did not, or does not hear a track before the drain or after it.
+    pub fn ensure_whole(&self) -> Result<()> {
+        for track in self.tracks() {
+            let misses = self.misses(track)?;
+            let (count, first) = (misses.len(), misses.first());
+            ensure!(count == 0, "{count} listeners missed frames of {track:?}, such as {first:?}");
+        }
+        let twice: usize = self.records.iter().map(Record::twice).sum();
+        ensure!(twice == 0, "{twice} frames were handed out twice");
+        Ok(())
+    }
+
+    /// For each of the crowd who missed frames of the track around the drain: who, and which frames.
+    fn misses(&self, track: TrackId) -> Result<Vec<(usize, Vec<i64>)>> {
         let (from, to) = (self.began.checked_sub(MARGIN).context("early")?, self.ended + MARGIN);
         let mut misses = Vec::new();
         for (n, record) in self.records.iter().enumerate() {

@@ -17,6 +17,7 @@ mod drain;
 mod http;
 pub mod jwt;
 mod metrics;
+mod prometheus;
 mod relay;
 mod scratch;
 pub mod sound;
@@ -27,6 +28,7 @@ pub use crowd::{Crowd, Record};
 pub use drain::Drain;
 pub use http::{Answer, get};
 pub use metrics::Metrics;
+pub use prometheus::Prometheus;
 pub use relay::{Relay, RelayOptions};
 pub use scratch::{Scratch, with_scratch};
 

@@ -106,6 +106,12 @@ impl Relay {
         self.listen
     }
 
+    /// Its TCP address, for health and metrics.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
     /// The SHA-256 of its certificate, in hexadecimal.
     #[must_use]
     pub fn fingerprint(&self) -> &str {

@@ -62,6 +62,8 @@ pub struct SimClient {
     link: Option<ClientLink>,
     reads_control: bool,
     window_bytes: u32,
+    /// Bytes of the largest datagram that it takes.
+    datagram_bytes: usize,
     clock_skew_us: i64,
     joined: Option<Joined>,
     you: Option<You>,
@@ -96,6 +98,7 @@ impl SimClient {
             link: None,
             reads_control: true,
             window_bytes: 64 * 1024,
+            datagram_bytes: 64 * 1024,
             clock_skew_us: 0,
             joined: None,
             you: None,
@@ -219,6 +222,11 @@ impl SimClient {
     pub fn stop_reading(&mut self, window_bytes: u32) {
         self.reads_control = false;
         self.window_bytes = window_bytes;
+    }
+
+    /// Tells relays, from the next connection on, that it takes no larger datagrams.
+    pub fn take_small_datagrams(&mut self, bytes: usize) {
+        self.datagram_bytes = bytes;
     }
 
     /// Sets by how much its clock is ahead of true time, in microseconds.

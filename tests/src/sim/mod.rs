@@ -186,8 +186,20 @@ impl Sim {
 
     /// As SIGTERM does.
     pub fn drain(&mut self, relay: RelayHandle) {
+        self.drain_to(relay, None, None);
+    }
+
+    /// Drains a relay, with another place or time than those of its settings.
+    pub fn drain_to(
+        &mut self,
+        relay: RelayHandle,
+        to: Option<RelayHandle>,
+        within: Option<Duration>,
+    ) {
         let now = self.instant();
-        self.relay_mut(relay).drain(now);
+        let to = to.map(|to| relay_address(to.0).to_string());
+        self.note(relay.0, "drains");
+        self.relay_mut(relay).drain(now, to, within);
         self.turn(relay.0);
     }
 

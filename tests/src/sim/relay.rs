@@ -13,12 +13,13 @@ use bytes::BytesMut;
 use quinn_proto::{ClientConfig, ConnectionId, EndpointConfig, ServerConfig};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::sync::mpsc;
 use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::ids::{DisplayName, RelayId, Revision, RoomName};
 use tribune_protocol::log::LogKey;
 use tribune_relay::auth::Auth;
-use tribune_relay::config::Secret;
-use tribune_relay::crossing::{Packet, ShardId};
+use tribune_relay::config::{HostPort, Secret};
+use tribune_relay::crossing::{Crossing, Packet, ShardId};
 use tribune_relay::hub::{Hub, HubConfig};
 use tribune_relay::identity::MasterKeys;
 use tribune_relay::ops::metrics::{DropCause, HubCounters, ShardCounters};
@@ -51,12 +52,14 @@ pub struct RelaySpec {
     pub clock_skew_us: i64,
     /// Tracks heard at the same time.
     pub top_n: usize,
-    /// Where participants go when it drains.
+    /// Where participants and children go when it drains.
     pub drain_to: Option<String>,
     /// How long it drains.
     pub drain_timeout: Duration,
     /// Whether what it stores outlives a kill: it has a data directory.
     pub has_data: bool,
+    /// Messages of other shards that can wait for one, as in `run`.
+    pub crossing_queue: usize,
     /// CPU time of a packet received. A relay that is busy lets packets wait.
     pub packet_cost: Duration,
     /// CPU time of a connection attempt answered.
@@ -72,6 +75,7 @@ impl Default for RelaySpec {
             drain_to: None,
             drain_timeout: Duration::from_secs(5),
             has_data: false,
+            crossing_queue: 4 * 1024,
             packet_cost: Duration::ZERO,
             handshake_cost: Duration::ZERO,
         }
@@ -128,6 +132,12 @@ impl SimRelay {
         self.core.as_ref().map(|core| core.hub.path()).unwrap_or_default()
     }
 
+    /// How it stands to its parent, in a word, as `tribune_relay::hub::Hub::trunk_state` has it.
+    #[must_use]
+    pub fn trunk_state(&self) -> Option<&'static str> {
+        self.core.as_ref().map(|core| core.hub.trunk_state().as_str())
+    }
+
     /// A room, if the relay carries it.
     #[must_use]
     pub fn room(&self, name: &str) -> Option<&Room> {
@@ -161,6 +171,13 @@ impl SimRelay {
         self.shard_counters().iter().map(|counters| counters.connections).sum()
     }
 
+    /// Has a shard find that message of another one at its next turn.
+    pub fn inject_crossing(&mut self, shard: u8, crossing: Crossing) {
+        if let Some(core) = &mut self.core {
+            core.to_shards[usize::from(shard)].try_send(crossing).expect("the queue has room");
+        }
+    }
+
     /// Has the hub do nothing from now on, while the shards go on: a relay that is alive and does not
     /// decide.
     pub const fn set_hub_hangs(&mut self, hangs: bool) {
@@ -190,9 +207,9 @@ impl SimRelay {
         self.core.as_mut()?.answers.remove(&ticket)
     }
 
-    pub(super) fn drain(&mut self, now: Instant) {
+    pub(super) fn drain(&mut self, now: Instant, to: Option<String>, within: Option<Duration>) {
         if let Some(core) = &mut self.core {
-            core.hub.handle_drain(now);
+            core.hub.handle_drain(now, to, within);
         }
     }
 
@@ -202,12 +219,15 @@ impl SimRelay {
         let steering = SteeringKey(self.rng.random());
         let relay = RelayId(self.host.0 as u64 + 1);
         let keys = MasterKeys::from_seed([self.host.0 as u8; 32]);
+        let mut to_shards = Vec::new();
         let shards = (0..self.spec.shards).map(|id| {
             let config = self.shard_config(ShardId(id), &keys, steering, wall);
+            let (sender, crossings) = mpsc::channel(self.spec.crossing_queue);
+            to_shards.push(sender);
             ShardHost {
                 shard: Shard::new(config),
                 packets: VecDeque::new(),
-                crossings: VecDeque::new(),
+                crossings,
                 commands: VecDeque::new(),
             }
         });
@@ -218,7 +238,7 @@ impl SimRelay {
             relay,
             name: display_name(&self.name),
             shards: self.spec.shards,
-            parents: self.parents.len(),
+            parents: self.parents.iter().map(|parent| host_port(*parent)).collect(),
             // The simulated network has no loopback.
             auth: Auth {
                 keys: token::keys(),
@@ -234,6 +254,8 @@ impl SimRelay {
             }),
             relay_token: token,
             max_rooms: 1_000,
+            capacity: None,
+            redirect_to: Vec::new(),
             first_revision: Revision(unix_ms << 20),
             drain_to: self.spec.drain_to.clone(),
             drain_timeout: self.spec.drain_timeout,
@@ -244,6 +266,7 @@ impl SimRelay {
         hub.restore(rooms, base + now).expect("a room that a relay has stored");
         self.core = Some(Core {
             shards,
+            to_shards,
             hub,
             to_hub: VecDeque::new(),
             drained: false,
@@ -358,6 +381,10 @@ fn identity() -> &'static TlsIdentity {
 pub(super) fn first_cids(seed: u64) -> Arc<dyn Fn() -> ConnectionId + Send + Sync> {
     let next = AtomicU64::new(seed);
     Arc::new(move || ConnectionId::new(&next.fetch_add(1, Ordering::Relaxed).to_be_bytes()))
+}
+
+fn host_port(address: SocketAddr) -> HostPort {
+    address.to_string().parse().expect("an address of the simulation is a place")
 }
 
 pub(super) fn display_name(name: &str) -> DisplayName {

@@ -17,7 +17,10 @@ use tribune_protocol::log::LogKey;
 use tribune_protocol::permission::{Permission, PermissionSet};
 
 use crate::auth::{Auth, participant_id};
-use crate::crossing::{DialId, Hears, LinkId, RoomId, ShardCommand, ShardEvent, ShardId};
+use crate::config::HostPort;
+use crate::crossing::{
+    DialId, Hears, LinkId, RoomId, ShardCommand, ShardEvent, ShardId, TrackRoute,
+};
 use crate::hub::{Hub, HubConfig, HubEffect};
 use crate::ops::Readiness;
 use crate::ops::query::Answer;
@@ -27,12 +30,15 @@ use crate::room::permissions::{Policy, RolePolicy};
 use crate::shard::WallClock;
 use crate::store::{MemoryStore, Store, StoreError, StoreReply, StoreRequest};
 use crate::token::{Key, Keys};
+use crate::tree::attach::Target;
 use crate::tree::look::Ticket;
 
 pub(super) const ORIGIN: usize = 0;
 pub(super) const MID: usize = 1;
 pub(super) const LEAF: usize = 2;
 pub(super) const OTHER_LEAF: usize = 3;
+/// A second mid relay, where there is one.
+pub(super) const SPARE: usize = 4;
 /// Unix time at the beginning, in seconds.
 pub(super) const EPOCH_S: u64 = 1_000_000;
 const SECRET: &str = "a secret of thirty-two bytes: ok";
@@ -50,6 +56,10 @@ pub(super) struct Tree {
     pub(super) unconfirmed: Vec<(usize, RoomId, Revision)>,
     /// Where the first track is at home, as each relay's shards were told last.
     pub(super) routes: BTreeMap<usize, Option<LinkId>>,
+    /// All tracks, as each relay's shards were told last.
+    pub(super) tracks: BTreeMap<usize, Arc<[TrackRoute]>>,
+    /// Relays that nothing comes down to.
+    pub(super) deaf: Vec<usize>,
     pub(super) closes: Vec<(usize, CloseCode)>,
     pub(super) broadcasts: Vec<(usize, ToParticipant)>,
     pub(super) drained: bool,
@@ -85,13 +95,26 @@ impl Tree {
 
     /// A tree of relays that have that policy.
     pub(super) fn with_policy(policy: &Policy) -> Self {
+        Self::of(policy, &[&[], &[ORIGIN], &[MID], &[MID]], |_, _| ())
+    }
+
+    /// The same with a second mid relay, which stands by for the leaves; with other settings.
+    pub(super) fn with_spare(change: impl Fn(usize, &mut HubConfig)) -> Self {
+        let parents: [&[usize]; 5] = [&[], &[ORIGIN], &[MID, SPARE], &[MID, SPARE], &[ORIGIN]];
+        Self::of(&policy(), &parents, change)
+    }
+
+    fn of(policy: &Policy, parents: &[&[usize]], change: impl Fn(usize, &mut HubConfig)) -> Self {
         let now = Instant::now();
-        let hub = |(relay, parents)| {
+        let hub = |(number, parents): (usize, &&[usize])| {
+            let relay = number as u64 + 1;
             let wall = WallClock { at: now, unix_us: EPOCH_S * 1_000_000 };
             let setup = setup(relay, wall, policy.clone());
-            Hub::new(HubConfig { setup, ..config(relay, parents, now) }, now)
+            let mut config = HubConfig { setup, ..config(relay, parents, now) };
+            change(number, &mut config);
+            Hub::new(config, now)
         };
-        let hubs = [(1, 0), (2, 1), (3, 1), (4, 1)].map(hub).into();
+        let hubs = parents.iter().enumerate().map(hub).collect();
         let mut tree = Self {
             hubs,
             now,
@@ -101,6 +124,8 @@ impl Tree {
             slow_shards: Vec::new(),
             unconfirmed: Vec::new(),
             routes: BTreeMap::new(),
+            tracks: BTreeMap::new(),
+            deaf: Vec::new(),
             closes: Vec::new(),
             broadcasts: Vec::new(),
             drained: false,
@@ -251,7 +276,7 @@ impl Tree {
                     quiet = false;
                     match effect {
                         HubEffect::Shard(_, command) => self.command(relay, command),
-                        HubEffect::Dial { dial, .. } => self.dial(relay, dial),
+                        HubEffect::Dial { dial, target } => self.dial(relay, dial, &target),
                         HubEffect::Store(request) => self.ask_store(relay, request),
                         HubEffect::Answer { ticket, answer } => {
                             self.answers.push((ticket, answer));
@@ -302,7 +327,7 @@ impl Tree {
     pub(super) fn restart_origin(&mut self) {
         let now = self.now;
         let links: Vec<_> = self.trunks.iter().filter(|trunk| trunk.2 == ORIGIN).copied().collect();
-        let mut config = config(1, 0, now);
+        let mut config = config(1, &[], now);
         let unix_us = EPOCH_S * 1_000_000 + 86_400_000_000;
         config.setup = setup(1, WallClock { at: now, unix_us }, policy());
         config.first_revision = Revision(1 << 40);
@@ -317,7 +342,7 @@ impl Tree {
         self.settle();
     }
 
-    fn dial(&mut self, child: usize, dial: DialId) {
+    fn dial(&mut self, child: usize, dial: DialId, target: &Target) {
         let now = self.now;
         if self.no_dials {
             let why = "a test has it fail".to_owned();
@@ -327,7 +352,8 @@ impl Tree {
                 ShardEvent::DialFailed { dial, why },
             );
         }
-        let parent = if child == MID { ORIGIN } else { MID };
+        let listed = || self.hubs[child].config.parents[target.parent].clone();
+        let parent = usize::from(target.to.clone().unwrap_or_else(listed).port()) - 1;
         let (below, above) = (self.link(), self.link());
         self.trunks.push((child, below, parent, above));
         let dialled = ShardEvent::Dialled { dial, link: below };
@@ -356,6 +382,7 @@ impl Tree {
                 }
             }
             ShardCommand::Routes { room, revision, tracks } => {
+                self.tracks.insert(relay, Arc::clone(&tracks));
                 if let Some(route) = tracks.first() {
                     self.routes.insert(relay, route.home);
                 }
@@ -389,6 +416,9 @@ impl Tree {
             return self.strays.push((relay, link, message.to_vec()));
         };
         let up = self.trunks.iter().any(|(child, below, ..)| (*child, *below) == (relay, link));
+        if !up && self.deaf.contains(&peer) {
+            return;
+        }
         let event = if up {
             let (remote, certified) = ("127.0.0.1:1".parse().unwrap(), false);
             ShardEvent::FromChild { link: other, remote, certified, message: read(message).1 }
@@ -499,18 +529,25 @@ impl Tree {
     }
 }
 
-fn config(relay: u64, parents: usize, now: Instant) -> HubConfig {
+/// Where a relay is.
+pub(super) fn place(relay: usize) -> HostPort {
+    format!("relay:{}", relay + 1).parse().unwrap()
+}
+
+fn config(relay: u64, parents: &[usize], now: Instant) -> HubConfig {
     let mut keys = Keys::default();
     keys.insert("web", Key::Secret(SECRET.parse().unwrap())).unwrap();
     HubConfig {
         relay: RelayId(relay),
         name: "relay".parse().unwrap(),
         shards: 1,
-        parents,
+        parents: parents.iter().copied().map(place).collect(),
         auth: Auth { dev: true, keys, ..Auth::default() },
         setup: setup(relay, WallClock { at: now, unix_us: EPOCH_S * 1_000_000 }, policy()),
         relay_token: None,
         max_rooms: 10,
+        capacity: None,
+        redirect_to: Vec::new(),
         first_revision: Revision(0),
         drain_to: None,
         drain_timeout: Duration::from_secs(10),

@@ -2,7 +2,9 @@
 //! here with its metric's name is published without further ado.
 
 use prometheus::Opts;
-use tribune_protocol::codes::ErrorCode;
+
+use super::distribution::Distribution;
+use super::labels::{BySide, Drops, Handshakes, KindCounts, Refusals, Side, TrunkState};
 
 /// One number of a snapshot and the metric that it becomes.
 #[derive(Debug)]
@@ -18,13 +20,15 @@ impl<S> Row<S> {
     }
 }
 
-/// A snapshot struct and its rows, so that a number cannot be counted and then not be shown.
+/// A snapshot struct and its rows, so that a number cannot be counted and then not be shown. Times
+/// and ratios are `millionths`: whole microseconds or parts per million here, seconds or 1 as shown.
 macro_rules! snapshot {
     (
         $(#[$doc:meta])* $struct:ident,
         by_label { $($(#[$label_doc:meta])* $label:ident: $labels:ty,)* }
         counters $counters:ident { $($counter:ident, $counter_name:literal, $counter_help:literal;)* }
         gauges $gauges:ident { $($gauge:ident, $gauge_name:literal, $gauge_help:literal;)* }
+        millionths $millionths:ident { $($part:ident, $part_name:literal, $part_help:literal;)* }
     ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,11 +36,14 @@ macro_rules! snapshot {
             $($(#[$label_doc])* pub $label: $labels,)*
             $(#[doc = $counter_help] pub $counter: u64,)*
             $(#[doc = concat!($gauge_help, " A gauge.")] pub $gauge: u64,)*
+            $(#[doc = concat!($part_help, " A gauge, in millionths.")] pub $part: u64,)*
         }
         pub(super) const $counters: [Row<$struct>; [$($counter_name),*].len()] =
             [$(Row { name: $counter_name, help: $counter_help, read: |s| s.$counter }),*];
         pub(super) const $gauges: [Row<$struct>; [$($gauge_name),*].len()] =
             [$(Row { name: $gauge_name, help: $gauge_help, read: |s| s.$gauge }),*];
+        pub(super) const $millionths: [Row<$struct>; [$($part_name),*].len()] =
+            [$(Row { name: $part_name, help: $part_help, read: |s| s.$part }),*];
     };
 }
 
@@ -46,6 +53,20 @@ snapshot! {
     by_label {
         /// Frames not passed on, by cause.
         frames_dropped: Drops,
+        /// Handshakes, by result.
+        handshakes: Handshakes,
+        /// Frames found missing on arrival, by the side that they should have come from.
+        frames_missing: BySide,
+        /// Those of them that have come later.
+        frames_repaired: BySide,
+        /// Capture to arrival here, of frames that say when they were captured.
+        frame_age: FrameAges,
+        /// How long the oldest frame of what a view sends has waited here.
+        hold: Holds,
+        /// Commands that wait for the shard.
+        commands_waiting: u64,
+        /// Messages of other shards that wait for it.
+        crossings_waiting: u64,
     }
     counters SHARD_COUNTERS {
         datagrams_in, "tribune_relay_datagrams_received_total", "QUIC datagrams received.";
@@ -56,13 +77,7 @@ snapshot! {
         bytes_out, "tribune_relay_sent_bytes_total", "UDP payload sent.";
         frames_in, "tribune_relay_frames_received_total", "Frames received.";
         frames_forwarded, "tribune_relay_frames_forwarded_total", "Frames passed on, once per connection that they went to.";
-        control_in, "tribune_relay_control_messages_received_total", "Control messages received.";
-        control_out, "tribune_relay_control_messages_sent_total", "Control messages sent.";
         control_errors, "tribune_relay_control_errors_total", "Control streams that broke the protocol.";
-        handshakes_ok, "tribune_relay_handshakes_completed_total", "Handshakes completed.";
-        handshakes_failed, "tribune_relay_handshakes_failed_total", "Handshakes begun and not completed.";
-        handshakes_refused, "tribune_relay_handshakes_refused_total", "Handshakes refused at once, for a limit.";
-        retries_sent, "tribune_relay_retries_sent_total", "Retry packets sent, to verify addresses under load.";
         connections_closed, "tribune_relay_connections_closed_total", "Connections that have ended.";
         steered_in, "tribune_relay_steered_packets_received_total", "Packets taken over from other shards.";
         steered_out, "tribune_relay_steered_packets_sent_total", "Packets handed to the shard that owns their connection.";
@@ -81,6 +96,9 @@ snapshot! {
         rooms, "tribune_relay_shard_rooms", "Rooms with somebody on this shard.";
         queue_to_hub, "tribune_relay_hub_queue_length", "Events that wait for the hub.";
     }
+    millionths SHARD_MILLIONTHS {
+        busy_ppm, "tribune_relay_busy_ratio", "Share of time at work since the last publication; at 1 there is none left.";
+    }
 }
 
 snapshot! {
@@ -89,9 +107,17 @@ snapshot! {
     by_label {
         /// Joins refused, by the error code.
         joins_refused: Refusals,
+        /// Control messages that have come, by kind.
+        control_received: KindCounts,
+        /// Control messages written, by kind; one to everybody in a room counts once.
+        control_sent: KindCounts,
+        /// How far the way to a parent is; `None` before anything has happened.
+        trunk_state: Option<TrunkState>,
     }
     counters HUB_COUNTERS {
         joins_ok, "tribune_relay_joins_total", "Joins that went well.";
+        joins_redirected, "tribune_relay_joins_redirected_total", "Joins beyond the capacity that were sent elsewhere.";
+        moved, "tribune_relay_moved_total", "Participants asked to move, because the relay drains.";
         actions, "tribune_relay_actions_total", "Requests decided here, as the origin of their room.";
         reattachments, "tribune_relay_reattachments_total", "Times that a parent was attached after one was lost.";
         trunk_lagging_closed, "tribune_relay_trunks_lagging_closed_total", "Trunks closed because the child did not confirm a moderation in time.";
@@ -114,172 +140,71 @@ snapshot! {
         children, "tribune_relay_children", "Relays attached to this one.";
         attached, "tribune_relay_attached", "1 if a parent is attached, else 0.";
         depth, "tribune_relay_depth", "Relays from the origin to this one, both counted.";
+        draining, "tribune_relay_draining", "1 while the relay drains, else 0.";
+        capacity, "tribune_relay_capacity_participants", "Participants that the relay takes; 0: no limit is set.";
+    }
+    millionths HUB_MILLIONTHS {
+        trunk_rtt_us, "tribune_relay_trunk_rtt_seconds", "Round trip to the parent, as last measured; 0 without one.";
+        clock_error_us, "tribune_relay_clock_error_seconds", "Bound of the error of this relay's estimate of the origin's clock; 0 at the origin and before there is one.";
     }
 }
 
-/// Why a frame, or a datagram of which no frame could be read, is not passed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DropCause {
-    /// The connection hears no room of that channel.
-    UnknownChannel,
-    /// The room has no track of that number.
-    UnknownTrack,
-    /// The track belongs to somebody else, or lives on another side of the tree.
-    NotYourTrack,
-    /// A moderator's silence is on.
-    Silenced,
-    /// The same frame has come before.
-    Duplicate,
-    /// The frame is older than what the ring keeps.
-    TooOld,
-    /// The sender is over its rate.
-    RateLimited,
-    /// The bytes are not those of a datagram of this protocol.
-    Malformed,
-    /// The kind of datagram is none that this version knows.
-    UnknownKind,
-    /// The queue to another shard is full.
-    HandoverFull,
-    /// Other tracks are louder: not among the top N.
-    NotSelected,
-}
-
-impl DropCause {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::UnknownChannel,
-        Self::UnknownTrack,
-        Self::NotYourTrack,
-        Self::Silenced,
-        Self::Duplicate,
-        Self::TooOld,
-        Self::RateLimited,
-        Self::Malformed,
-        Self::UnknownKind,
-        Self::HandoverFull,
-        Self::NotSelected,
-    ];
-    /// How many there are.
-    pub const COUNT: usize = Self::ALL.len();
-
-    /// The value of the label `cause`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UnknownChannel => "unknown_channel",
-            Self::UnknownTrack => "unknown_track",
-            Self::NotYourTrack => "not_your_track",
-            Self::Silenced => "silenced",
-            Self::Duplicate => "duplicate",
-            Self::TooOld => "too_old",
-            Self::RateLimited => "rate_limited",
-            Self::Malformed => "malformed",
-            Self::UnknownKind => "unknown_kind",
-            Self::HandoverFull => "handover_full",
-            Self::NotSelected => "not_selected",
-        }
-    }
-}
-
-/// Frames not passed on, by cause.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Drops([u64; DropCause::COUNT]);
-
-impl Drops {
-    /// Adds `frames` to a cause.
-    pub const fn count(&mut self, cause: DropCause, frames: u64) {
-        self.0[cause as usize] += frames;
-    }
-
-    /// Frames dropped for a cause.
-    #[must_use]
-    pub const fn of(&self, cause: DropCause) -> u64 {
-        self.0[cause as usize]
-    }
-
-    /// Frames dropped for any cause.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.iter().sum()
-    }
-}
-
-/// The error codes, in the order of their enum: the values of the label `code`.
-pub const REFUSALS: [ErrorCode; 36] = [
-    ErrorCode::BadRequest,
-    ErrorCode::NotJoined,
-    ErrorCode::NotPermitted,
-    ErrorCode::RoomNotFound,
-    ErrorCode::NoSuchParticipant,
-    ErrorCode::HostTaken,
-    ErrorCode::StageFull,
-    ErrorCode::QueueFull,
-    ErrorCode::NoHand,
-    ErrorCode::Cooldown,
-    ErrorCode::Barred,
-    ErrorCode::Locked,
-    ErrorCode::RoomFull,
-    ErrorCode::AccessDenied,
-    ErrorCode::NameTaken,
-    ErrorCode::Duplicate,
-    ErrorCode::HandsClosed,
-    ErrorCode::SlowMode,
-    ErrorCode::NotStarted,
-    ErrorCode::AlreadyAppealed,
-    ErrorCode::RulingsFull,
-    ErrorCode::NotDurable,
-    ErrorCode::Unauthorised,
-    ErrorCode::TokenMissing,
-    ErrorCode::TokenMalformed,
-    ErrorCode::TokenInvalid,
-    ErrorCode::TokenExpired,
-    ErrorCode::TokenNotYetValid,
-    ErrorCode::TokenWrongRoom,
-    ErrorCode::TokenWrongAlgorithm,
-    ErrorCode::TokenUnknownKey,
-    ErrorCode::TokenGrantsNothing,
-    ErrorCode::Draining,
-    ErrorCode::Unavailable,
-    ErrorCode::Overloaded,
-    ErrorCode::Unknown,
+/// Bounds of the ages of frames, in microseconds: a relay nearby, the hops of a tree, another continent,
+/// and what no conversation survives.
+const AGE_BOUNDS_US: [u64; 15] = [
+    1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 50_000, 75_000, 100_000, 150_000, 200_000,
+    300_000, 500_000, 1_000_000, 2_000_000,
 ];
+/// The most that an age counts for, in microseconds: speakers write the stamps, and one that lies must not
+/// spoil the sum.
+const MAX_AGE_US: u64 = 10_000_000;
+/// Bounds of what a relay holds frames for, in microseconds. The leader's leave at once, others' after a
+/// frame period at most; beyond that the shard is late.
+const HOLD_BOUNDS_US: [u64; 11] =
+    [100, 250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000, 50_000];
 
-/// Refusals, by error code.
+/// Ages of frames on arrival, by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusals([u64; REFUSALS.len()]);
+pub struct FrameAges([Distribution; Side::COUNT]);
 
-impl Default for Refusals {
-    fn default() -> Self {
-        Self([0; REFUSALS.len()])
-    }
-}
-
-impl Refusals {
-    /// Adds one.
-    pub const fn count(&mut self, code: ErrorCode) {
-        self.0[code as usize] += 1;
+impl FrameAges {
+    /// Adds a frame's age, in microseconds. More than 10 s count as 10 s.
+    pub fn observe(&mut self, side: Side, age_us: u64) {
+        self.0[side as usize].observe(age_us.min(MAX_AGE_US));
     }
 
-    /// Refusals with a code.
+    /// Those of frames from a side.
     #[must_use]
-    pub const fn of(&self, code: ErrorCode) -> u64 {
-        self.0[code as usize]
+    pub const fn of(&self, side: Side) -> &Distribution {
+        &self.0[side as usize]
     }
 }
 
-// `count` and `of` take a variant's number for its place in the list; the build fails where it is not.
-const _: () = {
-    let mut n = 0;
-    while n < DropCause::COUNT {
-        assert!(DropCause::ALL[n] as usize == n);
-        n += 1;
+impl Default for FrameAges {
+    fn default() -> Self {
+        Self([const { Distribution::new(&AGE_BOUNDS_US) }; Side::COUNT])
     }
-    let mut n = 0;
-    while n < REFUSALS.len() {
-        assert!(REFUSALS[n] as usize == n);
-        n += 1;
+}
+
+/// How long frames have waited in the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holds(Distribution);
+
+impl Holds {
+    /// Adds a wait.
+    pub fn observe(&mut self, wait: std::time::Duration) {
+        self.0.observe(wait.as_micros() as u64);
     }
-    // The last variant's number bounds all of them.
-    assert!(ErrorCode::Unknown as usize + 1 == REFUSALS.len());
-    assert!(DropCause::NotSelected as usize + 1 == DropCause::COUNT);
-};
+
+    /// All of them.
+    #[must_use]
+    pub const fn all(&self) -> &Distribution {
+        &self.0
+    }
+}
+
+impl Default for Holds {
+    fn default() -> Self {
+        Self(Distribution::new(&HOLD_BOUNDS_US))
+    }
+}

@@ -35,7 +35,7 @@ impl ProcessMetrics {
             cpu: register(registry, cpu)?,
             resident: gauge("process_resident_memory_bytes", "Resident memory.")?,
             descriptors: gauge("process_open_fds", "Open file descriptors.")?,
-            threads: gauge("process_threads", "Threads.")?,
+            threads: gauge("process_threads", "Threads of the process.")?,
         })
     }
 

@@ -26,7 +26,8 @@ impl SimClient {
         self.attempts += 1;
         self.joined = None;
         self.end = None;
-        self.link = Some(ClientLink::connect(now, relay, self.window_bytes, &mut self.rng));
+        let takes = (self.window_bytes, self.datagram_bytes);
+        self.link = Some(ClientLink::connect(now, relay, takes, &mut self.rng));
     }
 
     pub(in crate::sim) fn receive(&mut self, arrival: Arrival) {
@@ -43,8 +44,8 @@ impl SimClient {
             link.handle_timeout(now);
         }
         self.drive(log);
-        self.move_on(sent, log);
         self.speak();
+        self.move_on(sent, log);
         self.ask_the_time();
         if let Some(link) = &mut self.link {
             link.transmit(now, self.now, self.address, sent);
@@ -202,7 +203,7 @@ impl SimClient {
             });
             let Some((seq, datagram)) = talk.next_frame(track, captured) else { continue };
             if let Some(moves) = &mut self.moves {
-                moves.remember(self.now, datagram.clone());
+                moves.handle_spoken(self.now, &datagram);
             }
             match &mut self.link {
                 Some(link) => link.send_datagram(datagram),

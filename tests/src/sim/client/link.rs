@@ -45,7 +45,7 @@ impl ClientLink {
     pub(super) fn connect(
         now: Instant,
         relay: SocketAddr,
-        window_bytes: u32,
+        (window_bytes, datagram_bytes): (u32, usize),
         rng: &mut StdRng,
     ) -> Self {
         let keys = MasterKeys::from_seed(rng.random());
@@ -57,7 +57,7 @@ impl ClientLink {
         let crypto = client_crypto(ALPN_PARTICIPANT, ServerTrust::Anything, None)
             .expect("the TLS settings of a client are usable");
         let mut client = ClientConfig::new(crypto);
-        client.transport_config(transport(window_bytes));
+        client.transport_config(transport(window_bytes, datagram_bytes));
         client.initial_dst_cid_provider(first_cids(rng.random()));
         let (handle, conn) = endpoint
             .connect(now, client, relay, "localhost")
@@ -208,13 +208,14 @@ impl ClientLink {
     }
 }
 
-fn transport(window_bytes: u32) -> Arc<TransportConfig> {
+fn transport(window_bytes: u32, datagram_bytes: usize) -> Arc<TransportConfig> {
     let mut transport = TransportConfig::default();
     let idle = IdleTimeout::from(VarInt::from_u32(20_000));
     transport
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(Duration::from_secs(5)))
         .stream_receive_window(VarInt::from_u32(window_bytes))
+        .datagram_receive_buffer_size(Some(datagram_bytes))
         .mtu_discovery_config(None)
         .enable_segmentation_offload(false)
         .allow_spin(false);

@@ -96,11 +96,15 @@ impl Moves {
         arriving.into_iter().chain(leaving).find(|link| link.relay() == relay)
     }
 
-    pub(super) fn remember(&mut self, now: Duration, datagram: Bytes) {
+    /// Says at the next relay too what is said now, and remembers it.
+    pub(super) fn handle_spoken(&mut self, now: Duration, datagram: &Bytes) {
+        if let Some(arriving) = &mut self.arriving {
+            arriving.link.send_datagram(datagram.clone());
+        }
         if self.spoken.len() == SPOKEN_MAX {
             self.spoken.pop_front();
         }
-        self.spoken.push_back((now, datagram));
+        self.spoken.push_back((now, datagram.clone()));
     }
 
     pub(super) fn next_deadline(&mut self, base: Instant, now: Duration) -> Option<Duration> {
@@ -213,7 +217,8 @@ impl SimClient {
         moves.begun += 1;
         let heard = moves.hearing.newest();
         let relay = to.to_string().parse().expect("relays of the simulation have IP addresses");
-        let mut link = ClientLink::connect(now, relay, self.window_bytes, &mut self.rng);
+        let takes = (self.window_bytes, self.datagram_bytes);
+        let mut link = ClientLink::connect(now, relay, takes, &mut self.rng);
         let (join, bytes) = self.next_join(heard);
         link.send_control(self.now, bytes);
         let arriving = Arriving { link, local, join, since: self.now, redirected: None };

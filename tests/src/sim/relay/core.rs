@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::{Receiver, Sender};
 use tribune_protocol::codes::CloseCode;
 use tribune_relay::crossing::{Crossing, Packet, ShardCommand, ShardEvent, ShardId};
 use tribune_relay::hub::{Hub, HubEffect};
 use tribune_relay::ops::query::Answer;
+use tribune_relay::shard::driver::hand_over;
 use tribune_relay::shard::{Outgoing, Shard};
 use tribune_relay::store::{MemoryStore, Store, StoreReply, StoreRequest};
+use tribune_relay::tree::attach::Target;
 use tribune_relay::tree::look::Ticket;
 
 use crate::sim::log::{Entry, Log};
@@ -22,6 +25,8 @@ const EVENTS_PER_TURN: usize = 256;
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) shards: Vec<ShardHost>,
+    /// To each shard, as the driver has it: what finds no room is dropped.
+    pub(super) to_shards: Vec<Sender<Crossing>>,
     pub(super) hub: Hub,
     pub(super) to_hub: VecDeque<(ShardId, ShardEvent)>,
     pub(super) drained: bool,
@@ -34,7 +39,7 @@ pub(super) struct Core {
 pub(super) struct ShardHost {
     pub(super) shard: Shard,
     pub(super) packets: VecDeque<Packet>,
-    pub(super) crossings: VecDeque<Crossing>,
+    pub(super) crossings: Receiver<Crossing>,
     pub(super) commands: VecDeque<ShardCommand>,
 }
 
@@ -63,7 +68,7 @@ impl Core {
             outcome.packets += 1;
             host.shard.handle_packet(at, packet);
         }
-        while let Some(crossing) = host.crossings.pop_front() {
+        while let Ok(crossing) = host.crossings.try_recv() {
             host.shard.handle_crossing(at, crossing);
         }
         while let Some(command) = host.commands.pop_front() {
@@ -78,17 +83,9 @@ impl Core {
                 sent.push(Sent { from: address, to, payload: out.payload.clone() });
             }
         }
-        let mut crossings = Vec::new();
-        while let Some(crossing) = host.shard.poll_crossing() {
-            crossings.push(crossing);
-        }
+        hand_over(&mut host.shard, &self.to_shards);
         while let Some(event) = host.shard.poll_event() {
             self.to_hub.push_back((ShardId(number as u8), event));
-        }
-        for (to, crossing) in crossings {
-            if let Some(host) = self.shards.get_mut(usize::from(to.0)) {
-                host.crossings.push_back(crossing);
-            }
         }
         outcome
     }
@@ -123,8 +120,10 @@ impl Core {
                 HubEffect::Shard(shard, command) => {
                     self.shards[usize::from(shard.0)].commands.push_back(command);
                 }
-                HubEffect::Dial { dial, parent } => {
-                    let (address, server_name) = (parents[parent], "localhost".to_owned());
+                HubEffect::Dial { dial, target: Target { parent, to } } => {
+                    let named = to.and_then(|to| to.to_string().parse().ok());
+                    let address = named.unwrap_or(parents[parent]);
+                    let server_name = "localhost".to_owned();
                     let command = ShardCommand::Dial { dial, parent, address, server_name };
                     self.shards[0].commands.push_back(command);
                 }
