@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tribune_protocol::control::report::Ranking;
 use tribune_protocol::ids::RoomName;
 
+use super::errand::unix_ms;
 use super::keys::{self, Pressed};
 use super::ranking;
 use super::signals::Signals;
@@ -99,15 +100,18 @@ impl Top {
         }
     }
 
-    /// A line each time. Once there has been one, failures are lines too.
+    /// A line each time, until nobody reads them. Once there has been one, failures are lines too.
     async fn print_json(&self, output: &mut Output) -> Result<(), CommandError> {
         let mut ticks = self.ticks();
         let mut is_first = true;
         loop {
             ticks.tick().await;
             match self.fetcher().look(self.first()).await {
-                Ok(seen) => {
-                    output.json(&seen.json);
+                Ok(mut seen) => {
+                    seen.json["unix_ms"] = unix_ms().into();
+                    if output.try_json(&seen.json).is_err() {
+                        return Ok(());
+                    }
                     if self.once {
                         return is_there(&seen.figures);
                     }

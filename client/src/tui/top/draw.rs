@@ -72,7 +72,7 @@ fn header(model: &Model, now: Instant) -> Paragraph<'static> {
     let second = match model.failure() {
         None => Line::raw(format!("{}  ·  {age} ago", model.place)),
         Some(why) => {
-            let text = format!("{}  ·  FIGURES OF {age} AGO: {}", model.place, printable(why));
+            let text = format!("FIGURES OF {age} AGO: {}", printable(why));
             Line::styled(text, Style::new().fg(Color::Red))
         }
     };
