@@ -46,10 +46,12 @@ pub(crate) fn count(count: u64) -> String {
     }
 }
 
-/// A share as a bar of so many cells, filled from the left.
+/// A share as a bar of so many cells, filled from the left, and in whole hundredths.
 pub(crate) fn bar(ppm: u32, cells: usize) -> String {
-    let lit = (ppm.min(1_000_000) as usize * cells).div_ceil(1_000_000);
-    format!("{}{}", "█".repeat(lit), "·".repeat(cells - lit))
+    let ppm = ppm.min(1_000_000) as usize;
+    let lit = (ppm * cells + 500_000) / 1_000_000;
+    let percent = (ppm + 5_000) / 10_000;
+    format!("{}{} {percent:>3}%", "█".repeat(lit), "·".repeat(cells - lit))
 }
 
 /// Milliseconds as the age of something.
@@ -84,10 +86,10 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_empty_only_at_nothing() {
+    fn bars_are_filled_to_the_nearest_cell() {
         assert_eq!(
-            [0, 1, 500_000, 1_000_000, u32::MAX].map(|ppm| bar(ppm, 4)),
-            ["····", "█···", "██··", "████", "████"]
+            [0, 14_000, 400_000, 1_000_000, u32::MAX].map(|ppm| bar(ppm, 4)),
+            ["····   0%", "····   1%", "██··  40%", "████ 100%", "████ 100%"]
         );
     }
 

@@ -209,7 +209,6 @@ mod tests {
         let mut part = figures();
         (part.tree.complete, part.tree.missing) = (false, 2);
         part.tree.relays[1].draining = true;
-        part.tree.relays[1].capacity = Some(500);
         model.handle_figures(now, part.clone());
         let shown = screen(&model, now, 170, 20);
         assert!(shown.contains("NOT THE WHOLE TREE: 2 relays have not answered"), "{shown}");

@@ -301,6 +301,8 @@ pub(crate) mod tests {
         assert!(figures.tree.complete && figures.tree.rooted);
         let [origin, leaf] = &figures.tree.relays[..] else { panic!("{:?}", figures.tree) };
         assert_eq!((origin.parent, leaf.parent), (None, Some(origin.relay)));
+        assert_eq!(leaf.capacity, Some(500));
+        assert!(leaf.trunk_rtt_us.is_some() && origin.trunk_rtt_us.is_none());
         let quality = leaf.quality.as_ref().unwrap();
         assert!(quality.reports > 0 && quality.latency_us.is_some());
         let room = figures.room.unwrap();

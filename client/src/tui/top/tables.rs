@@ -157,7 +157,7 @@ pub(crate) fn relays(figures: &Figures, sort: Sort) -> (Table<16>, Vec<RelayId>)
             },
             relay.listeners.to_string(),
             relay.rooms.to_string(),
-            format!("{} {:>3}%", bar(relay.load_ppm, LOAD_CELLS), relay.load_ppm / 10_000),
+            bar(relay.load_ppm, LOAD_CELLS),
             count(relay.frames_in_per_s.into()),
             count(relay.frames_out_per_s.into()),
             drops(relay),
