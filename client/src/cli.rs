@@ -10,7 +10,8 @@ use tracing_subscriber::EnvFilter;
 use tribune_protocol::ids::DisplayName;
 
 use crate::commands::{
-    self, Context, appeal, ban, hand, join, listen, log, person, role, room, speak, stage, token,
+    self, Context, appeal, ban, hand, join, listen, listeners, log, person, role, room, speak,
+    stage, token, top,
 };
 use crate::outcome::{CommandError, EXIT_CODES, Exit};
 use crate::output::Output;
@@ -84,6 +85,8 @@ enum Command {
     Ban(ban::Ban),
     Appeal(appeal::Appeal),
     Log(log::Log),
+    Listeners(listeners::Listeners),
+    Top(top::Top),
     Token(token::Token),
     /// Print the man page
     Man,
@@ -153,6 +156,8 @@ fn join_and_execute(
             Command::Ban(ban) => ban.run(&context, output).await,
             Command::Appeal(appeal) => appeal.run(&context, output).await,
             Command::Log(log) => log.run(&context, output).await,
+            Command::Listeners(listeners) => listeners.run(&context, output).await,
+            Command::Top(top) => top.run(output).await,
             Command::Token(_) | Command::Man => Ok(()),
         }
     });
@@ -220,6 +225,11 @@ mod tests {
             (vec!["tribune", "person", "kick", "stage", "addr:home"], "home"),
             (vec!["tribune", "room", "create", "stage", "--starts", "soon"], "soon"),
             (vec!["tribune", "room", "create", "stage", "--duplicates", "some"], "some"),
+            (vec!["tribune", "listeners", "stage", "--worst", "31"], "31 is not in 1..=30"),
+            (vec!["tribune", "listeners", "stage", "--worst", "0"], "0 is not in 1..=30"),
+            (vec!["tribune", "listeners", "stage", "--by", "loudness"], "round_trip"),
+            (vec!["tribune", "top", "--http", "https://relay"], "no TLS"),
+            (vec!["tribune", "top", "--interval", "1ms"], "500ms to 1h"),
         ] {
             let error = Cli::try_parse_from(&args).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{args:?}");
@@ -271,6 +281,11 @@ mod tests {
             "log agora --follow --verify",
             "log agora --export report.html",
             "log --file report.html --verify",
+            "listeners agora",
+            "listeners agora --worst 30 --by round_trip",
+            "listeners agora --listener Eve --listener 00000000000000fe",
+            "top",
+            "top --http relay:9433 --room agora --by latency --interval 5s --once",
         ] {
             let args = std::iter::once("tribune").chain(line.split(' '));
             if let Err(error) = Cli::try_parse_from(args) {
@@ -287,6 +302,7 @@ mod tests {
             "log",
             "log agora --file log.json",
             "log agora --export log.txt",
+            "listeners agora --listener Eve --worst 3",
         ] {
             let args = std::iter::once("tribune").chain(line.split(' '));
             assert!(Cli::try_parse_from(args).is_err(), "{line}");

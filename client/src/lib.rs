@@ -7,6 +7,7 @@
 pub mod audio;
 pub mod cli;
 mod commands;
+mod figures;
 mod outcome;
 mod output;
 pub mod session;

@@ -27,12 +27,17 @@ impl Output {
 
     /// One JSON line, if programs read this. A reader that is gone is no reason to stop.
     pub(crate) fn json(&self, value: &impl Serialize) {
-        if self.json
-            && let Ok(line) = serde_json::to_string(value)
-        {
-            let mut stdout = std::io::stdout().lock();
-            let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+        let _ = self.try_json(value);
+    }
+
+    /// The same for a command that is of no use once its reader is gone.
+    pub(crate) fn try_json(&self, value: &impl Serialize) -> std::io::Result<()> {
+        if !self.json {
+            return Ok(());
         }
+        let line = serde_json::to_string(value)?;
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{line}").and_then(|()| stdout.flush())
     }
 
     /// A result for people, on stdout.

@@ -65,8 +65,8 @@ pub enum ShardEvent {
         remote: SocketAddr,
         /// Whether TLS verified a certificate of the child.
         certified: bool,
-        /// What it says.
-        message: ToParent,
+        /// What it says; apart, for a queue's places are as long as the longest event.
+        message: Box<ToParent>,
     },
     /// The parent's message.
     FromParent {

@@ -194,7 +194,7 @@ impl Hub {
             }
             ShardEvent::FromChild { link, remote, certified, message } => {
                 self.counters.control_received.count(message.kind());
-                self.handle_child(now, link, remote, certified, message);
+                self.handle_child(now, link, remote, certified, *message);
             }
             ShardEvent::FromParent { link, message } => {
                 self.counters.control_received.count(message.kind());

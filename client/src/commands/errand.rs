@@ -253,7 +253,7 @@ pub(super) fn no_answer(wanted: &str) -> CommandError {
 }
 
 /// The time as a program reads it that compares it with a listener's `last_received_unix_ms`.
-fn unix_ms() -> u64 {
+pub(super) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

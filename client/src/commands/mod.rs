@@ -20,11 +20,14 @@ pub(crate) mod ban;
 mod errand;
 pub(crate) mod hand;
 pub(crate) mod join;
+mod keys;
 pub(crate) mod listen;
+pub(crate) mod listeners;
 pub(crate) mod log;
 pub(crate) mod man;
 mod oneself;
 pub(crate) mod person;
+mod ranking;
 mod renewal;
 pub(crate) mod role;
 pub(crate) mod room;
@@ -36,6 +39,7 @@ pub(crate) mod stage;
 mod talk;
 pub(crate) mod times;
 pub(crate) mod token;
+pub(crate) mod top;
 
 /// What the options say that every command takes.
 #[derive(Debug)]

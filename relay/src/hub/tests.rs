@@ -171,7 +171,10 @@ fn a_second_hello_changes_nothing() {
     let (relay, name) = (RelayId(2), "relay".parse().unwrap());
     let message = ToParent::Hello { relay, name, height: 1, token: None };
     let (remote, certified) = ("127.0.0.1:1".parse().unwrap(), false);
-    tree.event(ORIGIN, ShardEvent::FromChild { link, remote, certified, message });
+    tree.event(
+        ORIGIN,
+        ShardEvent::FromChild { link, remote, certified, message: Box::new(message) },
+    );
     tree.pass(Duration::from_secs(2));
     assert_eq!(tree.room(ORIGIN).listeners(), 1);
     tree.event(ORIGIN, ShardEvent::Closed { link, why: "gone".to_owned() });

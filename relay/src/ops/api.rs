@@ -114,17 +114,15 @@ type Parameters = axum::extract::Query<Vec<(String, String)>>;
 type Outcome = Result<Json<Value>, Failure>;
 
 async fn status(State(api): State<Api>) -> Outcome {
-    match api.desk.ask(Query::Status).await? {
-        Answer::Status(status) => Ok(Json(json::status(&status))),
-        other => Err(unexpected(&other)),
-    }
+    let answer = api.desk.ask(Query::Status).await?;
+    let Answer::Status(status) = answer else { return Err(unexpected(&answer)) };
+    Ok(Json(json::status(&status)))
 }
 
 async fn tree(State(api): State<Api>) -> Outcome {
-    match api.desk.ask(Query::Tree).await? {
-        Answer::Tree { sight, is_rooted } => Ok(Json(json::tree(&sight, is_rooted))),
-        other => Err(unexpected(&other)),
-    }
+    let answer = api.desk.ask(Query::Tree).await?;
+    let Answer::Tree { sight, is_rooted } = answer else { return Err(unexpected(&answer)) };
+    Ok(Json(json::tree(&sight, is_rooted)))
 }
 
 async fn rooms(State(api): State<Api>, parameters: Parameters) -> Outcome {
@@ -135,19 +133,17 @@ async fn rooms(State(api): State<Api>, parameters: Parameters) -> Outcome {
             _ => return Err(unknown_parameter(name, "limit")),
         }
     }
-    match api.desk.ask(Query::Rooms { limit }).await? {
-        Answer::Rooms { total, rooms } => Ok(Json(json::rooms(total, &rooms))),
-        other => Err(unexpected(&other)),
-    }
+    let answer = api.desk.ask(Query::Rooms { limit }).await?;
+    let Answer::Rooms { total, rooms } = answer else { return Err(unexpected(&answer)) };
+    Ok(Json(json::rooms(total, &rooms)))
 }
 
 async fn room(State(api): State<Api>, Path(room): Path<String>) -> Outcome {
     let name = room_name(&room)?;
-    match api.desk.ask(Query::Room(name)).await? {
-        Answer::Room(Some(room)) => Ok(Json(json::room(&room))),
-        Answer::Room(None) => Err(no_room(&room)),
-        other => Err(unexpected(&other)),
-    }
+    let answer = api.desk.ask(Query::Room(name)).await?;
+    let Answer::Room(found) = answer else { return Err(unexpected(&answer)) };
+    let found = found.ok_or_else(|| no_room(&room))?;
+    Ok(Json(json::room(&found)))
 }
 
 async fn listeners(
@@ -219,14 +215,11 @@ async fn drain(
             _ => return Err(unknown_parameter(name, "to and within")),
         }
     }
-    match api.desk.ask(Query::Drain { to, within }).await? {
-        Answer::Draining { to, within } => {
-            let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-            let body = json!({ "draining": true, "to": to, "within_ms": within_ms });
-            Ok((StatusCode::ACCEPTED, Json(body)))
-        }
-        other => Err(unexpected(&other)),
-    }
+    let answer = api.desk.ask(Query::Drain { to, within }).await?;
+    let Answer::Draining { to, within } = answer else { return Err(unexpected(&answer)) };
+    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    let body = json!({ "draining": true, "to": to, "within_ms": within_ms });
+    Ok((StatusCode::ACCEPTED, Json(body)))
 }
 
 /// A room that this relay does not carry is told apart from one without reports.
@@ -239,10 +232,9 @@ async fn ask_listeners(
     if let Answer::Room(None) = api.desk.ask(Query::Room(name)).await? {
         return Err(no_room(room));
     }
-    match api.desk.ask(query).await? {
-        Answer::Listeners(sight) => Ok(sight),
-        other => Err(unexpected(&other)),
-    }
+    let answer = api.desk.ask(query).await?;
+    let Answer::Listeners(sight) = answer else { return Err(unexpected(&answer)) };
+    Ok(sight)
 }
 
 /// The pairs of a query string.

@@ -263,7 +263,7 @@ impl Shard {
                 *announced = true;
                 peer.speak_by = None;
                 let (remote, certified) = (peer.conn.remote_address(), *certified);
-                ShardEvent::FromChild { link, remote, certified, message }
+                ShardEvent::FromChild { link, remote, certified, message: Box::new(message) }
             }
             PeerKind::Parent(_) => {
                 let Envelope { id: _, message } = parse(body)?;

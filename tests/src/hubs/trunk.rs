@@ -271,7 +271,7 @@ impl HubNet {
         self.fingerprint.add(self.now, relay.0, message);
         let event = match to {
             Side::Above => {
-                let message = read::<ToParent>(message).1;
+                let message = Box::new(read::<ToParent>(message).1);
                 let remote = ([127, 0, 0, 1], 1).into();
                 ShardEvent::FromChild { link, remote, certified: false, message }
             }

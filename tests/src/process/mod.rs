@@ -26,7 +26,7 @@ pub use child::{Ended, Process, Signal};
 pub use client::{Client, Latency, Statistics, Track};
 pub use crowd::{Crowd, Record};
 pub use drain::Drain;
-pub use http::{Answer, get};
+pub use http::{Answer, ask, get};
 pub use metrics::Metrics;
 pub use prometheus::Prometheus;
 pub use relay::{Relay, RelayOptions};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Answer, Metrics, Process, Scratch, Signal, get, wait_for};
+use super::{Answer, Metrics, Process, Scratch, Signal, ask, get, wait_for};
 
 /// How long a relay may take until it listens, and until it has a parent.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -141,6 +141,14 @@ impl Relay {
     /// If there is no answer.
     pub fn get(&self, path: &str) -> Result<Answer> {
         get(self.http, path)
+    }
+
+    /// Asks its HTTP side with a method and headers.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+        ask(self.http, method, path, headers)
     }
 
     /// Its metrics as they are now; counters of the audio threads are up to 200 ms old.

@@ -1,15 +1,15 @@
 //! What `tribune join` shows and where its commands come from: a terminal, or a pipe.
 
-use std::io::{BufRead, IsTerminal};
-use std::time::Duration;
+use std::io::BufRead;
 
-use crossterm::event::{self, KeyEvent};
+use crossterm::event::KeyEvent;
 use ratatui::DefaultTerminal;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tribune_protocol::ids::TrackId;
 
-use crate::outcome::{CommandError, Exit};
+use crate::commands::keys::{self, Pressed};
+use crate::outcome::CommandError;
 use crate::output::Output;
 use crate::session::room_view::RoomView;
 use crate::tui::draw::draw;
@@ -17,8 +17,6 @@ use crate::tui::model::Model;
 
 /// Keys or lines that wait.
 const INPUTS: usize = 32;
-/// How long the thread that reads keys waits before it looks whether it is still wanted.
-const KEY_POLL: Duration = Duration::from_millis(100);
 /// Longest line of a pipe that is read, in bytes.
 const LINE_BYTES_MAX: usize = 1_024;
 
@@ -41,19 +39,11 @@ impl Face {
     /// A screen on a terminal, unless programs read; else lines.
     pub(super) fn open(output: &Output) -> Result<(Self, mpsc::Receiver<Input>), CommandError> {
         let (inputs, receiver) = mpsc::channel(INPUTS);
-        let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
-        if output.is_json() || !is_terminal {
-            spawn("lines", move || read_lines(&inputs))?;
+        if output.is_json() || !keys::is_terminal() {
+            keys::spawn("lines", move || read_lines(&inputs))?;
             return Ok((Self::Lines, receiver));
         }
-        let terminal = ratatui::try_init().map_err(|error| {
-            CommandError::new(
-                Exit::Other,
-                "terminal",
-                format!("Cannot set up the terminal: {error}."),
-            )
-        })?;
-        spawn("keys", move || read_keys(&inputs))?;
+        let terminal = keys::open(inputs)?;
         Ok((Self::Screen(terminal), receiver))
     }
 
@@ -97,13 +87,16 @@ impl Face {
     ) -> Result<(), CommandError> {
         let Self::Screen(terminal) = self else { return Ok(()) };
         let drawn = terminal.draw(|frame| draw(frame, model, view, level));
-        drawn.map(|_| ()).map_err(|error| {
-            CommandError::new(
-                Exit::Other,
-                "terminal",
-                format!("Cannot draw on the terminal: {error}."),
-            )
-        })
+        drawn.map(|_| ()).map_err(|error| keys::cannot_draw(&error))
+    }
+}
+
+impl From<Pressed> for Input {
+    fn from(pressed: Pressed) -> Self {
+        match pressed {
+            Pressed::Key(key) => Self::Key(key),
+            Pressed::Resize => Self::Resize,
+        }
     }
 }
 
@@ -111,41 +104,6 @@ impl Drop for Face {
     fn drop(&mut self) {
         if self.is_screen() {
             ratatui::restore();
-        }
-    }
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), CommandError> {
-    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    spawned.map(drop).map_err(|error| {
-        CommandError::new(Exit::Other, "thread", format!("Cannot start a thread: {error}."))
-    })
-}
-
-fn read_keys(inputs: &mpsc::Sender<Input>) {
-    while !inputs.is_closed() {
-        match event::poll(KEY_POLL).and_then(|is_ready| is_ready.then(event::read).transpose()) {
-            Ok(None) => {}
-            Ok(Some(event::Event::Key(key))) => {
-                if inputs.blocking_send(Input::Key(key)).is_err() {
-                    return;
-                }
-            }
-            Ok(Some(event::Event::Resize(..))) => {
-                if inputs.blocking_send(Input::Resize).is_err() {
-                    return;
-                }
-            }
-            Ok(Some(
-                event::Event::FocusGained
-                | event::Event::FocusLost
-                | event::Event::Mouse(_)
-                | event::Event::Paste(_),
-            )) => {}
-            Err(error) => {
-                tracing::debug!(%error, "no more keys");
-                return;
-            }
         }
     }
 }

@@ -175,7 +175,7 @@ fn a_relay_that_does_not_answer_is_told_and_not_waited_for() {
         link,
         remote: "127.0.0.1:1".parse().unwrap(),
         certified: false,
-        message,
+        message: Box::new(message),
     };
     let name = "mute".parse().unwrap();
     tree.event(ORIGIN, child(ToParent::Hello { relay: RelayId(77), name, height: 1, token: None }));
@@ -270,7 +270,7 @@ fn a_large_tree_is_told_in_parts() {
         link,
         remote: "127.0.0.1:1".parse().unwrap(),
         certified: false,
-        message,
+        message: Box::new(message),
     };
     for (link, relay) in &children {
         let name = "n".repeat(64).parse().unwrap();
@@ -282,11 +282,12 @@ fn a_large_tree_is_told_in_parts() {
     tree.event(MID, child(asker, ToParent::Look { number: 5, about: About::Relays {} }));
     for (link, relay) in &children {
         let to_it = tree.strays.iter().filter(|(at, to, _)| (*at, to) == (MID, link));
-        let asked = to_it.filter_map(|(_, _, bytes)| match read::<ToChild>(bytes).1 {
-            ToChild::Look { number, about: About::Relays {} } => Some(number),
-            _ => None,
+        let mut asked = to_it.filter_map(|(_, _, bytes)| {
+            let message = read::<ToChild>(bytes).1;
+            let ToChild::Look { number, about: About::Relays {} } = message else { return None };
+            Some(number)
         });
-        let Some(number) = asked.last() else { panic!("{relay:?} was not asked") };
+        let Some(number) = asked.next_back() else { panic!("{relay:?} was not asked") };
         let Some(Answer::Status(status)) = ask(&mut tree, LEAF, Query::Status) else {
             panic!("no answer")
         };
@@ -296,9 +297,10 @@ fn a_large_tree_is_told_in_parts() {
     }
     let to_asker = tree.strays.iter().filter(|(at, to, _)| (*at, *to) == (MID, asker));
     let parts: Vec<_> = to_asker
-        .filter_map(|(_, _, bytes)| match read::<ToChild>(bytes).1 {
-            ToChild::Seen { number: 5, sight, more } => Some((sight, more)),
-            _ => None,
+        .filter_map(|(_, _, bytes)| {
+            let message = read::<ToChild>(bytes).1;
+            let ToChild::Seen { number: 5, sight, more } = message else { return None };
+            Some((sight, more))
         })
         .collect();
     let relays: usize = parts.iter().map(|(sight, _)| sight.relays.len()).sum();

@@ -120,7 +120,10 @@ fn a_child_that_asks_without_end_is_parted_with() {
     for _ in 0..=64 {
         let (remote, certified) = ("127.0.0.1:1".parse().unwrap(), false);
         let message = ToParent::ListRooms { after: None };
-        tree.event(MID, ShardEvent::FromChild { link, remote, certified, message });
+        tree.event(
+            MID,
+            ShardEvent::FromChild { link, remote, certified, message: Box::new(message) },
+        );
     }
     assert!(tree.closes.contains(&(MID, CloseCode::ProtocolViolation)));
     let who = tree.connect(MID, 1);

@@ -658,7 +658,10 @@ impl Scene {
 
     fn send_from_below(&mut self, link: crate::crossing::LinkId, message: ToParent) {
         let (remote, certified) = ("127.0.0.1:1".parse().unwrap(), false);
-        self.tree.event(self.place, ShardEvent::FromChild { link, remote, certified, message });
+        self.tree.event(
+            self.place,
+            ShardEvent::FromChild { link, remote, certified, message: Box::new(message) },
+        );
     }
 
     fn log_entries(&mut self) -> u64 {

@@ -174,7 +174,10 @@ fn an_act_that_comes_late_by_the_old_way_counts_and_moves_nobody() {
         });
         let message = ToParent::Act { channel, participant, request: None, by, action };
         let (remote, certified) = ("127.0.0.1:1".parse().unwrap(), false);
-        tree.event(ORIGIN, ShardEvent::FromChild { link, remote, certified, message });
+        tree.event(
+            ORIGIN,
+            ShardEvent::FromChild { link, remote, certified, message: Box::new(message) },
+        );
     };
     let (tree, old) = (&mut evening.tree, evening.old_at_origin);
     late(tree, old, channel, Action::OwnMute { muted: true });

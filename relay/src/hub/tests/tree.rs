@@ -421,7 +421,12 @@ impl Tree {
         }
         let event = if up {
             let (remote, certified) = ("127.0.0.1:1".parse().unwrap(), false);
-            ShardEvent::FromChild { link: other, remote, certified, message: read(message).1 }
+            ShardEvent::FromChild {
+                link: other,
+                remote,
+                certified,
+                message: Box::new(read(message).1),
+            }
         } else {
             ShardEvent::FromParent { link: other, message: read(message).1 }
         };

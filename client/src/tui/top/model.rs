@@ -1,0 +1,392 @@
+//! What the screen of `tribune top` knows and what a key means. Pure: keys and answers in, actions out.
+
+use std::time::{Duration, Instant};
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tribune_protocol::control::report::Ranking;
+use tribune_protocol::ids::{RelayId, RoomName};
+
+use super::tables::{Sort, relays, rooms};
+use crate::figures::answer::{Figures, RoomFigures};
+
+/// Columns that can be left out at the most: more than any table has.
+const COLUMNS_LEFT_OUT: usize = 14;
+/// Lines that a room's view can be moved by: a stage and 30 listeners have fewer.
+const LINES_MOVED: usize = 60;
+
+/// What a key asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Quit,
+    /// Something else is wanted than before: see [`Model::wanted`].
+    Fetch,
+}
+
+/// What is on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// The relays.
+    Tree,
+    /// The rooms of the relay that is asked.
+    Rooms,
+    /// One of them.
+    Room,
+}
+
+/// What the relay is to be asked besides its tree and its rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) room: Option<RoomName>,
+    pub(crate) by: Ranking,
+}
+
+/// The state of the screen.
+#[derive(Debug)]
+pub(crate) struct Model {
+    /// Where is asked, as it is written.
+    pub(crate) place: String,
+    pub(crate) view: View,
+    pub(crate) is_help: bool,
+    pub(crate) by: Ranking,
+    /// Columns after the first that are left out, for a narrow screen.
+    pub(crate) left_out: usize,
+    /// Lines above the first one of a room's view.
+    pub(crate) moved: usize,
+    relay_sort: Sort,
+    room_sort: Sort,
+    relay: Option<RelayId>,
+    room: Option<RoomName>,
+    figures: Figures,
+    came: Instant,
+    failure: Option<String>,
+}
+
+impl Model {
+    /// With the first figures. With a room, that is what is shown.
+    pub(crate) fn new(
+        now: Instant,
+        place: String,
+        room: Option<RoomName>,
+        by: Ranking,
+        figures: Figures,
+    ) -> Self {
+        Self {
+            place,
+            view: if room.is_some() { View::Room } else { View::Tree },
+            is_help: false,
+            by,
+            left_out: 0,
+            moved: 0,
+            relay_sort: Sort::OF_RELAYS[0],
+            room_sort: Sort::OF_ROOMS[0],
+            relay: None,
+            room,
+            figures,
+            came: now,
+            failure: None,
+        }
+    }
+
+    /// The last figures.
+    pub(crate) const fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// How old they are.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.came)
+    }
+
+    /// Why there are no newer ones, if the last attempt failed.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// In what order the rows of this view stand.
+    pub(crate) const fn sort(&self) -> Sort {
+        match self.view {
+            View::Tree => self.relay_sort,
+            View::Rooms | View::Room => self.room_sort,
+        }
+    }
+
+    /// Which relay is selected: the first, until somebody selects another.
+    pub(crate) fn relay(&self) -> Option<RelayId> {
+        let (_, shown) = relays(&self.figures, self.relay_sort);
+        self.relay.filter(|relay| shown.contains(relay)).or(shown.first().copied())
+    }
+
+    /// Which room is selected, or looked at.
+    pub(crate) fn room(&self) -> Option<RoomName> {
+        let (_, shown) = rooms(&self.figures.rooms, self.room_sort);
+        let is_there = |room: &RoomName| self.view == View::Room || shown.contains(room);
+        self.room.clone().filter(is_there).or_else(|| shown.first().cloned())
+    }
+
+    /// The figures of the room that is looked at, once they are there.
+    pub(crate) fn room_figures(&self) -> Option<&RoomFigures> {
+        self.figures.room.as_ref().filter(|figures| Some(&figures.name) == self.room.as_ref())
+    }
+
+    /// What is to be asked for next.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let room = if self.view == View::Room { self.room.clone() } else { None };
+        Wanted { room, by: self.by }
+    }
+
+    /// Takes new figures.
+    pub(crate) fn handle_figures(&mut self, now: Instant, figures: Figures) {
+        self.figures = figures;
+        self.came = now;
+        self.failure = None;
+    }
+
+    /// The relay did not answer. What is known stays on the screen.
+    pub(crate) fn handle_failure(&mut self, why: String) {
+        self.failure = Some(why);
+    }
+
+    /// Takes a key.
+    pub(crate) fn handle_key(&mut self, key: KeyEvent) -> Option<Action> {
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        // In raw mode the terminal makes no signal of it.
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            return matches!(key.code, KeyCode::Char('c')).then_some(Action::Quit);
+        }
+        if std::mem::take(&mut self.is_help) {
+            return None;
+        }
+        self.browse(key.code)
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm, reason = "keys that mean nothing here are most keys")]
+    fn browse(&mut self, key: KeyCode) -> Option<Action> {
+        match key {
+            KeyCode::Char('q') => return Some(Action::Quit),
+            KeyCode::Char('?' | 'h') => self.is_help = true,
+            KeyCode::Tab => return self.switch(),
+            KeyCode::Enter => return self.go_in(),
+            KeyCode::Esc | KeyCode::Backspace => return self.go_out(),
+            KeyCode::Down | KeyCode::Char('j') => self.select(true),
+            KeyCode::Up | KeyCode::Char('k') => self.select(false),
+            KeyCode::Right => self.left_out = (self.left_out + 1).min(COLUMNS_LEFT_OUT),
+            KeyCode::Left => self.left_out = self.left_out.saturating_sub(1),
+            KeyCode::Char('s') => self.change_sort(),
+            KeyCode::Char('b') => return self.change_ranking(),
+            _ => {}
+        }
+        None
+    }
+
+    /// Tree, rooms, the room looked at last, and again.
+    fn switch(&mut self) -> Option<Action> {
+        self.show(match self.view {
+            View::Tree => View::Rooms,
+            View::Rooms if self.room.is_some() => View::Room,
+            View::Rooms | View::Room => View::Tree,
+        })
+    }
+
+    fn go_in(&mut self) -> Option<Action> {
+        match self.view {
+            View::Tree => self.show(View::Rooms),
+            View::Rooms => {
+                self.room = self.room();
+                self.room.is_some().then(|| self.show(View::Room))?
+            }
+            View::Room => None,
+        }
+    }
+
+    fn go_out(&mut self) -> Option<Action> {
+        match self.view {
+            View::Tree => Some(Action::Quit),
+            View::Rooms => self.show(View::Tree),
+            View::Room => self.show(View::Rooms),
+        }
+    }
+
+    fn show(&mut self, view: View) -> Option<Action> {
+        (self.left_out, self.moved, self.view) = (0, 0, view);
+        (view == View::Room).then_some(Action::Fetch)
+    }
+
+    fn select(&mut self, down: bool) {
+        match self.view {
+            View::Tree => {
+                let (_, shown) = relays(&self.figures, self.relay_sort);
+                self.relay = beside(&shown, self.relay(), down);
+            }
+            View::Rooms => {
+                let (_, shown) = rooms(&self.figures.rooms, self.room_sort);
+                self.room = beside(&shown, self.room(), down);
+            }
+            View::Room if down => self.moved = (self.moved + 1).min(LINES_MOVED),
+            View::Room => self.moved = self.moved.saturating_sub(1),
+        }
+    }
+
+    fn change_sort(&mut self) {
+        match self.view {
+            View::Tree => self.relay_sort = after(&Sort::OF_RELAYS, self.relay_sort),
+            View::Rooms => self.room_sort = after(&Sort::OF_ROOMS, self.room_sort),
+            View::Room => {}
+        }
+    }
+
+    fn change_ranking(&mut self) -> Option<Action> {
+        self.by = after(&Ranking::ALL, self.by);
+        (self.view == View::Room).then_some(Action::Fetch)
+    }
+}
+
+/// The row beside the selected one; at an end it stays.
+fn beside<T: Clone + PartialEq>(shown: &[T], selected: Option<T>, down: bool) -> Option<T> {
+    let at = shown.iter().position(|row| Some(row) == selected.as_ref())?;
+    let next = if down { at + 1 } else { at.saturating_sub(1) };
+    shown.get(next).or(shown.get(at)).cloned()
+}
+
+/// The one after this, and the first after the last.
+fn after<T: Copy + PartialEq>(all: &[T], this: T) -> T {
+    let at = all.iter().position(|one| *one == this).map_or(0, |at| at + 1);
+    all.get(at).or(all.first()).copied().unwrap_or(this)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::from_str;
+
+    use super::*;
+
+    /// Answers of a leaf below an origin, captured from running relays.
+    const STATUS: &str = include_str!("captured/status.json");
+    const TREE: &str = include_str!("captured/tree.json");
+    const ROOMS: &str = include_str!("captured/rooms.json");
+    const ROOM: &str = include_str!("captured/room.json");
+    const LISTENERS: &str = include_str!("captured/listeners.json");
+
+    /// These answers, without a room.
+    pub(crate) fn figures() -> Figures {
+        Figures {
+            status: from_str(STATUS).unwrap(),
+            tree: from_str(TREE).unwrap(),
+            rooms: from_str(ROOMS).unwrap(),
+            room: None,
+        }
+    }
+
+    /// The same with the room.
+    pub(crate) fn with_room() -> Figures {
+        let room: crate::figures::answer::Room = from_str(ROOM).unwrap();
+        let name = room.room.clone();
+        let listeners = Ok(from_str(LISTENERS).unwrap());
+        Figures { room: Some(RoomFigures { name, room: Ok(room), listeners }), ..figures() }
+    }
+
+    pub(crate) fn model(now: Instant) -> Model {
+        Model::new(now, "http://127.0.0.1:9433".to_owned(), None, Ranking::default(), figures())
+    }
+
+    pub(crate) fn press(model: &mut Model, keys: &[KeyCode]) -> Vec<Action> {
+        keys.iter().filter_map(|key| model.handle_key(KeyEvent::from(*key))).collect()
+    }
+
+    #[test]
+    fn answers_of_a_running_relay_are_read() {
+        let figures = with_room();
+        assert_eq!(figures.status.name.as_str(), "leaf");
+        assert!(figures.tree.complete && figures.tree.rooted);
+        let [origin, leaf] = &figures.tree.relays[..] else { panic!("{:?}", figures.tree) };
+        assert_eq!((origin.parent, leaf.parent), (None, Some(origin.relay)));
+        assert_eq!(leaf.capacity, Some(500));
+        assert!(leaf.trunk_rtt_us.is_some() && origin.trunk_rtt_us.is_none());
+        let quality = leaf.quality.as_ref().unwrap();
+        assert!(quality.reports > 0 && quality.latency_us.is_some());
+        let room = figures.room.unwrap();
+        assert_eq!(room.room.unwrap().speakers[0].name.as_str(), "Ada");
+        let listeners = room.listeners.unwrap().listeners;
+        let eve = listeners.iter().find(|listener| listener.name.as_str() == "Eve").unwrap();
+        assert!(eve.report.received > 0 && eve.report.latency_us.is_some());
+    }
+
+    #[test]
+    fn unknown_fields_are_passed_over_and_missing_ones_are_not() {
+        let later = TREE.replacen('{', "{\"weather\": [1], ", 1);
+        assert!(from_str::<crate::figures::answer::Tree>(&later).is_ok());
+        let other = from_str::<crate::figures::answer::Tree>("{}").unwrap_err();
+        assert!(other.to_string().contains("missing field"), "{other}");
+    }
+
+    #[test]
+    fn keys_go_from_the_tree_to_a_room_and_back() {
+        let mut model = model(Instant::now());
+        assert_eq!(press(&mut model, &[KeyCode::Tab]), []);
+        assert_eq!((model.view, model.wanted().room), (View::Rooms, None));
+        assert_eq!(press(&mut model, &[KeyCode::Enter]), [Action::Fetch]);
+        assert_eq!(model.view, View::Room);
+        assert_eq!(model.wanted().room.unwrap().as_str(), "agora");
+        assert!(model.room_figures().is_none(), "they are still to come");
+        model.handle_figures(Instant::now(), with_room());
+        assert!(model.room_figures().is_some());
+        assert_eq!(press(&mut model, &[KeyCode::Esc, KeyCode::Esc]), []);
+        assert_eq!(model.view, View::Tree);
+        assert_eq!(press(&mut model, &[KeyCode::Esc]), [Action::Quit]);
+        assert_eq!(press(&mut model, &[KeyCode::Tab, KeyCode::Tab]), [Action::Fetch]);
+        assert_eq!(press(&mut model, &[KeyCode::Tab, KeyCode::Char('q')]), [Action::Quit]);
+    }
+
+    #[test]
+    fn the_selection_follows_its_relay() {
+        let mut model = model(Instant::now());
+        let (origin, leaf) =
+            (model.figures.tree.relays[0].relay, model.figures.tree.relays[1].relay);
+        assert_eq!(model.relay(), Some(origin));
+        press(&mut model, &[KeyCode::Down, KeyCode::Down]);
+        assert_eq!(model.relay(), Some(leaf), "the last one");
+        let mut without = figures();
+        without.tree.relays.truncate(1);
+        model.handle_figures(Instant::now(), without);
+        assert_eq!(model.relay(), Some(origin), "the other is gone");
+        model.handle_figures(Instant::now(), figures());
+        assert_eq!(model.relay(), Some(leaf));
+        press(&mut model, &[KeyCode::Up]);
+        assert_eq!(model.relay(), Some(origin));
+    }
+
+    #[test]
+    fn sort_and_ranking_go_round() {
+        let mut model = model(Instant::now());
+        for _ in Sort::OF_RELAYS {
+            press(&mut model, &[KeyCode::Char('s')]);
+        }
+        assert_eq!(model.sort(), Sort::Name);
+        press(&mut model, &[KeyCode::Tab, KeyCode::Enter]);
+        assert_eq!(press(&mut model, &[KeyCode::Char('b')]), [Action::Fetch]);
+        assert_eq!(model.wanted().by, Ranking::Lost);
+    }
+
+    #[test]
+    fn figures_grow_old_while_a_relay_is_silent() {
+        let start = Instant::now();
+        let mut model = model(start);
+        let later = start + Duration::from_secs(12);
+        model.handle_failure("no answer".to_owned());
+        assert_eq!((model.failure(), model.age(later)), (Some("no answer"), later - start));
+        model.handle_figures(later, figures());
+        assert_eq!((model.failure(), model.age(later)), (None, Duration::ZERO));
+    }
+
+    #[test]
+    fn help_takes_one_key_and_control_c_ends_everything() {
+        let mut model = model(Instant::now());
+        press(&mut model, &[KeyCode::Char('?')]);
+        assert!(model.is_help);
+        assert_eq!(press(&mut model, &[KeyCode::Char('q')]), []);
+        assert!(!model.is_help);
+        let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert_eq!(model.handle_key(interrupt), Some(Action::Quit));
+    }
+}
