@@ -2,7 +2,7 @@
 //! relay reads the environment, and nothing after this checks a setting again.
 
 use std::ffi::OsString;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,12 +15,20 @@ use tribune_protocol::limits::DEFAULT_TOP_N;
 use crate::ops::metrics::{Metrics, SeriesLimits};
 use crate::room::permissions::Policy;
 
+mod defaults;
 mod keys_command;
+mod logging;
 mod options;
+mod parsers;
 mod roles;
 mod values;
 
+pub use logging::{LogFilter, LogFormat};
 use options::Settings;
+use parsers::{
+    address, drain_timeout, http_address, metrics_rooms, name, non_empty_path, number,
+    operator_token, shards, truth,
+};
 pub use values::{Fingerprint, HostPort, Secret};
 
 /// Threads that carry audio: the first byte of a connection ID names one, and more than 64 cores are
@@ -33,8 +41,6 @@ pub const MAX_PARENTS: usize = 8;
 pub const MAX_TOP_N: usize = 16;
 /// The largest `max_connections` and `max_rooms`, so that what they bound fits in memory and in 32 bits.
 pub const MAX_COUNT: usize = 1_000_000;
-/// The shortest operator token, in bytes.
-const OPERATOR_TOKEN_BYTES: usize = 16;
 /// The most rooms that have metrics of their own: what a person can look at.
 pub const MAX_METRICS_ROOMS: usize = 200;
 /// The longest `drain_timeout`.
@@ -135,19 +141,6 @@ pub enum ParentTrust<'a> {
     Pinned(Fingerprint),
     /// Not at all: it is on this machine, and this relay is for development.
     AnythingOnLoopback,
-}
-
-/// What is logged: valid text for `tracing_subscriber::EnvFilter`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFilter(String);
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line, for collectors.
-    Json,
 }
 
 /// A setting that cannot be used. Its display is one sentence.
@@ -284,20 +277,20 @@ impl Config {
                 "--parent-ca and --parent-fingerprint exclude each other; give one of them",
             ));
         }
-        let shards = given.one("shards", shards)?.unwrap_or_else(default_shards);
+        let shards = given.one("shards", shards)?.unwrap_or_else(defaults::shards);
         let capacity = given.one("capacity", |text| number(text, MAX_COUNT))?;
         let redirect_to = places(given, "redirect_to", "--redirect-to")?;
         if !redirect_to.is_empty() && capacity.is_none() {
             return Err(ConfigError::Conflict("--redirect-to needs --capacity"));
         }
         Ok(Self {
-            listen: given.one("listen", address)?.unwrap_or_else(default_listen),
+            listen: given.one("listen", address)?.unwrap_or_else(defaults::listen),
             http: given
                 .one("http", http_address)?
                 .unwrap_or(Some(SocketAddr::from(([127, 0, 0, 1], 9433)))),
             parents: places(given, "parent", "--parent")?,
             shards,
-            name: given.one("name", name)?.unwrap_or_else(|| default_name(env)),
+            name: given.one("name", name)?.unwrap_or_else(|| defaults::name(env)),
             certificate: certificate_source(
                 path("cert")?,
                 path("key")?,
@@ -375,48 +368,6 @@ impl Config {
     }
 }
 
-impl LogFilter {
-    /// The filter as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for LogFilter {
-    fn default() -> Self {
-        Self("info".to_owned())
-    }
-}
-
-impl FromStr for LogFilter {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const SHAPE: &str = "is neither a level (off, error, warn, info, debug, trace) nor \
-                             TARGET=LEVEL, separated by commas";
-        // The library would take a misspelt level for the name of a target.
-        let is_level = |part: &str| part.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
-        let parts_fit = text.split(',').all(|part| part.contains('=') || is_level(part.trim()));
-        match text.parse::<tracing_subscriber::EnvFilter>() {
-            Ok(_) if parts_fit => Ok(Self(text.to_owned())),
-            Ok(_) | Err(_) => Err(SHAPE),
-        }
-    }
-}
-
-impl FromStr for LogFormat {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("is neither text nor json"),
-        }
-    }
-}
-
 fn certificate_source(
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
@@ -429,20 +380,12 @@ fn certificate_source(
         (Some(_), None) => Err(ConfigError::Conflict("--cert needs --key")),
         (None, Some(_)) => Err(ConfigError::Conflict("--key needs --cert")),
         (None, None) if dev => Ok(CertificateSource::SelfSigned {
-            kept_in: data.map(Path::to_owned).or_else(|| state_directory(env)),
+            kept_in: data.map(Path::to_owned).or_else(|| defaults::state_directory(env)),
         }),
         (None, None) => Err(ConfigError::Conflict(
             "a relay needs a certificate: give --cert FILE and --key FILE, or --dev for a self-signed one",
         )),
     }
-}
-
-/// The user's state directory, by the XDG base directory specification.
-fn state_directory(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME");
-    let state = state.or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
-    state.map(|state| state.join("tribune-relay"))
 }
 
 /// A list of relays, each once.
@@ -469,57 +412,6 @@ fn places(
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "is not ADDRESS:PORT, such as 0.0.0.0:4433 or [::]:4433")
-}
-
-fn http_address(text: &str) -> Result<Option<SocketAddr>, &'static str> {
-    if text == "off" {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|_| "is neither ADDRESS:PORT, such as 127.0.0.1:9433, nor off")
-}
-
-/// As the protocol reads names; its errors repeat the value, which is already said here.
-fn name(text: &str) -> Result<DisplayName, &'static str> {
-    text.parse().map_err(|_| "is not 1 to 64 bytes of text without control and hidden characters")
-}
-
-fn non_empty_path(text: &str) -> Result<PathBuf, &'static str> {
-    if text.is_empty() { Err("is no path") } else { Ok(PathBuf::from(text)) }
-}
-
-fn truth(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err("is neither true nor false"),
-    }
-}
-
-fn shards(text: &str) -> Result<NonZeroU8, String> {
-    let in_range = text.parse().ok().filter(|shards: &NonZeroU8| shards.get() <= MAX_SHARDS);
-    in_range.ok_or_else(|| format!("is not a number from 1 to {MAX_SHARDS}"))
-}
-
-fn number(text: &str, max: usize) -> Result<usize, String> {
-    let in_range = text.parse().ok().filter(|number| (1..=max).contains(number));
-    in_range.ok_or_else(|| format!("is not a number from 1 to {max}"))
-}
-
-/// It stands at the door of a network port: one that can be guessed is none.
-fn operator_token(text: &str) -> Result<Secret, &'static str> {
-    if text.len() < OPERATOR_TOKEN_BYTES {
-        return Err("is not at least 16 bytes long");
-    }
-    text.parse()
-}
-
-fn metrics_rooms(text: &str) -> Result<usize, String> {
-    let in_range = text.parse().ok().filter(|rooms| *rooms <= MAX_METRICS_ROOMS);
-    in_range.ok_or_else(|| format!("is not a number from 0 to {MAX_METRICS_ROOMS}"))
-}
-
 fn series_limits(given: &Settings, shards: NonZeroU8) -> Result<SeriesLimits, ConfigError> {
     let default = SeriesLimits::default();
     let needed = Metrics::fixed_series(shards).unwrap_or(0);
@@ -536,34 +428,6 @@ fn series_limits(given: &Settings, shards: NonZeroU8) -> Result<SeriesLimits, Co
         series: series.unwrap_or_else(|| default.series.max(needed)),
     })
 }
-
-fn drain_timeout(text: &str) -> Result<Duration, &'static str> {
-    match humantime::parse_duration(text) {
-        Ok(time) if time <= MAX_DRAIN_TIMEOUT => Ok(time),
-        Ok(_) | Err(_) => Err("is not a time up to 1h, such as 10s or 2m"),
-    }
-}
-
-/// One socket for both families, where the machine has IPv6 at all.
-fn default_listen() -> SocketAddr {
-    match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) {
-        Ok(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 4433)),
-        Err(_) => SocketAddr::from(([0, 0, 0, 0], 4433)),
-    }
-}
-
-fn default_shards() -> NonZeroU8 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let shards = u8::try_from(cores).unwrap_or(MAX_SHARDS).min(MAX_SHARDS);
-    NonZeroU8::new(shards).unwrap_or(NonZeroU8::MIN)
-}
-
-fn default_name(env: &dyn Fn(&str) -> Option<String>) -> DisplayName {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let host = host.or_else(|| env("HOSTNAME")).and_then(|name| name.trim().parse().ok());
-    host.unwrap_or_else(|| "relay".parse().expect("a name of five letters"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;

@@ -2,6 +2,7 @@
 //! signals. Everything that decides is elsewhere, without I/O.
 
 mod dials;
+mod signals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::Revision;
 
 use self::dials::Dials;
+use self::signals::signals;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::crossing::{Crossing, ShardCommand, ShardEvent, ShardId};
@@ -68,7 +70,7 @@ pub async fn run(config: Config) -> Result<()> {
     let mut inputs = Inputs { events: &mut events, replies: &mut replies, counter: &mut counter };
     let outcome = tokio::select! {
         outcome = hub_loop(&config, &mut hub, &shards, &mut inputs, &requests, dials, &ops) => outcome,
-        () = second_signal() => {
+        () = signals(2) => {
             tracing::warn!("a second signal: the relay ends at once");
             close_down(&shards, CloseCode::Shutdown).await;
             Ok(())
@@ -362,7 +364,7 @@ async fn hub_loop(
     let mut publish = tokio::time::interval(PUBLISH_PERIOD);
     let mut meter = LoadMeter::new(Instant::now());
     let mut publish_rooms = tokio::time::interval(ROOMS_PERIOD);
-    let mut signalled = Box::pin(first_signal());
+    let mut signalled = Box::pin(signals(1));
     let mut draining = false;
     loop {
         ops.set_readiness(hub.readiness());
@@ -433,38 +435,4 @@ async fn close_down(shards: &[mpsc::Sender<ShardCommand>], code: CloseCode) {
         let _ = shard.try_send(ShardCommand::CloseAll(code));
     }
     tokio::time::sleep(FAREWELL).await;
-}
-
-async fn first_signal() {
-    signals(1).await;
-}
-
-async fn second_signal() {
-    signals(2).await;
-}
-
-/// Waits for SIGTERM or SIGINT, that many times.
-#[cfg(unix)]
-async fn signals(count: usize) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    for _ in 0..count {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-async fn signals(count: usize) {
-    for _ in 0..count {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }

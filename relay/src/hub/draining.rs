@@ -12,7 +12,7 @@ use super::Hub;
 use super::participants::Sender;
 use crate::crossing::ShardSet;
 use crate::room::Room;
-use crate::room::door::Overload;
+use crate::room::overload::Overload;
 
 /// A drain that has begun.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@ use tribune_protocol::permission::{Permission, PermissionSet};
 use tribune_protocol::token::TokenError;
 
 use super::members::{Member, Stay, above, unavailable};
+use super::overload::Overload;
 use super::person::{Person, Proof, Shown};
 use super::requests::{Asked, Open};
 use super::{Place, Room, names};
@@ -53,13 +54,6 @@ pub struct Greeting {
     pub relay: DisplayName,
     /// Relays from here to the origin, both counted.
     pub depth: u8,
-}
-
-/// The relay has as many participants as it is meant to have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Overload {
-    /// Where else to go.
-    pub to: Option<String>,
 }
 
 /// Why somebody is not let in.
@@ -407,24 +401,6 @@ impl Room {
             listeners: self.counts.whole_tree.max(self.listeners()),
             key: self.state.key,
         }
-    }
-}
-
-impl Overload {
-    /// Why.
-    #[must_use]
-    pub fn refusal(&self) -> (ErrorCode, String) {
-        let text = match self.to {
-            Some(_) => "This relay has as many participants as it takes; another one was named.",
-            None => "This relay has as many participants as it takes; another one may have room.",
-        };
-        (ErrorCode::Overloaded, text.to_owned())
-    }
-
-    /// Where to go instead, if that is known.
-    #[must_use]
-    pub fn moved(&self) -> Option<ToParticipant> {
-        self.to.as_ref().map(|to| ToParticipant::Moved { to: Some(to.clone()), within_ms: 0 })
     }
 }
 

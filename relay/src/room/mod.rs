@@ -32,6 +32,7 @@ pub mod members;
 pub mod moderation;
 mod moving;
 pub mod names;
+pub mod overload;
 mod passing;
 pub mod permissions;
 pub mod person;
