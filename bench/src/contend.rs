@@ -94,6 +94,7 @@ fn tribune(plan: &TribunePlan) -> Result<()> {
         per_socket: 1,
         rtt: Duration::from_millis(plan.rtt.into()),
         other_sockets: 0,
+        reports: false,
     };
     let mut told = Instant::now();
     let (mut crew, joining) = Crew::assemble(&cast, &venue, &mut |shared, _| {

@@ -2,21 +2,24 @@
 //! speech. Used by [`crate::load`], which has one round, and by [`crate::contend`], which has as many
 //! as it is asked for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tribune_bench::accounting::{Memory, process_cpu, process_memory};
 use tribune_bench::frame::Schedule;
 use tribune_protocol::limits::FRAME_PERIOD;
+use tribune_relay::shard::WallClock;
 use tribune_relay::tls::ServerTrust;
 
-use crate::crowd::{Audience, Shared, Spoken, Stage, listen, speak};
+use crate::crowd::{Audience, Shared, listen};
 use crate::process::{RelayChain, RelayProcess};
 use crate::sockets::allow_sockets;
+use crate::speech::{Spoken, Stage, speak};
 use crate::swarm::Target;
 use crate::tally::{Heard, Round};
 
@@ -52,6 +55,8 @@ pub(crate) struct Cast {
     pub(crate) rtt: Duration,
     /// Sockets of others in this process.
     pub(crate) other_sockets: usize,
+    /// Whether all ask for the origin's time, speakers tell it and listeners report.
+    pub(crate) reports: bool,
 }
 
 impl Cast {
@@ -74,6 +79,8 @@ pub(crate) struct Venue {
     pub(crate) edge_pid: Option<u32>,
     /// The processes of the relays above it.
     pub(crate) above: Vec<u32>,
+    /// The HTTP side of the relay where speakers are, if it is known.
+    pub(crate) root_http: Option<SocketAddr>,
 }
 
 impl Venue {
@@ -89,6 +96,7 @@ impl Venue {
             edge: target(relays.edge()),
             edge_pid: Some(relays.edge().pid()),
             above: relays.above_edge(),
+            root_http: Some(relays.root().http()),
         }
     }
 }
@@ -110,8 +118,8 @@ pub(crate) struct Crew {
     pub(crate) shared: Arc<Shared>,
     speakers: Hand<Spoken>,
     listeners: Vec<Hand<Heard>>,
-    /// From which all rounds count their frames.
-    epoch: Instant,
+    /// From which all rounds count their frames, and what time it was.
+    epoch: WallClock,
 }
 
 impl Crew {
@@ -173,10 +181,10 @@ impl Crew {
     /// A round that begins soon: speech that is not measured, the measured span, a little more.
     pub(crate) fn round(&self, before: Duration, span: Duration, after: Duration) -> Round {
         let frames = |time: Duration| (time.as_nanos() / FRAME_PERIOD.as_nanos()) as u32;
-        let first = frames(self.epoch.elapsed() + LEAD) + 1;
+        let first = frames(self.epoch.at.elapsed() + LEAD) + 1;
         Round {
             schedule: Schedule {
-                start: self.epoch,
+                start: self.epoch.at,
                 before: first + frames(before),
                 measured: frames(span),
                 after: frames(after),
@@ -244,17 +252,23 @@ impl Crew {
     fn start_speakers(cast: &Cast, venue: &Venue) -> Result<Self> {
         let of_room =
             |room| (0..cast.speakers).map(move |speaker| (room_name(room), room, speaker));
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let epoch = WallClock {
+            at: Instant::now(),
+            unix_us: since_1970.as_micros().try_into().unwrap_or(0),
+        };
         let stage = Stage {
             target: venue.root.clone(),
             speakers: (0..cast.rooms).flat_map(of_room).collect(),
             frame_bytes: usize::from(cast.frame_bytes),
+            reports: cast.reports.then_some(epoch),
         };
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
         let speakers = Hand::start("speakers".to_owned(), move |rounds, results| {
             speak(&stage, &own, &rounds, &results)
         })?;
-        Ok(Self { shared, speakers, listeners: Vec::new(), epoch: Instant::now() })
+        Ok(Self { shared, speakers, listeners: Vec::new(), epoch })
     }
 
     fn add_listeners(&mut self, cast: &Cast, venue: &Venue) -> Result<()> {
@@ -268,6 +282,8 @@ impl Crew {
                 per_socket: cast.per_socket as usize,
                 rtt: cast.rtt,
                 joins_per_second: f64::from(cast.join_rate) / threads as f64,
+                speakers: cast.speakers,
+                reports: cast.reports.then_some(self.epoch),
             };
             let shared = Arc::clone(&self.shared);
             let name = format!("listeners-{thread}");

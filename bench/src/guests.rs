@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use hdrhistogram::Histogram;
 use tribune_bench::contender::latencies;
 use tribune_protocol::control::room::Role;
+use tribune_protocol::datagram::Datagram;
 
 use crate::crew::room_name;
 use crate::crowd::{SWEEP, Shared, join, rest_until};
@@ -184,7 +185,11 @@ fn receive(
                 visits.left += 1;
             }
         }
-        swarm.turn(|Arrival { datagram, .. }| shared.count(datagram, |_| ()))?;
+        swarm.turn(|Arrival { datagram, .. }| {
+            if let Ok(Datagram::Media(media)) = Datagram::parse(datagram) {
+                shared.count(&media, |_| ());
+            }
+        })?;
         while let Some(news) = swarm.poll_news() {
             match news {
                 News::In(member, _) => {

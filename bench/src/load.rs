@@ -7,15 +7,18 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tribune_protocol::limits::{MAX_OPUS_BYTES, MAX_STAGE, MAX_TREE_DEPTH};
+use tribune_protocol::limits::{MAX_OPUS_BYTES, MAX_STAGE, MAX_TREE_DEPTH, REPORT_PERIOD};
 use tribune_relay::config::Fingerprint;
 use tribune_relay::tls::ServerTrust;
 
 use crate::crew::{Cast, Crew, Joining, Venue};
-use crate::crowd::{Shared, Spoken};
+use crate::crowd::Shared;
 use crate::guests::{Coming, Guests, STORM, Visits};
+use crate::origin::OriginReports;
 use crate::process::{RelayChain, relay_of_this_build};
 use crate::report::{Costs, Figures, LoadReport, StormFigures};
+use crate::samples::Samples;
+use crate::speech::Spoken;
 use crate::swarm::Target;
 use crate::tally::{Heard, Round};
 use tribune_bench::accounting::{
@@ -31,8 +34,6 @@ const AFTER: Duration = Duration::from_millis(500);
 const TERMINAL_PERIOD: Duration = Duration::from_millis(200);
 /// How often progress is shown where lines stay.
 const LINE_PERIOD: Duration = Duration::from_secs(5);
-/// From one reading of the CPU for the plot to the next: /proc counts hundredths of a second.
-const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
 
 /// What to load, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -77,6 +78,13 @@ pub(crate) struct LoadPlan {
     /// that this adds for those who are there are reported. Takes a span of at least 2 s.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub(crate) storm: u32,
+    /// Has everybody ask for the origin's time as real participants do, each with a wrong clock of its
+    /// own; speakers tell when a frame a second was captured, and listeners who stay report every 5 s.
+    /// Compares the latencies that they report, and what has come of them at the first relay, with the
+    /// moments that the generator knows. Nothing is played, so that latencies end at arrival, jitter and
+    /// buffer are reported as 0, and nothing is late or made up. Takes a span of at least 5 s.
+    #[arg(long)]
+    pub(crate) reports: bool,
     /// Draws the distribution of latencies and the CPU over the run.
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
@@ -114,6 +122,7 @@ impl LoadPlan {
             per_socket: self.per_socket,
             rtt: self.rtt(),
             other_sockets: Coming::sockets(self.churn, false) + Coming::sockets(self.storm, true),
+            reports: self.reports,
         }
     }
 
@@ -128,6 +137,11 @@ impl LoadPlan {
 /// What prevents the run: no relay, nobody let in, no /proc.
 pub(crate) fn run(plan: &LoadPlan) -> Result<LoadReport> {
     ensure!(plan.storm == 0 || plan.seconds >= 2, "--storm takes --seconds 2 or more");
+    let reports_take = REPORT_PERIOD.as_secs();
+    ensure!(
+        !plan.reports || u64::from(plan.seconds) >= reports_take,
+        "--reports takes --seconds {reports_take} or more"
+    );
     let own_relays = match plan.url {
         Some(_) => None,
         None => {
@@ -159,7 +173,13 @@ fn running_relay(plan: &LoadPlan) -> Result<Venue> {
     let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
     let trust = plan.fingerprint.map_or(ServerTrust::Anything, ServerTrust::Pinned);
     let target = Target { address, name, trust };
-    Ok(Venue { root: target.clone(), edge: target, edge_pid: plan.relay_pid, above: Vec::new() })
+    Ok(Venue {
+        root: target.clone(),
+        edge: target,
+        edge_pid: plan.relay_pid,
+        above: Vec::new(),
+        root_http: None,
+    })
 }
 
 /// What the system has counted up to a moment.
@@ -226,7 +246,10 @@ fn measure(
     let guests = guests.transpose()?;
     crew.pass(from, &mut |_| ())?;
     let first = Snapshot::take(venue, &crew.shared)?;
-    let mut samples = Samples::new(venue, &first);
+    let mut samples = Samples::new(
+        venue.edge_pid,
+        (first.at, first.relay_cpu.unwrap_or_default(), first.own_cpu),
+    );
     crew.pass(to, &mut |shared| {
         let heard = shared.frames.load(Ordering::Relaxed) - first.frames;
         let elapsed = from.elapsed().as_secs_f64();
@@ -238,6 +261,14 @@ fn measure(
     let samples = samples.finish();
     let (spoken, heard) = crew.finish(&round)?;
     let memory_after = venue.edge_pid.map(process_memory).transpose()?;
+    let origin_reports = match heard.reported.zip(venue.root_http) {
+        Some((reported, http)) => {
+            progress.show("reports are on their way up");
+            let pause = &mut |until| crew.pass(until, &mut |_| ());
+            Some(OriginReports::await_all(http, plan.depth, &reported.first_room, pause)?)
+        }
+        None => None,
+    };
     progress.end();
     let gone = crew.shared.gone();
     crew.end()?;
@@ -253,6 +284,7 @@ fn measure(
     figures.memory_after = memory_after.map(|memory| memory.resident_bytes);
     figures.memory_peak = memory_after.map(|memory| memory.peak_bytes);
     (figures.visits, figures.storm, figures.samples) = (visits, storm, samples);
+    figures.origin_reports = origin_reports;
     let latency = figures.latency_us.clone();
     let report = LoadReport::new(plan, figures);
     if let Some(path) = &plan.plot {
@@ -280,64 +312,6 @@ fn storm_seconds(plan: &LoadPlan, from: Instant, visits: &Visits) -> usize {
     let began = from + Duration::from_secs(storm_second(plan) as u64);
     let took = visits.last_in.map_or(STORM, |last| last.saturating_duration_since(began));
     (took.as_secs_f64().ceil() as usize).clamp(1, storm_second(plan))
-}
-
-/// CPU used in a piece of the run, in cores.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
-pub(crate) struct Sample {
-    /// The end of the piece, in seconds of the measured span.
-    pub(crate) at_seconds: f64,
-    /// Of the edge relay.
-    pub(crate) relay_cores: f64,
-    /// Of this process.
-    pub(crate) generator_cores: f64,
-}
-
-/// Reads the CPU again and again.
-struct Samples {
-    relay: Option<u32>,
-    began: Instant,
-    last: (Instant, Duration, Duration),
-    taken: Vec<Sample>,
-}
-
-impl Samples {
-    fn new(venue: &Venue, first: &Snapshot) -> Self {
-        let last = (first.at, first.relay_cpu.unwrap_or_default(), first.own_cpu);
-        Self { relay: venue.edge_pid, began: first.at, last, taken: Vec::new() }
-    }
-
-    /// Takes a sample if it is time for one.
-    fn glance(&mut self) {
-        if self.last.0.elapsed() >= SAMPLE_PERIOD {
-            self.take();
-        }
-    }
-
-    fn take(&mut self) {
-        let (at, relay, own) = self.last;
-        let now = Instant::now();
-        let cpu = |pid: Option<u32>| pid.and_then(|pid| process_cpu(pid).ok());
-        let relay_now = cpu(self.relay).unwrap_or(relay);
-        let own_now = cpu(Some(std::process::id())).unwrap_or(own);
-        let cores = |now_cpu: Duration, cpu: Duration| {
-            (now_cpu - cpu).as_secs_f64() / (now - at).as_secs_f64()
-        };
-        self.taken.push(Sample {
-            at_seconds: (now - self.began).as_secs_f64(),
-            relay_cores: cores(relay_now, relay),
-            generator_cores: cores(own_now, own),
-        });
-        self.last = (now, relay_now, own_now);
-    }
-
-    /// With what is left, unless it is too short to be told in ticks of 10 ms.
-    fn finish(mut self) -> Vec<Sample> {
-        if self.last.0.elapsed() >= SAMPLE_PERIOD / 2 {
-            self.take();
-        }
-        self.taken
-    }
 }
 
 fn figures(
@@ -397,6 +371,8 @@ fn figures(
         visits: None,
         storm: None,
         samples: Vec::new(),
+        reported: heard.reported,
+        origin_reports: None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! `tribune-bench`: what a relay carries on this machine, and at what price. Without a command it runs
 //! the [`suite`], as `make bench` does.
 //!
-//! * [`load`] starts relays and a [`crew`]: the threads of [`crowd`], and [`guests`] that come and go.
-//!   Participants are [`members`] of a [`swarm`], on [`sockets`] and at the end of a [`delay`]
-//! * [`tally`] and [`gaps`] are what they hear, [`report`] and [`plot`] what came of it
+//! * [`load`] starts relays and a [`crew`]: the threads of [`crowd`] and [`speech`], and [`guests`] that
+//!   come and go. Participants are [`members`] of a [`swarm`], on [`sockets`] and at the end of a [`delay`]
+//! * [`tally`] and [`gaps`] are what they hear, [`reporting`] what they report by their [`clocks`] and
+//!   [`origin`] what becomes of that; [`report`], [`samples`] and [`plot`] are what came of it all
 //! * [`ceiling`] is what the machine allows
 //! * [`peers`] has other systems do the same, in turn
 //! * [`suite`] runs all of it, a [`part`] at a time; [`figures`] and [`verdict`] judge, [`grid`] prints
@@ -15,6 +16,7 @@
 //!   load clients of other systems share
 
 mod ceiling;
+mod clocks;
 mod contend;
 mod crew;
 mod crowd;
@@ -28,13 +30,17 @@ mod home;
 mod joiner;
 mod load;
 mod members;
+mod origin;
 mod part;
 mod peers;
 mod plan;
 mod plot;
 mod process;
 mod report;
+mod reporting;
+mod samples;
 mod sockets;
+mod speech;
 mod suite;
 mod swarm;
 mod table;

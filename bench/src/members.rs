@@ -127,6 +127,20 @@ impl Members {
         taken
     }
 
+    /// Says something on the control stream of a participant that is in. Returns whether QUIC took it.
+    pub(crate) fn send_control(&mut self, member: MemberId, message: &Bytes) -> bool {
+        let Some(state) = self.state(member) else { return false };
+        let Some(stream) = state.control else { return false };
+        let taken = state.conn.send_stream(stream).write(message);
+        self.mark_dirty(member);
+        let is_whole = taken.is_ok_and(|bytes| bytes == message.len());
+        if !is_whole {
+            let why = "the relay takes no control message".to_owned();
+            self.news.push_back(News::Gone(member, why));
+        }
+        is_whole
+    }
+
     /// A packet that came off a socket `at`.
     pub(crate) fn handle_packet(
         &mut self,
@@ -239,11 +253,8 @@ impl Members {
     fn send_join(&mut self, member: MemberId) {
         let Some(state) = self.state(member) else { return };
         state.control = state.conn.streams().open(Dir::Bi);
-        let (Some(stream), Some(join)) = (state.control, state.join.take()) else { return };
-        let written = state.conn.send_stream(stream).write(&join);
-        if !written.is_ok_and(|bytes| bytes == join.len()) {
-            let why = "the relay takes no control message".to_owned();
-            self.news.push_back(News::Gone(member, why));
+        if let Some(join) = state.join.take() {
+            self.send_control(member, &join);
         }
     }
 

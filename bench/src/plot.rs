@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 
-use crate::load::Sample;
 use crate::report::LoadReport;
+use crate::samples::Sample;
 
 const WIDTH: f64 = 880.0;
 const HEIGHT: f64 = 760.0;

@@ -15,8 +15,8 @@ use tribune_relay::config::Fingerprint;
 const READY_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is asked whether it is attached.
 const ASK_PERIOD: Duration = Duration::from_millis(20);
-/// Bytes of an answer of its HTTP side that are read: the first line says it all.
-const ANSWER_BYTES: u64 = 1_024;
+/// Bytes of an answer of its HTTP side that are read: a room with a full stage takes an eighth.
+const ANSWER_BYTES: u64 = 64 * 1024;
 
 /// A relay's process. It ends with this value.
 #[derive(Debug)]
@@ -80,6 +80,11 @@ impl RelayProcess {
         self.ready.fingerprint
     }
 
+    /// Its HTTP side.
+    pub(crate) const fn http(&self) -> SocketAddr {
+        self.ready.http
+    }
+
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
@@ -87,7 +92,7 @@ impl RelayProcess {
 
     fn wait_until_attached(&self) -> Result<()> {
         let until = Instant::now() + READY_WITHIN;
-        while !is_ready(self.ready.http)? {
+        while get(self.ready.http, "/readyz")?.status != "200" {
             if Instant::now() >= until {
                 bail!("the relay was not attached to its parent within {READY_WITHIN:?}");
             }
@@ -97,15 +102,32 @@ impl RelayProcess {
     }
 }
 
-/// Asks a relay's HTTP side whether participants should be sent there.
-fn is_ready(http: SocketAddr) -> Result<bool> {
-    let mut stream = TcpStream::connect_timeout(&http, READY_WITHIN)
-        .with_context(|| format!("http://{http}/readyz cannot be reached"))?;
-    stream.set_read_timeout(Some(READY_WITHIN))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES).read_to_string(&mut answer)?;
-    Ok(answer.split_ascii_whitespace().nth(1) == Some("200"))
+/// An answer of a relay's HTTP side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// Three digits; empty if it is not HTTP.
+    pub(crate) status: String,
+    /// What follows the headers.
+    pub(crate) body: String,
+}
+
+/// Asks a relay's HTTP side.
+///
+/// # Errors
+/// It cannot be reached, or does not answer within ten seconds.
+pub(crate) fn get(http: SocketAddr, path: &str) -> Result<Answer> {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&http, READY_WITHIN)?;
+        stream.set_read_timeout(Some(READY_WITHIN))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(ANSWER_BYTES).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = ask().with_context(|| format!("http://{http}{path} does not answer"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
+    Ok(Answer { status: status.to_owned(), body: body.to_owned() })
 }
 
 /// A chain of relays: speakers are at the first one, the root, listeners at the last one, the edge.

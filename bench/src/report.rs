@@ -10,7 +10,10 @@ use tribune_bench::contender::Percentiles;
 
 use crate::gaps::Gaps;
 use crate::guests::Visits;
-use crate::load::{LoadPlan, Sample};
+use crate::load::LoadPlan;
+use crate::origin::OriginReports;
+use crate::reporting::{Reported, ReportedFigures};
+use crate::samples::Sample;
 
 /// Share of dropped datagrams above which a run says nothing about the relay.
 const VOID_ABOVE: f64 = 0.001;
@@ -66,6 +69,9 @@ pub(crate) struct Figures {
     pub(crate) visits: Option<Visits>,
     pub(crate) storm: Option<StormFigures>,
     pub(crate) samples: Vec<Sample>,
+    /// What listeners have reported, and what came of it, if they do.
+    pub(crate) reported: Option<Reported>,
+    pub(crate) origin_reports: Option<OriginReports>,
 }
 
 /// CPU time between two readings.
@@ -229,6 +235,9 @@ pub(crate) struct LoadReport {
     pub(crate) storm_guests: Option<GuestReport>,
     pub(crate) storm: Option<StormFigures>,
     pub(crate) cpu_by_second: Vec<Sample>,
+    pub(crate) reported: Option<ReportedFigures>,
+    /// Of the first room.
+    pub(crate) origin_reports: Option<OriginReports>,
 }
 
 impl LoadReport {
@@ -318,6 +327,8 @@ impl LoadReport {
             storm_guests,
             storm: f.storm,
             cpu_by_second: f.samples,
+            reported: f.reported.as_ref().map(Reported::figures),
+            origin_reports: f.origin_reports,
         }
     }
 }
@@ -394,6 +405,8 @@ mod tests {
             visits: None,
             storm: None,
             samples: Vec::new(),
+            reported: None,
+            origin_reports: None,
         }
     }
 }

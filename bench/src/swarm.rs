@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use tribune_protocol::control::participant::Join;
+use tribune_protocol::control::encode;
+use tribune_protocol::control::participant::{FromParticipant, Join};
 use tribune_protocol::ids::TrackId;
 use tribune_relay::crossing::Packet;
 use tribune_relay::shard::Outgoing;
@@ -124,6 +125,18 @@ impl Swarm {
     /// Queues a datagram; [`Self::flush`] sends it. Returns whether QUIC took it.
     pub(crate) fn send_datagram(&mut self, member: MemberId, datagram: Bytes) -> bool {
         self.members.send_datagram(member, datagram)
+    }
+
+    /// Says something on a participant's control stream, as [`Self::send_datagram`] does in a datagram.
+    ///
+    /// # Errors
+    /// A message that cannot be written.
+    pub(crate) fn send_control(
+        &mut self,
+        member: MemberId,
+        message: &FromParticipant,
+    ) -> Result<bool> {
+        Ok(self.members.send_control(member, &encode(None, message)?))
     }
 
     /// One sweep: packets in, timers, packets out.

@@ -15,6 +15,7 @@ impl fmt::Display for LoadReport {
         self.what_came(row)?;
         self.costs(row)?;
         self.guests(row)?;
+        self.reports(row)?;
         let verdict = match self.verdict {
             Verdict::Good => "good: no frame lost by the relay",
             Verdict::Void => "VOID: the kernel or the generator dropped too much",
@@ -155,6 +156,44 @@ impl LoadReport {
                     f64::from(storm.generator_sweep_max_during_us) / 1e3
                 ),
             )?;
+        }
+        Ok(())
+    }
+
+    fn reports(&self, row: &mut Row<'_>) -> fmt::Result {
+        let ms = |us: f64| us / 1e3;
+        let mean = |us: Option<f64>| {
+            us.map_or_else(|| "unknown".to_owned(), |us| format!("{:.2} ms", ms(us)))
+        };
+        if let Some(reported) = &self.reported {
+            let (reports, frames) = (reported.reports, reported.stamped_frames);
+            row("reports", format!("{reports} sent, {frames} frames with a capture time heard"))?;
+            let (by_clocks, by_stamp) =
+                (mean(reported.mean_latency_us), mean(reported.mean_latency_by_stamp_us));
+            row("  latency, mean", format!("{by_clocks} by the clocks, {by_stamp} by the stamps"))?;
+            row(
+                "  difference between them",
+                format!(
+                    "mean {:.2}, of the worst listener {:.2}, max {:.2} ms",
+                    ms(reported.mean_difference_us),
+                    ms(reported.worst_listener_mean_difference_us),
+                    ms(reported.max_difference_us as f64)
+                ),
+            )?;
+            row(
+                "  within the bound that was told",
+                format!(
+                    "{:.2} % of frames (the largest is {:.2} ms)",
+                    reported.share_within_bound * 100.0,
+                    ms(reported.max_error_us.into())
+                ),
+            )?;
+        }
+        if let Some(origin) = &self.origin_reports {
+            let (came, sent) = (origin.reports, origin.reports_sent);
+            row("  of bench-0 at the first relay", format!("{came} of {sent}, {}", origin.age()))?;
+            let (there, by_stamp) = (mean(origin.mean_latency_us), mean(origin.mean_by_stamp_us));
+            row("  latency there, mean", format!("{there}, {by_stamp} by the stamps of all sent"))?;
         }
         Ok(())
     }

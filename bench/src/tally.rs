@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use tribune_protocol::datagram::media::Frame;
 
 use crate::gaps::Gaps;
+use crate::reporting::Reported;
 use crate::swarm::MemberId;
 use tribune_bench::contender::latencies;
 use tribune_bench::frame::{Schedule, Stamp};
@@ -48,6 +49,8 @@ pub(crate) struct Heard {
     pub(crate) gaps: Option<Gaps>,
     /// Packets of these listeners that the kernel did not take.
     pub(crate) send_refused: u64,
+    /// What the listeners have reported until the end of the round, if they do.
+    pub(crate) reported: Option<Reported>,
 }
 
 impl Heard {
@@ -64,6 +67,11 @@ impl Heard {
         merge_histograms(&mut self.latency_us, other.latency_us);
         merge_histograms(&mut self.added_us, other.added_us);
         merge_histograms(&mut self.sweeps_us, other.sweeps_us);
+        match (&mut self.reported, other.reported) {
+            (Some(sum), Some(more)) => sum.merge(&more),
+            (sum @ None, more) => *sum = more,
+            (Some(_), None) => {}
+        }
         match (&mut self.gaps, other.gaps) {
             (Some(sum), Some(more)) => sum.merge(more),
             (sum @ None, more) => *sum = more,

@@ -68,6 +68,38 @@ fn a_storm_is_measured_at_those_who_were_there() {
 }
 
 #[test]
+fn listeners_report_the_latency_that_the_generator_knows() {
+    let report = load(&["--listeners=20", "--depth=4", "--seconds=12", "--reports"]);
+    assert_all_came(&report);
+    let (reported, origin) = (&report["reported"], &report["origin_reports"]);
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{report}"));
+    // 12 seconds and some for each listener: two reports at least, and a capture time a second.
+    assert!(reported["reports"].as_u64() >= Some(2 * 20), "{report}");
+    assert!(reported["stamped_frames"].as_u64() >= Some(11 * 20), "{report}");
+    // Every clock is minutes wrong, and what is left of that is what the clocks do not know. Both ages
+    // are of the same frame at the same instant, so that a slow machine lengthens both.
+    assert_eq!(reported["share_within_bound"], 1.0, "{report}");
+    assert!(number(&reported["worst_listener_mean_difference_us"]) < 2_000.0, "{report}");
+    assert!(number(&reported["max_error_us"]) > 0.0, "clocks are never known for sure: {report}");
+    // All of it has come up three hops, and says the same there.
+    assert_eq!(origin["reports"], reported["reports"], "{report}");
+    assert_eq!(origin["reports_sent"], reported["reports"], "{report}");
+    assert_eq!(origin["frames_received"], origin["frames_received_sent"], "{report}");
+    assert_eq!(origin["frames_lost"], origin["frames_lost_sent"], "{report}");
+    let (there, by_stamp) =
+        (number(&origin["mean_latency_us"]), number(&origin["mean_by_stamp_us"]));
+    assert!(by_stamp > 0.0 && (there - by_stamp).abs() < 2_000.0, "{report}");
+}
+
+#[test]
+fn reports_take_a_span_that_has_one() {
+    let output = run(&["load", "--reports", "--seconds=4"], "");
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("--reports takes --seconds 5 or more"), "{told}");
+}
+
+#[test]
 fn a_plot_is_a_picture_of_the_run() {
     let file = tempfile::NamedTempFile::with_suffix(".svg").unwrap();
     let report = load(&["--listeners=10", &format!("--plot={}", file.path().display())]);

@@ -1,0 +1,143 @@
+//! What the origin of a load's first room knows of how it is heard: what listeners have reported, after
+//! its way up the tree. Asked over the HTTP side of the first relay.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tribune_protocol::limits::REPORT_PERIOD;
+
+use crate::crew::room_name;
+use crate::process::get;
+use crate::reporting::{FIRST_ROOM, Said};
+
+/// Time for what is not the relays' waiting: a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the origin is asked.
+const ASK_PERIOD: Duration = Duration::from_millis(250);
+
+/// The origin's summary beside what has been sent.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct OriginReports {
+    /// Reports that have come. Relays keep half a minute to a minute of them, so that of a longer run it
+    /// has the last ones.
+    pub(crate) reports: u64,
+    /// Reports that the room's listeners have sent.
+    pub(crate) reports_sent: u64,
+    /// Frames received, by the reports that have come.
+    pub(crate) frames_received: u64,
+    /// The same of those that were sent.
+    pub(crate) frames_received_sent: u64,
+    /// Frames lost, by the reports that have come.
+    pub(crate) frames_lost: u64,
+    /// The same of those that were sent.
+    pub(crate) frames_lost_sent: u64,
+    /// The mean latency of the reports that have come, in whole microseconds.
+    pub(crate) mean_latency_us: Option<f64>,
+    /// The mean of the reports that were sent, for the same frames by the generator's own stamp.
+    pub(crate) mean_by_stamp_us: Option<f64>,
+    /// How far the latencies can be from the truth, for 99 of 100 of those that have come.
+    pub(crate) latency_error_us: Option<u32>,
+    /// From the end of the speech until they had come, or were waited for no longer, in seconds.
+    pub(crate) waited_seconds: f64,
+}
+
+/// What is read of `GET /api/rooms/NAME`.
+#[derive(Debug, Default, Deserialize)]
+struct Room {
+    quality: Option<Quality>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+struct Quality {
+    reports: u64,
+    received: u64,
+    lost: u64,
+    latency_us: Option<Spread>,
+    latency_error_us: Option<u32>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+struct Spread {
+    mean: u32,
+}
+
+impl OriginReports {
+    /// Asks again and again until everything that was sent has come: each relay may hold it back for the
+    /// period of reports before it passes it on. `pause` waits until an instant.
+    ///
+    /// # Errors
+    /// The relay does not answer as it should; what `pause` says.
+    pub(crate) fn await_all(
+        http: SocketAddr,
+        depth: u8,
+        sent: &Said,
+        pause: &mut dyn FnMut(Instant) -> Result<()>,
+    ) -> Result<Self> {
+        let began = Instant::now();
+        let until = began + REPORT_PERIOD * u32::from(depth) + PATIENCE;
+        loop {
+            let quality = quality(http)?;
+            if quality.reports >= sent.reports || Instant::now() >= until {
+                return Ok(Self::new(quality, sent, began.elapsed()));
+            }
+            pause(Instant::now() + ASK_PERIOD)?;
+        }
+    }
+
+    /// How long it took until they were there, for people.
+    pub(crate) fn age(&self) -> String {
+        let seconds = self.waited_seconds;
+        if self.reports >= self.reports_sent {
+            format!("there {seconds:.1} s after the speech")
+        } else {
+            format!("after {seconds:.1} s; it keeps a minute at most")
+        }
+    }
+
+    fn new(quality: Quality, sent: &Said, waited: Duration) -> Self {
+        Self {
+            reports: quality.reports,
+            reports_sent: sent.reports,
+            frames_received: quality.received,
+            frames_received_sent: sent.received,
+            frames_lost: quality.lost,
+            frames_lost_sent: sent.lost,
+            mean_latency_us: quality.latency_us.map(|spread| spread.mean.into()),
+            mean_by_stamp_us: sent.mean_by_stamp_us(),
+            latency_error_us: quality.latency_error_us,
+            waited_seconds: waited.as_secs_f64(),
+        }
+    }
+}
+
+fn quality(http: SocketAddr) -> Result<Quality> {
+    let path = format!("/api/rooms/{}", room_name(FIRST_ROOM));
+    let answer = get(http, &path)?;
+    ensure!(answer.status == "200", "http://{http}{path} answers {}", answer.status);
+    let room: Room = serde_json::from_str(&answer.body)
+        .with_context(|| format!("http://{http}{path} answers what is no room"))?;
+    Ok(room.quality.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_relay_answers_is_read() {
+        let text = r#"{"room":"bench-0","quality":{"reports":3,"received":700,"lost":2,"loss_ppm":1,
+            "latency_us":{"p50":1,"p99":9,"mean":4200},"latency_error_us":900,"jitter_us":null}}"#;
+        let room: Room = serde_json::from_str(text).unwrap();
+        let waited = Duration::from_millis(1_500);
+        let origin = OriginReports::new(room.quality.unwrap(), &Said::default(), waited);
+        assert_eq!((origin.reports, origin.frames_received, origin.frames_lost), (3, 700, 2));
+        assert_eq!(origin.mean_latency_us, Some(4_200.0));
+        assert_eq!(origin.latency_error_us, Some(900));
+        assert_eq!(origin.age(), "there 1.5 s after the speech");
+        let silent: Room = serde_json::from_str(r#"{"room":"bench-0","quality":null}"#).unwrap();
+        let quality = silent.quality.unwrap_or_default();
+        assert_eq!((quality.reports, quality.latency_us.is_some()), (0, false));
+    }
+}

@@ -1,0 +1,235 @@
+//! The speakers' thread of a load: says frames on a schedule, whatever becomes of the ones before.
+//! [`crate::crew`] starts it and has it do rounds.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use tribune_protocol::control::room::Role;
+use tribune_protocol::datagram::Datagram;
+use tribune_protocol::datagram::media::{Capture, FrameHeader, Level, MediaWriter};
+use tribune_protocol::datagram::probe::Probe;
+use tribune_protocol::ids::{Channel, Seq, TrackId};
+use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+use tribune_relay::shard::WallClock;
+
+use crate::clocks::{OwnClock, Stamper};
+use crate::crowd::{NO_RANDOM, SWEEP, Shared, join, rest_until};
+use crate::swarm::{Arrival, MemberId, News, Place, Swarm, Target};
+use crate::tally::Round;
+use tribune_bench::contender::latencies;
+use tribune_bench::frame::Stamp;
+
+/// The longest the thread sleeps: acknowledgements want to be read.
+const SPEAKER_NAP: Duration = Duration::from_millis(5);
+/// Time for the speakers to be let in.
+const SPEAKERS_WITHIN: Duration = Duration::from_secs(15);
+
+/// The work of the speakers' thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    /// The relay.
+    pub(crate) target: Target,
+    /// Room of each speaker by name and number, and the speaker's number in the room. The first of
+    /// each room opens it.
+    pub(crate) speakers: Vec<(String, u16, u16)>,
+    /// Opus bytes of a frame.
+    pub(crate) frame_bytes: usize,
+    /// The right time, counted from the schedule's start; `None` if no frame bears a capture time.
+    pub(crate) reports: Option<WallClock>,
+}
+
+impl Stage {
+    /// A clock for each speaker, if they have any.
+    fn stampers(&self) -> Vec<Stamper> {
+        let Some(wall) = self.reports else { return Vec::new() };
+        // Even numbers are the listeners'.
+        let stamper = |number: usize| Stamper::new(OwnClock::new(wall, 2 * number + 1));
+        (0..self.speakers.len()).map(stamper).collect()
+    }
+}
+
+/// How the schedule of a round was kept.
+#[derive(Debug)]
+pub(crate) struct Spoken {
+    /// Measured frames that were sent, of all speakers.
+    pub(crate) frames: u64,
+    /// Measured frames that QUIC or the kernel did not take.
+    pub(crate) unsent: u64,
+    /// How late frames left, in microseconds.
+    pub(crate) lateness_us: Histogram<u64>,
+}
+
+/// Joins the speakers, then says a frame each whenever a round has one due, until told to stop.
+///
+/// # Errors
+/// A speaker is not let in.
+pub(crate) fn speak(
+    stage: &Stage,
+    shared: &Shared,
+    rounds: &Receiver<Round>,
+    results: &SyncSender<Spoken>,
+) -> Result<()> {
+    let place = Place { sockets: stage.speakers.len(), per_socket: 1, rtt: Duration::ZERO };
+    let mut swarm = Swarm::open(stage.target.clone(), place)?;
+    let tracks = enter(stage, shared, &mut swarm)?;
+    let mut opus = vec![0; stage.frame_bytes];
+    OsRng.try_fill_bytes(&mut opus).context(NO_RANDOM)?;
+    let mut stampers = stage.stampers();
+    // Who asks for the time wants the answer at once: what it waits in the socket bends the estimate.
+    let nap = if stampers.is_empty() { SPEAKER_NAP } else { SWEEP };
+    let mut speech: Option<Speech> = None;
+    let mut refused = 0;
+    while !shared.stopped() {
+        let now = Instant::now();
+        if speech.is_none() {
+            speech = rounds.try_recv().ok().map(|round| Speech::new(stage, round)).transpose()?;
+        }
+        let mut wake = now + nap;
+        if let Some(speech) = &mut speech {
+            let next =
+                speech.say_what_is_due(stage, &tracks, &mut stampers, &mut swarm, &mut opus)?;
+            wake = next.map_or(wake, |next| next.min(wake));
+        }
+        ask_the_time(&mut stampers, &mut swarm);
+        swarm.turn(|arrival| hear_the_time(&mut stampers, arrival))?;
+        while let Some(news) = swarm.poll_news() {
+            if let News::Gone(_, why) = news {
+                shared.lose_one("a speaker", &why);
+            }
+        }
+        if let Some(over) = speech.take_if(|speech| now >= speech.round.schedule.end()) {
+            let mut spoken = over.spoken;
+            spoken.unsent += swarm.refused() - std::mem::replace(&mut refused, swarm.refused());
+            if results.send(spoken).is_err() {
+                return Ok(());
+            }
+        }
+        rest_until(wake);
+    }
+    Ok(())
+}
+
+fn ask_the_time(stampers: &mut [Stamper], swarm: &mut Swarm) {
+    for (speaker, stamper) in stampers.iter_mut().enumerate() {
+        if let Some(question) = stamper.clock.poll_question(Instant::now()) {
+            swarm.send_datagram(speaker, question.write());
+            swarm.flush();
+        }
+    }
+}
+
+/// Of what comes to a speaker, the other speakers' frames are not listened to.
+fn hear_the_time(stampers: &mut [Stamper], Arrival { at, member, datagram }: Arrival) {
+    let Some(stamper) = stampers.get_mut(member) else { return };
+    if let Ok(Datagram::Probe(Probe::Answer(answer))) = Datagram::parse(datagram) {
+        stamper.clock.handle_answer(at, &answer);
+    }
+}
+
+/// A round as the speakers' thread goes through it.
+struct Speech {
+    round: Round,
+    /// The speakers that speak, by their places in the stage.
+    active: Vec<usize>,
+    /// Of all their frames, in the order in which they are due.
+    next: u64,
+    spoken: Spoken,
+}
+
+impl Speech {
+    fn new(stage: &Stage, round: Round) -> Result<Self> {
+        let speaks = |place: &usize| stage.speakers[*place].2 < round.speakers;
+        let active = (0..stage.speakers.len()).filter(speaks).collect();
+        let spoken = Spoken { frames: 0, unsent: 0, lateness_us: latencies()? };
+        Ok(Self { round, active, next: 0, spoken })
+    }
+
+    /// Returns when the next frame is due.
+    fn say_what_is_due(
+        &mut self,
+        stage: &Stage,
+        tracks: &[TrackId],
+        stampers: &mut [Stamper],
+        swarm: &mut Swarm,
+        opus: &mut [u8],
+    ) -> Result<Option<Instant>> {
+        let (schedule, count) = (self.round.schedule, self.active.len());
+        loop {
+            let index = self.round.first + (self.next / count as u64) as u32;
+            if index >= schedule.frames() {
+                return Ok(None);
+            }
+            let turn = self.next as usize % count;
+            let (due, now) = (schedule.due(index, turn, count), Instant::now());
+            if now < due {
+                return Ok(Some(due));
+            }
+            let speaker = self.active[turn];
+            let (_, room, place) = stage.speakers[speaker];
+            let due_ns = (due - schedule.start).as_nanos() as u64;
+            Stamp { room, speaker: place, index, due_ns }.write(opus);
+            Stamp::write_sent(opus, (now - schedule.start).as_nanos() as u64);
+            let captured = stampers.get_mut(speaker).and_then(|speaker| speaker.poll_capture(now));
+            let last = index + 1 == schedule.frames();
+            let datagram = datagram(tracks[speaker], index, place, last, captured, opus)?;
+            let taken = swarm.send_datagram(speaker, datagram);
+            swarm.flush();
+            if schedule.measured_place(index).is_some() {
+                self.spoken.frames += 1;
+                self.spoken.unsent += u64::from(!taken);
+                self.spoken.lateness_us.saturating_record((now - due).as_micros() as u64);
+            }
+            self.next += 1;
+        }
+    }
+}
+
+/// Brings the speakers in, one after the other, so that the first of each room opens it.
+fn enter(stage: &Stage, shared: &Shared, swarm: &mut Swarm) -> Result<Vec<TrackId>> {
+    let mut tracks = Vec::new();
+    for (number, (room, _, _)) in stage.speakers.iter().enumerate() {
+        let member = swarm.join(number, join(room, Role::Speaker, "speaker", number)?)?;
+        let track = track_of(swarm, member, Instant::now() + SPEAKERS_WITHIN);
+        tracks.push(track.with_context(|| format!("speaker {number} was not let in"))?);
+        shared.speakers_in.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(tracks)
+}
+
+fn track_of(swarm: &mut Swarm, member: MemberId, until: Instant) -> Result<TrackId> {
+    while Instant::now() < until {
+        swarm.turn(drop)?;
+        while let Some(news) = swarm.poll_news() {
+            match news {
+                News::In(who, Some(track)) if who == member => return Ok(track),
+                News::In(..) => {}
+                News::Gone(_, why) => bail!(why),
+            }
+        }
+        rest_until(Instant::now() + SWEEP);
+    }
+    bail!("no answer within {SPEAKERS_WITHIN:?}")
+}
+
+fn datagram(
+    track: TrackId,
+    index: u32,
+    place: u16,
+    talkspurt_end: bool,
+    captured: Option<Capture>,
+    opus: &[u8],
+) -> Result<Bytes> {
+    // All speak, the first one loudest: who leads does not change.
+    let level = Level { voice: true, minus_dbov: 20 + place.min(60) as u8 };
+    let seq = Seq(index as u16);
+    let header = FrameHeader { track, seq, level, talkspurt_end, captured };
+    let mut writer = MediaWriter::new(Channel(0), MAX_DATAGRAM_BYTES);
+    writer.push(&header.write(opus)?);
+    Ok(writer.take())
+}
