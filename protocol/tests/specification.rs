@@ -288,12 +288,12 @@ one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
         head: Some(ByteString(vec![1])),
         own_only: true,
     }),
+    ToParticipant::Invitation { .. } => ToParticipant::Invitation { token: "t".into() },
     ToParticipant::ListenerReports(_) => ToParticipant::ListenerReports(ListenerReports {
         room: Some(summary()),
         listeners: vec![listener()],
         missing: 1,
     }),
-    ToParticipant::Invitation { .. } => ToParticipant::Invitation { token: "t".into() },
     ToParticipant::Reactions { .. } => ToParticipant::Reactions { counts: counts() },
     ToParticipant::TokenExpires { .. } => ToParticipant::TokenExpires { in_s: 1 },
     ToParticipant::PleaseMute { .. } => ToParticipant::PleaseMute { by: name(), reason: note() },
