@@ -78,11 +78,12 @@ pub(crate) struct LoadPlan {
     /// that this adds for those who are there are reported. Takes a span of at least 2 s.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub(crate) storm: u32,
-    /// Has everybody ask for the origin's time as real participants do, each with a wrong clock of its
-    /// own; speakers tell when a frame a second was captured, and listeners who stay report every 5 s.
-    /// Compares the latencies that they report, and what has come of them at the first relay, with the
-    /// moments that the generator knows. Nothing is played, so that latencies end at arrival, jitter and
-    /// buffer are reported as 0, and nothing is late or made up. Takes a span of at least 5 s.
+    /// Has speakers and listeners ask for the origin's time as real participants do, each with a wrong
+    /// clock of its own; speakers tell when a frame a second was captured, listeners report every 5 s,
+    /// guests do not. Compares the latencies that are reported with the moments that the generator
+    /// knows, and after the speech with what has come of them at the first relay, if it is started here.
+    /// Nothing is played: latencies end at arrival, jitter and buffer are reported as 0, and nothing is
+    /// late or made up. Takes a span of at least 5 s.
     #[arg(long)]
     pub(crate) reports: bool,
     /// Draws the distribution of latencies and the CPU over the run.
