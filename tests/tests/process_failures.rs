@@ -1,4 +1,4 @@
-//! Relays that die, drain and come back: listeners hear again by themselves.
+//! Relays that die, drain, come back or are full: listeners hear again by themselves.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -153,6 +153,31 @@ fn a_relay_that_drains_sends_its_participants_on_and_ends_well() {
         let was_away = |line: &str| line.contains(r#""event":"reconnecting""#).then_some(());
         assert!(listener.last(was_away).is_none(), "it is let in before it lets go");
         assert_eq!((summary.lost, summary.reconnects), (0, 1));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_full_relay_sends_one_more_to_another() {
+    with_scratch(|scratch| {
+        let origin = RelayOptions::new("origin").start(scratch)?;
+        let other = RelayOptions::new("other").parent(&origin).start(scratch)?;
+        let full = RelayOptions::new("full")
+            .parent(&origin)
+            .arg("--capacity=1")
+            .arg("--redirect-to")
+            .arg(&other.address().to_string())
+            .start(scratch)?;
+        let _speaker = tone(scratch, &origin)?;
+        let mut first = recorder(scratch, &full, "first")?;
+        first.wait_event("joined", HEARD, |event| event["relay"] == "full")?;
+
+        // It asks the full relay, and hears at the other one.
+        let mut second = recorder(scratch, &full, "second")?;
+        second.wait_event("joined", HEARD, |event| event["relay"] == "other")?;
+        assert_eq!(finish(&mut second)?.lost, 0);
+        assert_eq!(full.metrics()?.sum("tribune_relay_joins_redirected_total", &[]), 1.0);
+        assert_eq!(finish(&mut first)?.reconnects, 0);
         Ok(())
     });
 }
