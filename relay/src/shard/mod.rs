@@ -6,7 +6,8 @@
 //! [`Shard::poll_crossing`], then wait until [`Shard::poll_timeout`] or the next input.
 //!
 //! * [`connection`] — what is kept for each connection
-//! * [`intake`] — what connections bring: streams, their end; [`datagrams`] — frames and what belongs to them
+//! * [`intake`] — what connections bring: streams, their end
+//! * [`datagrams`] — frames, and what belongs to them
 //! * [`delivery`] — frames and broadcasts to the connections of a room
 //! * [`transmit`] — packets out
 //! * [`admission`] — how connections begin, both ways
