@@ -6,7 +6,7 @@ CARGO_FLAGS ?=
 # What `make bench` passes on: --quick tries everything at small sizes.
 BENCH_FLAGS ?=
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
-SHELL_SCRIPTS = scripts/setup scripts/build-peers scripts/check-deploy demo/clips/make-clips \
+SHELL_SCRIPTS = scripts/setup scripts/build-peers scripts/check-deploy scripts/event-hashes demo/clips/make-clips \
 	deploy/docker/make-trust deploy/docker/healthcheck .ci/run
 
 .DEFAULT_GOAL := help

@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on. Nothing of it is part of Tribune.
 
 pub mod demo;
+mod fingerprint;
 pub mod hubs;
 pub mod process;
 mod schedule;

@@ -228,7 +228,7 @@ impl HubNet {
 
     /// A shard hands a frame to its listeners.
     pub(super) fn judge_heard(&mut self, relay: RelayNo, frame: Frame, audience: u64) {
-        self.fingerprint.add(self.now, relay.0, &frame.accepted.as_nanos().to_le_bytes());
+        self.witness(relay, &frame.accepted.as_nanos().to_le_bytes());
         *self.judge.heard.entry(frame.speaker).or_default() += audience;
         let late = |watch: &&Watch| {
             watch.answered.is_some()

@@ -56,6 +56,7 @@ use self::judge::Judge;
 use self::people::{ConnNo, People, PersonNo};
 use self::shard::ShardModel;
 use self::trunk::{Side, TrunkNo, Trunks, Weather};
+use crate::fingerprint::{self, Fingerprint};
 use crate::schedule::Schedule;
 
 /// The room of all runs.
@@ -187,7 +188,7 @@ impl HubNet {
     /// A number that stands for everything that has happened so far.
     #[must_use]
     pub const fn fingerprint(&self) -> u64 {
-        self.fingerprint.0
+        self.fingerprint.value()
     }
 
     /// How many relays there are.
@@ -418,6 +419,13 @@ impl HubNet {
         self.schedule.push(*due, What::Stored { relay, life, reply: Box::new(reply) });
     }
 
+    /// Takes something that happened into the run's fingerprint.
+    fn witness(&mut self, relay: RelayNo, bytes: &[u8]) {
+        self.fingerprint.add(&(self.now.as_nanos() as u64).to_le_bytes());
+        self.fingerprint.add(&(relay.0 as u64).to_le_bytes());
+        self.fingerprint.add(bytes);
+    }
+
     fn arm(&mut self, relay: RelayNo) {
         let host = &mut self.relays[relay.0];
         if host.spins.0 != self.now {
@@ -448,32 +456,13 @@ impl Drop for HubNet {
         if std::thread::panicking() {
             eprintln!("TRIBUNE_SEED={} at virtual time {:?}", self.seed, self.now);
         }
+        fingerprint::record("hubs", self.seed, self.fingerprint);
     }
 }
 
 /// Where a relay is: its number is the port.
 fn place(relay: RelayNo) -> HostPort {
     format!("relay:{}", relay.0 + 1).parse().expect("a relay of the net has a place")
-}
-
-/// Everything that happened, as one number (FNV-1a).
-#[derive(Debug)]
-struct Fingerprint(u64);
-
-impl Default for Fingerprint {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Fingerprint {
-    fn add(&mut self, at: Duration, host: usize, bytes: &[u8]) {
-        let at = (at.as_nanos() as u64).to_le_bytes();
-        let host = (host as u64).to_le_bytes();
-        for byte in at.iter().chain(&host).chain(bytes) {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
 }
 
 /// Reads a message with its length in front, as it came out of a stream.

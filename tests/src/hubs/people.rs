@@ -259,7 +259,7 @@ impl HubNet {
         if self.shard(relay, link.shard).peer(link).is_none() {
             return;
         }
-        self.fingerprint.add(self.now, relay.0, message);
+        self.witness(relay, message);
         let (request, message) = read::<FromParticipant>(message);
         let remote = ([127, 0, 0, 1], 2).into();
         self.tell_hub(

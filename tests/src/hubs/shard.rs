@@ -251,7 +251,7 @@ impl HubNet {
     fn send(&mut self, relay: RelayNo, link: LinkId, message: Bytes) {
         match self.shard(relay, link.shard).peer(link) {
             Some(Peer::Person(conn)) => {
-                self.fingerprint.add(self.now, relay.0, &message);
+                self.witness(relay, &message);
                 let (request, message) = read::<ToParticipant>(&message);
                 self.handle_told(conn, request, message);
             }
@@ -262,7 +262,7 @@ impl HubNet {
 
     /// Everybody hears the same, so it is read once; those who act take note of it.
     fn broadcast(&mut self, relay: RelayNo, shard: ShardId, room: RoomId, message: &Bytes) {
-        self.fingerprint.add(self.now, relay.0, message);
+        self.witness(relay, message);
         let (_, message) = read::<ToParticipant>(message);
         if let ToParticipant::Listeners { count } = message
             && let Some(room) = self.shard(relay, shard).rooms.get_mut(&room)

@@ -268,7 +268,7 @@ impl HubNet {
         if self.trunks.all[trunk.0].broken || self.shard(relay, link.shard).peer(link).is_none() {
             return;
         }
-        self.fingerprint.add(self.now, relay.0, message);
+        self.witness(relay, message);
         let event = match to {
             Side::Above => {
                 let message = Box::new(read::<ToParent>(message).1);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::HostId;
+use crate::fingerprint::Fingerprint;
 
 /// What becomes of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,16 @@ impl Log {
         }
         let (a, b) = (self.entries.len(), other.entries.len());
         (a != b).then(|| format!("one has {a} events, the other {b}"))
+    }
+
+    /// One number for all events in order.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut fingerprint = Fingerprint::default();
+        for entry in &self.entries {
+            fingerprint.add(entry.to_string().as_bytes());
+        }
+        fingerprint
     }
 
     pub(super) fn push(&mut self, entry: Entry) {

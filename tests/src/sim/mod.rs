@@ -36,6 +36,7 @@ use self::client::SimClient;
 use self::log::{Entry, Fate, Log};
 use self::network::{Link, Network, client_address, relay_address};
 use self::relay::{RelaySpec, SimRelay};
+use crate::fingerprint;
 use crate::schedule::Schedule;
 
 /// Unix time at virtual time 0, in microseconds.
@@ -446,5 +447,6 @@ impl Drop for Sim {
                 let _ = std::fs::write(path, self.log.to_string());
             }
         }
+        fingerprint::record("sim", self.seed, self.log.fingerprint());
     }
 }
