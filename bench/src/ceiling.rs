@@ -18,8 +18,8 @@ use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey, quic};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_OPUS_BYTES};
-use tribune_relay::shard::Outgoing;
-use tribune_relay::shard::socket::{BatchSocket, SEND_BATCH, bind};
+use tribune_relay::drivers::socket::{BatchSocket, SEND_BATCH, bind};
+use tribune_relay_core::shard::Outgoing;
 
 use tribune_bench::accounting::{machine, this_thread_cpu};
 use tribune_bench::contender::{Meter, latencies};

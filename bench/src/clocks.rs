@@ -8,7 +8,7 @@ use tribune_protocol::clock::{ClockFilter, Offset};
 use tribune_protocol::datagram::media::{Capture, OriginTime};
 use tribune_protocol::datagram::probe::{Answer, Probe};
 use tribune_protocol::limits::CAPTURE_STAMP_PERIOD;
-use tribune_relay::shard::WallClock;
+use tribune_relay_core::clock::WallClock;
 
 /// A participant's clock, and where it believes the origin's to be.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use tribune_bench::accounting::{Memory, process_cpu, process_memory};
 use tribune_bench::frame::Schedule;
 use tribune_protocol::limits::FRAME_PERIOD;
-use tribune_relay::shard::WallClock;
 use tribune_relay::tls::ServerTrust;
+use tribune_relay_core::clock::WallClock;
 
 use crate::crowd::{Audience, Shared, listen};
 use crate::process::{RelayChain, RelayProcess};

@@ -15,7 +15,7 @@ use tribune_protocol::datagram::Datagram;
 use tribune_protocol::datagram::media::{Frame, MediaDatagram};
 use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::SessionKey;
-use tribune_relay::shard::WallClock;
+use tribune_relay_core::clock::WallClock;
 
 use crate::reporting::{Due, Reporters};
 use crate::swarm::{Arrival, News, Place, Swarm, Target};

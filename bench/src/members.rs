@@ -18,9 +18,9 @@ use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipan
 use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
 use tribune_protocol::ids::RequestId;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-use tribune_relay::crossing::Packet;
-use tribune_relay::shard::Outgoing;
 use tribune_relay::tls::client_crypto;
+use tribune_relay_core::messages::Packet;
+use tribune_relay_core::shard::Outgoing;
 
 use crate::swarm::{Arrival, MemberId, News, Target};
 

@@ -13,7 +13,7 @@ use tribune_protocol::control::report::Report;
 use tribune_protocol::datagram::media::Frame;
 use tribune_protocol::datagram::probe::{Answer, Probe};
 use tribune_protocol::limits::REPORT_PERIOD;
-use tribune_relay::shard::WallClock;
+use tribune_relay_core::clock::WallClock;
 
 use crate::clocks::OwnClock;
 use crate::swarm::MemberId;

@@ -12,9 +12,9 @@ use quinn_proto::EcnCodepoint;
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tribune_relay::crossing::Packet;
-use tribune_relay::shard::Outgoing;
-use tribune_relay::shard::socket::bind;
+use tribune_relay::drivers::socket::bind;
+use tribune_relay_core::messages::Packet;
+use tribune_relay_core::shard::Outgoing;
 
 /// Bytes of one packet received; the kernel may join several of the same sender (GRO).
 const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;

@@ -16,7 +16,7 @@ use tribune_protocol::datagram::media::{Capture, FrameHeader, Level, MediaWriter
 use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::{Channel, Seq, TrackId};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-use tribune_relay::shard::WallClock;
+use tribune_relay_core::clock::WallClock;
 
 use crate::clocks::{OwnClock, Stamper};
 use crate::crowd::{NO_RANDOM, SWEEP, Shared, join, rest_until};

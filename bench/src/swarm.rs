@@ -15,9 +15,9 @@ use bytes::Bytes;
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::{FromParticipant, Join};
 use tribune_protocol::ids::TrackId;
-use tribune_relay::crossing::Packet;
-use tribune_relay::shard::Outgoing;
 use tribune_relay::tls::ServerTrust;
+use tribune_relay_core::messages::Packet;
+use tribune_relay_core::shard::Outgoing;
 
 use crate::delay::DelayLine;
 use crate::members::Members;

@@ -12,7 +12,7 @@ use tribune_client::session::reconnect::End;
 use tribune_client::session::tls::Trust;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::govern::Govern;
-use tribune_protocol::control::participant::{Errand, FromParticipant, ToParticipant};
+use tribune_protocol::control::participant::{FromParticipant, OneShot, ToParticipant};
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{Note, ParticipantId, RequestId, RoomName};
 
@@ -37,9 +37,9 @@ fn kick() -> Govern {
     Govern::Kick { target, reason: Note::default() }
 }
 
-async fn next(peer: &mut Peer) -> (Option<RequestId>, Errand) {
+async fn next(peer: &mut Peer) -> (Option<RequestId>, OneShot) {
     let envelope = peer.next().await;
-    let FromParticipant::Errand(errand) = envelope.message else {
+    let FromParticipant::OneShot(errand) = envelope.message else {
         panic!("{:?} is no errand", envelope.message)
     };
     (envelope.id, errand)

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tribune_protocol::control::govern::{Govern, Target};
 use tribune_protocol::control::participant::{
-    Errand, FromParticipant, Heard, Join, Joined, LogPage, Moderated, RoomInfo, ToParticipant, You,
+    FromParticipant, Heard, Join, Joined, LogPage, Moderated, OneShot, RoomInfo, ToParticipant, You,
 };
 use tribune_protocol::control::room::{
     Ban, Duplicates, Hand, Listing, Phase, Reaction, Role, RoomSettings, RoomState, Ruling,
@@ -305,7 +305,7 @@ fn the_largest_errand_fits() {
     let act = Govern::SetRole { target: target(), role: role(), reason: note() };
     fits(
         "errand",
-        &FromParticipant::Errand(Errand {
+        &FromParticipant::OneShot(OneShot {
             room: room(),
             session: SessionKey([0xff; 16]),
             name: name(),

@@ -10,11 +10,11 @@ use tribune_protocol::attributes::Attributes;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
 use tribune_protocol::control::govern::{Govern, RoomChange, Target};
-use tribune_protocol::control::look::{About, Sight, Vitals};
 use tribune_protocol::control::participant::{
-    Errand, FromParticipant, Heard, Join, Joined, ListenerReports, LogPage, Moderated, RoomInfo,
+    FromParticipant, Heard, Join, Joined, ListenerReports, LogPage, Moderated, OneShot, RoomInfo,
     ToParticipant, You,
 };
+use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
 use tribune_protocol::control::report::{ListenerReport, Ranking, Report};
 use tribune_protocol::control::room::{
     Ban, Duplicates, Hand, Listing, Phase, Reaction, Role, RoomSettings, RoomState, Ruling,
@@ -244,7 +244,7 @@ one_of_each!(from_participant, FromParticipant, FromParticipant::Unknown, {
     FromParticipant::React { .. } => FromParticipant::React { reaction: Reaction::Clap },
     FromParticipant::RenewToken { .. } => FromParticipant::RenewToken { token: "t".into() },
     FromParticipant::Govern { .. } => FromParticipant::Govern { act: Govern::ListHands {} },
-    FromParticipant::Errand(_) => FromParticipant::Errand(Errand {
+    FromParticipant::OneShot(_) => FromParticipant::OneShot(OneShot {
         room: room(),
         session: SessionKey([1; 16]),
         name: name(),
@@ -319,7 +319,7 @@ one_of_each!(to_parent, ToParent, ToParent::Unknown, {
     ToParent::Reactions { .. } => ToParent::Reactions { channel: ROOM, counts: counts() },
     ToParent::ListRooms { .. } => ToParent::ListRooms { after: Some(room()) },
     ToParent::Quality { .. } => ToParent::Quality { channel: ROOM, quality: quality() },
-    ToParent::Look { .. } => ToParent::Look { number: 1, about: About::Relays {} },
+    ToParent::Look { .. } => ToParent::Look { number: 1, about: TreeQuery::Relays {} },
     ToParent::Seen { .. } => ToParent::Seen { number: 1, sight: sight(), more: true },
 });
 
@@ -333,14 +333,14 @@ one_of_each!(actions, Action, Action::Unknown, {
     Action::LeaveStage {} => Action::LeaveStage {},
     Action::OwnMute { .. } => Action::OwnMute { muted: true },
     Action::Govern { .. } => Action::Govern { act: Govern::ListHands {} },
-    Action::Errand { .. } => Action::Errand { act: Govern::ListHands {} },
+    Action::OneShot { .. } => Action::OneShot { act: Govern::ListHands {} },
 });
 
-one_of_each!(abouts, About, About::Unknown, {
-    About::Relays {} => About::Relays {},
-    About::Listeners { .. } =>
-        About::Listeners { room: room(), worst: 1, by: Ranking::Concealed },
-    About::Listener { .. } => About::Listener { room: room(), participant: ID },
+one_of_each!(abouts, TreeQuery, TreeQuery::Unknown, {
+    TreeQuery::Relays {} => TreeQuery::Relays {},
+    TreeQuery::Listeners { .. } =>
+        TreeQuery::Listeners { room: room(), worst: 1, by: Ranking::Concealed },
+    TreeQuery::Listener { .. } => TreeQuery::Listener { room: room(), participant: ID },
 });
 
 one_of_each!(governs, Govern, Govern::Unknown, {
@@ -416,7 +416,7 @@ one_of_each!(to_child, ToChild, ToChild::Unknown, {
         message: ToParticipant::Ok {},
     },
     ToChild::Replaced { .. } => ToChild::Replaced { channel: ROOM, participant: ID },
-    ToChild::Look { .. } => ToChild::Look { number: 1, about: About::Relays {} },
+    ToChild::Look { .. } => ToChild::Look { number: 1, about: TreeQuery::Relays {} },
     ToChild::Seen { .. } => ToChild::Seen { number: 1, sight: sight(), more: true },
     ToChild::GoAway { .. } =>
         ToChild::GoAway { to: Some("relay:443".to_owned()), within_ms: 1 },
@@ -532,7 +532,7 @@ fn answers_of_the_largest_size_fit_a_message() {
     let deliver = ToChild::Deliver { channel: Channel(u32::MAX), participant, request, message };
     let listeners = encode(None, &deliver).expect("as many listeners as may be named");
     let causes = (0..20u32).map(|cause| (format!("{cause:020}"), u32::MAX));
-    let largest = Vitals {
+    let largest = RelayStatus {
         relay: RelayId(u64::MAX),
         name: longest.parse().expect("a name"),
         parent: Some(RelayId(u64::MAX)),
@@ -554,7 +554,7 @@ fn answers_of_the_largest_size_fit_a_message() {
         ..vitals()
     };
     let relays = vec![largest; limits::MAX_RELAYS_A_MESSAGE];
-    let sight = Sight { relays, listeners: Vec::new(), missing: u32::MAX };
+    let sight = TreeAnswer { relays, listeners: Vec::new(), missing: u32::MAX };
     let seen = ToParent::Seen { number: u32::MAX, sight, more: true };
     let relays = encode(None, &seen).expect("as many relays as may be named");
     println!("{} listeners, {} relays, in bytes", listeners.len(), relays.len());
@@ -890,12 +890,12 @@ fn summary() -> QualitySummary {
     quality().summary().expect("there is a report")
 }
 
-fn sight() -> Sight {
-    Sight { relays: vec![vitals()], listeners: vec![listener()], missing: 1 }
+fn sight() -> TreeAnswer {
+    TreeAnswer { relays: vec![vitals()], listeners: vec![listener()], missing: 1 }
 }
 
-fn vitals() -> Vitals {
-    Vitals {
+fn vitals() -> RelayStatus {
+    RelayStatus {
         relay: RelayId(1),
         name: name(),
         parent: Some(RelayId(2)),

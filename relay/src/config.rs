@@ -12,11 +12,12 @@ use std::time::Duration;
 use tribune_protocol::ids::DisplayName;
 use tribune_protocol::limits::DEFAULT_TOP_N;
 
-use crate::ops::metrics::{Metrics, SeriesLimits};
-use crate::room::permissions::Policy;
+use crate::metrics::{Metrics, SeriesLimits};
+use tribune_relay_core::room::authority::policy::Policy;
 
 mod defaults;
 mod keys_command;
+pub mod keys_file;
 mod logging;
 mod options;
 mod parsers;
@@ -29,7 +30,9 @@ use parsers::{
     address, drain_timeout, http_address, metrics_rooms, name, non_empty_path, number,
     operator_token, shards, truth,
 };
-pub use values::{Fingerprint, HostPort, Secret};
+use tribune_relay_core::auth::secret::Secret;
+use tribune_relay_core::tree::host_port::HostPort;
+pub use values::Fingerprint;
 
 /// Threads that carry audio: the first byte of a connection ID names one, and more than 64 cores are
 /// better used by a second relay.

@@ -1,20 +1,16 @@
 //! What stays the same about a relay across restarts: its id, the keys under QUIC's tokens, and
 //! whatever else is kept in the data directory. Used once, before the shards start.
 
-use std::fmt;
+use rand::TryRngCore;
+use rcgen::{KeyPair, PKCS_ED25519};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use crate::shard::steering::SteeringKey;
-use rand::TryRngCore;
-use rcgen::{KeyPair, PKCS_ED25519};
-use ring::{hkdf, hmac};
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::pki_types::pem::PemObject;
 use tribune_protocol::ids::RelayId;
 use tribune_protocol::log::LogKey;
+use tribune_relay_core::shard::keys::MasterKeys;
 
 use crate::config::Fingerprint;
 
@@ -77,70 +73,20 @@ pub fn log_key(data: Option<&Path>) -> Result<LogKey, IdentityError> {
         .ok_or(IdentityError::Damaged { path, what: "Ed25519 key in PKCS#8 form" })
 }
 
-/// The keys under stateless resets, Retry tokens (RFC 9000 sections 10.3 and 8.1.2) and connection IDs. All shards
-/// share them. Kept in the data directory (`quic-secret`, mode 0600) they let a restarted relay tell
-/// the peers of its former life at once that their connections are gone.
-#[derive(Clone)]
-pub struct MasterKeys {
-    reset: Arc<hmac::Key>,
-    retry: Arc<hkdf::Prk>,
-    steering: SteeringKey,
-}
-
-impl MasterKeys {
-    /// The keys of this relay; fresh ones without a data directory.
-    ///
-    /// # Errors
-    /// [`IdentityError`], if the file cannot be used.
-    pub fn load(data: Option<&Path>) -> Result<Self, IdentityError> {
-        let fresh: [u8; 32] = random()?;
-        let Some(data) = data else { return Ok(Self::from_seed(fresh)) };
-        let path = data.join("quic-secret");
-        let text = keep(&path, Readers::OnlyUs, || format!("{}\n", Fingerprint(fresh)))?;
-        match text.trim().parse::<Fingerprint>() {
-            Ok(seed) => Ok(Self::from_seed(seed.0)),
-            Err(_) => Err(IdentityError::Damaged { path, what: "32 bytes in hexadecimal digits" }),
-        }
-    }
-
-    /// The keys that follow from a seed: the same each time, which the simulated network needs.
-    #[must_use]
-    pub fn from_seed(seed: [u8; 32]) -> Self {
-        let master = hmac::Key::new(hmac::HMAC_SHA256, &seed);
-        let reset = hmac::sign(&master, b"tribune stateless reset");
-        let retry = hmac::sign(&master, b"tribune retry token");
-        let steering = hmac::sign(&master, b"tribune connection ids");
-        let steering = steering.as_ref().iter().take(8);
-        Self {
-            reset: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, reset.as_ref())),
-            retry: Arc::new(hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(retry.as_ref())),
-            steering: SteeringKey(steering.fold(0, |key, byte| key << 8 | u64::from(*byte))),
-        }
-    }
-
-    /// For `quinn_proto::EndpointConfig::new`.
-    #[must_use]
-    pub fn reset_key(&self) -> Arc<dyn quinn_proto::crypto::HmacKey> {
-        Arc::clone(&self.reset) as _
-    }
-
-    /// What connection IDs are checked with. It outlives a restart with the others: a packet whose ID
-    /// does not look like ours gets no stateless reset.
-    #[must_use]
-    pub const fn steering(&self) -> SteeringKey {
-        self.steering
-    }
-
-    /// For `quinn_proto::ServerConfig::new`.
-    #[must_use]
-    pub fn retry_key(&self) -> Arc<dyn quinn_proto::crypto::HandshakeTokenKey> {
-        Arc::clone(&self.retry) as _
-    }
-}
-
-impl fmt::Debug for MasterKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MasterKeys(hidden)")
+/// The keys under QUIC's own tokens; fresh ones without a data directory. Kept in its file
+/// `quic-secret` (mode 0600) they let a restarted relay tell the peers of its former life at once that
+/// their connections are gone.
+///
+/// # Errors
+/// [`IdentityError`], if the file cannot be used.
+pub fn master_keys(data: Option<&Path>) -> Result<MasterKeys, IdentityError> {
+    let fresh: [u8; 32] = random()?;
+    let Some(data) = data else { return Ok(MasterKeys::from_seed(fresh)) };
+    let path = data.join("quic-secret");
+    let text = keep(&path, Readers::OnlyUs, || format!("{}\n", Fingerprint(fresh)))?;
+    match text.trim().parse::<Fingerprint>() {
+        Ok(seed) => Ok(MasterKeys::from_seed(seed.0)),
+        Err(_) => Err(IdentityError::Damaged { path, what: "32 bytes in hexadecimal digits" }),
     }
 }
 
@@ -268,7 +214,7 @@ mod tests {
     fn secrets_are_for_us_only() {
         use std::os::unix::fs::PermissionsExt;
         let data = tempfile::tempdir().unwrap();
-        let keys = MasterKeys::load(Some(data.path())).unwrap();
+        let keys = master_keys(Some(data.path())).unwrap();
         log_key(Some(data.path())).unwrap();
         for secret in ["quic-secret", "log-key"] {
             let mode = fs::metadata(data.path().join(secret)).unwrap().permissions().mode();
@@ -285,9 +231,9 @@ mod tests {
             keys.reset_key().sign(b"connection id", &mut tag);
             tag
         };
-        let kept = || sign(MasterKeys::load(Some(data.path())).unwrap());
+        let kept = || sign(master_keys(Some(data.path())).unwrap());
         assert_eq!(kept(), kept());
-        assert_ne!(kept(), sign(MasterKeys::load(None).unwrap()));
+        assert_ne!(kept(), sign(master_keys(None).unwrap()));
         assert_eq!(sign(MasterKeys::from_seed([1; 32])), sign(MasterKeys::from_seed([1; 32])));
     }
 }

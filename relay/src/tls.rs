@@ -21,8 +21,9 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK};
 
-use crate::config::{CertificateSource, Config, Fingerprint, HostPort, ParentTrust};
+use crate::config::{CertificateSource, Config, Fingerprint, ParentTrust};
 use crate::identity::{IdentityError, Readers, keep};
+use tribune_relay_core::tree::host_port::HostPort;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]

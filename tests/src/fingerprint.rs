@@ -31,7 +31,7 @@ impl Fingerprint {
 
 /// Appends a run's fingerprint to the file that `TRIBUNE_EVENT_HASHES` names; does nothing without it.
 /// Lines come in the order in which runs end.
-pub fn record(network: &str, seed: u64, fingerprint: Fingerprint) {
+pub(crate) fn record(network: &str, seed: u64, fingerprint: Fingerprint) {
     let Ok(path) = std::env::var("TRIBUNE_EVENT_HASHES") else { return };
     let line = format!("{network} seed {seed}: {:016x}\n", fingerprint.value());
     let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);

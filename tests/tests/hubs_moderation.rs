@@ -18,7 +18,7 @@ use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{Note, ParticipantId};
 use tribune_protocol::permission::Permission;
-use tribune_relay::room::Room;
+use tribune_relay_core::room::Room;
 use tribune_tests::hubs::judge::{Timing, WatchNo};
 use tribune_tests::hubs::people::{Answer, ConnNo, PersonNo, Stay};
 use tribune_tests::hubs::seeds::over_seeds;

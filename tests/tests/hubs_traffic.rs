@@ -86,7 +86,10 @@ fn measure(seed: u64, audience: u64, churn: Churn) -> (Traffic, Traffic) {
         });
     let mut listeners: Vec<_> = (0..audience).map(|_| come_in(&mut net, &tree.leaves)).collect();
     net.run_for(5 * SECOND);
-    assert_eq!(net.room(tree.origin).map(tribune_relay::room::Room::listeners), Some(audience));
+    assert_eq!(
+        net.room(tree.origin).map(tribune_relay_core::room::Room::listeners),
+        Some(audience)
+    );
 
     let per_second = match churn {
         Churn::Each(count) => count,

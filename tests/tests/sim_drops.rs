@@ -13,8 +13,8 @@ use tribune_protocol::datagram::media::{Frame, FrameHeader, Level, MediaWriter};
 use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::{Channel, Note, Seq, TrackId};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-use tribune_relay::crossing::{Crossing, Handover, RoomId};
-use tribune_relay::ops::metrics::DropCause;
+use tribune_relay_core::counters::DropCause;
+use tribune_relay_core::messages::{RoomId, ShardMessage, SharedFrames};
 use tribune_tests::sim::relay::RelaySpec;
 use tribune_tests::sim::tree::ROOM;
 use tribune_tests::sim::{ClientHandle, RelayHandle, Sim};
@@ -60,7 +60,7 @@ fn every_cause_of_a_drop_comes_about_and_is_counted_alone() {
             DropCause::UnknownKind => Stage::when(|stage| {
                 stage.send(stage.listener, Bytes::from_static(&[9, 1, 2, 3]));
             }),
-            DropCause::HandoverFull => {
+            DropCause::ShardQueueFull => {
                 let spec = RelaySpec { shards: 2, crossing_queue: 1, ..RelaySpec::default() };
                 Stage::with(spec, burst)
             }
@@ -74,9 +74,9 @@ fn every_cause_of_a_drop_comes_about_and_is_counted_alone() {
             }
             DropCause::RoomGone => Stage::when(|stage| {
                 let frames = Arc::from([parsed(&frame(TrackId(1), 1, 30))]);
-                let handover = Handover { room: RoomId(999), frames };
-                let crossing = Crossing::Frames(handover);
-                stage.sim.relay_mut(stage.relay).inject_crossing(0, crossing);
+                let handover = SharedFrames { room: RoomId(999), frames };
+                let shard_message = ShardMessage::Frames(handover);
+                stage.sim.relay_mut(stage.relay).inject_crossing(0, shard_message);
                 // Whatever comes next has the shard take a turn.
                 stage.send(stage.listener, Probe::Question { asked_us: 1 }.write());
             }),

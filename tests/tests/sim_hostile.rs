@@ -11,7 +11,7 @@ use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::TrackId;
-use tribune_relay::ops::metrics::DropCause;
+use tribune_relay_core::counters::DropCause;
 use tribune_tests::sim::client::End;
 use tribune_tests::sim::log::Event;
 use tribune_tests::sim::relay::RelaySpec;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tribune_protocol::control::room::Role;
-use tribune_relay::ops::query::{Answer, Query};
+use tribune_relay_core::query::{Answer, Query};
 use tribune_tests::sim::clock::HostClock;
 use tribune_tests::sim::heard::HeardFrame;
 use tribune_tests::sim::network::Link;
@@ -50,7 +50,7 @@ fn two_shards_a_relay_carry_every_frame_across() {
     }
     for relay in tree.relays() {
         let counters = sim.relay_mut(relay).shard_counters();
-        let sum = |of: fn(&tribune_relay::ops::metrics::ShardCounters) -> u64| {
+        let sum = |of: fn(&tribune_relay_core::counters::ShardCounters) -> u64| {
             counters.iter().map(of).sum::<u64>()
         };
         assert!(sum(|counters| counters.handover_in) > 100, "frames cross shards");

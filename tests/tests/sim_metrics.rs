@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tribune_protocol::control::room::Role;
-use tribune_relay::ops::metrics::distribution::Distribution;
-use tribune_relay::ops::metrics::{HandshakeResult, ShardCounters, Side, TrunkState};
+use tribune_relay_core::counters::distribution::Distribution;
+use tribune_relay_core::counters::{HandshakeResult, ShardCounters, Side, TrunkState};
 use tribune_tests::sim::clock::HostClock;
 use tribune_tests::sim::network::Link;
 use tribune_tests::sim::relay::RelaySpec;

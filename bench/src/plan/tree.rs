@@ -4,7 +4,7 @@
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_TREE_DEPTH};
-use tribune_relay::tree::children::MAX_CHILDREN;
+use tribune_relay_core::tree::children::MAX_CHILDREN;
 
 use super::costs::Costs;
 

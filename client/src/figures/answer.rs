@@ -164,12 +164,12 @@ pub(crate) struct Figures {
     pub(crate) tree: Tree,
     pub(crate) rooms: Rooms,
     /// The room that was asked about, if one was.
-    pub(crate) room: Option<RoomFigures>,
+    pub(crate) room: Option<RoomMetrics>,
 }
 
 /// A room, and what its listeners report; in place of what is refused, the relay's sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RoomFigures {
+pub(crate) struct RoomMetrics {
     pub(crate) name: RoomName,
     pub(crate) room: Result<Room, String>,
     pub(crate) listeners: Result<Listeners, String>,

@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::govern::Govern;
 use tribune_protocol::control::participant::{
-    Errand, FromParticipant, ListenerReports, LogPage, RoomInfo, ToParticipant,
+    FromParticipant, ListenerReports, LogPage, OneShot, RoomInfo, ToParticipant,
 };
 use tribune_protocol::control::room::{Ban, Hand, Listing, Role};
 use tribune_protocol::ids::{DisplayName, RequestId, RoomName, SessionKey};
@@ -135,7 +135,7 @@ impl Errands {
     /// [`ErrandError`]
     pub async fn ask(&mut self, room: &RoomName, act: Govern) -> Result<Answer, ErrandError> {
         let may_repeat = only_reads(&act);
-        let errand = Errand {
+        let errand = OneShot {
             room: room.clone(),
             session: self.config.session.clone(),
             name: self.config.name.clone(),
@@ -143,7 +143,7 @@ impl Errands {
             token: self.config.token.clone(),
             act,
         };
-        self.request(&FromParticipant::Errand(errand), may_repeat).await
+        self.request(&FromParticipant::OneShot(errand), may_repeat).await
     }
 
     /// Asks for the public rooms behind `after`.

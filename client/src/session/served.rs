@@ -191,7 +191,7 @@ impl Served {
             | FromParticipant::OwnMute { .. }
             | FromParticipant::React { .. }
             | FromParticipant::Govern { .. }
-            | FromParticipant::Errand(_)
+            | FromParticipant::OneShot(_)
             | FromParticipant::ListRooms { .. }
             | FromParticipant::Report(_)
             | FromParticipant::Unknown => None,

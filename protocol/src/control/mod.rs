@@ -30,8 +30,8 @@ macro_rules! kinds {
 }
 
 pub mod govern;
-pub mod look;
 pub mod participant;
+pub mod query;
 pub mod report;
 pub mod room;
 pub mod trunk;

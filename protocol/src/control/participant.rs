@@ -56,7 +56,7 @@ pub enum FromParticipant {
     },
     /// The same from somebody who does not come in. Several may follow on one connection, but no
     /// `join`. The only thing that somebody can do who is barred.
-    Errand(Errand),
+    OneShot(OneShot),
     /// The public rooms. Needs no `join`. Answered by `rooms`.
     ListRooms {
         /// The last room of the part before; absent: from the start.
@@ -80,7 +80,7 @@ kinds!(FromParticipant {
     Self::React { .. } => "react",
     Self::RenewToken { .. } => "renew_token",
     Self::Govern { .. } => "govern",
-    Self::Errand(_) => "errand",
+    Self::OneShot(_) => "errand",
     Self::ListRooms { .. } => "list_rooms",
     Self::Report(_) => "report",
     Self::Unknown => "unknown",
@@ -111,7 +111,7 @@ pub struct Join {
 
 /// A request of somebody who does not come in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Errand {
+pub struct OneShot {
     /// Which room.
     pub room: RoomName,
     /// Who: see [`SessionKey`].

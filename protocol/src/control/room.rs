@@ -255,7 +255,7 @@ impl RoomState {
 /// it, whoever and wherever they are. A relay knows persons by their keys only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ruling {
-    /// About whom.
+    /// TreeQuery whom.
     pub who: PersonKey,
     /// They may not be in the room.
     #[serde(default, skip_serializing_if = "is_default")]

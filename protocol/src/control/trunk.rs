@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::govern::Govern;
-use super::look::{About, Sight};
 use super::participant::{Heard, ToParticipant};
+use super::query::{TreeAnswer, TreeQuery};
 use super::room::{Listing, Reaction, Role, RoomState, Ruling};
 use crate::ids::{
     Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Subject,
@@ -113,14 +113,14 @@ pub enum ToParent {
         /// The question's number on this trunk, in this direction.
         number: u32,
         /// What is asked.
-        about: About,
+        about: TreeQuery,
     },
     /// Answers the parent's `look`: the child and what is below it.
     Seen {
         /// The question's number.
         number: u32,
         /// What there is to see.
-        sight: Sight,
+        sight: TreeAnswer,
         /// Whether more parts follow.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
@@ -199,7 +199,7 @@ pub enum Action {
         act: Govern,
     },
     /// Asks for something, without being in the room.
-    Errand {
+    OneShot {
         /// What.
         act: Govern,
     },
@@ -293,14 +293,14 @@ pub enum ToChild {
         /// The question's number on this trunk, in this direction.
         number: u32,
         /// What is asked.
-        about: About,
+        about: TreeQuery,
     },
     /// Answers the child's `look`.
     Seen {
         /// The question's number.
         number: u32,
         /// What there is to see.
-        sight: Sight,
+        sight: TreeAnswer,
         /// Whether more parts follow.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,

@@ -47,7 +47,7 @@ impl From<TokenText> for String {
 mod tests {
     use super::*;
     use crate::control::govern::Govern;
-    use crate::control::participant::{Errand, FromParticipant, Join, ToParticipant};
+    use crate::control::participant::{FromParticipant, Join, OneShot, ToParticipant};
     use crate::control::room::Role;
     use crate::control::trunk::ToParent;
     use crate::ids::{RelayId, SessionKey};
@@ -58,7 +58,7 @@ mod tests {
         let token = || Some(TokenText::from(TOKEN));
         let session = || SessionKey([0xab; 16]);
         let (room, name) = ("stage".parse().unwrap(), "Ada".parse().unwrap());
-        let errand = Errand {
+        let errand = OneShot {
             room,
             session: session(),
             name,
@@ -79,7 +79,7 @@ mod tests {
         let hello = ToParent::Hello { relay: RelayId(1), name, height: 1, token: token() };
         for shown in [
             format!("{:?}", FromParticipant::Join(join)),
-            format!("{:?}", FromParticipant::Errand(errand)),
+            format!("{:?}", FromParticipant::OneShot(errand)),
             format!("{:?}", FromParticipant::RenewToken { token: TOKEN.into() }),
             format!("{:?}", ToParticipant::Invitation { token: TOKEN.into() }),
             format!("{hello:?}"),

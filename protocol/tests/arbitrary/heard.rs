@@ -3,8 +3,8 @@
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use tribune_protocol::control::look::{About, Sight, Vitals};
 use tribune_protocol::control::participant::ListenerReports;
+use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
 use tribune_protocol::control::report::{ListenerReport, Ranking, Report};
 use tribune_protocol::quality::Quality;
 
@@ -48,23 +48,23 @@ pub(super) fn listener_reports() -> impl Strategy<Value = ListenerReports> {
     })
 }
 
-pub(super) fn about() -> impl Strategy<Value = About> {
+pub(super) fn about() -> impl Strategy<Value = TreeQuery> {
     prop_oneof![
-        Just(About::Relays {}),
-        (room(), any::<u8>(), ranking()).prop_map(|(room, worst, by)| About::Listeners {
+        Just(TreeQuery::Relays {}),
+        (room(), any::<u8>(), ranking()).prop_map(|(room, worst, by)| TreeQuery::Listeners {
             room,
             worst,
             by
         }),
         (room(), participant())
-            .prop_map(|(room, participant)| About::Listener { room, participant }),
-        Just(About::Unknown),
+            .prop_map(|(room, participant)| TreeQuery::Listener { room, participant }),
+        Just(TreeQuery::Unknown),
     ]
 }
 
-pub(super) fn sight() -> impl Strategy<Value = Sight> {
+pub(super) fn sight() -> impl Strategy<Value = TreeAnswer> {
     (vec(vitals(), 0..4), vec(listener(), 0..4), any::<u32>())
-        .prop_map(|(relays, listeners, missing)| Sight { relays, listeners, missing })
+        .prop_map(|(relays, listeners, missing)| TreeAnswer { relays, listeners, missing })
 }
 
 pub(super) fn ranking() -> impl Strategy<Value = Ranking> {
@@ -84,7 +84,7 @@ fn listener() -> impl Strategy<Value = ListenerReport> {
     )
 }
 
-fn vitals() -> impl Strategy<Value = Vitals> {
+fn vitals() -> impl Strategy<Value = RelayStatus> {
     let place = (relay(), name(), option::of(relay()), any::<u8>(), "[ -~]{0,32}");
     let load = (any::<[u32; 8]>(), any::<[u64; 2]>(), any::<[Option<u32>; 3]>(), any::<bool>());
     let drops = btree_map("[a-z_]{1,20}", any::<u32>(), 0..4);
@@ -94,7 +94,7 @@ fn vitals() -> impl Strategy<Value = Vitals> {
         let [participants, rooms, children, load_ppm, frames_in, frames_out, missing_ppm, _] =
             counts;
         let [capacity, trunk_rtt_us, clock_error_us] = optional;
-        Vitals {
+        RelayStatus {
             relay,
             name,
             parent,

@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::{
-    Errand, FromParticipant, Heard, Join, Joined, ToParticipant, You,
+    FromParticipant, Heard, Join, Joined, OneShot, ToParticipant, You,
 };
 use tribune_protocol::control::room::{Hand, Phase, Role, RoomState, StageEntry};
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
@@ -36,7 +36,7 @@ pub(crate) fn from_participant() -> impl Strategy<Value = FromParticipant> {
         reaction().prop_map(|reaction| FromParticipant::React { reaction }),
         token_text().prop_map(|token| FromParticipant::RenewToken { token }),
         govern::govern().prop_map(|act| FromParticipant::Govern { act }),
-        errand().prop_map(FromParticipant::Errand),
+        errand().prop_map(FromParticipant::OneShot),
         option::of(room()).prop_map(|after| FromParticipant::ListRooms { after }),
         heard::report().prop_map(FromParticipant::Report),
         Just(FromParticipant::Unknown),
@@ -155,7 +155,7 @@ fn action() -> impl Strategy<Value = Action> {
         Just(Action::LeaveStage {}),
         any::<bool>().prop_map(|muted| Action::OwnMute { muted }),
         govern::govern().prop_map(|act| Action::Govern { act }),
-        govern::govern().prop_map(|act| Action::Errand { act }),
+        govern::govern().prop_map(|act| Action::OneShot { act }),
         Just(Action::Unknown),
     ]
 }
@@ -172,9 +172,9 @@ fn credentials() -> impl Strategy<Value = Credentials> {
     )
 }
 
-fn errand() -> impl Strategy<Value = Errand> {
+fn errand() -> impl Strategy<Value = OneShot> {
     (room(), any::<[u8; 16]>(), name(), role(), token(), govern::govern()).prop_map(
-        |(room, session, name, role, token, act)| Errand {
+        |(room, session, name, role, token, act)| OneShot {
             room,
             session: SessionKey(session),
             name,

@@ -9,7 +9,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use tribune_protocol::token::base64url;
 use tribune_protocol::token::ed25519::{private_pem, public_pem};
 
-use crate::token::{InvalidKey, check_name};
+use tribune_relay_core::auth::keys::{InvalidKey, check_name};
 
 /// What was made, and what there is to say about it.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ fn write_secret(path: &Path, text: &str) -> Result<(), GenerateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::file::parse;
+    use crate::config::keys_file::parse;
 
     fn generate(arguments: &[&str]) -> Result<Generated, String> {
         let all = ["keys", "generate"].iter().chain(arguments);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{ConfigError, keys_command, roles};
-use crate::room::permissions::Policy;
+use tribune_relay_core::room::authority::policy::Policy;
 
 /// One setting, under its three names.
 struct Setting {

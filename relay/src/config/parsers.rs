@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tribune_protocol::ids::DisplayName;
 
-use super::values::Secret;
 use super::{MAX_DRAIN_TIMEOUT, MAX_METRICS_ROOMS, MAX_SHARDS};
+use tribune_relay_core::auth::secret::Secret;
 
 /// The shortest operator token, in bytes.
 const OPERATOR_TOKEN_BYTES: usize = 16;

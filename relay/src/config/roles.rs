@@ -11,7 +11,7 @@ use tribune_protocol::permission::{Permission, PermissionSet};
 
 use super::ConfigError;
 use super::options::Settings;
-use crate::room::permissions::{Policy, RolePolicy, overrules};
+use tribune_relay_core::room::authority::policy::{Policy, RolePolicy, overrules};
 
 /// The part of the command line.
 pub(super) fn command() -> Command {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tribune_protocol::ids::RoomName;
 
-use super::{
+use tribune_relay_core::store::{
     Batch, LogPage, LogRow, MAX_BATCH_ENTRIES, MAX_ENTRY_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ENTRIES,
     MAX_RECORD_BYTES, Store, StoreError, StoredRoom,
 };

@@ -21,8 +21,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use tribune_protocol::ids::RoomName;
 
-use super::{Batch, LogPage, LogRow, MAX_PAGE_ENTRIES, PageBuilder, check};
-use super::{Store, StoreError, StoredRoom};
+use tribune_relay_core::store::{
+    Batch, LogPage, LogRow, MAX_PAGE_ENTRIES, PageBuilder, Store, StoreError, StoredRoom, check,
+};
 
 /// The database's name in the data directory.
 const DATABASE: &str = "tribune.sqlite";
@@ -87,13 +88,13 @@ impl SqliteStore {
     /// Runs something on the connection, which is opened anew if it was given up.
     fn with<T>(
         &mut self,
-        run: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
+        run: impl FnOnce(&mut Connection) -> Result<T, SqliteError>,
     ) -> Result<T, StoreError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             None => self.connection.insert(connect(&self.path)?),
         };
-        let result = run(connection);
+        let result = run(connection).map_err(StoreError::from);
         if matches!(result, Err(StoreError::Failed(_))) {
             self.connection = None;
         }
@@ -126,8 +127,21 @@ impl Store for SqliteStore {
     }
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
+/// An error on the way: SQLite's own, or one that has its meaning already.
+#[derive(Debug, thiserror::Error)]
+enum SqliteError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<SqliteError> for StoreError {
+    fn from(error: SqliteError) -> Self {
+        let error = match error {
+            SqliteError::Store(error) => return error,
+            SqliteError::Sqlite(error) => error,
+        };
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => {
                 Self::Full("there is no space left on the disk".to_owned())
@@ -190,18 +204,18 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 }
 
 /// Opens the file, sees whether it is ours, and brings its schema up to date.
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path) -> Result<Connection, SqliteError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     let version = version(&connection, path)?;
     if connection.is_readonly("main")? {
-        return Err(unusable(path, "it cannot be written to"));
+        return Err(unusable(path, "it cannot be written to").into());
     }
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
-        return Err(unusable(path, "its file system has no write-ahead log"));
+        return Err(unusable(path, "its file system has no write-ahead log").into());
     }
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -214,14 +228,14 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// The version of the file's schema, 0 for an empty one.
-fn version(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
+fn version(connection: &Connection, path: &Path) -> Result<usize, SqliteError> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let not_ours = "it is not the database of a relay";
     let (owner, version) = match (number("application_id"), number("user_version")) {
         (Ok(owner), Ok(version)) => (owner, version),
         (Err(error), _) | (_, Err(error)) => {
             let foreign = error.sqlite_error_code() == Some(ErrorCode::NotADatabase);
-            return Err(if foreign { unusable(path, not_ours) } else { error.into() });
+            return Err(if foreign { unusable(path, not_ours).into() } else { error.into() });
         }
     };
     let tables = "SELECT count(*) FROM sqlite_schema";
@@ -233,14 +247,14 @@ fn version(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
         (APPLICATION_ID, _) => {
             let known = MIGRATIONS.len();
             let why = format!("its schema is version {version}, and this relay knows {known}");
-            Err(unusable(path, why))
+            Err(unusable(path, why).into())
         }
-        _ => Err(unusable(path, not_ours)),
+        _ => Err(unusable(path, not_ours).into()),
     }
 }
 
 /// Takes the steps that the file has not seen, each as a whole.
-fn migrate(connection: &mut Connection, version: usize) -> Result<(), StoreError> {
+fn migrate(connection: &mut Connection, version: usize) -> Result<(), SqliteError> {
     for (step, sql) in (1_u32..).zip(MIGRATIONS).skip(version) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(sql)?;
@@ -251,7 +265,7 @@ fn migrate(connection: &mut Connection, version: usize) -> Result<(), StoreError
     Ok(())
 }
 
-fn load(connection: &mut Connection) -> Result<Vec<StoredRoom>, StoreError> {
+fn load(connection: &mut Connection) -> Result<Vec<StoredRoom>, SqliteError> {
     let mut select = connection.prepare(
         "SELECT name, record, number, bytes FROM room LEFT JOIN log ON log.room = room.id
          AND number = (SELECT max(number) FROM log WHERE room = room.id) ORDER BY name",
@@ -270,10 +284,10 @@ fn load(connection: &mut Connection) -> Result<Vec<StoredRoom>, StoreError> {
     Ok(rooms)
 }
 
-fn write(connection: &mut Connection, batches: &[Batch]) -> Result<(), StoreError> {
+fn write(connection: &mut Connection, batches: &[Batch]) -> Result<(), SqliteError> {
     // Whatever fails before the commit ends the transaction, and with it all that it wrote.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    check(batches, |room| total(&transaction, room))?;
+    check(batches, |room| Ok(total(&transaction, room)?))?;
     for batch in batches.iter().filter(|batch| !batch.is_empty()) {
         transaction
             .prepare_cached("INSERT INTO room (name) VALUES (?1) ON CONFLICT (name) DO NOTHING")?
@@ -296,14 +310,14 @@ fn write(connection: &mut Connection, batches: &[Batch]) -> Result<(), StoreErro
 }
 
 /// Moves what is in the write-ahead log into the database, and has the disk confirm it.
-fn flush_everything(connection: &Connection) -> Result<(), StoreError> {
+fn flush_everything(connection: &Connection) -> Result<(), SqliteError> {
     let busy: i64 =
         connection.query_row("PRAGMA wal_checkpoint (TRUNCATE)", [], |row| row.get(0))?;
-    if busy == 0 { Ok(()) } else { Err(StoreError::Failed("the file is in use".to_owned())) }
+    if busy == 0 { Ok(()) } else { Err(StoreError::Failed("the file is in use".to_owned()).into()) }
 }
 
 /// Whether a write has happened of which that was not known.
-fn is_stored(connection: &Connection, batches: &[Batch]) -> Result<bool, StoreError> {
+fn is_stored(connection: &Connection, batches: &[Batch]) -> Result<bool, SqliteError> {
     let mut records: BTreeMap<&RoomName, &Bytes> = BTreeMap::new();
     for batch in batches {
         for row in &batch.entries {
@@ -333,7 +347,7 @@ fn read_log(
     room: &RoomName,
     from: u64,
     limit: usize,
-) -> Result<LogPage, StoreError> {
+) -> Result<LogPage, SqliteError> {
     let mut page = PageBuilder::new(limit);
     let limit = limit.min(MAX_PAGE_ENTRIES) as i64;
     let mut select = connection.prepare_cached(
@@ -346,18 +360,18 @@ fn read_log(
             break;
         }
     }
-    Ok(LogPage { rows: page.rows, total: total(connection, room)? })
+    Ok(LogPage { rows: page.into_rows(), total: total(connection, room)? })
 }
 
 /// Entries of a room's log, 0 for an unknown room.
-fn total(connection: &Connection, room: &RoomName) -> Result<u64, StoreError> {
+fn total(connection: &Connection, room: &RoomName) -> Result<u64, SqliteError> {
     let last: i64 = connection
         .prepare_cached(
             "SELECT coalesce(max(number), 0) FROM log
              WHERE room = (SELECT id FROM room WHERE name = ?1)",
         )?
         .query_row([room.as_str()], |row| row.get(0))?;
-    u64::try_from(last).map_err(|error| damaged(&error))
+    u64::try_from(last).map_err(|error| damaged(&error).into())
 }
 
 /// SQLite's integers have a sign. What is too large for them is above any number that is stored.
@@ -365,7 +379,7 @@ fn sql_number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn log_row(number: i64, bytes: Vec<u8>) -> Result<LogRow, StoreError> {
+fn log_row(number: i64, bytes: Vec<u8>) -> Result<LogRow, SqliteError> {
     let number = u64::try_from(number).map_err(|error| damaged(&error))?;
     Ok(LogRow { number, bytes: bytes.into() })
 }

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::{Batch, Store, StoreError, StoreReply, StoreRequest, WriteId};
+use crate::metrics::Metrics;
 use crate::ops::Ops;
-use crate::ops::metrics::Metrics;
+use tribune_relay_core::store::{Batch, Store, StoreError, StoreReply, StoreRequest, WriteId};
 
 /// Requests that wait for the store; more are refused ([`StoreError::Busy`]). A disk that flushes in
 /// 10 ms clears them in less than a second, and one that hangs holds no more than these.
@@ -180,9 +180,9 @@ mod tests {
     use tribune_protocol::ids::RoomName;
 
     use super::super::conformance::{batch, room};
-    use super::super::{LogPage, MemoryStore, ReadId, StoredRoom};
     use super::*;
-    use crate::ops::metrics::SeriesLimits;
+    use crate::metrics::SeriesLimits;
+    use tribune_relay_core::store::{LogPage, MemoryStore, ReadId, StoredRoom};
 
     /// A memory store that notes how many batches each write had, and fails if it is told to.
     #[derive(Default)]

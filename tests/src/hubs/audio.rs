@@ -1,11 +1,11 @@
-//! The way of a frame, as in `tribune_relay::media`: every relay's every shard holds it against its
+//! The way of a frame, as in `tribune_relay_core::media`: every relay's every shard holds it against its
 //! own routes at the moment of its arrival. A frame is a number; its audience on a shard is a count.
 
 use std::time::Duration;
 
 use tribune_protocol::ids::{Channel, TrackId};
 use tribune_protocol::limits::FRAME_PERIOD;
-use tribune_relay::crossing::{Hears, LinkId, RoomId, ShardId};
+use tribune_relay_core::messages::{Hears, LinkId, RoomId, ShardId};
 
 use super::people::{ConnNo, PersonNo};
 use super::shard::Peer;
@@ -54,7 +54,7 @@ impl HubNet {
         let others = room.hosts.iter().filter(|other| *other != link.shard);
         for shard in others.collect::<Vec<_>>() {
             let at = self.now + self.weather.inside(&mut self.rng);
-            self.schedule.push(at, What::Handover { relay, shard, room: number, frame });
+            self.schedule.push(at, What::SharedFrames { relay, shard, room: number, frame });
         }
         self.hand_out(relay, link.shard, number, frame);
     }

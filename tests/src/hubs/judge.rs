@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tribune_protocol::ids::{ParticipantId, RequestId, Revision};
-use tribune_relay::crossing::ShardId;
+use tribune_relay_core::messages::ShardId;
 
 use super::audio::Frame;
 use super::people::{Answer, ConnNo, PersonNo, Stay};
@@ -140,7 +140,7 @@ impl HubNet {
     /// Participants in the room that are not on the stage, in truth.
     #[must_use]
     pub fn true_listeners(&self, origin: RelayNo) -> u64 {
-        let state = self.room(origin).map(tribune_relay::room::Room::state);
+        let state = self.room(origin).map(tribune_relay_core::room::Room::state);
         let on_stage =
             |who: ParticipantId| state.is_some_and(|state| state.on_stage(who).is_some());
         let here = self

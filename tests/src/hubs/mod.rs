@@ -2,7 +2,7 @@
 //! thousand participants, a thousand seeds at a time. One thread a run, virtual time, one source of
 //! chance; the same seed gives the same run.
 //!
-//! What is real: [`tribune_relay::hub::Hub`] and all below it, and every control message's bytes.
+//! What is real: [`tribune_relay_core::hub::Hub`] and all below it, and every control message's bytes.
 //! What is a model: shards (routes, who hears what, the answer that routes are in force), trunks
 //! (order kept, delay, retransmission, breaks), participants, and frames as one number each.
 //!
@@ -40,16 +40,17 @@ use tribune_protocol::ids::{DisplayName, RelayId, RequestId, Revision, RoomName}
 use tribune_protocol::log::LogKey;
 use tribune_protocol::quality::QualitySummary;
 use tribune_protocol::varint;
-use tribune_relay::auth::Auth;
-use tribune_relay::config::{HostPort, Secret};
-use tribune_relay::crossing::{DialId, RoomId, ShardCommand, ShardEvent, ShardId};
-use tribune_relay::hub::{Hub, HubConfig, HubEffect};
-use tribune_relay::ops::Readiness;
-use tribune_relay::room::Room;
-use tribune_relay::room::authority::OriginSetup;
-use tribune_relay::room::permissions::Policy;
-use tribune_relay::shard::WallClock;
-use tribune_relay::store::{MemoryStore, Store, StoreError, StoreReply, StoreRequest};
+use tribune_relay_core::auth::Auth;
+use tribune_relay_core::auth::secret::Secret;
+use tribune_relay_core::clock::WallClock;
+use tribune_relay_core::hub::{Hub, HubConfig, HubEffect};
+use tribune_relay_core::messages::{DialId, RoomId, ShardCommand, ShardEvent, ShardId};
+use tribune_relay_core::query::Readiness;
+use tribune_relay_core::room::Room;
+use tribune_relay_core::room::authority::policy::Policy;
+use tribune_relay_core::room::context::RoomContext;
+use tribune_relay_core::store::{MemoryStore, Store, StoreError, StoreReply, StoreRequest};
+use tribune_relay_core::tree::host_port::HostPort;
 
 use self::audio::Frame;
 use self::judge::Judge;
@@ -100,7 +101,7 @@ enum What {
     /// A frame comes out of a trunk.
     TrunkFrame { trunk: TrunkNo, to: Side, frame: Frame },
     /// A frame crosses to another shard of the same relay.
-    Handover { relay: RelayNo, shard: ShardId, room: RoomId, frame: Frame },
+    SharedFrames { relay: RelayNo, shard: ShardId, room: RoomId, frame: Frame },
 }
 
 /// One relay: the real hub, and models of its shards.
@@ -255,7 +256,7 @@ impl HubNet {
                 dev: true,
                 ..Auth::default()
             },
-            setup: Arc::new(OriginSetup {
+            setup: Arc::new(RoomContext {
                 wall: WallClock { at: self.base, unix_us: EPOCH_MS * 1_000 },
                 key: LogKey::from_seed(&[7; 32]),
                 policy: Arc::new(Policy::default()),
@@ -307,7 +308,7 @@ impl HubNet {
         self.now = end;
     }
 
-    /// Lets virtual time pass until something is so; `false` if it is not so within `limit`. Looks
+    /// Lets virtual time pass until something is so; `false` if it is not so within `limit`. TreeQueries
     /// after every event.
     pub fn run_until(&mut self, limit: Duration, is_so: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + limit;
@@ -362,7 +363,7 @@ impl HubNet {
             What::Said { conn, message } => self.handle_said(conn, &message),
             What::Tick { conn } => self.handle_tick(conn),
             What::TrunkFrame { trunk, to, frame } => self.handle_trunk_frame(trunk, to, frame),
-            What::Handover { relay, shard, room, frame } => {
+            What::SharedFrames { relay, shard, room, frame } => {
                 self.handle_handover(relay, shard, room, frame);
             }
         }

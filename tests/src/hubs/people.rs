@@ -12,9 +12,9 @@ use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
 use tribune_protocol::control::room::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey, TrackId};
-use tribune_relay::auth::participant_id;
-use tribune_relay::crossing::{LinkId, ShardEvent, ShardId};
-use tribune_relay::token::{Key, Keys};
+use tribune_relay_core::auth::keys::{Key, Keys};
+use tribune_relay_core::auth::participant_id;
+use tribune_relay_core::messages::{LinkId, ShardEvent, ShardId};
 
 use super::shard::Peer;
 use super::{HubNet, RelayNo, What, name, read};

@@ -1,5 +1,5 @@
 //! A relay's shard as far as hubs notice it: which connections are open, who hears which room, which
-//! routes are in force. What it accepts and in what order is as in `tribune_relay::shard`.
+//! routes are in force. What it accepts and in what order is as in `tribune_relay_core::shard`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::ids::{Channel, Revision, TrackId};
-use tribune_relay::crossing::{
+use tribune_relay_core::messages::{
     Hears, LinkId, RoomId, ShardCommand, ShardEvent, ShardId, ShardSet, TrackRoute,
 };
 

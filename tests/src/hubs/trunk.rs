@@ -8,8 +8,8 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::limits::MAX_TREE_DEPTH;
-use tribune_relay::crossing::{DialId, Hears, LinkId, ShardEvent, ShardId};
-use tribune_relay::tree::target::Target;
+use tribune_relay_core::messages::{DialId, Hears, LinkId, ShardEvent, ShardId};
+use tribune_relay_core::tree::target::Target;
 
 use super::audio::Frame;
 use super::shard::Peer;

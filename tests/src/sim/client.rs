@@ -20,7 +20,7 @@ use tribune_protocol::control::participant::{
 use tribune_protocol::control::room::Role;
 use tribune_protocol::control::{Envelope, encode};
 use tribune_protocol::ids::{ParticipantId, RequestId, SessionKey, TrackId};
-use tribune_relay::auth::participant_id;
+use tribune_relay_core::auth::participant_id;
 
 use self::link::ClientLink;
 pub use self::moves::MoveFigures;

@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tribune_relay::ops::query::{Answer, Query};
-use tribune_relay::tree::look::Ticket;
+use tribune_relay_core::query::{Answer, Query};
+use tribune_relay_core::tree::query::Ticket;
 
 use self::client::SimClient;
 use self::log::{Entry, Fate, Log};

@@ -1,5 +1,5 @@
 //! A relay of the simulation: the production shards and hub, wired as in `tribune_relay::run` and
-//! `tribune_relay::shard::driver`, with the steps of a turn in the same order, without threads.
+//! `tribune_relay_core::shard::driver`, with the steps of a turn in the same order, without threads.
 
 mod core;
 
@@ -17,22 +17,24 @@ use tokio::sync::mpsc;
 use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::ids::{DisplayName, RelayId, Revision, RoomName};
 use tribune_protocol::log::LogKey;
-use tribune_relay::auth::Auth;
-use tribune_relay::config::{HostPort, Secret};
-use tribune_relay::crossing::{Crossing, Packet, ShardId};
-use tribune_relay::hub::{Hub, HubConfig};
-use tribune_relay::identity::MasterKeys;
-use tribune_relay::ops::metrics::{DropCause, HubCounters, ShardCounters};
-use tribune_relay::ops::query::{Answer, Query};
-use tribune_relay::room::Room;
-use tribune_relay::room::authority::OriginSetup;
-use tribune_relay::room::permissions::Policy;
-use tribune_relay::shard::limits::{accepting_transport, dialling_transport};
-use tribune_relay::shard::steering::{ShardCids, SteeringKey};
-use tribune_relay::shard::{Shard, ShardConfig, WallClock};
-use tribune_relay::store::{MemoryStore, Store};
 use tribune_relay::tls::{ServerTrust, TlsIdentity, client_crypto, server_crypto_for};
-use tribune_relay::tree::look::Ticket;
+use tribune_relay_core::auth::Auth;
+use tribune_relay_core::auth::secret::Secret;
+use tribune_relay_core::clock::WallClock;
+use tribune_relay_core::counters::{DropCause, HubCounters, ShardCounters};
+use tribune_relay_core::hub::{Hub, HubConfig};
+use tribune_relay_core::messages::{Packet, ShardId, ShardMessage};
+use tribune_relay_core::query::{Answer, Query};
+use tribune_relay_core::room::Room;
+use tribune_relay_core::room::authority::policy::Policy;
+use tribune_relay_core::room::context::RoomContext;
+use tribune_relay_core::shard::keys::MasterKeys;
+use tribune_relay_core::shard::limits::{accepting_transport, dialling_transport};
+use tribune_relay_core::shard::steering::{ShardCids, SteeringKey};
+use tribune_relay_core::shard::{Shard, ShardConfig};
+use tribune_relay_core::store::{MemoryStore, Store};
+use tribune_relay_core::tree::host_port::HostPort;
+use tribune_relay_core::tree::query::Ticket;
 
 use self::core::{Core, ShardHost};
 use super::clock::HostClock;
@@ -135,7 +137,7 @@ impl SimRelay {
         self.core.as_ref().map(|core| core.hub.path()).unwrap_or_default()
     }
 
-    /// How it stands to its parent, in a word, as `tribune_relay::hub::Hub::trunk_state` has it.
+    /// How it stands to its parent, in a word, as `tribune_relay_core::hub::Hub::trunk_state` has it.
     #[must_use]
     pub fn trunk_state(&self) -> Option<&'static str> {
         self.core.as_ref().map(|core| core.hub.trunk_state().as_str())
@@ -175,9 +177,9 @@ impl SimRelay {
     }
 
     /// Has a shard find that message of another one at its next turn.
-    pub fn inject_crossing(&mut self, shard: u8, crossing: Crossing) {
+    pub fn inject_crossing(&mut self, shard: u8, shard_message: ShardMessage) {
         if let Some(core) = &mut self.core {
-            core.to_shards[usize::from(shard)].try_send(crossing).expect("the queue has room");
+            core.to_shards[usize::from(shard)].try_send(shard_message).expect("the queue has room");
         }
     }
 
@@ -229,12 +231,12 @@ impl SimRelay {
         let mut to_shards = Vec::new();
         let shards = (0..self.spec.shards).map(|id| {
             let config = self.shard_config(ShardId(id), &keys, steering, wall);
-            let (sender, crossings) = mpsc::channel(self.spec.crossing_queue);
+            let (sender, shard_messages) = mpsc::channel(self.spec.crossing_queue);
             to_shards.push(sender);
             ShardHost {
                 shard: Shard::new(config),
                 packets: VecDeque::new(),
-                crossings,
+                shard_messages,
                 commands: VecDeque::new(),
             }
         });
@@ -254,7 +256,7 @@ impl SimRelay {
                 dev_anywhere: true,
                 ..Auth::default()
             },
-            setup: Arc::new(OriginSetup {
+            setup: Arc::new(RoomContext {
                 wall,
                 key: LogKey::from_seed(&[self.host.0 as u8; 32]),
                 policy: Arc::new(Policy::default()),

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tribune_protocol::ids::RoomName;
 
 use super::place::HttpPlace;
-use crate::figures::answer::{Figures, Refusal, RoomFigures};
+use crate::figures::answer::{Figures, Refusal, RoomMetrics};
 use crate::figures::words::printable;
 use crate::tui::top::model::Wanted;
 
@@ -119,13 +119,13 @@ impl Fetcher {
         room: Answer,
         listeners: Answer,
         json: &mut Value,
-    ) -> Result<RoomFigures, FetchError> {
+    ) -> Result<RoomMetrics, FetchError> {
         json["room"] = room.clone().unwrap_or(Value::Null);
         match &listeners {
             Ok(listeners) => json["listeners"] = listeners.clone(),
             Err((_, message)) => json["listeners_refused"] = message.clone().into(),
         }
-        Ok(RoomFigures { name, room: self.may(room)?, listeners: self.may(listeners)? })
+        Ok(RoomMetrics { name, room: self.may(room)?, listeners: self.may(listeners)? })
     }
 
     async fn connect(&self) -> Result<Line<'_>, FetchError> {

@@ -105,7 +105,7 @@ fn draw_rooms(frame: &mut Frame<'_>, area: Rect, model: &Model) {
 }
 
 fn draw_room(frame: &mut Frame<'_>, area: Rect, model: &Model) {
-    let lines = match model.room_figures() {
+    let lines = match model.room_metrics() {
         Some(figures) => room_lines(figures, model.left_out),
         None => vec!["waiting for the relay".to_owned()],
     };

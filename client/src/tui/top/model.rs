@@ -7,7 +7,7 @@ use tribune_protocol::control::report::Ranking;
 use tribune_protocol::ids::{RelayId, RoomName};
 
 use super::tables::{Sort, relays, rooms};
-use crate::figures::answer::{Figures, RoomFigures};
+use crate::figures::answer::{Figures, RoomMetrics};
 
 /// Columns that can be left out at the most: more than any table has.
 const COLUMNS_LEFT_OUT: usize = 14;
@@ -124,7 +124,7 @@ impl Model {
     }
 
     /// The figures of the room that is looked at, once they are there.
-    pub(crate) fn room_figures(&self) -> Option<&RoomFigures> {
+    pub(crate) fn room_metrics(&self) -> Option<&RoomMetrics> {
         self.figures.room.as_ref().filter(|figures| Some(&figures.name) == self.room.as_ref())
     }
 
@@ -283,7 +283,7 @@ pub(crate) mod tests {
         let room: crate::figures::answer::Room = from_str(ROOM).unwrap();
         let name = room.room.clone();
         let listeners = Ok(from_str(LISTENERS).unwrap());
-        Figures { room: Some(RoomFigures { name, room: Ok(room), listeners }), ..figures() }
+        Figures { room: Some(RoomMetrics { name, room: Ok(room), listeners }), ..figures() }
     }
 
     pub(crate) fn model(now: Instant) -> Model {
@@ -328,9 +328,9 @@ pub(crate) mod tests {
         assert_eq!(press(&mut model, &[KeyCode::Enter]), [Action::Fetch]);
         assert_eq!(model.view, View::Room);
         assert_eq!(model.wanted().room.unwrap().as_str(), "agora");
-        assert!(model.room_figures().is_none(), "they are still to come");
+        assert!(model.room_metrics().is_none(), "they are still to come");
         model.handle_figures(Instant::now(), with_room());
-        assert!(model.room_figures().is_some());
+        assert!(model.room_metrics().is_some());
         assert_eq!(press(&mut model, &[KeyCode::Esc, KeyCode::Esc]), []);
         assert_eq!(model.view, View::Tree);
         assert_eq!(press(&mut model, &[KeyCode::Esc]), [Action::Quit]);

@@ -6,7 +6,7 @@ use tribune_protocol::ids::{RelayId, RoomName};
 use tribune_protocol::log::span;
 
 use super::tree::branches;
-use crate::figures::answer::{Figures, Relay, Room, RoomFigures, Rooms, Speaker, Tree};
+use crate::figures::answer::{Figures, Relay, Room, RoomMetrics, Rooms, Speaker, Tree};
 use crate::figures::listeners::{self, quality_lines};
 use crate::figures::table::{Column, Table};
 use crate::figures::words::{bar, count, ms_or_unknown, percent, printable, spread};
@@ -232,7 +232,7 @@ pub(crate) fn rooms(rooms: &Rooms, sort: Sort) -> (Table<11>, Vec<RoomName>) {
 }
 
 /// One room: how it is, who speaks, how it is heard, who hears it worst.
-pub(crate) fn room_lines(figures: &RoomFigures, left_out: usize) -> Vec<String> {
+pub(crate) fn room_lines(figures: &RoomMetrics, left_out: usize) -> Vec<String> {
     let room = match &figures.room {
         Ok(room) => room,
         Err(why) => return vec![printable(why)],

@@ -17,10 +17,10 @@ use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::{ControlReader, Envelope, decode};
 use tribune_protocol::datagram::Datagram;
-use tribune_relay::crossing::ShardId;
-use tribune_relay::identity::MasterKeys;
-use tribune_relay::shard::steering::{ShardCids, SteeringKey};
 use tribune_relay::tls::{ServerTrust, client_crypto};
+use tribune_relay_core::messages::ShardId;
+use tribune_relay_core::shard::keys::MasterKeys;
+use tribune_relay_core::shard::steering::{ShardCids, SteeringKey};
 
 use crate::sim::relay::first_cids;
 use crate::sim::{Arrival, Sent};

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, Sender};
 use tribune_protocol::codes::CloseCode;
-use tribune_relay::crossing::{Crossing, Packet, ShardCommand, ShardEvent, ShardId};
-use tribune_relay::hub::{Hub, HubEffect};
-use tribune_relay::ops::query::Answer;
-use tribune_relay::shard::driver::hand_over;
-use tribune_relay::shard::{Outgoing, Shard};
-use tribune_relay::store::{MemoryStore, Store, StoreReply, StoreRequest};
-use tribune_relay::tree::look::Ticket;
-use tribune_relay::tree::target::Target;
+use tribune_relay::drivers::shard::hand_over;
+use tribune_relay_core::hub::{Hub, HubEffect};
+use tribune_relay_core::messages::{Packet, ShardCommand, ShardEvent, ShardId, ShardMessage};
+use tribune_relay_core::query::Answer;
+use tribune_relay_core::shard::{Outgoing, Shard};
+use tribune_relay_core::store::{MemoryStore, Store, StoreReply, StoreRequest};
+use tribune_relay_core::tree::query::Ticket;
+use tribune_relay_core::tree::target::Target;
 
 use crate::sim::log::{Entry, Log};
 use crate::sim::{HostId, Sent};
@@ -26,7 +26,7 @@ const EVENTS_PER_TURN: usize = 256;
 pub(super) struct Core {
     pub(super) shards: Vec<ShardHost>,
     /// To each shard, as the driver has it: what finds no room is dropped.
-    pub(super) to_shards: Vec<Sender<Crossing>>,
+    pub(super) to_shards: Vec<Sender<ShardMessage>>,
     pub(super) hub: Hub,
     pub(super) to_hub: VecDeque<(ShardId, ShardEvent)>,
     pub(super) drained: bool,
@@ -39,7 +39,7 @@ pub(super) struct Core {
 pub(super) struct ShardHost {
     pub(super) shard: Shard,
     pub(super) packets: VecDeque<Packet>,
-    pub(super) crossings: Receiver<Crossing>,
+    pub(super) shard_messages: Receiver<ShardMessage>,
     pub(super) commands: VecDeque<ShardCommand>,
 }
 
@@ -68,8 +68,8 @@ impl Core {
             outcome.packets += 1;
             host.shard.handle_packet(at, packet);
         }
-        while let Ok(crossing) = host.crossings.try_recv() {
-            host.shard.handle_crossing(at, crossing);
+        while let Ok(shard_message) = host.shard_messages.try_recv() {
+            host.shard.handle_shard_message(at, shard_message);
         }
         while let Some(command) = host.commands.pop_front() {
             host.shard.handle_command(at, command);
@@ -143,7 +143,7 @@ impl Core {
     pub(super) fn is_quiet(&self, packets: usize, hub_hangs: bool) -> bool {
         let idle = |host: &ShardHost| {
             (host.packets.is_empty() || packets == 0)
-                && host.crossings.is_empty()
+                && host.shard_messages.is_empty()
                 && host.commands.is_empty()
         };
         (self.to_hub.is_empty() || hub_hangs) && self.shards.iter().all(idle)

@@ -1,0 +1,256 @@
+//! What the pure cores count: plain numbers, no atomics, no names to look up. A field that is added
+//! here with its metric's name is published without further ado.
+
+use tribune_protocol::ids::RoomName;
+
+pub mod distribution;
+mod labels;
+pub mod load;
+
+use self::distribution::Distribution;
+pub use self::labels::{
+    BySide, DropCause, Drops, HandshakeResult, Handshakes, KindCounts, Queue, REFUSALS, Refusals,
+    Side, TrunkState,
+};
+
+/// How one room is, at this relay and below it.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomMetrics<'a> {
+    /// Which room.
+    pub room: &'a RoomName,
+    /// Participants not on the stage.
+    pub listeners: u64,
+    /// Participants with the right to speak.
+    pub stage: u64,
+    /// Raised hands; 0 where this relay is not the origin.
+    pub hands: u64,
+    /// Participants whose reports the following are made of, in the last minute.
+    pub reports: u64,
+    /// From the microphone to the ear, for half of them, in microseconds; `None`: nobody has said.
+    pub latency_p50_us: Option<u32>,
+    /// The same, for all but one in a hundred.
+    pub latency_p99_us: Option<u32>,
+    /// Share of frames lost, in parts per million.
+    pub loss_ppm: Option<u32>,
+    /// Share of frames filled in, in parts per million.
+    pub concealed_ppm: Option<u32>,
+}
+
+/// One number of a snapshot and the metric that shows it.
+#[derive(Debug)]
+pub struct Row<S> {
+    name: &'static str,
+    help: &'static str,
+    read: fn(&S) -> u64,
+}
+
+impl<S> Row<S> {
+    /// Name of the metric.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Help text of the metric, one sentence.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        self.help
+    }
+
+    /// The number in a snapshot.
+    pub fn read(&self, snapshot: &S) -> u64 {
+        (self.read)(snapshot)
+    }
+}
+
+/// A snapshot struct and its rows, so that a number cannot be counted and then not be shown. Times
+/// and ratios are `millionths`: whole microseconds or parts per million here, seconds or 1 as shown.
+macro_rules! snapshot {
+    (
+        $(#[$doc:meta])* $struct:ident,
+        by_label { $($(#[$label_doc:meta])* $label:ident: $labels:ty,)* }
+        counters $counters:ident { $($counter:ident, $counter_name:literal, $counter_help:literal;)* }
+        gauges $gauges:ident { $($gauge:ident, $gauge_name:literal, $gauge_help:literal;)* }
+        millionths $millionths:ident { $($part:ident, $part_name:literal, $part_help:literal;)* }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        pub struct $struct {
+            $($(#[$label_doc])* pub $label: $labels,)*
+            $(#[doc = $counter_help] pub $counter: u64,)*
+            $(#[doc = concat!($gauge_help, " A gauge.")] pub $gauge: u64,)*
+            $(#[doc = concat!($part_help, " A gauge, in millionths.")] pub $part: u64,)*
+        }
+        /// Rows of this kind, in order.
+        pub const $counters: [Row<$struct>; [$($counter_name),*].len()] =
+            [$(Row { name: $counter_name, help: $counter_help, read: |s| s.$counter }),*];
+        /// Rows of this kind, in order.
+        pub const $gauges: [Row<$struct>; [$($gauge_name),*].len()] =
+            [$(Row { name: $gauge_name, help: $gauge_help, read: |s| s.$gauge }),*];
+        /// Rows of this kind, in order.
+        pub const $millionths: [Row<$struct>; [$($part_name),*].len()] =
+            [$(Row { name: $part_name, help: $part_help, read: |s| s.$part }),*];
+    };
+}
+
+snapshot! {
+    /// What one shard counts, since it started.
+    ShardCounters,
+    by_label {
+        /// Frames not passed on, by cause.
+        frames_dropped: Drops,
+        /// Handshakes, by result.
+        handshakes: Handshakes,
+        /// Frames found missing on arrival, by the side that they should have come from.
+        frames_missing: BySide,
+        /// Those of them that have come later.
+        frames_repaired: BySide,
+        /// Capture to arrival here, of frames that say when they were captured.
+        frame_age: FrameAges,
+        /// How long the oldest frame of what a view sends has waited here.
+        hold: Holds,
+        /// Commands that wait for the shard.
+        commands_waiting: u64,
+        /// Messages of other shards that wait for it.
+        shard_messages_waiting: u64,
+    }
+    counters SHARD_COUNTERS {
+        datagrams_in, "tribune_relay_datagrams_received_total", "QUIC datagrams received.";
+        datagrams_out, "tribune_relay_datagrams_sent_total", "QUIC datagrams handed to connections.";
+        packets_in, "tribune_relay_packets_received_total", "UDP packets received.";
+        packets_out, "tribune_relay_packets_sent_total", "UDP packets sent.";
+        bytes_in, "tribune_relay_received_bytes_total", "UDP payload received.";
+        bytes_out, "tribune_relay_sent_bytes_total", "UDP payload sent.";
+        frames_in, "tribune_relay_frames_received_total", "Frames received.";
+        frames_forwarded, "tribune_relay_frames_forwarded_total", "Frames passed on, once per connection that they went to.";
+        control_errors, "tribune_relay_control_errors_total", "Control streams that broke the protocol.";
+        connections_closed, "tribune_relay_connections_closed_total", "Connections that have ended.";
+        steered_in, "tribune_relay_steered_packets_received_total", "Packets taken over from other shards.";
+        steered_out, "tribune_relay_steered_packets_sent_total", "Packets handed to the shard that owns their connection.";
+        steer_dropped, "tribune_relay_steered_packets_dropped_total", "Packets for another shard, dropped because its queue was full.";
+        handover_in, "tribune_relay_handover_frames_received_total", "Frames taken over from other shards.";
+        shard_queue_dropped, "tribune_relay_handover_frames_dropped_total", "Frames for another shard, dropped because its queue was full.";
+        send_dropped, "tribune_relay_datagrams_dropped_total", "Datagrams dropped unsent because a connection's buffer was full.";
+        kernel_send_errors, "tribune_relay_send_errors_total", "UDP packets that the kernel did not take.";
+        probes_answered, "tribune_relay_probes_answered_total", "Time probes answered.";
+        nacks_in, "tribune_relay_nacks_received_total", "Repair requests received.";
+        nacks_answered, "tribune_relay_nacks_answered_total", "Repair requests answered, in full or in part.";
+        nacks_sent, "tribune_relay_nacks_sent_total", "Repair requests sent.";
+    }
+    gauges SHARD_GAUGES {
+        connections, "tribune_relay_connections", "Connections that are open.";
+        rooms, "tribune_relay_shard_rooms", "Rooms with somebody on this shard.";
+        queue_to_hub, "tribune_relay_hub_queue_length", "Events that wait for the hub.";
+    }
+    millionths SHARD_MILLIONTHS {
+        busy_ppm, "tribune_relay_busy_ratio", "Share of time at work since the last publication; at 1 there is none left.";
+    }
+}
+
+snapshot! {
+    /// What the hub counts, since it started.
+    HubCounters,
+    by_label {
+        /// Joins refused, by the error code.
+        joins_refused: Refusals,
+        /// Control messages that have come, by kind.
+        control_received: KindCounts,
+        /// Control messages written, by kind; one to everybody in a room counts once.
+        control_sent: KindCounts,
+        /// How far the way to a parent is; `None` before anything has happened.
+        trunk_state: Option<TrunkState>,
+    }
+    counters HUB_COUNTERS {
+        joins_ok, "tribune_relay_joins_total", "Joins that went well.";
+        joins_redirected, "tribune_relay_joins_redirected_total", "Joins beyond the capacity that were sent elsewhere.";
+        moved, "tribune_relay_moved_total", "Participants asked to move, because the relay drains.";
+        actions, "tribune_relay_actions_total", "Requests decided here, as the origin of their room.";
+        reattachments, "tribune_relay_reattachments_total", "Times that a parent was attached after one was lost.";
+        trunk_lagging_closed, "tribune_relay_trunks_lagging_closed_total", "Trunks closed because the child did not confirm a moderation in time.";
+        trunks_refused, "tribune_relay_trunks_refused_total", "Children refused, for want of proof.";
+        errands, "tribune_relay_errands_total", "Requests of people who did not come in, by this relay.";
+        reactions, "tribune_relay_reactions_total", "Reactions sent by participants of this relay.";
+        tokens_renewed, "tribune_relay_tokens_renewed_total", "Tokens replaced by newer ones in place.";
+        tokens_expired, "tribune_relay_tokens_expired_total", "Connections closed because their token ran out.";
+        reports_refused, "tribune_relay_listener_reports_refused_total", "Reports of participants that came too soon, or from somebody who hears nothing.";
+        store_failures, "tribune_relay_store_failures_total", "Requests that the store has refused or failed.";
+        loops_refused, "tribune_relay_loops_refused_total", "Trunks refused because they would close a loop or make the tree too deep.";
+    }
+    gauges HUB_GAUGES {
+        rooms, "tribune_relay_rooms", "Rooms that are open here.";
+        participants, "tribune_relay_participants", "Participants connected to this relay.";
+        listeners, "tribune_relay_listeners", "Listeners at this relay and below it.";
+        stage, "tribune_relay_stage_participants", "Participants with the right to speak, over all rooms.";
+        hands, "tribune_relay_hands", "Hands raised, over the rooms of which this is the origin.";
+        rulings, "tribune_relay_rulings", "Rulings about persons that are held here, over all rooms.";
+        children, "tribune_relay_children", "Relays attached to this one.";
+        attached, "tribune_relay_attached", "1 if a parent is attached, else 0.";
+        depth, "tribune_relay_depth", "Relays from the origin to this one, both counted.";
+        draining, "tribune_relay_draining", "1 while the relay drains, else 0.";
+        capacity, "tribune_relay_capacity_participants", "Participants that the relay takes; 0: no limit is set.";
+    }
+    millionths HUB_MILLIONTHS {
+        trunk_rtt_us, "tribune_relay_trunk_rtt_seconds", "Round trip to the parent, as last measured; 0 without one.";
+        clock_error_us, "tribune_relay_clock_error_seconds", "Bound of the error of this relay's estimate of the origin's clock; 0 at the origin and before there is one.";
+    }
+}
+
+/// Bounds of the ages of frames, in microseconds: a relay nearby, the hops of a tree, another continent,
+/// and what no conversation survives.
+const AGE_BOUNDS_US: [u64; 15] = [
+    1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 50_000, 75_000, 100_000, 150_000, 200_000,
+    300_000, 500_000, 1_000_000, 2_000_000,
+];
+/// The most that an age counts for, in microseconds: speakers write the stamps, and one that lies must not
+/// spoil the sum.
+const MAX_AGE_US: u64 = 10_000_000;
+/// Bounds of what a relay holds frames for, in microseconds. The leader's leave at once, others' after a
+/// frame period at most; beyond that the shard is late.
+const HOLD_BOUNDS_US: [u64; 11] =
+    [100, 250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000, 50_000];
+
+/// Ages of frames on arrival, by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameAges([Distribution; Side::COUNT]);
+
+impl FrameAges {
+    /// Adds a frame's age, in microseconds. More than 10 s count as 10 s.
+    pub fn observe(&mut self, side: Side, age_us: u64) {
+        self.0[side as usize].observe(age_us.min(MAX_AGE_US));
+    }
+
+    /// Those of frames from a side.
+    #[must_use]
+    pub const fn of(&self, side: Side) -> &Distribution {
+        &self.0[side as usize]
+    }
+}
+
+impl Default for FrameAges {
+    fn default() -> Self {
+        Self([const { Distribution::new(&AGE_BOUNDS_US) }; Side::COUNT])
+    }
+}
+
+/// How long frames have waited in the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holds(Distribution);
+
+impl Holds {
+    /// Adds a wait.
+    pub fn observe(&mut self, wait: std::time::Duration) {
+        self.0.observe(wait.as_micros() as u64);
+    }
+
+    /// All of them.
+    #[must_use]
+    pub const fn all(&self) -> &Distribution {
+        &self.0
+    }
+}
+
+impl Default for Holds {
+    fn default() -> Self {
+        Self(Distribution::new(&HOLD_BOUNDS_US))
+    }
+}

@@ -1,0 +1,189 @@
+//! Which frames come in: only those of a track that the room knows, from the side where it is at
+//! home or was until a moment ago, not silenced, and once. Used by [`super::fanout`].
+
+use tribune_protocol::datagram::media::Frame;
+use tribune_protocol::ids::TrackId;
+use tribune_protocol::repair::{Gap, GapDetector};
+
+use super::missed::Missed;
+use super::ring::{Inserted, Ring};
+use crate::counters::DropCause;
+use crate::messages::{LinkId, TrackRoute};
+
+/// Whether a frame comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Accept,
+    /// It ends here, for this cause.
+    Drop(DropCause),
+}
+
+/// The tracks of a room, as the origin's routes say, with what has come of each.
+#[derive(Debug, Default)]
+pub struct Ingress {
+    tracks: Vec<Track>,
+}
+
+#[derive(Debug)]
+struct Track {
+    route: TrackRoute,
+    ring: Ring,
+    gaps: GapDetector,
+    missed: Missed,
+}
+
+impl Ingress {
+    /// Puts new routes in force. Tracks that stay keep their ring.
+    pub fn set_routes(&mut self, routes: &[TrackRoute]) {
+        self.tracks.retain(|track| routes.iter().any(|route| route.track == track.route.track));
+        for route in routes {
+            match self.tracks.iter_mut().find(|track| track.route.track == route.track) {
+                Some(track) => track.route = *route,
+                None => self.tracks.push(Track {
+                    route: *route,
+                    ring: Ring::default(),
+                    gaps: GapDetector::default(),
+                    missed: Missed::default(),
+                }),
+            }
+        }
+    }
+
+    /// Judges a frame that came over `link`, and keeps it if it is accepted.
+    pub fn handle_frame(&mut self, link: LinkId, frame: &Frame) -> Verdict {
+        let Some(track) = self.track_mut(frame.track) else {
+            return Verdict::Drop(DropCause::UnknownTrack);
+        };
+        let former = track.route.former.map(|former| former.link);
+        if track.route.home != Some(link) && former != Some(link) {
+            return Verdict::Drop(DropCause::NotYourTrack);
+        }
+        track.insert(frame)
+    }
+
+    /// Notes a frame that was accepted. What is missing before it, to be asked for where it came from;
+    /// and whether it has been found missing itself.
+    pub fn note_arrival(&mut self, frame: &Frame) -> (Option<Gap>, bool) {
+        let Some(track) = self.track_mut(frame.track) else { return (None, false) };
+        let gap = track.gaps.handle_frame(frame.seq, frame.talkspurt_end);
+        (gap, track.missed.handle_frame(frame.seq, gap))
+    }
+
+    /// Judges a frame that another shard of this relay has authorised.
+    pub fn handle_handover(&mut self, frame: &Frame) -> Verdict {
+        match self.track_mut(frame.track) {
+            Some(track) => track.insert(frame),
+            None => Verdict::Drop(DropCause::UnknownTrack),
+        }
+    }
+
+    /// The route of a track.
+    #[must_use]
+    pub fn route(&self, track: TrackId) -> Option<&TrackRoute> {
+        self.tracks.iter().map(|entry| &entry.route).find(|route| route.track == track)
+    }
+
+    /// What is kept of a track.
+    #[must_use]
+    pub fn ring(&self, track: TrackId) -> Option<&Ring> {
+        self.tracks.iter().find(|entry| entry.route.track == track).map(|entry| &entry.ring)
+    }
+
+    /// The tracks of the room, with what is kept of each.
+    pub fn rings(&self) -> impl Iterator<Item = (&TrackRoute, &Ring)> {
+        self.tracks.iter().map(|track| (&track.route, &track.ring))
+    }
+
+    fn track_mut(&mut self, track: TrackId) -> Option<&mut Track> {
+        self.tracks.iter_mut().find(|entry| entry.route.track == track)
+    }
+}
+
+impl Track {
+    fn insert(&mut self, frame: &Frame) -> Verdict {
+        if self.route.silenced {
+            return Verdict::Drop(DropCause::Silenced);
+        }
+        match self.ring.insert(frame.seq, &frame.wire) {
+            Inserted::New => Verdict::Accept,
+            Inserted::Duplicate => Verdict::Drop(DropCause::Duplicate),
+            Inserted::TooOld => Verdict::Drop(DropCause::TooOld),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tribune_protocol::datagram::media::{FrameHeader, Level};
+    use tribune_protocol::ids::Seq;
+
+    use super::*;
+    use crate::messages::{FormerHome, ShardId};
+
+    #[test]
+    fn a_frame_needs_a_track_a_home_and_no_silence() {
+        let [home, other] = [1, 2].map(link);
+        let route = |home, silenced| TrackRoute { track: TrackId(1), home, former: None, silenced };
+        let mut ingress = Ingress::default();
+        assert_eq!(
+            ingress.handle_frame(home, &frame(1, 0)),
+            Verdict::Drop(DropCause::UnknownTrack)
+        );
+        ingress.set_routes(&[route(Some(home), false)]);
+        assert_eq!(
+            ingress.handle_frame(other, &frame(1, 0)),
+            Verdict::Drop(DropCause::NotYourTrack)
+        );
+        assert_eq!(ingress.handle_frame(home, &frame(1, 0)), Verdict::Accept);
+        assert_eq!(ingress.handle_frame(home, &frame(1, 0)), Verdict::Drop(DropCause::Duplicate));
+        ingress.set_routes(&[route(Some(home), true)]);
+        assert_eq!(ingress.handle_frame(home, &frame(1, 1)), Verdict::Drop(DropCause::Silenced));
+        ingress.set_routes(&[route(None, false)]);
+        assert_eq!(
+            ingress.handle_frame(home, &frame(1, 1)),
+            Verdict::Drop(DropCause::NotYourTrack)
+        );
+    }
+    #[test]
+    fn both_homes_count_for_a_while_and_each_frame_once() {
+        let [home, old, other] = [1, 2, 3].map(link);
+        let former = Some(FormerHome { link: old, hears: true });
+        let (track, home_now) = (TrackId(1), Some(home));
+        let route = TrackRoute { track, home: home_now, former, silenced: false };
+        let mut ingress = Ingress::default();
+        ingress.set_routes(&[route]);
+        assert_eq!(ingress.handle_frame(old, &frame(1, 0)), Verdict::Accept);
+        assert_eq!(ingress.handle_frame(home, &frame(1, 0)), Verdict::Drop(DropCause::Duplicate));
+        assert_eq!(ingress.handle_frame(home, &frame(1, 1)), Verdict::Accept);
+        assert_eq!(ingress.handle_frame(old, &frame(1, 1)), Verdict::Drop(DropCause::Duplicate));
+        let refused = Verdict::Drop(DropCause::NotYourTrack);
+        assert_eq!(ingress.handle_frame(other, &frame(1, 2)), refused);
+        ingress.set_routes(&[TrackRoute { silenced: true, ..route }]);
+        for link in [home, old] {
+            let silenced = Verdict::Drop(DropCause::Silenced);
+            assert_eq!(ingress.handle_frame(link, &frame(1, 2)), silenced);
+        }
+        ingress.set_routes(&[TrackRoute { former: None, ..route }]);
+        assert_eq!(ingress.handle_frame(old, &frame(1, 2)), refused);
+        assert_eq!(ingress.handle_frame(home, &frame(1, 2)), Verdict::Accept);
+    }
+
+    fn link(slot: u32) -> LinkId {
+        LinkId { shard: ShardId(0), slot, generation: 0 }
+    }
+
+    fn frame(track: u32, seq: u16) -> Frame {
+        let header = FrameHeader {
+            track: TrackId(track),
+            seq: Seq(seq),
+            level: Level::SILENCE,
+            talkspurt_end: false,
+            captured: None,
+        };
+        let wire = header.write(b"opus").unwrap();
+        let opus = wire.slice(wire.len() - 4..);
+        let FrameHeader { track, seq, level, talkspurt_end, captured } = header;
+        Frame { track, seq, level, talkspurt_end, captured, opus, wire }
+    }
+}

@@ -1,0 +1,262 @@
+//! What the hub's machines want done, in order: commands to shards, and control messages as such
+//! commands. Rooms and the tree fill it, the hub's owner drains it. Encoding happens here, once per
+//! message, also for a broadcast.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::encode;
+use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::query::TreeQuery;
+use tribune_protocol::control::report::Report;
+use tribune_protocol::control::trunk::{ToChild, ToParent};
+use tribune_protocol::ids::{ParticipantId, RequestId, RoomName};
+
+use crate::counters::KindCounts;
+use crate::messages::{LinkId, RoomId, ShardCommand, ShardId, ShardSet};
+use crate::store::Batch;
+
+/// What a room at its origin asks of the store. The hub numbers it.
+#[derive(Debug)]
+pub enum RoomRequest {
+    /// Store a decision.
+    Write(Batch),
+    /// Read the log.
+    ReadLog {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// The first entry wanted.
+        from: u64,
+        /// Entries at most.
+        limit: usize,
+    },
+}
+
+/// Something that the hub counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// A join has been answered, and how.
+    Join(Result<(), ErrorCode>),
+    /// A place elsewhere was named to somebody who would have been one too many.
+    Redirected,
+    /// A reaction has been sent.
+    Reaction,
+    /// A newer token has been shown.
+    TokenRenewed,
+    /// A token has run out.
+    TokenExpired,
+    /// A participant of this relay has said how it hears.
+    Reported(Report),
+    /// A participant's report does not count.
+    ReportRefused,
+}
+
+/// A question of somebody in a room, about what the relays below know.
+#[derive(Debug)]
+pub struct RoomQuery {
+    /// Which room.
+    pub room: RoomId,
+    /// Who asks.
+    pub to: ParticipantId,
+    /// The request to answer.
+    pub request: Option<RequestId>,
+    /// What is asked.
+    pub about: TreeQuery,
+}
+
+/// Effects, first in, first out.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    commands: VecDeque<(ShardId, ShardCommand)>,
+    /// The trunk to the parent, while there is one that is attached.
+    parent: Option<LinkId>,
+    /// Children that did not confirm in time.
+    lagging: Vec<LinkId>,
+    /// Rooms that have ended.
+    over: Vec<RoomId>,
+    /// What rooms ask of the store.
+    stores: VecDeque<(RoomId, RoomRequest)>,
+    /// Rooms that are public from now on, or not any more.
+    listed: Vec<(RoomName, bool)>,
+    /// What has happened to participants.
+    noted: Vec<Noted>,
+    /// What rooms ask along the tree.
+    looks: Vec<RoomQuery>,
+    /// Messages written, by kind.
+    sent: KindCounts,
+    unsendable: u64,
+}
+
+impl Outbox {
+    /// Names the trunk to the parent from now on.
+    pub const fn set_parent(&mut self, parent: Option<LinkId>) {
+        self.parent = parent;
+    }
+
+    /// The trunk to the parent.
+    #[must_use]
+    pub const fn parent(&self) -> Option<LinkId> {
+        self.parent
+    }
+
+    /// A command to a shard.
+    pub fn shard(&mut self, shard: ShardId, command: ShardCommand) {
+        self.commands.push_back((shard, command));
+    }
+
+    /// A message to a participant.
+    pub fn to_participant(
+        &mut self,
+        link: LinkId,
+        request: Option<RequestId>,
+        message: &ToParticipant,
+    ) {
+        self.send(link, request, message.kind(), message);
+    }
+
+    /// A message to all participants of a room.
+    pub fn to_participants(&mut self, room: RoomId, shards: ShardSet, message: &ToParticipant) {
+        if shards == ShardSet::default() {
+            return;
+        }
+        let Some(message) = self.encoded(None, message.kind(), message) else { return };
+        for shard in shards.iter() {
+            let message = message.clone();
+            self.shard(shard, ShardCommand::Broadcast { room, message });
+        }
+    }
+
+    /// A message to a child.
+    pub fn to_child(&mut self, link: LinkId, message: &ToChild) {
+        self.send(link, None, message.kind(), message);
+    }
+
+    /// A message to the parent; nothing if there is none.
+    pub fn to_parent(&mut self, message: &ToParent) {
+        if let Some(parent) = self.parent {
+            self.send(parent, None, message.kind(), message);
+        }
+    }
+
+    /// A message to a relay above that is not the parent, or not any more.
+    pub fn to_relay_above(&mut self, link: LinkId, message: &ToParent) {
+        self.send(link, None, message.kind(), message);
+    }
+
+    /// Closes a connection.
+    pub fn close(&mut self, link: LinkId, code: CloseCode, reason: impl Into<String>) {
+        let reason = reason.into();
+        self.shard(link.shard, ShardCommand::Close { link, code, reason });
+    }
+
+    /// Names a child that did not confirm in time; the hub parts with it.
+    pub fn lagging(&mut self, child: LinkId) {
+        self.lagging.push(child);
+    }
+
+    /// The children named by [`Self::lagging`].
+    pub fn take_lagging(&mut self) -> Vec<LinkId> {
+        std::mem::take(&mut self.lagging)
+    }
+
+    /// Names a room that has ended; the hub forgets it.
+    pub fn over(&mut self, room: RoomId) {
+        self.over.push(room);
+    }
+
+    /// The rooms named by [`Self::over`].
+    pub fn take_over(&mut self) -> Vec<RoomId> {
+        std::mem::take(&mut self.over)
+    }
+
+    /// Asks something of the store, for a room.
+    pub fn store(&mut self, room: RoomId, request: RoomRequest) {
+        self.stores.push_back((room, request));
+    }
+
+    /// The next thing asked by [`Self::store`].
+    pub fn poll_store(&mut self) -> Option<(RoomId, RoomRequest)> {
+        self.stores.pop_front()
+    }
+
+    /// Says whether a room is public now.
+    pub fn listed(&mut self, room: RoomName, is_listed: bool) {
+        self.listed.push((room, is_listed));
+    }
+
+    /// What was said by [`Self::listed`].
+    pub fn take_listed(&mut self) -> Vec<(RoomName, bool)> {
+        std::mem::take(&mut self.listed)
+    }
+
+    /// Asks along the tree, for somebody in a room.
+    pub fn look(
+        &mut self,
+        room: RoomId,
+        to: ParticipantId,
+        request: Option<RequestId>,
+        about: TreeQuery,
+    ) {
+        self.looks.push(RoomQuery { room, to, request, about });
+    }
+
+    /// What was asked by [`Self::look`].
+    pub fn take_queries(&mut self) -> Vec<RoomQuery> {
+        std::mem::take(&mut self.looks)
+    }
+
+    /// Notes something for the counters.
+    pub fn note(&mut self, noted: Noted) {
+        self.noted.push(noted);
+    }
+
+    /// What was noted by [`Self::note`].
+    pub fn take_noted(&mut self) -> Vec<Noted> {
+        std::mem::take(&mut self.noted)
+    }
+
+    /// The next command.
+    pub fn poll_command(&mut self) -> Option<(ShardId, ShardCommand)> {
+        self.commands.pop_front()
+    }
+
+    /// Messages that were over the limit, which the limits of their parts rule out.
+    #[must_use]
+    pub const fn unsendable(&self) -> u64 {
+        self.unsendable
+    }
+
+    /// Messages written, by kind; one to everybody in a room counts once.
+    #[must_use]
+    pub const fn sent(&self) -> &KindCounts {
+        &self.sent
+    }
+
+    fn send<M: Serialize>(
+        &mut self,
+        link: LinkId,
+        request: Option<RequestId>,
+        kind: &'static str,
+        message: &M,
+    ) {
+        if let Some(message) = self.encoded(request, kind, message) {
+            self.shard(link.shard, ShardCommand::Send { link, message });
+        }
+    }
+
+    fn encoded<M: Serialize>(
+        &mut self,
+        request: Option<RequestId>,
+        kind: &'static str,
+        message: &M,
+    ) -> Option<Bytes> {
+        let encoded = encode(request, message).ok();
+        match encoded {
+            Some(_) => self.sent.count(kind),
+            None => self.unsendable += 1,
+        }
+        encoded
+    }
+}

@@ -1,0 +1,260 @@
+//! What a shard holds for each connection besides QUIC itself. Used by the shard alone.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_proto::{Connection, SendDatagramError, StreamId, VarInt};
+use smallvec::SmallVec;
+use tribune_protocol::clock::ClockFilter;
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::ControlReader;
+use tribune_protocol::ids::Channel;
+
+use super::bucket::Bucket;
+use super::limits::{
+    DATAGRAM_BURST, DATAGRAMS_PER_SECOND, MESSAGE_BURST, MESSAGES_PER_SECOND,
+    PARTICIPANT_OUTBOX_BYTES, REPAIR_BURST, REPAIRS_PER_SECOND, TRUNK_OUTBOX_BYTES,
+    TRUNK_QUEUE_DATAGRAMS, TRUNK_REPAIRS_PER_SECOND,
+};
+use crate::counters::{DropCause, ShardCounters, Side};
+use crate::media::bundle::Bundled;
+use crate::messages::{DialId, LinkId, RoomId};
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) conn: Connection,
+    pub(super) link: LinkId,
+    pub(super) kind: PeerKind,
+    /// The control stream, once it is open.
+    pub(super) control: Option<StreamId>,
+    pub(super) reader: ControlReader,
+    pub(super) outbox: Outbox,
+    /// Rooms that the connection hears, by channel. One at most for a participant.
+    pub(super) rooms: SmallVec<[(Channel, RoomId); 1]>,
+    /// Datagrams that the trunk could not take yet, oldest first.
+    pub(super) trunk_queue: VecDeque<Bundled>,
+    pub(super) datagrams: Bucket,
+    pub(super) messages: Bucket,
+    /// Frames repaired for it, or asked of it.
+    pub(super) repairs: Bucket,
+    /// A participant has to be in a room by then, a child to have said something.
+    pub(super) speak_by: Option<Instant>,
+    /// It waits in the queue of connections that may have something to send.
+    pub(super) dirty: bool,
+    /// A packet of it has been left without an answer until the next frame.
+    pub(super) unanswered: bool,
+    /// What QUIC says of the room for datagrams while none waits, in bytes.
+    all_datagram_space: usize,
+    /// It is closed; only QUIC's own farewell goes on.
+    pub(super) closed: bool,
+    /// The close, until what was queued before it has left.
+    pub(super) farewell: Option<Box<(VarInt, Bytes)>>,
+}
+
+/// What a connection is for.
+#[derive(Debug)]
+pub(super) enum PeerKind {
+    /// It has come in; its ALPN is not known yet.
+    Arriving,
+    /// A participant. It has sent its first message or not.
+    Participant {
+        /// Whether the hub knows it.
+        announced: bool,
+    },
+    /// A relay below.
+    Child {
+        /// Whether the hub knows it.
+        announced: bool,
+        /// Whether TLS verified a certificate.
+        certified: bool,
+    },
+    /// A relay above, being dialled.
+    Dialling(DialId),
+    /// A relay above.
+    Parent(ClockFilter),
+}
+
+/// What has not been sent for want of room, or could never be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) cause: DropCause,
+    pub(super) frames: u8,
+}
+
+impl Lost {
+    pub(super) fn count(self, counters: &mut ShardCounters) {
+        counters.send_dropped += 1;
+        counters.frames_dropped.count(self.cause, u64::from(self.frames));
+    }
+}
+
+/// Control messages on their way into the stream.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant, mut conn: Connection, link: LinkId, kind: PeerKind) -> Self {
+        Self {
+            all_datagram_space: conn.datagrams().send_buffer_space(),
+            conn,
+            link,
+            kind,
+            control: None,
+            reader: ControlReader::default(),
+            outbox: Outbox::default(),
+            rooms: SmallVec::new(),
+            trunk_queue: VecDeque::new(),
+            datagrams: Bucket::new(now, DATAGRAM_BURST, DATAGRAMS_PER_SECOND),
+            messages: Bucket::new(now, MESSAGE_BURST, MESSAGES_PER_SECOND),
+            repairs: Bucket::new(now, REPAIR_BURST, REPAIRS_PER_SECOND),
+            speak_by: None,
+            dirty: false,
+            unanswered: false,
+            closed: false,
+            farewell: None,
+        }
+    }
+
+    pub(super) fn is_trunk(&self) -> bool {
+        match self.kind {
+            PeerKind::Child { .. } | PeerKind::Dialling(_) | PeerKind::Parent(_) => true,
+            PeerKind::Arriving | PeerKind::Participant { .. } => false,
+        }
+    }
+
+    /// From which side its frames come.
+    pub(super) fn side(&self) -> Side {
+        match self.kind {
+            PeerKind::Arriving | PeerKind::Participant { .. } => Side::Participant,
+            PeerKind::Child { .. } => Side::Child,
+            PeerKind::Dialling(_) | PeerKind::Parent(_) => Side::Parent,
+        }
+    }
+
+    /// It has turned out to be a trunk: repairs are for many rooms.
+    pub(super) fn set_trunk(&mut self, now: Instant, kind: PeerKind) {
+        self.kind = kind;
+        self.repairs = Bucket::new(now, TRUNK_REPAIRS_PER_SECOND, TRUNK_REPAIRS_PER_SECOND);
+    }
+
+    /// The room of a channel, if the connection hears it.
+    pub(super) fn room(&self, channel: Channel) -> Option<RoomId> {
+        self.rooms.iter().find(|(known, _)| *known == channel).map(|(_, room)| *room)
+    }
+
+    /// Queues a control message and writes what the stream takes.
+    ///
+    /// # Errors
+    /// The close code, if more waits than a peer that reads would ever let wait.
+    pub(super) fn send_control(&mut self, message: Bytes) -> Result<(), CloseCode> {
+        let limit = if self.is_trunk() { TRUNK_OUTBOX_BYTES } else { PARTICIPANT_OUTBOX_BYTES };
+        if self.outbox.bytes + message.len() > limit {
+            return Err(CloseCode::TooSlow);
+        }
+        self.outbox.bytes += message.len();
+        self.outbox.queue.push_back(message);
+        self.write_control();
+        Ok(())
+    }
+
+    /// Writes what waits, as far as the stream takes it.
+    pub(super) fn write_control(&mut self) {
+        let Some(stream) = self.control else { return };
+        while let Some(message) = self.outbox.queue.front_mut() {
+            // Blocked or stopped: `Writable`, or the end of the connection, comes later.
+            let Ok(written) = self.conn.send_stream(stream).write(message) else { return };
+            self.outbox.bytes -= written;
+            if written < message.len() {
+                *message = message.slice(written..);
+                return;
+            }
+            self.outbox.queue.pop_front();
+        }
+    }
+
+    /// As [`Self::send_datagram`], and counts what is lost.
+    pub(super) fn send_datagrams(&mut self, datagrams: &[Bundled], counters: &mut ShardCounters) {
+        for datagram in datagrams {
+            if let Err(lost) = self.send_datagram(datagram.clone()) {
+                lost.count(counters);
+            }
+        }
+    }
+
+    /// Queues a datagram that carries no frame. One that finds no room is asked for again.
+    pub(super) fn send_aside(&mut self, bytes: Bytes, counters: &mut ShardCounters) {
+        self.send_datagrams(&[Bundled { bytes, frames: 0 }], counters);
+    }
+
+    /// Queues a datagram. For a participant the oldest ones make room; a trunk carries many rooms,
+    /// so that there they wait.
+    ///
+    /// # Errors
+    /// What was lost for it, or that it was lost itself.
+    pub(super) fn send_datagram(&mut self, datagram: Bundled) -> Result<(), Lost> {
+        if self.is_trunk() {
+            return match self.trunk_queue.is_empty() {
+                true => self.try_send(datagram).or_else(|waiting| self.queue_datagram(waiting?)),
+                false => self.queue_datagram(datagram),
+            };
+        }
+        let Bundled { bytes, frames } = datagram;
+        let full = self.conn.datagrams().send_buffer_space() < bytes.len();
+        match self.conn.datagrams().send(bytes, true) {
+            Ok(()) if full => Err(Lost { cause: DropCause::SendBufferFull, frames }),
+            Ok(()) => Ok(()),
+            Err(_) => Err(Lost { cause: DropCause::Unsendable, frames }),
+        }
+    }
+
+    /// Whether no datagram waits for the next packet.
+    pub(super) fn datagrams_are_sent(&mut self) -> bool {
+        self.conn.datagrams().send_buffer_space() == self.all_datagram_space
+            && self.trunk_queue.is_empty()
+    }
+
+    /// Moves waiting datagrams on, once QUIC has room again.
+    pub(super) fn write_datagrams(&mut self, counters: &mut ShardCounters) {
+        while let Some(datagram) = self.trunk_queue.pop_front() {
+            match self.try_send(datagram) {
+                Ok(()) => {}
+                Err(Ok(datagram)) => {
+                    self.trunk_queue.push_front(datagram);
+                    return;
+                }
+                Err(Err(lost)) => lost.count(counters),
+            }
+        }
+    }
+
+    /// Gives QUIC a datagram.
+    ///
+    /// # Errors
+    /// The datagram, if there is no room now; that it is lost, if there never will be.
+    fn try_send(&mut self, datagram: Bundled) -> Result<(), Result<Bundled, Lost>> {
+        let Bundled { bytes, frames } = datagram;
+        match self.conn.datagrams().send(bytes, false) {
+            Ok(()) => Ok(()),
+            Err(SendDatagramError::Blocked(bytes)) => Err(Ok(Bundled { bytes, frames })),
+            Err(
+                SendDatagramError::UnsupportedByPeer
+                | SendDatagramError::Disabled
+                | SendDatagramError::TooLarge,
+            ) => Err(Err(Lost { cause: DropCause::Unsendable, frames })),
+        }
+    }
+
+    fn queue_datagram(&mut self, datagram: Bundled) -> Result<(), Lost> {
+        let full = self.trunk_queue.len() == TRUNK_QUEUE_DATAGRAMS;
+        let oldest = if full { self.trunk_queue.pop_front() } else { None };
+        self.trunk_queue.push_back(datagram);
+        let lost =
+            |oldest: Bundled| Lost { cause: DropCause::TrunkQueueFull, frames: oldest.frames };
+        oldest.map(lost).map_or(Ok(()), Err)
+    }
+}

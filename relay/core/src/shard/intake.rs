@@ -1,0 +1,289 @@
+//! What a connection brings: the end of its handshake, control messages, its own end. Datagrams are
+//! read in [`super::datagrams`].
+
+use std::time::Instant;
+
+use quinn_proto::crypto::rustls::HandshakeData;
+use quinn_proto::{ConnectionError, Dir, Event, ReadError, StreamEvent};
+use serde::de::DeserializeOwned;
+use tribune_protocol::ALPN_TRUNK;
+use tribune_protocol::clock::ClockFilter;
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::participant::FromParticipant;
+use tribune_protocol::control::{ControlError, Envelope, decode};
+use tribune_protocol::limits::JOIN_TIMEOUT;
+
+use super::Shard;
+use super::connection::PeerKind;
+use super::limits::EVENTS_WAITING;
+use crate::counters::HandshakeResult;
+use crate::messages::ShardEvent;
+
+impl Shard {
+    /// Takes everything off a connection that has been given a packet, a deadline or a command, and
+    /// has it asked what it has to send.
+    pub(super) fn drive(&mut self, now: Instant, slot: u32) {
+        self.take_events(now, slot);
+        self.ask_time(now, slot);
+        self.mark_dirty(slot);
+    }
+
+    /// Takes events off a connection. Returns whether there was any.
+    pub(super) fn take_events(&mut self, now: Instant, slot: u32) -> bool {
+        let mut any = false;
+        loop {
+            // Events first, of which the loss of the connection is the last: once the endpoint has
+            // been told that it has drained, it is gone.
+            let Some(peer) = self.peers[slot as usize].as_mut() else { return true };
+            if let Some(event) = peer.conn.poll() {
+                self.handle_event(now, slot, event);
+            } else if !self.exchange_endpoint_events(slot) {
+                return any;
+            }
+            any = true;
+        }
+    }
+
+    /// After the last packet of a turn: the endpoint's share, and the next deadline.
+    pub(super) fn settle(&mut self, now: Instant, slot: u32) {
+        self.exchange_endpoint_events(slot);
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        let mut deadline = peer.conn.poll_timeout();
+        if peer.speak_by.is_some() {
+            deadline = [deadline, peer.speak_by].into_iter().flatten().min();
+        }
+        if let PeerKind::Parent(clock) = &peer.kind {
+            let wait = clock.next_question_us().saturating_sub(self.config.wall.unix_us(now));
+            // A microsecond more: both clocks are rounded down, and early would be for nothing.
+            let question = now + std::time::Duration::from_micros(wait + 1);
+            deadline = Some(deadline.map_or(question, |at| at.min(question)));
+        }
+        self.timers.set(slot, deadline);
+    }
+
+    /// Goes on with control streams that waited for the hub.
+    pub(super) fn read_unread(&mut self, now: Instant) {
+        while self.events.len() < EVENTS_WAITING / 2 {
+            let Some(slot) = self.unread.pop_front() else { return };
+            if self.peers[slot as usize].as_ref().is_some_and(|peer| !peer.closed) {
+                self.read_control(now, slot);
+            }
+        }
+    }
+
+    /// Whether there was anything to exchange.
+    fn exchange_endpoint_events(&mut self, slot: u32) -> bool {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return false };
+        let handle = quinn_proto::ConnectionHandle(slot as usize);
+        let (mut any, mut drained) = (false, false);
+        while let Some(event) = peer.conn.poll_endpoint_events() {
+            any = true;
+            drained |= event.is_drained();
+            if let Some(event) = self.endpoint.handle_event(handle, event) {
+                peer.conn.handle_event(event);
+            }
+        }
+        if drained {
+            self.forget_peer(slot);
+            self.peers[slot as usize] = None;
+            self.timers.set(slot, None);
+        }
+        any
+    }
+
+    fn handle_event(&mut self, now: Instant, slot: u32, event: Event) {
+        match event {
+            Event::HandshakeDataReady => {}
+            Event::Connected => self.handle_connected(now, slot),
+            Event::ConnectionLost { reason } => self.handle_lost(slot, &reason),
+            Event::DatagramReceived => self.read_datagrams(now, slot),
+            Event::DatagramsUnblocked => {
+                if let Some(peer) = self.peers[slot as usize].as_mut() {
+                    peer.write_datagrams(&mut self.counters);
+                }
+            }
+            Event::Stream(event) => self.handle_stream_event(now, slot, event),
+        }
+    }
+
+    fn handle_connected(&mut self, now: Instant, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        self.handshaking -= 1;
+        self.counters.handshakes.count(HandshakeResult::Completed, 1);
+        if let PeerKind::Dialling(dial) = peer.kind {
+            peer.set_trunk(now, PeerKind::Parent(ClockFilter::default()));
+            peer.control = peer.conn.streams().open(Dir::Bi);
+            peer.speak_by = None;
+            self.events.push_back(ShardEvent::Dialled { dial, link: peer.link });
+            return;
+        }
+        let session = peer.conn.crypto_session();
+        let certified = session.peer_identity().is_some();
+        let data = session.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+        let alpn = data.and_then(|data| data.protocol);
+        if alpn.as_deref() == Some(ALPN_TRUNK) {
+            peer.set_trunk(now, PeerKind::Child { announced: false, certified });
+        } else {
+            peer.kind = PeerKind::Participant { announced: false };
+            // Everything here travels in datagrams: who takes none is nobody's listener.
+            if peer.conn.datagrams().max_size().is_none() {
+                let code = CloseCode::ProtocolViolation;
+                self.close_and_tell(slot, code, "DATAGRAM frames are needed".to_owned());
+                return;
+            }
+        }
+        // TLS has refused every other ALPN by now; without any, this is nobody we know.
+        if alpn.is_none() {
+            let code = CloseCode::ProtocolViolation;
+            self.close_and_tell(slot, code, code.to_string());
+        }
+    }
+
+    fn handle_lost(&mut self, slot: u32, reason: &ConnectionError) {
+        let Some(peer) = self.peers[slot as usize].as_ref() else { return };
+        if peer.closed {
+            return;
+        }
+        let why = match reason {
+            ConnectionError::ApplicationClosed(close) => {
+                CloseCode::from_wire(close.error_code.into_inner()).to_string()
+            }
+            ConnectionError::VersionMismatch
+            | ConnectionError::TransportError(_)
+            | ConnectionError::ConnectionClosed(_)
+            | ConnectionError::Reset
+            | ConnectionError::TimedOut
+            | ConnectionError::LocallyClosed
+            | ConnectionError::CidsExhausted => reason.to_string(),
+        };
+        match peer.kind {
+            PeerKind::Dialling(dial) => {
+                self.events.push_back(ShardEvent::DialFailed { dial, why });
+            }
+            PeerKind::Participant { announced: true }
+            | PeerKind::Child { announced: true, .. }
+            | PeerKind::Parent(_) => {
+                self.events.push_back(ShardEvent::Closed { link: peer.link, why });
+            }
+            PeerKind::Arriving
+            | PeerKind::Participant { announced: false }
+            | PeerKind::Child { announced: false, .. } => {}
+        }
+        self.forget_peer(slot);
+    }
+
+    fn handle_stream_event(&mut self, now: Instant, slot: u32, event: StreamEvent) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        match event {
+            StreamEvent::Opened { dir } => {
+                // One bidirectional stream is all that the transport settings allow.
+                if peer.control.is_none() {
+                    peer.control = peer.conn.streams().accept(dir);
+                    self.read_control(now, slot);
+                }
+            }
+            StreamEvent::Readable { .. } => self.read_control(now, slot),
+            StreamEvent::Writable { .. } => peer.write_control(),
+            StreamEvent::Finished { .. }
+            | StreamEvent::Stopped { .. }
+            | StreamEvent::Available { .. } => {}
+        }
+    }
+
+    /// Reads the control stream, message by message, while the hub keeps up.
+    fn read_control(&mut self, now: Instant, slot: u32) {
+        loop {
+            if self.events.len() >= EVENTS_WAITING {
+                self.unread.push_back(slot);
+                return;
+            }
+            let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+            if peer.closed {
+                return;
+            }
+            match peer.reader.poll_message() {
+                Ok(Some(message)) => {
+                    if let Err((code, why)) = self.handle_message(now, slot, &message) {
+                        self.counters.control_errors += 1;
+                        self.close_and_tell(slot, code, why);
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.counters.control_errors += 1;
+                    self.close_and_tell(slot, CloseCode::MessageTooLong, error.to_string());
+                    return;
+                }
+            }
+            let Some(stream) = peer.control else { return };
+            let mut recv = peer.conn.recv_stream(stream);
+            let Ok(mut chunks) = recv.read(true) else { return };
+            let next = chunks.next(usize::MAX);
+            if chunks.finalize().should_transmit() && !peer.dirty {
+                peer.dirty = true;
+                self.dirty.push_back(slot);
+            }
+            match next {
+                Ok(Some(chunk)) => peer.reader.handle_bytes(&chunk.bytes),
+                Ok(None) | Err(ReadError::Reset(_)) => {
+                    self.close_and_tell(slot, CloseCode::Done, CloseCode::Done.to_string());
+                    return;
+                }
+                Err(ReadError::Blocked) => return,
+            }
+        }
+    }
+
+    fn handle_message(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        body: &[u8],
+    ) -> Result<(), (CloseCode, String)> {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return Ok(()) };
+        let link = peer.link;
+        let event = match &mut peer.kind {
+            PeerKind::Participant { announced } => {
+                if !peer.messages.take(now) {
+                    let code = CloseCode::RateLimited;
+                    return Err((code, code.to_string()));
+                }
+                let Envelope { id: request, message } = parse(body)?;
+                *announced = true;
+                // Whoever runs errands has as long for the next one.
+                if peer.speak_by.is_some() && matches!(message, FromParticipant::OneShot(_)) {
+                    peer.speak_by = Some(now + JOIN_TIMEOUT);
+                }
+                let remote = peer.conn.remote_address();
+                ShardEvent::FromParticipant { link, remote, request, message }
+            }
+            PeerKind::Child { announced, certified } => {
+                let Envelope { id: _, message } = parse(body)?;
+                *announced = true;
+                peer.speak_by = None;
+                let (remote, certified) = (peer.conn.remote_address(), *certified);
+                ShardEvent::FromChild { link, remote, certified, message: Box::new(message) }
+            }
+            PeerKind::Parent(_) => {
+                let Envelope { id: _, message } = parse(body)?;
+                ShardEvent::FromParent { link, message }
+            }
+            PeerKind::Arriving | PeerKind::Dialling(_) => return Ok(()),
+        };
+        self.events.push_back(event);
+        Ok(())
+    }
+}
+
+/// Reads a message, or says how to close the connection.
+fn parse<M: DeserializeOwned>(body: &[u8]) -> Result<Envelope<M>, (CloseCode, String)> {
+    decode(body).map_err(|error| {
+        let code = match error {
+            ControlError::TooLong(_) => CloseCode::MessageTooLong,
+            ControlError::NotCbor | ControlError::DoesNotFit(_) => CloseCode::ProtocolViolation,
+        };
+        // A close reason has to fit a packet.
+        (code, error.to_string().chars().take(200).collect())
+    })
+}

@@ -1,0 +1,122 @@
+//! The bounds of a shard and of the QUIC connections on it, each with its reason, and the transport
+//! settings that follow. They differ from quinn's defaults, which suit the transfer of files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn_proto::{AckFrequencyConfig, IdleTimeout, TransportConfig, VarInt};
+
+/// Control bytes that wait for a participant. A whole stage and the queue of hands fit many times.
+pub(super) const PARTICIPANT_OUTBOX_BYTES: usize = 128 * 1024;
+/// Control bytes that wait for a relay: the states of several hundred rooms, after a reattachment.
+pub(super) const TRUNK_OUTBOX_BYTES: usize = 8 * 1024 * 1024;
+/// Datagrams that wait for a trunk that is short of congestion window: 20 ms of a thousand rooms.
+pub(super) const TRUNK_QUEUE_DATAGRAMS: usize = 1_024;
+/// Control messages of a participant at once, and a second. People press keys; programs poll.
+pub(super) const MESSAGE_BURST: u32 = 50;
+/// See [`MESSAGE_BURST`].
+pub(super) const MESSAGES_PER_SECOND: u32 = 20;
+/// Datagrams of a listener at once: NACKs and time probes only.
+pub(super) const DATAGRAM_BURST: u32 = 40;
+/// Datagrams of a participant a second: 50 frames, a probe, and as much again for a clock that runs
+/// fast or a sender that catches up.
+pub(super) const DATAGRAMS_PER_SECOND: u32 = 110;
+/// Frames repaired for one connection at once, and asked of one: a second of one track.
+pub(super) const REPAIR_BURST: u32 = 50;
+/// Frames repaired for one connection a second: 5 % of the most that a room can play. More loss than
+/// that is congestion, which repairs would feed.
+pub(super) const REPAIRS_PER_SECOND: u32 = 20;
+/// Frames repaired over one trunk at once, and as many a second: 1 % of a thousand tracks.
+pub(super) const TRUNK_REPAIRS_PER_SECOND: u32 = 500;
+/// A hop longer than this answers too late for a live buffer.
+pub(super) const REPAIR_RTT: Duration = Duration::from_millis(150);
+/// Events that may wait for the hub before the shard stops reading control streams.
+pub const EVENTS_WAITING: usize = 1_024;
+/// Connection attempts that wait to be answered; the next one is refused.
+pub(super) const INCOMING_WAITING: usize = 512;
+/// Connection attempts answered in one turn of the loop: a signature and a key exchange each, some
+/// 100 µs, in which the frames of the turn wait.
+pub const ADMITTED_PER_TURN: usize = 4;
+/// Handshakes under way above which addresses are verified first (RFC 9000 section 8.1.2).
+pub(super) const RETRY_ABOVE: usize = 256;
+/// Deadlines handled in one turn of the loop.
+pub(super) const TIMEOUTS_PER_TURN: usize = 1_024;
+/// Bytes of a packet that may hold nothing but acknowledgements: a header, a few ranges, a tag.
+pub(super) const SMALL_PACKET_BYTES: usize = 64;
+/// How long a packet that may need no answer waits for a frame that takes the answer along: a frame
+/// period and some more, and no longer than acknowledgements may wait (RFC 9000 section 18.2).
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(25);
+/// Packets that a shard sends on its own, without a connection, and that wait to be sent.
+pub(super) const REPLIES_WAITING: usize = 256;
+
+/// Bytes of datagrams that wait for a participant, oldest dropped first: a few bundles.
+const DATAGRAM_SEND_BUFFER_BYTES: usize = 8 * 1024;
+/// Bytes of datagrams that wait for the shard: it reads them at once, so this bounds one packet's worth.
+const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes of the control stream in flight to a relay: one message of the largest size, twice.
+const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
+/// Silence after which a participant is gone. Clients send something every 5 s at least.
+const PARTICIPANT_IDLE: Duration = Duration::from_secs(20);
+/// Silence after which a parent is gone, or a child.
+pub const TRUNK_IDLE: Duration = Duration::from_millis(1_500);
+/// How often a child makes sure that a parent hears from it.
+const TRUNK_KEEP_ALIVE: Duration = Duration::from_millis(300);
+/// A window for a trunk's control stream: the states of some hundred rooms come at once.
+const TRUNK_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Path MTU that is assumed. It is not searched for: a listener's datagrams are small.
+pub(super) const MTU_BYTES: u16 = 1_200;
+/// Round trip that is assumed before one is measured. A first packet that is lost is sent again after
+/// three of them; the 333 ms of RFC 9002 section 6.2.2 would add a second to the gap of everybody
+/// below a relay that takes its standby.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+
+/// Settings of connections that a relay accepts: participants and children.
+///
+/// A child asks for a shorter idle timeout, and the shorter of the two is in force (RFC 9000 section 10.1).
+#[must_use]
+pub fn accepting_transport() -> Arc<TransportConfig> {
+    let mut transport = common_transport();
+    transport.max_idle_timeout(idle(PARTICIPANT_IDLE));
+    Arc::new(transport)
+}
+
+/// Settings of the trunk that a relay dials to its parent.
+#[must_use]
+pub fn dialling_transport() -> Arc<TransportConfig> {
+    let mut transport = common_transport();
+    transport
+        .max_idle_timeout(idle(TRUNK_IDLE))
+        .keep_alive_interval(Some(TRUNK_KEEP_ALIVE))
+        .stream_receive_window(VarInt::from_u32(TRUNK_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(TRUNK_WINDOW_BYTES));
+    Arc::new(transport)
+}
+
+fn common_transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    let mut acks = AckFrequencyConfig::default();
+    // Loss is noticed by time; an acknowledgement for every tenth packet is enough to free memory.
+    acks.ack_eliciting_threshold(VarInt::from_u32(10))
+        .max_ack_delay(Some(Duration::from_millis(100)));
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .send_window(256 * 1024)
+        .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER_BYTES))
+        .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER_BYTES)
+        .initial_mtu(MTU_BYTES)
+        .initial_rtt(INITIAL_RTT)
+        .mtu_discovery_config(None)
+        .enable_segmentation_offload(false)
+        .ack_frequency_config(Some(acks))
+        .crypto_buffer_size(16 * 1024)
+        .allow_spin(false);
+    transport
+}
+
+fn idle(timeout: Duration) -> Option<IdleTimeout> {
+    let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+    Some(IdleTimeout::from(VarInt::from_u32(millis)))
+}

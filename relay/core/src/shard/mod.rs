@@ -1,0 +1,360 @@
+//! One shard of a relay: an event loop's worth of connections and the rooms that they hear. Pure: it
+//! is told the time, gets packets and commands, gives packets and events. A driver runs it on a
+//! thread and a socket; the simulated network runs it in virtual time.
+//!
+//! Call `handle_*` with what has come, then drain [`Shard::poll_transmit`], [`Shard::poll_event`] and
+//! [`Shard::poll_shard_message`], then wait until [`Shard::poll_timeout`] or the next input.
+//!
+//! * [`connection`] — what is kept for each connection
+//! * [`intake`] — what connections bring: streams, their end
+//! * [`datagrams`] — frames, and what belongs to them
+//! * [`delivery`] — frames and broadcasts to the connections of a room
+//! * [`transmit`] — packets out
+//! * [`accept`] — how connections begin, both ways
+//! * [`steering`], [`timers`], [`bucket`], [`limits`] — parts
+//! * [`keys`] — keys under resets, Retry tokens and connection IDs
+
+mod accept;
+mod bucket;
+mod connection;
+mod datagrams;
+mod delivery;
+mod intake;
+pub mod keys;
+pub mod limits;
+pub mod steering;
+mod timers;
+mod transmit;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_proto::{
+    ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, VarInt,
+};
+use rustc_hash::FxHashMap;
+use tribune_protocol::clock::Offset;
+use tribune_protocol::codes::CloseCode;
+
+use self::connection::{Peer, PeerKind};
+use self::limits::TIMEOUTS_PER_TURN;
+use self::steering::SteeringKey;
+use self::timers::Timers;
+use self::transmit::Departing;
+use crate::clock::WallClock;
+use crate::counters::{DropCause, HandshakeResult, ShardCounters};
+use crate::media::fanout::RoomMedia;
+use crate::messages::{LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId, ShardMessage};
+
+/// What a shard is made of.
+#[derive(Debug)]
+pub struct ShardConfig {
+    /// Which shard this is.
+    pub id: ShardId,
+    /// QUIC as the endpoint sees it; its connection IDs come from [`steering::ShardCids`].
+    pub endpoint: Arc<EndpointConfig>,
+    /// For connections that come in.
+    pub server: Arc<ServerConfig>,
+    /// For trunks to parents, by their place on the list; each may be trusted for another reason.
+    pub clients: Vec<ClientConfig>,
+    /// Shared by the relay's shards.
+    pub steering: SteeringKey,
+    /// Where the system's clock stood at some instant.
+    pub wall: WallClock,
+    /// Tracks heard at the same time.
+    pub top_n: usize,
+    /// Connections at the same time.
+    pub max_connections: usize,
+}
+
+/// A packet to be sent. The buffer is reused: see [`Shard::poll_transmit`].
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// Where to; `None` in a fresh buffer.
+    pub destination: Option<SocketAddr>,
+    /// The packet.
+    pub payload: Vec<u8>,
+}
+
+/// One event loop's worth of a relay. See the module's documentation.
+#[derive(Debug)]
+pub struct Shard {
+    config: ShardConfig,
+    endpoint: Endpoint,
+    peers: Vec<Option<Box<Peer>>>,
+    generation: u32,
+    handshaking: usize,
+    rooms: FxHashMap<RoomId, RoomMedia>,
+    /// Rooms with a bundle that waits, and until when. At most one entry a room is in force.
+    bundles_due: VecDeque<(Instant, RoomId)>,
+    /// Where the origin's clock stands, and since when that is known.
+    clock: Option<(Offset, Instant)>,
+    timers: Timers,
+    incoming: VecDeque<Incoming>,
+    /// Rooms with a view that is ready to send.
+    ready: VecDeque<RoomId>,
+    /// Frames on their way to the connections of their views.
+    departing: VecDeque<Departing>,
+    /// Connections that may have something to send.
+    dirty: VecDeque<u32>,
+    /// Connections whose control stream waits until the hub has caught up.
+    unread: VecDeque<u32>,
+    replies: VecDeque<Outgoing>,
+    events: VecDeque<ShardEvent>,
+    shard_messages: VecDeque<(ShardId, ShardMessage)>,
+    counters: ShardCounters,
+}
+
+impl Shard {
+    /// A shard without connections.
+    #[must_use]
+    pub fn new(config: ShardConfig) -> Self {
+        let server = Some(Arc::clone(&config.server));
+        Self {
+            endpoint: Endpoint::new(Arc::clone(&config.endpoint), server, false, None),
+            peers: Vec::new(),
+            generation: 0,
+            handshaking: 0,
+            rooms: FxHashMap::default(),
+            bundles_due: VecDeque::new(),
+            clock: None,
+            timers: Timers::new(config.wall.at),
+            incoming: VecDeque::new(),
+            ready: VecDeque::new(),
+            departing: VecDeque::new(),
+            dirty: VecDeque::new(),
+            unread: VecDeque::new(),
+            replies: VecDeque::new(),
+            events: VecDeque::new(),
+            shard_messages: VecDeque::new(),
+            counters: ShardCounters::default(),
+            config,
+        }
+    }
+
+    /// A packet off the socket: handled here, or given to the shard that owns its connection.
+    pub fn handle_packet(&mut self, now: Instant, packet: Packet) {
+        self.counters.packets_in += 1;
+        self.counters.bytes_in += packet.payload.len() as u64;
+        match self.config.steering.owner(&packet.payload) {
+            Some(owner) if owner != self.config.id => {
+                self.counters.steered_out += 1;
+                self.shard_messages.push_back((owner, ShardMessage::Packet(packet)));
+            }
+            Some(_) | None => self.handle_own_packet(now, packet),
+        }
+    }
+
+    /// Something from another shard of this relay.
+    pub fn handle_shard_message(&mut self, now: Instant, shard_message: ShardMessage) {
+        match shard_message {
+            ShardMessage::Frames(handover) => {
+                self.counters.handover_in += handover.frames.len() as u64;
+                let Some(room) = self.rooms.get_mut(&handover.room) else {
+                    let frames = handover.frames.len() as u64;
+                    return self.counters.frames_dropped.count(DropCause::RoomGone, frames);
+                };
+                let frames = room.handle_handover(&handover.frames, &mut self.counters);
+                self.forward(now, handover.room, &frames);
+            }
+            ShardMessage::Packet(packet) => {
+                self.counters.steered_in += 1;
+                self.handle_own_packet(now, packet);
+            }
+        }
+    }
+
+    /// A command of the hub. One for a connection that is gone is passed over.
+    pub fn handle_command(&mut self, now: Instant, command: ShardCommand) {
+        match command {
+            ShardCommand::Send { link, message } => self.send_control(link, message),
+            ShardCommand::Broadcast { room, message } => self.broadcast(room, &message),
+            ShardCommand::Close { link, code, reason } => {
+                if self.peer(link).is_some() {
+                    self.close(link.slot, code, reason);
+                }
+            }
+            ShardCommand::Dial { dial, parent, address, server_name } => {
+                self.dial(now, dial, parent, address, &server_name);
+            }
+            ShardCommand::Attach { link, room, hears } => self.attach(link, room, hears),
+            ShardCommand::Detach { link, room } => {
+                if let Some(peer) = self.peer(link) {
+                    peer.rooms.retain(|(_, known)| *known != room);
+                }
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.detach(link);
+                }
+            }
+            ShardCommand::Routes { room, revision, tracks } => {
+                let top_n = self.config.top_n;
+                let media = self.rooms.entry(room).or_insert_with(|| RoomMedia::new(top_n));
+                media.set_routes(&tracks, &mut self.counters);
+                self.events.push_back(ShardEvent::InForce { room, revision });
+            }
+            ShardCommand::Hosts { room, shards } => self.room_mut(room).set_hosts(shards),
+            ShardCommand::Forget { room } => {
+                self.rooms.remove(&room);
+            }
+            ShardCommand::Clock(offset) => self.clock = offset.map(|offset| (offset, now)),
+            ShardCommand::CloseAll(code) => {
+                for slot in 0..self.peers.len() as u32 {
+                    self.close_and_tell(slot, code, code.to_string());
+                }
+            }
+        }
+    }
+
+    /// What time brings: waiting bundles, QUIC's timers, connection attempts that wait their turn.
+    /// To be called in every turn of the loop, after the packets.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((due, room)) = self.bundles_due.front().copied() {
+            if due > now {
+                break;
+            }
+            self.bundles_due.pop_front();
+            self.schedule(now, room);
+        }
+        for _ in 0..TIMEOUTS_PER_TURN {
+            let Some(slot) = self.timers.poll_due(now) else { break };
+            self.handle_deadline(now, slot);
+        }
+        self.read_unread(now);
+        self.admit(now);
+    }
+
+    /// When to call [`Self::handle_timeout`] next, without other input.
+    #[must_use]
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        if !self.incoming.is_empty() {
+            return Some(now);
+        }
+        let bundle = self.bundles_due.front().map(|(due, _)| *due);
+        [bundle, self.timers.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// The next event for the hub.
+    pub fn poll_event(&mut self) -> Option<ShardEvent> {
+        self.events.pop_front()
+    }
+
+    /// The next message to another shard.
+    pub fn poll_shard_message(&mut self) -> Option<(ShardId, ShardMessage)> {
+        self.shard_messages.pop_front()
+    }
+
+    /// What the shard has counted.
+    #[must_use]
+    pub fn counters(&mut self) -> &mut ShardCounters {
+        self.counters.connections = self.endpoint.open_connections() as u64;
+        self.counters.rooms = self.rooms.len() as u64;
+        self.counters.queue_to_hub = self.events.len() as u64;
+        &mut self.counters
+    }
+
+    fn handle_own_packet(&mut self, now: Instant, packet: Packet) {
+        let Packet { remote, local_ip, ecn, payload } = packet;
+        let bytes = payload.len();
+        let mut reply = Vec::new();
+        let event = self.endpoint.handle(now, remote, local_ip, ecn, payload, &mut reply);
+        match event {
+            None => {}
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                if let Some(peer) = self.peers[handle.0].as_mut() {
+                    peer.conn.handle_event(event);
+                    self.answer(now, handle.0 as u32, bytes);
+                }
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => self.handle_incoming(incoming),
+            Some(DatagramEvent::Response(transmit)) => {
+                self.reply(transmit.destination, reply, transmit.size);
+            }
+        }
+    }
+
+    fn send_control(&mut self, link: LinkId, message: Bytes) {
+        let Some(peer) = self.peer(link) else { return };
+        match peer.send_control(message) {
+            Ok(()) => self.mark_dirty(link.slot),
+            Err(code) => self.close_and_tell(link.slot, code, code.to_string()),
+        }
+    }
+
+    fn handle_deadline(&mut self, now: Instant, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        if peer.conn.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            peer.conn.handle_timeout(now);
+        }
+        if peer.speak_by.is_some_and(|deadline| deadline <= now) && !peer.closed {
+            let code = CloseCode::JoinTimeout;
+            self.close_and_tell(slot, code, code.to_string());
+        }
+        self.drive(now, slot);
+    }
+
+    /// Closes a connection that the hub may know, and tells the hub.
+    fn close_and_tell(&mut self, slot: u32, code: CloseCode, why: String) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        if peer.closed {
+            return;
+        }
+        match peer.kind {
+            PeerKind::Participant { announced: true }
+            | PeerKind::Child { announced: true, .. }
+            | PeerKind::Parent(_) => {
+                self.events.push_back(ShardEvent::Closed { link: peer.link, why: why.clone() });
+            }
+            PeerKind::Dialling(dial) => {
+                self.events.push_back(ShardEvent::DialFailed { dial, why: why.clone() });
+            }
+            PeerKind::Arriving
+            | PeerKind::Participant { announced: false }
+            | PeerKind::Child { announced: false, .. } => {}
+        }
+        self.close(slot, code, why);
+    }
+
+    /// Closes a connection and takes it out of its rooms. What was said to it last, such as why, leaves
+    /// before: QUIC drops what is queued when a connection closes.
+    fn close(&mut self, slot: u32, code: CloseCode, reason: String) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        let wire = VarInt::from_u64(code.to_wire()).unwrap_or(VarInt::MAX);
+        if !peer.closed {
+            peer.farewell = Some(Box::new((wire, Bytes::from(reason))));
+        }
+        self.forget_peer(slot);
+        self.mark_dirty(slot);
+    }
+
+    /// Takes a connection out of everything but QUIC's own end of it.
+    fn forget_peer(&mut self, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
+        if peer.closed {
+            return;
+        }
+        peer.closed = true;
+        peer.speak_by = None;
+        self.counters.connections_closed += 1;
+        if matches!(peer.kind, PeerKind::Arriving | PeerKind::Dialling(_)) {
+            self.handshaking -= 1;
+            self.counters.handshakes.count(HandshakeResult::Failed, 1);
+        }
+        for (_, room) in std::mem::take(&mut peer.rooms) {
+            if let Some(room) = self.rooms.get_mut(&room) {
+                room.detach(peer.link);
+            }
+        }
+    }
+
+    fn peer(&mut self, link: LinkId) -> Option<&mut Peer> {
+        let peer = self.peers.get_mut(link.slot as usize)?.as_mut()?;
+        (peer.link == link).then_some(peer)
+    }
+
+    fn room_mut(&mut self, room: RoomId) -> &mut RoomMedia {
+        self.rooms.entry(room).or_insert_with(|| RoomMedia::new(self.config.top_n))
+    }
+}

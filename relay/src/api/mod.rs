@@ -1,0 +1,7 @@
+//! The HTTP side: health, metrics, questions and orders of operators.
+
+pub mod auth;
+pub mod http;
+mod json;
+pub mod query_channel;
+pub mod routes;
