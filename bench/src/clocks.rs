@@ -4,10 +4,10 @@
 
 use std::time::Instant;
 
-use tribune_protocol::clock::{ClockFilter, Offset};
-use tribune_protocol::datagram::media::{Capture, OriginTime};
-use tribune_protocol::datagram::probe::{Answer, Probe};
 use tribune_protocol::limits::CAPTURE_STAMP_PERIOD;
+use tribune_protocol::media::datagram::{Capture, OriginTime};
+use tribune_protocol::media::probe::{Answer, Probe};
+use tribune_protocol::time::{ClockFilter, Offset};
 use tribune_relay_core::clock::WallClock;
 
 /// A participant's clock, and where it believes the origin's to be.

@@ -10,11 +10,11 @@ use anyhow::{Context, Result, anyhow};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use tribune_protocol::control::participant::{FromParticipant, Join};
-use tribune_protocol::control::room::Role;
-use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::{Frame, MediaDatagram};
-use tribune_protocol::datagram::probe::Probe;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::SessionKey;
+use tribune_protocol::media::Datagram;
+use tribune_protocol::media::datagram::{Frame, MediaDatagram};
+use tribune_protocol::media::probe::Probe;
 use tribune_relay_core::clock::WallClock;
 
 use crate::reporting::{Due, Reporters};

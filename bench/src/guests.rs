@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use hdrhistogram::Histogram;
 use tribune_bench::contender::latencies;
-use tribune_protocol::control::room::Role;
-use tribune_protocol::datagram::Datagram;
+use tribune_protocol::domain::room::Role;
+use tribune_protocol::media::Datagram;
 
 use crate::crew::room_name;
 use crate::crowd::{SWEEP, Shared, join, rest_until};

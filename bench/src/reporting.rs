@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tribune_bench::frame::Stamp;
-use tribune_protocol::control::report::Report;
-use tribune_protocol::datagram::media::Frame;
-use tribune_protocol::datagram::probe::{Answer, Probe};
 use tribune_protocol::limits::REPORT_PERIOD;
+use tribune_protocol::media::datagram::Frame;
+use tribune_protocol::media::probe::{Answer, Probe};
+use tribune_protocol::quality::report::Report;
 use tribune_relay_core::clock::WallClock;
 
 use crate::clocks::OwnClock;
@@ -346,8 +346,8 @@ impl Said {
 mod tests {
     use bytes::Bytes;
     use tribune_bench::frame::SENT_STAMP_BYTES;
-    use tribune_protocol::datagram::media::{Capture, Level, OriginTime};
     use tribune_protocol::ids::{Seq, TrackId};
+    use tribune_protocol::media::datagram::{Capture, Level, OriginTime};
 
     use super::*;
     use crate::clocks::tests::{UNIX_US, learn};

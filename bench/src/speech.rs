@@ -10,12 +10,12 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use tribune_protocol::control::room::Role;
-use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::{Capture, FrameHeader, Level, MediaWriter};
-use tribune_protocol::datagram::probe::Probe;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{Channel, Seq, TrackId};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+use tribune_protocol::media::Datagram;
+use tribune_protocol::media::datagram::{Capture, FrameHeader, Level, MediaWriter};
+use tribune_protocol::media::probe::Probe;
 use tribune_relay_core::clock::WallClock;
 
 use crate::clocks::{OwnClock, Stamper};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use tribune_protocol::datagram::media::Frame;
+use tribune_protocol::media::datagram::Frame;
 
 use crate::gaps::Gaps;
 use crate::reporting::Reported;
@@ -208,8 +208,8 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use tribune_protocol::datagram::media::Level;
     use tribune_protocol::ids::{Seq, TrackId};
+    use tribune_protocol::media::datagram::Level;
 
     use super::*;
     use tribune_bench::frame::SENT_STAMP_BYTES;

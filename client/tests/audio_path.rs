@@ -16,7 +16,7 @@ use tribune_client::audio::playout::{Accepted, Player, PlayoutStats, TRACKS_MAX,
 use tribune_client::audio::source::{Repeat, Source, SourceFrame};
 use tribune_client::audio::speak::{OutgoingFrame, SpeakerPipeline};
 use tribune_client::audio::{FRAME_PERIOD, FRAME_SAMPLES, PcmFrame, SILENT_FRAME};
-use tribune_protocol::datagram::media::{Capture, OriginTime};
+use tribune_protocol::media::datagram::{Capture, OriginTime};
 
 /// Speech of 5.7 s as PCM frames.
 fn speech() -> Vec<PcmFrame> {

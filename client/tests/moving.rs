@@ -16,12 +16,12 @@ use tribune_client::session::{Config, Event, Incoming, Session, SpokenFrame, ide
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::{FromParticipant, Join, Joined, ToParticipant, You};
-use tribune_protocol::control::room::{Role, StageEntry};
-use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::{FrameHeader, Level, MediaWriter};
-use tribune_protocol::datagram::nack::Nack;
+use tribune_protocol::domain::permission::PermissionSet;
+use tribune_protocol::domain::room::{Role, StageEntry};
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RequestId, Seq, TrackId};
-use tribune_protocol::permission::PermissionSet;
+use tribune_protocol::media::Datagram;
+use tribune_protocol::media::datagram::{FrameHeader, Level, MediaWriter};
+use tribune_protocol::media::nack::Nack;
 
 const OWN_TRACK: TrackId = TrackId(7);
 const OTHER_TRACK: TrackId = TrackId(3);

@@ -16,12 +16,12 @@ use tribune_client::session::{
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::{FromParticipant, Join, Joined, ToParticipant, You};
-use tribune_protocol::control::room::{Role, StageEntry};
-use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::{Frame, FrameHeader, Level, MediaWriter};
-use tribune_protocol::datagram::probe::{Answer, Probe};
+use tribune_protocol::domain::permission::PermissionSet;
+use tribune_protocol::domain::room::{Role, StageEntry};
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RequestId, Seq, TrackId};
-use tribune_protocol::permission::PermissionSet;
+use tribune_protocol::media::Datagram;
+use tribune_protocol::media::datagram::{Frame, FrameHeader, Level, MediaWriter};
+use tribune_protocol::media::probe::{Answer, Probe};
 
 const OWN_TRACK: TrackId = TrackId(7);
 const OTHER_TRACK: TrackId = TrackId(3);

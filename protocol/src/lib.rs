@@ -3,32 +3,25 @@
 //! `SPEC.md` beside this crate is normative; this crate is its reference. There is no I/O here, no
 //! clock and no async: bytes in, values out, and back. Relays, clients, benches and tests share it.
 //!
-//! * [`datagram`] — what travels in QUIC datagrams (RFC 9221): media, repair requests, time probes
-//! * [`control`] — what travels on the control stream: length-prefixed CBOR maps (RFC 8949)
-//! * [`access`] — who may enter a room
-//! * [`attributes`] — what a token says about its holder
-//! * [`clock`] — the estimate of the origin's clock that probes feed
-//! * [`repair`] — which missing frames are worth asking for
-//! * [`quality`] — how well a room is heard, in a form that adds up
-//! * [`permission`], [`person`] — who may do what, and who somebody is
+//! * [`media`] — QUIC datagrams (RFC 9221): media, repair requests, time probes
+//! * [`control`] — messages of the control stream: length-prefixed CBOR maps (RFC 8949)
+//! * [`domain`] — the terms that messages and decisions share: rooms, roles, permissions, access, persons
+//! * [`quality`] — reports of how a room is heard, in a form that adds up
+//! * [`time`] — the estimate of the origin's clock that probes feed
 //! * [`log`] — the moderation log: entries, their chain and signatures, exports
-//! * [`token`] — what a token says, and what it lets its bearer come in as
-//! * [`ids`], [`limits`], [`codes`] — the small words of the protocol
+//! * [`token`] — claims of a token, and the role that they entitle to
+//! * [`ids`], [`limits`], [`codes`] — identifiers, bounds, error and close codes
 
-pub mod access;
-pub mod attributes;
-pub mod clock;
 pub mod codes;
 pub mod control;
-pub mod datagram;
+pub mod domain;
 pub mod ids;
 pub mod limits;
 pub mod log;
-pub mod permission;
-pub mod person;
+pub mod media;
 pub mod quality;
-pub mod repair;
 mod text;
+pub mod time;
 pub mod token;
 pub mod varint;
 

@@ -1,8 +1,8 @@
 //! Access rules against a model: whatever is written, printed and checked.
 
 use proptest::prelude::*;
-use tribune_protocol::access::{Access, Credentials};
-use tribune_protocol::attributes::{AttributeValue, Attributes, Number};
+use tribune_protocol::domain::access::{Access, Credentials};
+use tribune_protocol::domain::attributes::{AttributeValue, Attributes, Number};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]

@@ -7,16 +7,18 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tribune_protocol::control::govern::{Govern, Target};
+use tribune_protocol::control::command::{Govern, Target};
 use tribune_protocol::control::participant::{
     FromParticipant, Heard, Join, Joined, LogPage, Moderated, OneShot, RoomInfo, ToParticipant, You,
 };
-use tribune_protocol::control::room::{
+use tribune_protocol::control::trunk::{ToChild, ToParent};
+use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::{
     Ban, Duplicates, Hand, Listing, Phase, Reaction, Role, RoomSettings, RoomState, Ruling,
     StageEntry,
 };
-use tribune_protocol::control::trunk::{ToChild, ToParent};
-use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
 use tribune_protocol::ids::{
     ByteString, Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
     Seq, SessionKey, Subject, TrackId,
@@ -28,8 +30,6 @@ use tribune_protocol::limits::{
     MAX_SUBJECT_BYTES, MAX_TOKEN_BYTES, MAX_TREE_DEPTH,
 };
 use tribune_protocol::log::{Chain, Draft, LogAction, LogKey, LogPublicKey, Party};
-use tribune_protocol::permission::{Permission, PermissionSet};
-use tribune_protocol::person::PersonKey;
 use tribune_protocol::token::TokenText;
 
 mod arbitrary;

@@ -5,29 +5,29 @@ use std::time::Duration;
 
 use ciborium::Value;
 use serde::Serialize;
-use tribune_protocol::access::{Access, Credentials};
-use tribune_protocol::attributes::Attributes;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::command::{Govern, RoomChange, Target};
 use tribune_protocol::control::encode;
-use tribune_protocol::control::govern::{Govern, RoomChange, Target};
 use tribune_protocol::control::participant::{
     FromParticipant, Heard, Join, Joined, ListenerReports, LogPage, Moderated, OneShot, RoomInfo,
     ToParticipant, You,
 };
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
-use tribune_protocol::control::report::{ListenerReport, Ranking, Report};
-use tribune_protocol::control::room::{
+use tribune_protocol::control::trunk::{self, Action, ToChild, ToParent};
+use tribune_protocol::domain::access::{Access, Credentials};
+use tribune_protocol::domain::attributes::Attributes;
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::{
     Ban, Duplicates, Hand, Listing, Phase, Reaction, Role, RoomSettings, RoomState, Ruling,
     StageEntry,
 };
-use tribune_protocol::control::trunk::{self, Action, ToChild, ToParent};
 use tribune_protocol::ids::{
     ByteString, Channel, DisplayName, InvalidName, Note, ParticipantId, RelayId, RequestId,
     Revision, RoomName, Seq, SessionKey, Subject, TrackId,
 };
 use tribune_protocol::log::{Chain, Detail, Draft, LogAction, LogKey, LogPublicKey, Party};
-use tribune_protocol::permission::{Permission, PermissionSet};
-use tribune_protocol::person::PersonKey;
+use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 use tribune_protocol::quality::{FrameCounts, Measure, Quality, QualitySummary, Spread};
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, limits};
 

@@ -242,7 +242,7 @@ fn set_millionths<S>(gauges: &[Gauge], rows: &[Row<S>], now: &S) {
 mod tests {
     use super::*;
     use tribune_protocol::codes::ErrorCode;
-    use tribune_protocol::control::report::Report;
+    use tribune_protocol::quality::report::Report;
     use tribune_relay_core::counters::{DropCause, HandshakeResult, Side, TrunkState};
 
     fn metrics(shards: u8) -> Metrics {

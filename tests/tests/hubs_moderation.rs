@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use rand::Rng;
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::{Govern, Target};
+use tribune_protocol::control::command::{Govern, Target};
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{Note, ParticipantId};
-use tribune_protocol::permission::Permission;
 use tribune_relay_core::room::Room;
 use tribune_tests::hubs::judge::{Timing, WatchNo};
 use tribune_tests::hubs::people::{Answer, ConnNo, PersonNo, Stay};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rand::Rng;
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::control::report::Report;
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::room::Role;
+use tribune_protocol::quality::report::Report;
 use tribune_tests::hubs::people::{Answer, ConnNo};
 use tribune_tests::hubs::seeds::over_seeds;
 use tribune_tests::hubs::tree::Tree;

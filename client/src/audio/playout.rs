@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tribune_protocol::datagram::media::Capture;
+use tribune_protocol::media::datagram::Capture;
 
 use super::decode::TrackDecoder;
 use super::jitter::{Arrival, JitterBuffer, JitterConfig, JitterStats, Playout};

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tribune_protocol::control::govern::Govern;
-use tribune_protocol::control::room::Role;
+use tribune_protocol::control::command::Govern;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{Note, RoomName};
 
 use super::Context;

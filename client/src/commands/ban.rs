@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tribune_protocol::control::govern::{Govern, Target};
-use tribune_protocol::control::room::Ban as RoomBan;
+use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::domain::room::Ban as RoomBan;
 use tribune_protocol::log::span;
 
 use super::Context;

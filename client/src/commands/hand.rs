@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tribune_protocol::control::govern::{Govern, RoomChange};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::control::room::Hand as RaisedHand;
+use tribune_protocol::domain::room::Hand as RaisedHand;
 use tribune_protocol::ids::{Note, RoomName};
 
 use super::errand::{About, Acting, Because, Desk, Done, Place, no_answer};

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tribune_protocol::control::participant::Joined;
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::RoomName;
 
 use super::renewal::Renewal;

@@ -3,11 +3,11 @@
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use serde_json::json;
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ListenerReports;
-use tribune_protocol::control::report::{ListenerReport, Ranking};
 use tribune_protocol::ids::ParticipantId;
 use tribune_protocol::limits::MAX_LISTENERS_A_MESSAGE;
+use tribune_protocol::quality::report::{ListenerReport, Ranking};
 
 use super::errand::{Desk, Place, no_answer, unresolved};
 use super::{Context, ranking};
@@ -167,8 +167,8 @@ fn has_not_reported(who: &Who, missing: u32) -> CommandError {
 
 #[cfg(test)]
 mod tests {
-    use tribune_protocol::control::report::Report;
-    use tribune_protocol::control::room::Role;
+    use tribune_protocol::domain::room::Role;
+    use tribune_protocol::quality::report::Report;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::LogPage;
 use tribune_protocol::ids::RoomName;
 use tribune_protocol::log::{Export, Fault, Head, LogPublicKey, SignedEntry, Verifier, verify};

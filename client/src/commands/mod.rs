@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tribune_protocol::control::participant::Join;
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{DisplayName, RoomName, SessionKey};
 
 use crate::commands::renewal::Renewal;

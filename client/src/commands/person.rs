@@ -1,7 +1,7 @@
 //! `tribune person`: somebody is removed from the room.
 
 use clap::{Args, Subcommand};
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 
 use super::Context;
 use super::errand::{About, Because, Done};

@@ -1,7 +1,7 @@
 //! By what listeners are the worst off, on the command line. Used by `listeners` and `top`.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use tribune_protocol::control::report::Ranking;
+use tribune_protocol::quality::report::Ranking;
 
 /// Reads one of the words of [`Ranking::ALL`].
 pub(super) fn parser() -> impl TypedValueParser<Value = Ranking> {

@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tribune_protocol::control::govern::Govern;
-use tribune_protocol::control::room::Role as RoomRole;
-use tribune_protocol::permission::Permission as RoomPermission;
+use tribune_protocol::control::command::Govern;
+use tribune_protocol::domain::permission::Permission as RoomPermission;
+use tribune_protocol::domain::room::Role as RoomRole;
 
 use super::Context;
 use super::errand::{About, Because, Done};

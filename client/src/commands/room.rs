@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tribune_protocol::control::govern::{Govern, RoomChange};
-use tribune_protocol::control::room::{Listing, Role, RoomSettings};
+use tribune_protocol::control::command::{Govern, RoomChange};
+use tribune_protocol::domain::room::{Listing, Role, RoomSettings};
 use tribune_protocol::ids::Subject;
 
 use super::Context;

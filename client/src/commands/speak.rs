@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, Joined};
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{Note, RoomName, TrackId};
 
 use super::renewal::Renewal;

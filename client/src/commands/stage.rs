@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, RoomInfo};
-use tribune_protocol::control::room::StageEntry;
+use tribune_protocol::domain::room::StageEntry;
 use tribune_protocol::ids::RoomName;
 
 use super::errand::{About, Acting, Because, Desk, Done, Place};
@@ -192,7 +192,7 @@ pub(super) async fn anywhere(
     output: &mut Output,
     about: About,
     done: Done<'_>,
-    act: impl FnOnce(tribune_protocol::control::govern::Target) -> Govern,
+    act: impl FnOnce(tribune_protocol::control::command::Target) -> Govern,
 ) -> Result<(), CommandError> {
     let mut desk = Desk::open(context, &about.room, about.acting.role)?;
     let result = async {

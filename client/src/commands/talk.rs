@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tribune_protocol::datagram::media::Level;
 use tribune_protocol::ids::Seq;
+use tribune_protocol::media::datagram::Level;
 
 use super::source_thread::{Ready, SourceThread};
 use crate::audio::source::SourceFrame;

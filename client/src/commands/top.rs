@@ -9,8 +9,8 @@ use clap::Args;
 use ratatui::DefaultTerminal;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
-use tribune_protocol::control::report::Ranking;
 use tribune_protocol::ids::RoomName;
+use tribune_protocol::quality::report::Ranking;
 
 use super::errand::unix_ms;
 use super::keys::{self, Pressed};

@@ -7,9 +7,9 @@ use std::str::FromStr;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
-use tribune_protocol::control::report::{ListenerReport, Report};
-use tribune_protocol::control::room::{Phase, Role};
+use tribune_protocol::domain::room::{Phase, Role};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RelayId, RoomName};
+use tribune_protocol::quality::report::{ListenerReport, Report};
 use tribune_protocol::quality::{self, QualitySummary};
 
 /// `GET /api/status`: the relay that is asked.

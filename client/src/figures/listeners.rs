@@ -1,6 +1,6 @@
 //! How a room is heard: its summary in lines, and its listeners in a table. Pure.
 
-use tribune_protocol::control::report::Report;
+use tribune_protocol::quality::report::Report;
 
 use super::answer::{Listener, Quality};
 use super::table::{Column, Table};
@@ -138,7 +138,7 @@ mod tests {
         let listener = Listener {
             participant: tribune_protocol::ids::ParticipantId(0xfe),
             name: "Eve".parse().unwrap(),
-            role: tribune_protocol::control::room::Role::Listener,
+            role: tribune_protocol::domain::room::Role::Listener,
             relay: "edge-1".parse().unwrap(),
             age_ms: 1_200,
             report,

@@ -7,10 +7,10 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 use tribune_protocol::control::participant::Moderated;
-use tribune_protocol::control::room::{Reaction, Role};
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::{Reaction, Role};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, TrackId};
 use tribune_protocol::log::LogAction;
-use tribune_protocol::permission::Permission;
 
 use super::words;
 

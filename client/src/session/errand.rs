@@ -8,11 +8,11 @@ use quinn::ClientConfig;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tribune_protocol::codes::CloseCode;
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{
     FromParticipant, ListenerReports, LogPage, OneShot, RoomInfo, ToParticipant,
 };
-use tribune_protocol::control::room::{Ban, Hand, Listing, Role};
+use tribune_protocol::domain::room::{Ban, Hand, Listing, Role};
 use tribune_protocol::ids::{DisplayName, RequestId, RoomName, SessionKey};
 use tribune_protocol::token::TokenText;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tribune_protocol::ids::{Seq, TrackId};
 use tribune_protocol::limits::MAX_STAGE;
-use tribune_protocol::repair::Gap;
+use tribune_protocol::media::sequence::Gap;
 
 use super::address::Address;
 use super::hearing::Hearing;
@@ -201,7 +201,7 @@ impl Seam {
 mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
-    use tribune_protocol::datagram::media::{Frame, Level};
+    use tribune_protocol::media::datagram::{Frame, Level};
 
     use super::super::hearing::Taken;
     use super::super::reconnect::BACKOFF_MAX;

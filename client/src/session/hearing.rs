@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::control::participant::Heard;
-use tribune_protocol::datagram::media::Frame;
 use tribune_protocol::ids::{Seq, TrackId};
 use tribune_protocol::limits::MAX_STAGE;
-use tribune_protocol::repair::{Gap, GapDetector};
+use tribune_protocol::media::datagram::Frame;
+use tribune_protocol::media::sequence::{Gap, GapDetector};
 
 /// Frames before the newest one that are remembered: 2.5 s, more than two relays can be apart.
 const WINDOW: i16 = 128;
@@ -147,7 +147,7 @@ impl Track {
 mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
-    use tribune_protocol::datagram::media::Level;
+    use tribune_protocol::media::datagram::Level;
 
     use super::*;
 

@@ -25,12 +25,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
-use tribune_protocol::clock::Offset;
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::{FromParticipant, Join, Joined, ToParticipant};
-use tribune_protocol::control::report::Report;
-use tribune_protocol::datagram::media::{Frame, Level};
 use tribune_protocol::ids::Seq;
+use tribune_protocol::media::datagram::{Frame, Level};
+use tribune_protocol::quality::report::Report;
+use tribune_protocol::time::Offset;
 
 pub mod address;
 pub mod change;

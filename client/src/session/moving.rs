@@ -13,8 +13,8 @@ use rand::Rng;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::{Join, Joined, ToParticipant};
-use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::Frame;
+use tribune_protocol::media::Datagram;
+use tribune_protocol::media::datagram::Frame;
 
 use super::address::Address;
 use super::connection::{Connection, ControlIn, Mouth};

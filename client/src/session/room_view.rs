@@ -3,9 +3,9 @@
 //! Pure: messages in, changes worth telling out. For every command that shows or acts on a room.
 
 use tribune_protocol::control::participant::{Joined, RoomInfo, ToParticipant, You};
-use tribune_protocol::control::room::{Hand, StageEntry};
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::{Hand, StageEntry};
 use tribune_protocol::ids::{DisplayName, ParticipantId, TrackId};
-use tribune_protocol::permission::Permission;
 
 use super::change::Change;
 use super::words;
@@ -307,9 +307,9 @@ fn by_role(you: &You, permission: Permission) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tribune_protocol::control::room::{Phase, Role, RoomSettings};
+    use tribune_protocol::domain::permission::PermissionSet;
+    use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
     use tribune_protocol::ids::Note;
-    use tribune_protocol::permission::PermissionSet;
 
     use super::*;
 

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::control::participant::{FromParticipant, Join, Joined, ToParticipant, You};
-use tribune_protocol::datagram::media::{Capture, FrameHeader, MediaWriter};
-use tribune_protocol::datagram::nack::Nack;
-use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::{Channel, RequestId, TrackId};
 use tribune_protocol::limits::CAPTURE_STAMP_PERIOD;
-use tribune_protocol::repair::Gap;
+use tribune_protocol::media::datagram::{Capture, FrameHeader, MediaWriter};
+use tribune_protocol::media::nack::Nack;
+use tribune_protocol::media::probe::Probe;
+use tribune_protocol::media::sequence::Gap;
+use tribune_protocol::time::ClockFilter;
 use tribune_protocol::token::TokenText;
 
 use super::clock::LocalClock;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::{Frame, MediaDatagram};
-use tribune_protocol::datagram::probe::Probe;
+use tribune_protocol::media::Datagram;
+use tribune_protocol::media::datagram::{Frame, MediaDatagram};
+use tribune_protocol::media::probe::Probe;
 
 use super::driver::{Driver, Stop};
 use super::handover::Side;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use tribune_protocol::control::govern::Target;
+use tribune_protocol::control::command::Target;
 use tribune_protocol::ids::{InvalidName, ParticipantId, Subject};
 
 use super::room_view::RoomView;
@@ -160,7 +160,7 @@ impl std::fmt::Display for Who {
 #[cfg(test)]
 mod tests {
     use tribune_protocol::control::participant::ToParticipant;
-    use tribune_protocol::control::room::{Hand, Role, StageEntry};
+    use tribune_protocol::domain::room::{Hand, Role, StageEntry};
     use tribune_protocol::ids::TrackId;
 
     use super::*;

@@ -1,7 +1,7 @@
 //! Times, reactions and the settings of a room in words, the same wherever they are shown. Pure.
 
-use tribune_protocol::control::govern::Govern;
-use tribune_protocol::control::room::{Duplicates, Phase, Reaction, RoomSettings};
+use tribune_protocol::control::command::Govern;
+use tribune_protocol::domain::room::{Duplicates, Phase, Reaction, RoomSettings};
 
 /// A point in time, in seconds since the Unix epoch, as people read it.
 #[must_use]

@@ -5,10 +5,10 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph};
-use tribune_protocol::control::room::{Hand, StageEntry};
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::{Hand, StageEntry};
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::log::span;
-use tribune_protocol::permission::Permission;
 
 use super::model::{Deed, Microphone, Mode, Model, Question};
 use crate::session::room_view::RoomView;
@@ -292,9 +292,9 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use tribune_protocol::control::participant::{RoomInfo, ToParticipant, You};
-    use tribune_protocol::control::room::{Phase, Role, RoomSettings};
+    use tribune_protocol::domain::permission::PermissionSet;
+    use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
     use tribune_protocol::ids::ParticipantId;
-    use tribune_protocol::permission::PermissionSet;
 
     use super::*;
     use crate::tui::model::tests::view;

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use tribune_protocol::control::govern::{Govern, RoomChange, Target};
-use tribune_protocol::control::room::Reaction;
+use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::Reaction;
 use tribune_protocol::ids::{Note, ParticipantId};
 use tribune_protocol::limits::MAX_NOTE_BYTES;
-use tribune_protocol::permission::Permission;
 
 use crate::commands::times::parse_span;
 use crate::session::room_view::RoomView;
@@ -400,9 +400,9 @@ pub(crate) fn rows(view: &RoomView) -> Vec<(ParticipantId, String)> {
 #[cfg(test)]
 pub(crate) mod tests {
     use tribune_protocol::control::participant::{Joined, ToParticipant, You};
-    use tribune_protocol::control::room::{Hand, Role, StageEntry};
+    use tribune_protocol::domain::permission::PermissionSet;
+    use tribune_protocol::domain::room::{Hand, Role, StageEntry};
     use tribune_protocol::ids::TrackId;
-    use tribune_protocol::permission::PermissionSet;
 
     use super::*;
 

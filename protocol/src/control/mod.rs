@@ -29,11 +29,9 @@ macro_rules! kinds {
     };
 }
 
-pub mod govern;
+pub mod command;
 pub mod participant;
 pub mod query;
-pub mod report;
-pub mod room;
 pub mod trunk;
 mod wellformed;
 

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::govern::Govern;
-use super::report::{ListenerReport, Report};
-use super::room::{Ban, Hand, Listing, Phase, Reaction, Role, RoomSettings, StageEntry};
+use super::command::Govern;
 use crate::codes::ErrorCode;
+use crate::domain::permission::PermissionSet;
+use crate::domain::room::{Ban, Hand, Listing, Phase, Reaction, Role, RoomSettings, StageEntry};
 use crate::ids::{
     ByteString, DisplayName, Note, ParticipantId, RoomName, Seq, SessionKey, TrackId,
 };
 use crate::log::{LogAction, LogPublicKey};
-use crate::permission::PermissionSet;
 use crate::quality::QualitySummary;
+use crate::quality::report::{ListenerReport, Report};
 use crate::token::TokenText;
 
 /// From a participant to its edge. The first is `join`; each that carries an id is answered.

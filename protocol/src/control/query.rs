@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::report::{ListenerReport, Ranking};
 use crate::ids::{DisplayName, ParticipantId, RelayId, RoomName};
 use crate::limits::MAX_VERSION_BYTES;
 use crate::quality::QualitySummary;
+use crate::quality::report::{ListenerReport, Ranking};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

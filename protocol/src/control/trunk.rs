@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::govern::Govern;
+use super::command::Govern;
 use super::participant::{Heard, ToParticipant};
 use super::query::{TreeAnswer, TreeQuery};
-use super::room::{Listing, Reaction, Role, RoomState, Ruling};
+use crate::domain::person::PersonKey;
+use crate::domain::room::{Listing, Reaction, Role, RoomState, Ruling};
 use crate::ids::{
     Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Subject,
 };
-use crate::person::PersonKey;
 use crate::quality::Quality;
 use crate::token::TokenText;
 

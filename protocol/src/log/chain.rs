@@ -212,8 +212,8 @@ impl SignedEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::room::Role;
     use crate::control::tests::spec_vector;
+    use crate::domain::room::Role;
     use crate::ids::ParticipantId;
 
     #[test]

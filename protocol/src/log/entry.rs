@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::LogAction;
 use super::time::{span, utc};
-use crate::control::room::Role;
+use crate::domain::room::Role;
 use crate::ids::{DisplayName, Note, ParticipantId, RoomName, Subject};
 use crate::limits::{MAX_ADDRESS_BYTES, MAX_DETAIL_BYTES};
 

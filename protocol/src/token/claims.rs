@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Metadata, TokenError};
-use crate::attributes::Attributes;
-use crate::control::room::Role;
+use crate::domain::attributes::Attributes;
+use crate::domain::room::Role;
 use crate::ids::{DisplayName, RoomName, Subject};
 use crate::limits::TOKEN_LEEWAY;
 

@@ -46,10 +46,10 @@ impl From<TokenText> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::govern::Govern;
+    use crate::control::command::Govern;
     use crate::control::participant::{FromParticipant, Join, OneShot, ToParticipant};
-    use crate::control::room::Role;
     use crate::control::trunk::ToParent;
+    use crate::domain::room::Role;
     use crate::ids::{RelayId, SessionKey};
 
     #[test]

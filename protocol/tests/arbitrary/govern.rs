@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::option;
 use proptest::prelude::*;
-use tribune_protocol::control::govern::{Govern, RoomChange, Target};
-use tribune_protocol::permission::Permission;
+use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::domain::permission::Permission;
 
 use super::governed::{access, duplicates, settings};
 use super::{note, participant, role, subject};

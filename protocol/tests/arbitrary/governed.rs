@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use tribune_protocol::access::Access;
 use tribune_protocol::control::participant::{LogPage, Moderated, RoomInfo};
-use tribune_protocol::control::room::{Ban, Duplicates, Listing, Reaction, RoomSettings, Ruling};
+use tribune_protocol::domain::access::Access;
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::{Ban, Duplicates, Listing, Reaction, RoomSettings, Ruling};
 use tribune_protocol::ids::ByteString;
 use tribune_protocol::log::{LogAction, LogPublicKey};
-use tribune_protocol::permission::{Permission, PermissionSet};
-use tribune_protocol::person::PersonKey;
 
 use super::govern::target;
 use super::{name, note, phase, role, room, stage};

@@ -5,8 +5,8 @@ use proptest::option;
 use proptest::prelude::*;
 use tribune_protocol::control::participant::ListenerReports;
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
-use tribune_protocol::control::report::{ListenerReport, Ranking, Report};
 use tribune_protocol::quality::Quality;
+use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 
 use super::{name, participant, relay, role, room};
 

@@ -7,8 +7,8 @@ use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::{
     FromParticipant, Heard, Join, Joined, OneShot, ToParticipant, You,
 };
-use tribune_protocol::control::room::{Hand, Phase, Role, RoomState, StageEntry};
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
+use tribune_protocol::domain::room::{Hand, Phase, Role, RoomState, StageEntry};
 use tribune_protocol::ids::{
     Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Seq,
     SessionKey, Subject, TrackId,

@@ -25,9 +25,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
-use tribune_protocol::clock::Offset;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::{Channel, DisplayName, ParticipantId, RelayId, Revision, RoomName};
+use tribune_protocol::time::Offset;
 
 use self::draining::Drain;
 use self::handoff::OldParent;

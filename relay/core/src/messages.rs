@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tribune_protocol::clock::Offset;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
-use tribune_protocol::datagram::media::Frame;
 use tribune_protocol::ids::{Channel, RequestId, Revision, TrackId};
+use tribune_protocol::media::datagram::Frame;
+use tribune_protocol::time::Offset;
 
 /// One of a relay's event loops, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

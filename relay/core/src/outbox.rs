@@ -10,9 +10,9 @@ use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::query::TreeQuery;
-use tribune_protocol::control::report::Report;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::ids::{ParticipantId, RequestId, RoomName};
+use tribune_protocol::quality::report::Report;
 
 use crate::counters::KindCounts;
 use crate::messages::{LinkId, RoomId, ShardCommand, ShardId, ShardSet};

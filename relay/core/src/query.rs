@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer};
-use tribune_protocol::control::report::Ranking;
-use tribune_protocol::control::room::{Phase, StageEntry};
+use tribune_protocol::domain::room::{Phase, StageEntry};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RelayId, RoomName};
 use tribune_protocol::quality::QualitySummary;
+use tribune_protocol::quality::report::Ranking;
 
 /// A question, or an order.
 #[derive(Debug, Clone, PartialEq, Eq)]

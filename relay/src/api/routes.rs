@@ -14,9 +14,9 @@ use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tribune_protocol::control::report::Ranking;
 use tribune_protocol::ids::{ParticipantId, RoomName};
 use tribune_protocol::limits::MAX_LISTENERS_A_MESSAGE;
+use tribune_protocol::quality::report::Ranking;
 
 use super::auth::{Entitlement, Refused};
 use super::http::BoundedListener;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
-use tribune_protocol::control::room::Role;
-use tribune_protocol::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::room::Role;
 
 use super::ConfigError;
 use super::options::Settings;

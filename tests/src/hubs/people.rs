@@ -10,7 +10,7 @@ use rand::Rng;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey, TrackId};
 use tribune_relay_core::auth::keys::{Key, Keys};
 use tribune_relay_core::auth::participant_id;

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{
     FromParticipant, Heard as HeardSoFar, Join, Joined, ToParticipant, You,
 };
-use tribune_protocol::control::room::Role;
 use tribune_protocol::control::{Envelope, encode};
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{ParticipantId, RequestId, SessionKey, TrackId};
+use tribune_protocol::time::ClockFilter;
 use tribune_relay_core::auth::participant_id;
 
 use self::link::ClientLink;

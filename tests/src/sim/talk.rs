@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tribune_protocol::datagram::media::{Capture, FrameHeader, Level, MediaWriter};
 use tribune_protocol::ids::{Channel, Seq, TrackId};
 use tribune_protocol::limits::{CAPTURE_STAMP_PERIOD, FRAME_PERIOD, MAX_DATAGRAM_BYTES};
+use tribune_protocol::media::datagram::{Capture, FrameHeader, Level, MediaWriter};
 
 /// Opus bytes of a frame: 24 kb/s at 20 ms.
 const OPUS_BYTES: usize = 60;

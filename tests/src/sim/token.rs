@@ -3,7 +3,7 @@
 
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::room::Role;
 use tribune_relay_core::auth::keys::{Key, Keys};
 
 use super::EPOCH_US;

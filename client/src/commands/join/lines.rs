@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tribune_protocol::control::govern::{Govern, RoomChange, Target};
-use tribune_protocol::control::room::{Reaction, Role};
+use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::{Reaction, Role};
 use tribune_protocol::ids::{Note, ParticipantId};
-use tribune_protocol::permission::Permission;
 
 use crate::commands::times::parse_span;
 use crate::session::room_view::RoomView;

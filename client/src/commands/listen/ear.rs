@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use tribune_protocol::clock::Offset;
 use tribune_protocol::control::participant::{Joined, ToParticipant};
-use tribune_protocol::control::report::Report;
-use tribune_protocol::datagram::media::Level;
 use tribune_protocol::ids::{DisplayName, TrackId};
 use tribune_protocol::limits::MAX_STAGE;
+use tribune_protocol::media::datagram::Level;
+use tribune_protocol::quality::report::Report;
+use tribune_protocol::time::Offset;
 
 use super::reporter::Reporter;
 use crate::audio::jitter::JitterConfig;
@@ -218,9 +218,9 @@ impl Ear {
 
 #[cfg(test)]
 mod tests {
-    use tribune_protocol::control::room::Role;
-    use tribune_protocol::datagram::media::{Capture, Frame, OriginTime};
+    use tribune_protocol::domain::room::Role;
     use tribune_protocol::ids::Seq;
+    use tribune_protocol::media::datagram::{Capture, Frame, OriginTime};
 
     use super::*;
     use crate::audio::FRAME_PERIOD;

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use tribune_protocol::control::report::Report;
 use tribune_protocol::limits::REPORT_PERIOD;
+use tribune_protocol::quality::report::Report;
 
 use crate::audio::playout::PlayoutStats;
 

@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use clap::Args;
-use tribune_protocol::control::govern::RoomChange;
-use tribune_protocol::control::room::{Access, Duplicates, RoomSettings};
+use tribune_protocol::control::command::RoomChange;
+use tribune_protocol::domain::room::{Access, Duplicates, RoomSettings};
 use tribune_protocol::ids::Note;
 
 use crate::commands::times::{Start, parse_pause, parse_start};

@@ -236,7 +236,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-    use tribune_protocol::control::report::Ranking;
+    use tribune_protocol::quality::report::Ranking;
 
     use super::*;
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use tribune_protocol::control::report::Ranking;
 use tribune_protocol::ids::{RelayId, RoomName};
+use tribune_protocol::quality::report::Ranking;
 
 use super::tables::{Sort, relays, rooms};
 use crate::figures::answer::{Figures, RoomMetrics};

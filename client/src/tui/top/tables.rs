@@ -317,7 +317,7 @@ fn drops(relay: &Relay) -> String {
 }
 
 fn phase(room: &Room) -> String {
-    use tribune_protocol::control::room::Phase;
+    use tribune_protocol::domain::room::Phase;
     let phase = match room.phase {
         Phase::Absent => "absent",
         Phase::Announced => "announced",

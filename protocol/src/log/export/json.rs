@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Export;
 use super::page::{Lines, Page};
-use crate::control::room::Role;
+use crate::domain::room::Role;
 use crate::ids::{DisplayName, Note, ParticipantId, RoomName, Subject};
 use crate::log::action::LogAction;
 use crate::log::chain::{Head, SignedEntry};

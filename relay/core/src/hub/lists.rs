@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::Listing;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
+use tribune_protocol::domain::room::Listing;
 use tribune_protocol::ids::{RequestId, RoomName};
 use tribune_protocol::limits::MAX_ROOMS_A_MESSAGE;
 

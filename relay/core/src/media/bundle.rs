@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
-use tribune_protocol::datagram::media::MediaWriter;
 use tribune_protocol::ids::{Channel, TrackId};
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_DATAGRAM_BYTES, MAX_FRAMES_PER_DATAGRAM};
+use tribune_protocol::media::datagram::MediaWriter;
 
 /// A datagram, and how many frames are in it.
 #[derive(Debug, Clone)]

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
-use tribune_protocol::datagram::media::{Frame, FrameHeader, Level, MediaDatagram};
 use tribune_protocol::ids::{Channel, TrackId};
 use tribune_protocol::limits::MAX_FRAMES_PER_DATAGRAM;
-use tribune_protocol::repair::Gap;
+use tribune_protocol::media::datagram::{Frame, FrameHeader, Level, MediaDatagram};
+use tribune_protocol::media::sequence::Gap;
 
 use super::bundle::{Bundle, Bundled};
 use super::ingress::{Ingress, Verdict};

@@ -1,9 +1,9 @@
 //! Which frames come in: only those of a track that the room knows, from the side where it is at
 //! home or was until a moment ago, not silenced, and once. Used by [`super::fanout`].
 
-use tribune_protocol::datagram::media::Frame;
 use tribune_protocol::ids::TrackId;
-use tribune_protocol::repair::{Gap, GapDetector};
+use tribune_protocol::media::datagram::Frame;
+use tribune_protocol::media::sequence::{Gap, GapDetector};
 
 use super::missed::Missed;
 use super::ring::{Inserted, Ring};
@@ -115,8 +115,8 @@ impl Track {
 
 #[cfg(test)]
 mod tests {
-    use tribune_protocol::datagram::media::{FrameHeader, Level};
     use tribune_protocol::ids::Seq;
+    use tribune_protocol::media::datagram::{FrameHeader, Level};
 
     use super::*;
     use crate::messages::{FormerHome, ShardId};

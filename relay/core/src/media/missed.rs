@@ -2,7 +2,7 @@
 //! they are. Used by [`super::ingress`] only.
 
 use tribune_protocol::ids::Seq;
-use tribune_protocol::repair::Gap;
+use tribune_protocol::media::sequence::Gap;
 
 /// Frames that are remembered: as many as the ring keeps, behind which none is let in.
 const REMEMBERED: i16 = 128;
@@ -50,7 +50,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
-    use tribune_protocol::repair::GapDetector;
+    use tribune_protocol::media::sequence::GapDetector;
 
     use super::*;
 

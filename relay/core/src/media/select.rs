@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use tribune_protocol::datagram::media::Frame;
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::limits::FRAME_PERIOD;
+use tribune_protocol::media::datagram::Frame;
 
 /// A track that has sent nothing for three periods is not talking: two losses in a row are common,
 /// three are not.
@@ -157,8 +157,8 @@ impl Talker {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use tribune_protocol::datagram::media::Level;
     use tribune_protocol::ids::Seq;
+    use tribune_protocol::media::datagram::Level;
 
     use super::Hearing::{Cut, Heard, Unheard};
     use super::*;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tribune_protocol::attributes::Attributes;
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::attributes::Attributes;
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{RoomName, Subject};
 use tribune_protocol::log::LogKey;
-use tribune_protocol::permission::Permission;
 use tribune_protocol::token::{Claims, Grants, TokenError};
 
 use crate::auth::invitation::mint_invitation;

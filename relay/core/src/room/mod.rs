@@ -29,10 +29,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tribune_protocol::control::room::{Phase, RoomState};
 use tribune_protocol::control::trunk::ToParent;
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::{Phase, RoomState};
 use tribune_protocol::ids::{Channel, ParticipantId, Revision, RoomName};
-use tribune_protocol::person::PersonKey;
 
 use crate::messages::{LinkId, RoomId, ShardCommand, ShardId};
 use crate::outbox::Outbox;

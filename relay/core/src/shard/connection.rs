@@ -6,10 +6,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use quinn_proto::{Connection, SendDatagramError, StreamId, VarInt};
 use smallvec::SmallVec;
-use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::ControlReader;
 use tribune_protocol::ids::Channel;
+use tribune_protocol::time::ClockFilter;
 
 use super::bucket::Bucket;
 use super::limits::{

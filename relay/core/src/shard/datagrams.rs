@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tribune_protocol::clock::Offset;
-use tribune_protocol::datagram::media::{Frame, MediaDatagram, MediaWriter};
-use tribune_protocol::datagram::nack::Nack;
-use tribune_protocol::datagram::probe::{Answer, Probe};
-use tribune_protocol::datagram::{Datagram, DatagramError};
 use tribune_protocol::ids::Channel;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-use tribune_protocol::repair::Gap;
+use tribune_protocol::media::datagram::{Frame, MediaDatagram, MediaWriter};
+use tribune_protocol::media::nack::Nack;
+use tribune_protocol::media::probe::{Answer, Probe};
+use tribune_protocol::media::sequence::Gap;
+use tribune_protocol::media::{Datagram, DatagramError};
+use tribune_protocol::time::Offset;
 
 use super::Shard;
 use super::connection::PeerKind;

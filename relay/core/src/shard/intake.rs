@@ -7,11 +7,11 @@ use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{ConnectionError, Dir, Event, ReadError, StreamEvent};
 use serde::de::DeserializeOwned;
 use tribune_protocol::ALPN_TRUNK;
-use tribune_protocol::clock::ClockFilter;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::control::{ControlError, Envelope, decode};
 use tribune_protocol::limits::JOIN_TIMEOUT;
+use tribune_protocol::time::ClockFilter;
 
 use super::Shard;
 use super::connection::PeerKind;

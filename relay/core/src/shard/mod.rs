@@ -36,8 +36,8 @@ use quinn_proto::{
     ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, VarInt,
 };
 use rustc_hash::FxHashMap;
-use tribune_protocol::clock::Offset;
 use tribune_protocol::codes::CloseCode;
+use tribune_protocol::time::Offset;
 
 use self::connection::{Peer, PeerKind};
 use self::limits::TIMEOUTS_PER_TURN;

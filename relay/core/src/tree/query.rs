@@ -221,8 +221,8 @@ impl Look {
 
 #[cfg(test)]
 mod tests {
-    use tribune_protocol::control::report::{ListenerReport, Ranking, Report};
-    use tribune_protocol::control::room::Role;
+    use tribune_protocol::domain::room::Role;
+    use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 
     use super::*;
     use crate::messages::ShardId;

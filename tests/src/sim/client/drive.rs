@@ -9,10 +9,10 @@ use tribune_client::session::handover::Side;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::{Capture, MediaDatagram};
-use tribune_protocol::datagram::probe::Probe;
 use tribune_protocol::ids::TrackId;
+use tribune_protocol::media::Datagram;
+use tribune_protocol::media::datagram::{Capture, MediaDatagram};
+use tribune_protocol::media::probe::Probe;
 
 use super::link::ClientLink;
 use super::{End, SimClient};

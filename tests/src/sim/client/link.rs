@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::{ControlReader, Envelope, decode};
-use tribune_protocol::datagram::Datagram;
+use tribune_protocol::media::Datagram;
 use tribune_relay::tls::{ServerTrust, client_crypto};
 use tribune_relay_core::messages::ShardId;
 use tribune_relay_core::shard::keys::MasterKeys;

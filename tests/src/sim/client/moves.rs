@@ -14,10 +14,10 @@ use tribune_client::session::handover::{OVERLAP_MIN, Overlap, Search, Side};
 use tribune_client::session::hearing::{Hearing, Taken};
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::datagram::Datagram;
-use tribune_protocol::datagram::media::Frame;
-use tribune_protocol::datagram::nack::Nack;
 use tribune_protocol::ids::{Channel, RequestId};
+use tribune_protocol::media::Datagram;
+use tribune_protocol::media::datagram::Frame;
+use tribune_protocol::media::nack::Nack;
 
 use super::SimClient;
 use super::link::ClientLink;
@@ -279,7 +279,7 @@ impl SimClient {
         let before = self.link.replace(link).filter(|_| self.end.is_none());
         let before_local = std::mem::replace(&mut self.address, local);
         self.end = None;
-        self.clock = tribune_protocol::clock::ClockFilter::default();
+        self.clock = tribune_protocol::time::ClockFilter::default();
         let (local, is_closed) = (before_local, false);
         moves.leaving = before.map(|link| Leaving { link, local, overlap, is_closed });
         if moves.leaving.is_none() {

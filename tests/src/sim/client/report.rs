@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::control::report::Report;
 use tribune_protocol::limits::REPORT_PERIOD;
+use tribune_protocol::quality::report::Report;
 
 use super::SimClient;
 

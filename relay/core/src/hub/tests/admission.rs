@@ -2,10 +2,10 @@
 
 use serde_json::json;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::govern::{Govern, RoomChange};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::{Access, Duplicates, Role, RoomSettings};
-use tribune_protocol::permission::Permission;
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::{Access, Duplicates, Role, RoomSettings};
 
 use super::tree::{EPOCH_S, LEAF, MID, ORIGIN, OTHER_LEAF, Tree, guide, token};
 

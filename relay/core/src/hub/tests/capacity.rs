@@ -1,9 +1,9 @@
 //! A relay that has as many participants as it is meant to.
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::room::Role;
 
 use super::tree::{LEAF, ORIGIN, OTHER_LEAF, Tree};
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::govern::{Govern, Target};
+use tribune_protocol::control::command::{Govern, Target};
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::Note;
 
 use super::tree::{EPOCH_S, LEAF, ORIGIN, Tree, token};

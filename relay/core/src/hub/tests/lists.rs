@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::control::room::RoomSettings;
 use tribune_protocol::control::trunk::ToParent;
+use tribune_protocol::domain::room::RoomSettings;
 use tribune_protocol::ids::RoomName;
 
 use super::tree::{LEAF, MID, ORIGIN, OTHER_LEAF, Tree};
@@ -47,8 +47,10 @@ fn public_rooms_are_listed_by_name_at_every_relay() {
         assert_eq!(rest, ["bees", "wasps"]);
     }
     let clerk = tree.connect(ORIGIN, 9);
-    let change =
-        tribune_protocol::control::govern::RoomChange { listed: Some(false), ..Default::default() };
+    let change = tribune_protocol::control::command::RoomChange {
+        listed: Some(false),
+        ..Default::default()
+    };
     let reason = tribune_protocol::ids::Note::default();
     tree.errand(clerk, Govern::Set { change, reason }, |errand| {
         errand.room = "bees".parse().unwrap();

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::{Govern, RoomChange, Target};
+use tribune_protocol::control::command::{Govern, RoomChange, Target};
 use tribune_protocol::control::participant::{FromParticipant, Join, OneShot, ToParticipant};
-use tribune_protocol::control::report::{Ranking, Report};
-use tribune_protocol::control::room::{Access, Reaction, Role, RoomSettings, RoomState};
 use tribune_protocol::control::trunk::{Action as Act, Credentials, ToChild, ToParent};
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::room::{Access, Reaction, Role, RoomSettings, RoomState};
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RelayId, RequestId, SessionKey};
-use tribune_protocol::permission::{Permission, PermissionSet};
 use tribune_protocol::quality::Quality;
+use tribune_protocol::quality::report::{Ranking, Report};
 
 use super::tree::{EPOCH_S, LEAF, MID, ORIGIN, OTHER_LEAF, Tree, read, token};
 use crate::messages::ShardEvent;

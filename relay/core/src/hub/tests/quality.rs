@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, ListenerReports, ToParticipant};
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
-use tribune_protocol::control::report::{Ranking, Report};
-use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::RelayId;
+use tribune_protocol::quality::report::{Ranking, Report};
 
 use super::tree::{LEAF, MID, ORIGIN, OTHER_LEAF, Tree, read};
 use crate::messages::ShardEvent;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::RoomChange;
+use tribune_protocol::control::command::RoomChange;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::control::room::{Reaction, Role};
+use tribune_protocol::domain::room::{Reaction, Role};
 
 use super::tree::{LEAF, ORIGIN, OTHER_LEAF, Tree};
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::{Govern, Target};
+use tribune_protocol::control::command::{Govern, Target};
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::{Phase, Role, RoomSettings};
+use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
 use tribune_protocol::ids::Note;
 
 use super::tree::{LEAF, ORIGIN, OTHER_LEAF, Tree};

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::govern::{Govern, RoomChange};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::{FromParticipant, Join, OneShot, ToParticipant, You};
-use tribune_protocol::control::room::Role;
 use tribune_protocol::control::{ControlReader, decode};
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{Note, ParticipantId, RelayId, RequestId, Revision, SessionKey};
 use tribune_protocol::log::LogKey;
-use tribune_protocol::permission::{Permission, PermissionSet};
 
 use crate::auth::keys::{Key, Keys};
 use crate::auth::{Auth, participant_id};

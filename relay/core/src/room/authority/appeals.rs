@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Target;
+use tribune_protocol::control::command::Target;
 use tribune_protocol::control::participant::Moderated;
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{Note, ParticipantId, Subject};
 use tribune_protocol::log::{Draft, LogAction};
-use tribune_protocol::permission::{Permission, PermissionSet};
-use tribune_protocol::person::PersonKey;
 
 use crate::room::authority::effect::Refusal;
 use crate::room::authority::rulings::Found;

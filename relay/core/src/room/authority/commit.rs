@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{LogPage, ToParticipant};
-use tribune_protocol::control::room::{Listing, Phase, Role, RoomState, Ruling};
 use tribune_protocol::control::trunk::{Action, Credentials};
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::{Listing, Phase, Role, RoomState, Ruling};
 use tribune_protocol::ids::{ByteString, ParticipantId, RequestId, Revision, RoomName, Subject};
 use tribune_protocol::limits::MAX_LOG_PAGE_BYTES;
 use tribune_protocol::log::{Chain, SignedEntry};
-use tribune_protocol::permission::Permission;
 
 use crate::room::authority::effect::{Asker, OriginEffect, Refusal};
 use crate::room::authority::record;

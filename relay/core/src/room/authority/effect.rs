@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::query::TreeQuery;
-use tribune_protocol::control::room::Ruling;
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::Ruling;
 use tribune_protocol::ids::{ParticipantId, RequestId, Revision};
-use tribune_protocol::person::PersonKey;
 
 use crate::store::Batch;
 

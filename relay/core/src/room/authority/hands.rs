@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Target;
+use tribune_protocol::control::command::Target;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::{Hand, Role};
+use tribune_protocol::domain::permission::PermissionSet;
+use tribune_protocol::domain::room::{Hand, Role};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId};
 use tribune_protocol::limits::{MAX_HANDS, MAX_HANDS_SHOWN};
 use tribune_protocol::log::{Draft, LogAction};
-use tribune_protocol::permission::PermissionSet;
 
 use crate::room::authority::appeals::Change;
 use crate::room::authority::effect::{Asker, Refusal};

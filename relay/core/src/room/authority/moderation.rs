@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Target;
+use tribune_protocol::control::command::Target;
 use tribune_protocol::control::participant::{Moderated, ToParticipant};
+use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::ids::{Note, ParticipantId, Subject};
 use tribune_protocol::limits::MAX_HANDS;
 use tribune_protocol::log::{Draft, LogAction};
-use tribune_protocol::permission::Permission;
 
 use crate::room::authority::appeals::Change;
 use crate::room::authority::effect::Refusal;

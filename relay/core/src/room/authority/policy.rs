@@ -8,8 +8,8 @@
 //! room's state to say, with another error code.
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::room::Role;
-use tribune_protocol::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::room::Role;
 
 use crate::room::authority::effect::Refusal;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tribune_protocol::control::room::{Phase, RoomSettings, StageEntry};
+use tribune_protocol::domain::room::{Phase, RoomSettings, StageEntry};
 use tribune_protocol::ids::{ParticipantId, Subject};
 use tribune_protocol::limits::RECONNECT_GRACE;
 

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Target;
+use tribune_protocol::control::command::Target;
 use tribune_protocol::control::participant::{Moderated, ToParticipant};
-use tribune_protocol::control::room::{Ban, Role, Ruling};
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::{Ban, Role, Ruling};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Subject};
 use tribune_protocol::limits::{MAX_BANS_A_MESSAGE, MAX_RULINGS};
 use tribune_protocol::log::{Draft, LogAction, Party};
-use tribune_protocol::permission::{Permission, PermissionSet};
-use tribune_protocol::person::PersonKey;
 
 use crate::room::authority::appeals::Change;
 use crate::room::authority::effect::Refusal;
@@ -673,7 +673,7 @@ mod as_list {
     use std::collections::BTreeMap;
 
     use serde::{Deserialize, Deserializer, Serializer};
-    use tribune_protocol::person::PersonKey;
+    use tribune_protocol::domain::person::PersonKey;
 
     use super::Standing;
 

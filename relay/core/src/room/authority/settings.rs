@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::RoomChange;
+use tribune_protocol::control::command::RoomChange;
 use tribune_protocol::control::participant::{RoomInfo, ToParticipant};
-use tribune_protocol::control::room::{Duplicates, Listing, Phase, Role, RoomSettings};
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::{Duplicates, Listing, Phase, Role, RoomSettings};
 use tribune_protocol::ids::{Note, Subject};
 use tribune_protocol::limits::MAX_STAGE;
 use tribune_protocol::log::{Draft, LogAction};
-use tribune_protocol::permission::Permission;
 
 use crate::room::authority::effect::{Asker, Refusal};
 use crate::room::authority::state::{Actor, House};

@@ -4,13 +4,13 @@
 use std::time::Instant;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Target;
-use tribune_protocol::control::room::{Duplicates, Phase, Role, StageEntry};
+use tribune_protocol::control::command::Target;
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::{Duplicates, Phase, Role, StageEntry};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Subject, TrackId};
 use tribune_protocol::limits::RECONNECT_GRACE;
 use tribune_protocol::log::{Draft, LogAction, Party};
-use tribune_protocol::permission::Permission;
-use tribune_protocol::person::PersonKey;
 
 use crate::room::authority::appeals::Change;
 use crate::room::authority::effect::{Asker, OriginEffect, Refusal};

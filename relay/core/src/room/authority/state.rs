@@ -16,17 +16,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{Moderated, ToParticipant, You};
 use tribune_protocol::control::query::TreeQuery;
-use tribune_protocol::control::report::Ranking;
-use tribune_protocol::control::room::{Phase, Role, RoomState, StageEntry};
 use tribune_protocol::control::trunk::{Action, Credentials};
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::{Phase, Role, RoomState, StageEntry};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Revision, RoomName, Subject};
 use tribune_protocol::limits::{MAX_HANDS, MAX_LISTENERS_A_MESSAGE};
 use tribune_protocol::log::{Draft, LogAction, Party};
-use tribune_protocol::permission::{Permission, PermissionSet};
-use tribune_protocol::person::PersonKey;
+use tribune_protocol::quality::report::Ranking;
 
 use crate::room::authority::appeals::Docket;
 use crate::room::authority::effect::{Asker, OriginEffect, Outbox, Refusal};

@@ -4,13 +4,13 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use tribune_protocol::access::Denied;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{Joined, RoomInfo, ToParticipant};
-use tribune_protocol::control::room::{Duplicates, Phase, Role, RoomSettings};
 use tribune_protocol::control::trunk::Action;
+use tribune_protocol::domain::access::Denied;
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::room::{Duplicates, Phase, Role, RoomSettings};
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId};
-use tribune_protocol::permission::{Permission, PermissionSet};
 use tribune_protocol::token::TokenError;
 
 use crate::messages::LinkId;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::control::room::Reaction;
 use tribune_protocol::control::trunk::Action;
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::Reaction;
 use tribune_protocol::ids::{ParticipantId, RequestId};
-use tribune_protocol::permission::Permission;
 
 use crate::outbox::Outbox;
 use crate::room::Room;

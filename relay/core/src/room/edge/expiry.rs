@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::Role;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{ParticipantId, RequestId};
 
 use crate::outbox::{Noted, Outbox};

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{ToParticipant, You};
-use tribune_protocol::control::report::Report;
-use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::{Action, Credentials, ToParent};
+use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RequestId};
 use tribune_protocol::limits::RECONNECT_GRACE;
-use tribune_protocol::permission::{Permission, PermissionSet};
+use tribune_protocol::quality::report::Report;
 
 use crate::messages::{Hears, LinkId, ShardCommand};
 use crate::outbox::{Noted, Outbox};

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use ring::digest::{Context, SHA256};
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild};
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey};
 
 use crate::messages::LinkId;

@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use tribune_protocol::access;
-use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::Credentials;
+use tribune_protocol::domain::access;
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RoomName, Subject};
 use tribune_protocol::log::LogPublicKey;
-use tribune_protocol::person::PersonKey;
 use tribune_protocol::token::{Entitlement, Parts, TokenError};
 
 use crate::auth::Pass;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use tribune_protocol::control::participant::{ListenerReports, ToParticipant};
 use tribune_protocol::control::query::{TreeAnswer, TreeQuery};
-use tribune_protocol::control::report::{ListenerReport, Ranking, Report};
 use tribune_protocol::control::trunk::ToParent;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId};
 use tribune_protocol::limits::{MAX_LISTENERS_A_MESSAGE, MIN_REPORT_PERIOD, REPORT_PERIOD};
+use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 use tribune_protocol::quality::{Quality, QualitySummary};
 
 use crate::messages::{Hears, LinkId};
@@ -240,7 +240,7 @@ pub fn worst_first(
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tribune_protocol::control::room::Role;
+    use tribune_protocol::domain::room::Role;
 
     use super::*;
 

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::Reaction;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
+use tribune_protocol::domain::room::Reaction;
 
 use crate::outbox::{Noted, Outbox};
 use crate::room::{Place, Room};

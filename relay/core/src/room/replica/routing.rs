@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::{Listing, Phase};
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
+use tribune_protocol::domain::room::{Listing, Phase};
 use tribune_protocol::ids::{ParticipantId, RequestId};
 
 use crate::messages::LinkId;

@@ -10,13 +10,13 @@ use std::time::Instant;
 
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::{Moderated, ToParticipant};
-use tribune_protocol::control::room::{Role, Ruling};
 use tribune_protocol::control::trunk::{Action, ToChild};
+use tribune_protocol::domain::permission::PermissionSet;
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::{Role, Ruling};
 use tribune_protocol::ids::{Channel, DisplayName, Note, ParticipantId};
 use tribune_protocol::limits::{MAX_LIFTED_A_MESSAGE, MAX_RULINGS, MAX_RULINGS_A_MESSAGE};
 use tribune_protocol::log::utc;
-use tribune_protocol::permission::PermissionSet;
-use tribune_protocol::person::PersonKey;
 
 use crate::messages::LinkId;
 use crate::outbox::Outbox;

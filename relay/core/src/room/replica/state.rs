@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::{Phase, RoomState};
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
+use tribune_protocol::domain::room::{Phase, RoomState};
 use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision};
 
 use crate::messages::{Hears, LinkId, ShardCommand, ShardId, TrackRoute};
@@ -357,7 +357,7 @@ impl Room {
 
     /// Where each track is at home, seen from here.
     pub(in crate::room) fn routes(&self) -> Arc<[TrackRoute]> {
-        let route = |entry: &tribune_protocol::control::room::StageEntry| TrackRoute {
+        let route = |entry: &tribune_protocol::domain::room::StageEntry| TrackRoute {
             track: entry.track,
             home: self.home_of(entry.participant),
             former: self.former_home_of(entry.participant),

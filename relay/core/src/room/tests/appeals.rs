@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::{Govern, Target};
-use tribune_protocol::control::room::Role;
+use tribune_protocol::control::command::{Govern, Target};
 use tribune_protocol::control::trunk::{Action, Credentials};
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{ParticipantId, Subject};
 use tribune_protocol::log::LogAction;
-use tribune_protocol::permission::Permission;
-use tribune_protocol::person::PersonKey;
 
 use super::harness::*;
 use crate::room::authority::hands::DENY_COOLDOWN;

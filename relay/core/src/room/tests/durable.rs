@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::{Govern, RoomChange};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::{Phase, Role, RoomSettings};
 use tribune_protocol::control::trunk::Action;
+use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
 use tribune_protocol::ids::{ParticipantId, Revision, TrackId};
 use tribune_protocol::limits::RECONNECT_GRACE;
 use tribune_protocol::log::LogAction;

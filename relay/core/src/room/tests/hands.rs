@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::ErrorCode;
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::encode;
-use tribune_protocol::control::govern::{Govern, RoomChange};
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::Action;
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{Note, ParticipantId};
 use tribune_protocol::limits::{MAX_HANDS, MAX_HANDS_SHOWN, MAX_NAME_BYTES, MAX_NOTE_BYTES};
 use tribune_protocol::log::LogAction;
-use tribune_protocol::permission::Permission;
 
 use super::harness::*;
 use crate::room::authority::effect::OriginEffect;

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::ErrorCode;
+use tribune_protocol::control::command::{Govern, Target};
 use tribune_protocol::control::encode;
-use tribune_protocol::control::govern::{Govern, Target};
 use tribune_protocol::control::participant::{Moderated, ToParticipant, You};
-use tribune_protocol::control::room::{Hand, Role, Ruling, StageEntry};
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild};
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::{Hand, Role, Ruling, StageEntry};
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RequestId, Revision, RoomName, Subject};
 use tribune_protocol::limits::MAX_STAGE;
 use tribune_protocol::log::{Chain, LogAction, LogKey, SignedEntry, Verifier, verify};
-use tribune_protocol::person::PersonKey;
 
 use crate::clock::WallClock;
 use crate::room::authority::commit::Authority;

@@ -1,10 +1,10 @@
 //! Asking to mute, silence, moving off the stage.
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::Govern;
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::room::Role;
 use tribune_protocol::control::trunk::Action;
+use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::log::LogAction;
 

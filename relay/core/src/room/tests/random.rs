@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tribune_protocol::control::govern::{Govern, RoomChange, Target};
-use tribune_protocol::control::room::{Duplicates, Phase, Role, RoomState};
+use tribune_protocol::control::command::{Govern, RoomChange, Target};
 use tribune_protocol::control::trunk::{Action, Credentials};
+use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::room::{Duplicates, Phase, Role, RoomState};
 use tribune_protocol::ids::{ParticipantId, Revision, Subject, TrackId};
 use tribune_protocol::limits::{MAX_HANDS, MAX_STAGE, RECONNECT_GRACE};
-use tribune_protocol::permission::Permission;
 
 use super::harness::*;
 use crate::room::authority::commit::Authority;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::{Govern, RoomChange, Target};
+use tribune_protocol::control::command::{Govern, RoomChange, Target};
 use tribune_protocol::control::participant::{LogPage, ToParticipant};
-use tribune_protocol::control::room::{Phase, Role, RoomSettings};
 use tribune_protocol::control::trunk::{Action, Credentials};
+use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
 use tribune_protocol::ids::ParticipantId;
 use tribune_protocol::log::{Head, SignedEntry, verify};
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::govern::{Govern, RoomChange, Target};
-use tribune_protocol::control::room::{Duplicates, Phase, Role, StageEntry};
+use tribune_protocol::control::command::{Govern, RoomChange, Target};
 use tribune_protocol::control::trunk::{Action, Credentials};
+use tribune_protocol::domain::room::{Duplicates, Phase, Role, StageEntry};
 use tribune_protocol::ids::{ParticipantId, Revision, TrackId};
 use tribune_protocol::limits::{MAX_STAGE, RECONNECT_GRACE};
 use tribune_protocol::log::LogAction;

@@ -3,9 +3,11 @@
 //!
 //! Pure and of fixed size: a [`Quality`] has about 1.3 KB, whatever the number of listeners.
 
+pub mod report;
+
 use serde::{Deserialize, Serialize};
 
-use crate::control::report::Report;
+use crate::quality::report::Report;
 
 /// Buckets of a [`Distribution`] at the most: those of the measure with the most bounds, and the one
 /// above all bounds.

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::report::Ranking;
-use super::room::{Access, Duplicates, Role, RoomSettings};
+use crate::domain::permission::Permission;
+use crate::domain::room::{Access, Duplicates, Role, RoomSettings};
 use crate::ids::{Note, ParticipantId, Subject};
-use crate::permission::Permission;
+use crate::quality::report::Ranking;
 
 /// A request that the room's origin decides. Each takes a permission of the same kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -287,7 +287,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::datagram::Datagram;
+    use crate::media::Datagram;
 
     /// The vectors of SPEC.md section 5.5, read from there, so that they cannot drift apart.
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The exchange is that of NTP (RFC 5905 section 8): the asker notes when it sent (`asked`) and when
 //! the answer came, the answerer notes when the question came and when the answer left, both in its
-//! own estimate of the origin's clock. [`crate::clock`] turns such exchanges into an offset.
+//! own estimate of the origin's clock. [`crate::time`] turns such exchanges into an offset.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -84,7 +84,7 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datagram::Datagram;
+    use crate::media::Datagram;
 
     #[test]
     fn vectors_of_the_specification() {

@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::datagram::media::OriginTime;
-use crate::datagram::probe::Answer;
+use crate::media::datagram::OriginTime;
+use crate::media::probe::Answer;
 
 /// Exchanges kept. Eight, as in NTP: at one a second, the estimate follows a clock that drifts.
 const SAMPLES: usize = 8;

@@ -59,7 +59,7 @@ impl Nack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datagram::Datagram;
+    use crate::media::Datagram;
 
     #[test]
     fn vector_of_the_specification() {

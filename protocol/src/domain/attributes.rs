@@ -1,5 +1,5 @@
 //! What a token says about its holder beside their name: attributes, which the access rules of a room
-//! ask about ([`crate::access`]). Tokens carry them; every relay and client may read them.
+//! ask about ([`crate::domain::access`]). Tokens carry them; every relay and client may read them.
 
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-pub mod media;
+pub mod datagram;
 pub mod nack;
 pub mod probe;
+pub mod sequence;
 
 /// First byte of a media datagram.
 pub const KIND_MEDIA: u8 = 0;
@@ -17,7 +18,7 @@ pub const KIND_PROBE: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Datagram {
     /// Frames of one room.
-    Media(media::MediaDatagram),
+    Media(datagram::MediaDatagram),
     /// Frames that somebody misses.
     Nack(nack::Nack),
     /// A question for, or an answer with, the origin's time.
@@ -39,14 +40,14 @@ pub enum DatagramError {
 }
 
 impl Datagram {
-    /// Reads the kind and the fixed parts. Frames are read one by one, by [`media::MediaDatagram::frames`].
+    /// Reads the kind and the fixed parts. Frames are read one by one, by [`datagram::MediaDatagram::frames`].
     ///
     /// # Errors
     /// [`DatagramError`], if the bytes are none of the three kinds.
     pub fn parse(bytes: Bytes) -> Result<Self, DatagramError> {
         match bytes.first() {
             None => Err(DatagramError::Truncated),
-            Some(&KIND_MEDIA) => media::MediaDatagram::parse(bytes).map(Self::Media),
+            Some(&KIND_MEDIA) => datagram::MediaDatagram::parse(bytes).map(Self::Media),
             Some(&KIND_NACK) => nack::Nack::parse(&bytes).map(Self::Nack),
             Some(&KIND_PROBE) => probe::Probe::parse(&bytes).map(Self::Probe),
             Some(_) => Err(DatagramError::UnknownKind),

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::str::FromStr;
 
 use super::{InvalidAccess, parse};
-use crate::attributes::{AttributeValue, Attributes, Number};
+use crate::domain::attributes::{AttributeValue, Attributes, Number};
 use crate::limits::{MAX_ATTRIBUTE_KEY_BYTES, MAX_RULE_BYTES};
 
 /// What a token must say, for example `member == true and (followers >= 600 or team == "red")`.

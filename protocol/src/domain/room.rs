@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::govern::Target;
-use super::participant::Moderated;
-pub use crate::access::Access;
+use crate::control::command::Target;
+use crate::control::participant::Moderated;
+pub use crate::domain::access::Access;
+use crate::domain::permission::PermissionSet;
+use crate::domain::person::PersonKey;
 use crate::ids::{DisplayName, InvalidName, Note, ParticipantId, RoleName, RoomName, TrackId};
 use crate::limits::MAX_STAGE;
 use crate::log::LogPublicKey;
-use crate::permission::PermissionSet;
-use crate::person::PersonKey;
 
 /// A named set of permissions. What each may do stands in the origin's policy table; a participant is
 /// told its own permissions.

@@ -13,7 +13,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use self::rule::{AttributeName, Rule};
-use crate::attributes::{AttributeValue, Attributes};
+use crate::domain::attributes::{AttributeValue, Attributes};
 use crate::limits::{
     MAX_ATTRIBUTE_KEY_BYTES, MAX_ATTRIBUTE_VALUE_BYTES, MAX_RULE_BYTES, MAX_RULE_COMPARISONS,
     MAX_RULE_DEPTH, MAX_RULE_NUMBER_DIGITS,

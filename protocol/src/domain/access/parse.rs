@@ -3,7 +3,7 @@
 
 use super::InvalidAccess;
 use super::rule::{AttributeName, Condition, Order, all_of, any_of, not};
-use crate::attributes::{AttributeValue, Number};
+use crate::domain::attributes::{AttributeValue, Number};
 use crate::limits::{
     MAX_ATTRIBUTE_VALUE_BYTES, MAX_RULE_BYTES, MAX_RULE_COMPARISONS, MAX_RULE_DEPTH,
     MAX_RULE_NUMBER_DIGITS,
