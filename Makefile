@@ -24,10 +24,12 @@ build: ## build everything, optimised
 	@scripts/setup build
 	$(CARGO) build --release --workspace --bins $(CARGO_FLAGS)
 
-demo: ## a tree of relays, two speakers and 40 listeners on this machine, under a minute
+# Forty listeners need no optimised relay: the demo and the tests share the development profile and
+# the same features, so that neither builds again what the other has built.
+demo: ## a tree of relays, two speakers and 40 listeners on this machine, in a minute
 	@scripts/setup build
-	$(CARGO) build --release -p tribune-relay -p tribune-client -p tribune-tests --bins $(CARGO_FLAGS)
-	@$(TARGET_DIR)/release/tribune-demo
+	$(CARGO) build -p tribune-relay -p tribune-client -p tribune-tests --bins $(CARGO_FLAGS)
+	@$(TARGET_DIR)/debug/tribune-demo
 
 # The end-to-end tests start the binaries, so those are built first. nextest, where it is
 # installed, shows progress and ends a test that hangs (.config/nextest.toml); without it the
@@ -50,9 +52,10 @@ check-deploy: ## what is in deploy/, by the tools that read it: rules, dashboard
 	@scripts/setup test
 	@scripts/check-deploy
 
-lint: ## rustfmt, clippy and rustdoc with warnings denied, shellcheck, cargo-deny
+lint: ## rustfmt, clippy and rustdoc with warnings denied, the code's shape, shellcheck, cargo-deny
 	@scripts/setup lint
 	$(CARGO) fmt --all --check
+	CARGO="$(CARGO)" scripts/check-shape
 	@if command -v shellcheck >/dev/null; then \
 		set -x; shellcheck $(SHELL_SCRIPTS); \
 	else \
