@@ -134,7 +134,7 @@ impl Errands {
     /// # Errors
     /// [`ErrandError`]
     pub async fn ask(&mut self, room: &RoomName, act: Govern) -> Result<Answer, ErrandError> {
-        let may_repeat = only_reads(&act);
+        let may_repeat = act.traits().only_reads();
         let errand = OneShot {
             room: room.clone(),
             session: self.config.session.clone(),
@@ -282,41 +282,5 @@ fn answer(message: ToParticipant) -> Result<Answer, ErrandError> {
         ToParticipant::PleaseMute { .. } => unexpected("please_mute"),
         ToParticipant::Moved { .. } => unexpected("moved"),
         ToParticipant::Unknown => unexpected("a message of a later version"),
-    }
-}
-
-/// Whether a request can be sent a second time without doing anything twice.
-const fn only_reads(act: &Govern) -> bool {
-    match act {
-        Govern::ListHands {}
-        | Govern::ListBans { .. }
-        | Govern::Show {}
-        | Govern::ReadLog { .. }
-        | Govern::ListListeners { .. }
-        | Govern::ShowListener { .. } => true,
-        Govern::LowerHand { .. }
-        | Govern::Grant { .. }
-        | Govern::Deny { .. }
-        | Govern::ClearHands { .. }
-        | Govern::Invite { .. }
-        | Govern::Uninvite { .. }
-        | Govern::AnswerInvite { .. }
-        | Govern::AskMute { .. }
-        | Govern::Silence { .. }
-        | Govern::SilenceAll { .. }
-        | Govern::RemoveFromStage { .. }
-        | Govern::Kick { .. }
-        | Govern::Ban { .. }
-        | Govern::Unban { .. }
-        | Govern::SetRole { .. }
-        | Govern::SetPermission { .. }
-        | Govern::HandOver { .. }
-        | Govern::Create { .. }
-        | Govern::Set { .. }
-        | Govern::MakeInvitation { .. }
-        | Govern::Appeal { .. }
-        | Govern::AnswerAppeal { .. }
-        | Govern::EndRoom {}
-        | Govern::Unknown => false,
     }
 }

@@ -1,6 +1,5 @@
 //! Times, reactions and the settings of a room in words, the same wherever they are shown. Pure.
 
-use tribune_protocol::control::command::Govern;
 use tribune_protocol::domain::room::{Duplicates, Phase, Reaction, RoomSettings};
 
 /// A point in time, in seconds since the Unix epoch, as people read it.
@@ -32,46 +31,6 @@ pub const REACTIONS: [Reaction; 6] = [
     Reaction::Disagree,
     Reaction::Wow,
 ];
-
-/// What is asked of a room, in a word or two.
-#[must_use]
-pub const fn act(act: &Govern) -> &'static str {
-    match act {
-        Govern::LowerHand { .. } => "lower",
-        Govern::Grant { .. } => "grant",
-        Govern::Deny { .. } => "deny",
-        Govern::ClearHands { .. } => "clear the hands",
-        Govern::ListHands {} => "list the hands",
-        Govern::Invite { .. } => "invite",
-        Govern::Uninvite { .. } => "uninvite",
-        Govern::AnswerInvite { accept: true } => "accept",
-        Govern::AnswerInvite { accept: false } => "decline",
-        Govern::AskMute { .. } => "ask to mute",
-        Govern::Silence { on: true, .. } => "silence",
-        Govern::Silence { on: false, .. } => "unsilence",
-        Govern::SilenceAll { on: true, .. } => "silence all",
-        Govern::SilenceAll { on: false, .. } => "unsilence all",
-        Govern::RemoveFromStage { .. } => "remove from the stage",
-        Govern::Kick { .. } => "kick",
-        Govern::Ban { .. } => "ban",
-        Govern::Unban { .. } => "unban",
-        Govern::ListBans { .. } => "list the bans",
-        Govern::ListListeners { .. } => "see how listeners hear",
-        Govern::ShowListener { .. } => "see how a listener hears",
-        Govern::SetRole { .. } => "set the role",
-        Govern::SetPermission { .. } => "set the permission",
-        Govern::HandOver { .. } => "hand over",
-        Govern::Create { .. } => "create",
-        Govern::Set { .. } => "set",
-        Govern::Show {} => "show",
-        Govern::MakeInvitation { .. } => "make an invitation",
-        Govern::ReadLog { .. } => "read the log",
-        Govern::Appeal { .. } => "appeal",
-        Govern::AnswerAppeal { .. } => "answer the appeal",
-        Govern::EndRoom {} => "end the room",
-        Govern::Unknown => "unknown",
-    }
-}
 
 /// Whether a room is there, in a word.
 #[must_use]

@@ -1,6 +1,6 @@
-//! What a room can be asked for beyond one's own place in it: requests that the origin decides, the
-//! same from a participant's connection (`govern`) and from somebody who does not come in (`errand`).
-//! SPEC.md section 8.
+//! Requests that a room's origin decides, and the table of what each takes: permission, effect, verb.
+//! The same from a participant's connection (`govern`) and without joining (`errand`). SPEC.md
+//! section 8.
 
 use std::net::IpAddr;
 
@@ -221,6 +221,95 @@ pub enum Govern {
     Unknown,
 }
 
+/// Properties of a request, as [`Govern::traits`] has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandTraits {
+    /// Permission that the request takes. `None`: the decision itself checks, because it depends on
+    /// the target.
+    pub permission: Option<Permission>,
+    /// Effect on the room.
+    pub effect: CommandEffect,
+    /// Verb for people, as clients show it.
+    pub verb: &'static str,
+}
+
+/// Effect of a request on the room and its log. What only reads is never logged: no value says both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandEffect {
+    /// Only reads: it can be sent twice without doing anything twice.
+    Reads,
+    /// Changes the room, but never adds an entry to the log.
+    Changes,
+    /// May add entries to the log: the answer waits until they are durable.
+    Logs,
+}
+
+impl CommandTraits {
+    /// Whether the request only reads.
+    #[must_use]
+    pub const fn only_reads(self) -> bool {
+        matches!(self.effect, CommandEffect::Reads)
+    }
+
+    /// Whether the request may add entries to the log.
+    #[must_use]
+    pub const fn is_logged(self) -> bool {
+        matches!(self.effect, CommandEffect::Logs)
+    }
+}
+
+impl Govern {
+    /// The table of requests: the one place that classifies them.
+    #[must_use]
+    pub const fn traits(&self) -> CommandTraits {
+        use CommandEffect::{Changes, Logs, Reads};
+        use Permission as P;
+
+        let (permission, effect, verb) = match self {
+            Self::LowerHand { .. } => (P::LowerHand, Changes, "lower"),
+            Self::Grant { .. } => (P::Grant, Logs, "grant"),
+            Self::Deny { .. } => (P::Deny, Logs, "deny"),
+            Self::ClearHands { .. } => (P::ClearHands, Logs, "clear the hands"),
+            Self::ListHands {} => (P::SeeHands, Reads, "list the hands"),
+            Self::Invite { .. } => (P::Invite, Logs, "invite"),
+            Self::Uninvite { .. } => (P::Invite, Changes, "uninvite"),
+            Self::AnswerInvite { accept: true } => (P::AnswerInvite, Changes, "accept"),
+            Self::AnswerInvite { accept: false } => (P::AnswerInvite, Changes, "decline"),
+            Self::AskMute { .. } => (P::AskMute, Logs, "ask to mute"),
+            Self::Silence { on: true, .. } => (P::Silence, Logs, "silence"),
+            Self::Silence { on: false, .. } => (P::Silence, Logs, "unsilence"),
+            Self::SilenceAll { on: true, .. } => (P::SilenceAll, Logs, "silence all"),
+            Self::SilenceAll { on: false, .. } => (P::SilenceAll, Logs, "unsilence all"),
+            Self::RemoveFromStage { .. } => (P::RemoveFromStage, Logs, "remove from the stage"),
+            Self::Kick { .. } => (P::Kick, Logs, "kick"),
+            Self::Ban { .. } => (P::Ban, Logs, "ban"),
+            Self::Unban { .. } => (P::Ban, Logs, "unban"),
+            Self::ListBans { .. } => (P::SeeBans, Reads, "list the bans"),
+            Self::SetRole { .. } => (P::SetRole, Logs, "set the role"),
+            Self::SetPermission { .. } => (P::SetPermission, Logs, "set the permission"),
+            Self::HandOver { .. } => (P::HandOver, Logs, "hand over"),
+            Self::Create { .. } => (P::OpenRoom, Logs, "create"),
+            Self::Set { change, .. } => (change.permission(), Logs, "set"),
+            Self::Show {} => (P::ShowRoom, Reads, "show"),
+            Self::MakeInvitation { .. } => (P::MakeInvitation, Logs, "make an invitation"),
+            // Everybody can read what the log says about themselves.
+            Self::ReadLog { .. } => {
+                return CommandTraits { permission: None, effect: Reads, verb: "read the log" };
+            }
+            Self::Appeal { .. } => (P::Appeal, Logs, "appeal"),
+            Self::AnswerAppeal { .. } => (P::AnswerAppeal, Logs, "answer the appeal"),
+            Self::ListListeners { .. } => (P::SeeListeners, Reads, "see how listeners hear"),
+            Self::ShowListener { .. } => (P::SeeListeners, Reads, "see how a listener hears"),
+            Self::EndRoom {} => (P::EndRoom, Logs, "end the room"),
+            // Of what it would do nothing is known, so it is not taken for a read.
+            Self::Unknown => {
+                return CommandTraits { permission: None, effect: Changes, verb: "unknown" };
+            }
+        };
+        CommandTraits { permission: Some(permission), effect, verb }
+    }
+}
+
 /// Whom a request is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -271,6 +360,41 @@ pub struct RoomChange {
     pub duplicates: Option<Duplicates>,
 }
 
+impl RoomChange {
+    /// Permission that the change takes: locking, and opening or closing the queue of hands, are not
+    /// the host's alone.
+    #[must_use]
+    pub const fn permission(&self) -> Permission {
+        let Self {
+            title,
+            starts_s,
+            listed,
+            access,
+            locked,
+            capacity,
+            stage_size,
+            hands_closed,
+            hand_slow_s,
+            reaction_slow_s,
+            duplicates,
+        } = self;
+        let others = title.is_some()
+            || starts_s.is_some()
+            || listed.is_some()
+            || access.is_some()
+            || capacity.is_some()
+            || stage_size.is_some()
+            || hand_slow_s.is_some()
+            || reaction_slow_s.is_some()
+            || duplicates.is_some();
+        match (others, locked.is_some(), hands_closed.is_some()) {
+            (false, true, false) => Permission::Lock,
+            (false, false, true) => Permission::ClearHands,
+            (true, _, _) | (false, true, true) | (false, false, false) => Permission::SetRoom,
+        }
+    }
+}
+
 /// An address as text in every format: serde by itself takes other forms for CBOR than for JSON.
 mod address_as_text {
     use std::net::IpAddr;
@@ -289,5 +413,88 @@ mod address_as_text {
     ) -> Result<IpAddr, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|_| serde::de::Error::custom("the address is no IP address"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// One of each variant.
+    fn every() -> Vec<Govern> {
+        let (participant, reason) = (ParticipantId(1), Note::default());
+        let target = Target::Participant(participant);
+        let note = || reason.clone();
+        let whom = || target.clone();
+        vec![
+            Govern::LowerHand { participant },
+            Govern::Grant { participant },
+            Govern::Deny { participant, reason: note() },
+            Govern::ClearHands { reason: note() },
+            Govern::ListHands {},
+            Govern::Invite { target: whom() },
+            Govern::Uninvite { target: whom() },
+            Govern::AnswerInvite { accept: true },
+            Govern::AskMute { participant, reason: note() },
+            Govern::Silence { participant, on: true, reason: note() },
+            Govern::SilenceAll { on: true, reason: note() },
+            Govern::RemoveFromStage { participant, reason: note() },
+            Govern::Kick { target: whom(), reason: note() },
+            Govern::Ban { target: whom(), duration_s: None, reason: note() },
+            Govern::Unban { target: whom(), reason: note() },
+            Govern::ListBans { after: 0 },
+            Govern::SetRole { target: whom(), role: Role::Speaker, reason: note() },
+            Govern::SetPermission {
+                target: whom(),
+                permission: Permission::Speak,
+                allow: None,
+                reason: note(),
+            },
+            Govern::HandOver { participant },
+            Govern::Create { settings: RoomSettings::default() },
+            Govern::Set { change: RoomChange::default(), reason: note() },
+            Govern::Show {},
+            Govern::MakeInvitation { subject: None, role: Role::Listener, valid_for_s: 1 },
+            Govern::ReadLog { from: 1 },
+            Govern::Appeal { entry: 1, text: note() },
+            Govern::AnswerAppeal { entry: 1, uphold: true, reason: note() },
+            Govern::ListListeners { worst: 1, by: Ranking::default() },
+            Govern::ShowListener { participant },
+            Govern::EndRoom {},
+            Govern::Unknown,
+        ]
+    }
+
+    #[test]
+    fn every_request_has_its_own_entry() {
+        let verbs: BTreeSet<_> = every().iter().map(|act| act.traits().verb).collect();
+        assert_eq!(verbs.len(), every().len());
+        assert!(verbs.iter().all(|verb| !verb.is_empty()));
+    }
+
+    #[test]
+    fn reads_are_never_logged_and_what_is_logged_takes_a_permission() {
+        for act in every() {
+            let traits = act.traits();
+            assert!(!(traits.only_reads() && traits.is_logged()), "{act:?}");
+            assert!(!traits.is_logged() || traits.permission.is_some(), "{act:?}");
+        }
+        let reads = every().iter().filter(|act| act.traits().only_reads()).count();
+        assert_eq!(reads, 6);
+    }
+
+    #[test]
+    fn the_permission_to_change_settings_depends_on_the_change() {
+        let lock = RoomChange { locked: Some(true), ..RoomChange::default() };
+        let close = RoomChange { hands_closed: Some(true), ..RoomChange::default() };
+        let both = RoomChange { hands_closed: Some(true), ..lock.clone() };
+        let more = RoomChange { capacity: Some(1), ..lock.clone() };
+        assert_eq!(lock.permission(), Permission::Lock);
+        assert_eq!(close.permission(), Permission::ClearHands);
+        for change in [both, more, RoomChange::default()] {
+            assert_eq!(change.permission(), Permission::SetRoom);
+        }
     }
 }

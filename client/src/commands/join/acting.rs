@@ -9,7 +9,7 @@ use crate::audio::source::Source;
 use crate::commands::source_thread::SourceThread;
 use crate::commands::talk::Talk;
 use crate::outcome::{CommandError, sentence};
-use crate::session::{RequestError, Session, words};
+use crate::session::{RequestError, Session};
 use crate::tui::model::{Action, Microphone};
 
 impl Joining<'_> {
@@ -48,7 +48,7 @@ impl Joining<'_> {
             Action::Lower => self.request("lower", FromParticipant::LowerHand {}),
             Action::LeaveStage => self.request("leave the stage", FromParticipant::LeaveStage {}),
             Action::React(reaction) => self.request("react", FromParticipant::React { reaction }),
-            Action::Govern(act) => self.request(words::act(&act), FromParticipant::Govern { act }),
+            Action::Govern(act) => self.request(act.traits().verb, FromParticipant::Govern { act }),
         }
         false
     }

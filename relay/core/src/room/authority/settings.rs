@@ -27,21 +27,6 @@ const MAX_INVITATION_S: u64 = 31 * 24 * 3_600;
 /// The most sessions of one subject that can be allowed.
 const MAX_DUPLICATES: u8 = 20;
 
-/// The permission that a change takes: locking and the queue of hands are not the host's alone.
-pub(in crate::room) fn permission_to(change: &RoomChange) -> Permission {
-    let RoomChange { locked, hands_closed, .. } = change;
-    let is_only = |only: RoomChange| *change == only;
-    if is_only(RoomChange { locked: *locked, ..RoomChange::default() }) && locked.is_some() {
-        Permission::Lock
-    } else if is_only(RoomChange { hands_closed: *hands_closed, ..RoomChange::default() })
-        && hands_closed.is_some()
-    {
-        Permission::ClearHands
-    } else {
-        Permission::SetRoom
-    }
-}
-
 impl House {
     /// Makes a room ahead of time.
     pub(in crate::room) fn create(
@@ -95,7 +80,7 @@ impl House {
             self.outbox.ok_when_in_force(actor.asker);
             return Ok(());
         }
-        let permission = permission_to(&change);
+        let permission = change.permission();
         let action = if permission == Permission::Lock {
             if settings.locked { LogAction::Locked } else { LogAction::Unlocked }
         } else if permission == Permission::ClearHands {

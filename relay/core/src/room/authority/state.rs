@@ -254,7 +254,7 @@ impl House {
     }
 
     fn govern(&mut self, now: Instant, actor: &Actor, act: Govern) -> Result<(), Refusal> {
-        if let Some(permission) = permission_of(&act) {
+        if let Some(permission) = act.traits().permission {
             self.permit(actor, permission)?;
         }
         let asker = actor.asker;
@@ -549,40 +549,6 @@ impl Actor {
 /// Whether it is an edge's own word about a participant, which takes no credentials.
 const fn is_report(action: &Action) -> bool {
     matches!(action, Action::Present {} | Action::Away {} | Action::Left {} | Action::Unknown)
-}
-
-/// The permission that a request takes. `None`: it is looked at by the decision itself, since more
-/// than one can do.
-pub(in crate::room) fn permission_of(act: &Govern) -> Option<Permission> {
-    Some(match act {
-        Govern::LowerHand { .. } => Permission::LowerHand,
-        Govern::Grant { .. } => Permission::Grant,
-        Govern::Deny { .. } => Permission::Deny,
-        Govern::ClearHands { .. } => Permission::ClearHands,
-        Govern::ListHands {} => Permission::SeeHands,
-        Govern::Invite { .. } | Govern::Uninvite { .. } => Permission::Invite,
-        Govern::AnswerInvite { .. } => Permission::AnswerInvite,
-        Govern::AskMute { .. } => Permission::AskMute,
-        Govern::Silence { .. } => Permission::Silence,
-        Govern::SilenceAll { .. } => Permission::SilenceAll,
-        Govern::RemoveFromStage { .. } => Permission::RemoveFromStage,
-        Govern::Kick { .. } => Permission::Kick,
-        Govern::Ban { .. } | Govern::Unban { .. } => Permission::Ban,
-        Govern::ListBans { .. } => Permission::SeeBans,
-        Govern::ListListeners { .. } | Govern::ShowListener { .. } => Permission::SeeListeners,
-        Govern::SetRole { .. } => Permission::SetRole,
-        Govern::SetPermission { .. } => Permission::SetPermission,
-        Govern::HandOver { .. } => Permission::HandOver,
-        Govern::Create { .. } => Permission::OpenRoom,
-        Govern::Show {} => Permission::ShowRoom,
-        Govern::MakeInvitation { .. } => Permission::MakeInvitation,
-        Govern::Appeal { .. } => Permission::Appeal,
-        Govern::AnswerAppeal { .. } => Permission::AnswerAppeal,
-        Govern::EndRoom {} => Permission::EndRoom,
-        Govern::Set { change, .. } => crate::room::authority::settings::permission_to(change),
-        // Everybody can read what the log says of themselves.
-        Govern::ReadLog { .. } | Govern::Unknown => return None,
-    })
 }
 
 /// What somebody is called of whom only the subject is known.

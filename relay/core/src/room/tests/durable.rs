@@ -1,5 +1,6 @@
 //! What is acknowledged is stored; what is not stored is not done; what was stored is there again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
@@ -13,7 +14,7 @@ use tribune_protocol::log::LogAction;
 
 use super::harness::*;
 use crate::room::authority::commit::{Authority, MAX_WAITING};
-use crate::room::authority::effect::OriginEffect;
+use crate::room::authority::effect::{Asker, OriginEffect};
 use crate::room::authority::state::EMPTY_ROOM_LINGER;
 
 fn held() -> Harness {
@@ -98,6 +99,26 @@ fn what_cannot_be_stored_is_refused_and_not_done() {
     room.storing = Storing::AtOnce;
     room.govern(HOST, silence(SPEAKER, true));
     room.log();
+}
+
+#[test]
+fn a_request_taken_for_unlogged_leaves_no_entry_behind() {
+    let mut room = Harness::with_everybody();
+    let entries = room.log().len();
+    // As if the table said that clearing the hands were not logged.
+    let action = Action::Govern { act: Govern::ClearHands { reason: note("") } };
+    let (now, by) = (room.now, Some(room.by(HOST)));
+    let asker = Asker { id: HOST, request: None };
+    let authority = &mut room.authority;
+    let decide = AssertUnwindSafe(|| authority.decide_in_place(now, asker, by, action));
+    let panic = catch_unwind(decide).unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert!(message.contains("HandsCleared"), "{message}");
+    // What comes next is written with its own entry alone.
+    room.drain();
+    room.govern(HOST, silence(SPEAKER, true));
+    assert_eq!(room.log().len(), entries + 1);
+    assert_eq!(room.actions().last(), Some(&LogAction::Silenced));
 }
 
 #[test]
