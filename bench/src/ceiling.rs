@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use hdrhistogram::Histogram;
-use rand::TryRngCore;
-use rand::rngs::OsRng;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use ring::aead::quic::HeaderProtectionKey;
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey, quic};
 use serde::Serialize;
@@ -156,7 +156,7 @@ impl Ceiling {
             anyhow::Ok(socket)
         })?;
         let mut payload = vec![0; FRAMING_BYTES + usize::from(frame_bytes)];
-        OsRng.try_fill_bytes(&mut payload).context("the system gives no random numbers")?;
+        SysRng.try_fill_bytes(&mut payload).context("the system gives no random numbers")?;
         let mut batch: Vec<Outgoing> = Vec::new();
         batch.resize_with(SEND_BATCH, Outgoing::default);
         let (stop, received) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
@@ -249,7 +249,7 @@ struct Line {
 impl Line {
     fn new(address: SocketAddr) -> Result<Self> {
         let mut secrets = [0; 32];
-        OsRng.try_fill_bytes(&mut secrets).context("the system gives no random numbers")?;
+        SysRng.try_fill_bytes(&mut secrets).context("the system gives no random numbers")?;
         let (seal, mask) = secrets.split_at(16);
         let seal =
             UnboundKey::new(&AES_128_GCM, seal).map_err(|_| anyhow!("16 bytes are a key"))?;

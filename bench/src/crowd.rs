@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use rand::TryRngCore;
-use rand::rngs::OsRng;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use tribune_protocol::control::participant::{FromParticipant, Join};
 use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::SessionKey;
@@ -223,7 +223,7 @@ pub(crate) fn rest_until(moment: Instant) {
 /// A name that is none.
 pub(crate) fn join(room: &str, role: Role, name: &str, number: usize) -> Result<Join> {
     let mut session = [0; 16];
-    OsRng.try_fill_bytes(&mut session).context(NO_RANDOM)?;
+    SysRng.try_fill_bytes(&mut session).context(NO_RANDOM)?;
     Ok(Join {
         room: room.parse()?,
         session: SessionKey(session),

@@ -13,8 +13,8 @@ use quinn_proto::{
     Event, IdleTimeout, RandomConnectionIdGenerator, StreamEvent, StreamId, TransportConfig,
     VarInt,
 };
-use rand::TryRngCore;
-use rand::rngs::OsRng;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
 use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
@@ -87,7 +87,7 @@ impl Guests {
         let socket = UdpSocket::bind(local).context("no socket for a participant")?;
         socket.set_nonblocking(true)?;
         let mut session = [0; 16];
-        OsRng.try_fill_bytes(&mut session).context("the system gives no random numbers")?;
+        SysRng.try_fill_bytes(&mut session).context("the system gives no random numbers")?;
         let join = Join {
             room: room.parse()?,
             session: SessionKey(session),

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use rand::TryRngCore;
-use rand::rngs::OsRng;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{Channel, Seq, TrackId};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
@@ -79,7 +79,7 @@ pub(crate) fn speak(
     let mut swarm = Swarm::open(stage.target.clone(), place)?;
     let tracks = enter(stage, shared, &mut swarm)?;
     let mut opus = vec![0; stage.frame_bytes];
-    OsRng.try_fill_bytes(&mut opus).context(NO_RANDOM)?;
+    SysRng.try_fill_bytes(&mut opus).context(NO_RANDOM)?;
     let mut stampers = stage.stampers();
     // Who asks for the time wants the answer at once: what it waits in the socket bends the estimate.
     let nap = if stampers.is_empty() { SPEAKER_NAP } else { SWEEP };

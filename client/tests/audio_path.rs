@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tribune_client::audio::decode::TrackDecoder;
 use tribune_client::audio::encode::VoiceEncoder;
 use tribune_client::audio::jitter::JitterConfig;

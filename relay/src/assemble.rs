@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
 use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
-use rand::TryRngCore;
-use rand::rngs::OsRng;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use tokio::sync::mpsc;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::Revision;
@@ -364,7 +364,7 @@ impl Quic {
 
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    OsRng.try_fill_bytes(&mut bytes).context("the system gives no random numbers")?;
+    SysRng.try_fill_bytes(&mut bytes).context("the system gives no random numbers")?;
     Ok(bytes)
 }
 

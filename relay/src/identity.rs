@@ -1,7 +1,7 @@
 //! What stays the same about a relay across restarts: its id, the keys under QUIC's tokens, and
 //! whatever else is kept in the data directory. Used once, before the shards start.
 
-use rand::TryRngCore;
+use rand::TryRng;
 use rcgen::{KeyPair, PKCS_ED25519};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -35,7 +35,7 @@ pub enum IdentityError {
     },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
-    NoRandomness(rand::rand_core::OsError),
+    NoRandomness(rand::rngs::SysError),
     /// No key can be made.
     #[error("the system gives no random numbers for a key")]
     NoKey,
@@ -154,7 +154,7 @@ fn write_draft(draft: &Path, readers: Readers, text: &str) -> io::Result<()> {
 
 fn random<const N: usize>() -> Result<[u8; N], IdentityError> {
     let mut bytes = [0; N];
-    rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(IdentityError::NoRandomness)?;
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(IdentityError::NoRandomness)?;
     Ok(bytes)
 }
 

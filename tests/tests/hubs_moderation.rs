@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use rand::Rng;
+use rand::RngExt;
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::{Govern, Target};
 use tribune_protocol::control::participant::FromParticipant;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use rand::Rng;
+use rand::RngExt;
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::domain::room::Role;
 use tribune_protocol::quality::report::Report;
@@ -155,7 +155,7 @@ fn come_in(net: &mut HubNet, leaves: &[RelayNo]) -> ConnNo {
 }
 
 /// A report like those of a mixed audience.
-fn report(chance: &mut impl Rng) -> Report {
+fn report(chance: &mut impl RngExt) -> Report {
     let lost = chance.random_range(0..25u32).saturating_sub(15);
     let latency = chance.random_range(60_000..400_000);
     Report {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tribune_client::session::errand::{Answer, Config, Errands};
 use tribune_client::session::tls::Trust;
 use tribune_protocol::control::command::{Govern, Target};

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::{Govern, Target};
 use tribune_protocol::control::participant::FromParticipant;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
-use rand::{Rng, RngCore, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::domain::room::Role;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::command::{Govern, Target};
 use tribune_protocol::control::participant::FromParticipant;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use tribune_protocol::ids::Seq;
 use tribune_protocol::media::datagram::Level;
 
@@ -46,7 +46,7 @@ impl Talk {
         ignores_mute: bool,
     ) -> Result<Self, AudioError> {
         // Random, so that a restarted speaker is told apart from one that went on (RFC 3550, 5.1).
-        let first_seq = StdRng::from_os_rng().random();
+        let first_seq = rand::make_rng::<StdRng>().random();
         Ok(Self {
             pipeline: SpeakerPipeline::new(bitrate_bps, first_seq)?,
             started: None,

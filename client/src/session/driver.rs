@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, watch};
 use tribune_protocol::control::participant::{FromParticipant, Join, Joined};
 
@@ -83,7 +83,7 @@ impl Driver {
             spoken: VecDeque::new(),
             has_joined: false,
             reconnects: 0,
-            random: StdRng::from_os_rng(),
+            random: rand::make_rng::<StdRng>(),
         }
     }
 

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use quinn::ClientConfig;
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{
@@ -126,7 +126,7 @@ impl Errands {
     /// [`TlsSetupError`], if the certificates to trust cannot be read.
     pub fn new(config: Config) -> Result<Self, TlsSetupError> {
         let quic = connection::quic_config(tls::client_config(&config.trust)?);
-        Ok(Self { config, quic, link: None, random: StdRng::from_os_rng() })
+        Ok(Self { config, quic, link: None, random: rand::make_rng::<StdRng>() })
     }
 
     /// Asks a room's origin for something.

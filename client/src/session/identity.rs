@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use tribune_protocol::ids::{ParticipantId, SessionKey};
 
 /// A session file that cannot be used.
@@ -36,7 +36,7 @@ pub enum IdentityError {
 #[must_use]
 pub fn new_key() -> SessionKey {
     let mut key = [0; 16];
-    StdRng::from_os_rng().fill(&mut key);
+    rand::make_rng::<StdRng>().fill(&mut key);
     SessionKey(key)
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rand::Rng;
+use rand::RngExt;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::{Join, Joined, ToParticipant};

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use rand::TryRngCore as _;
+use rand::TryRng as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use tribune_protocol::token::base64url;
 use tribune_protocol::token::ed25519::{private_pem, public_pem};
@@ -28,7 +28,7 @@ pub(super) enum GenerateError {
     #[error("--out: {} cannot be written: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("the system gives no random numbers: {0}")]
-    NoRandomness(#[from] rand::rand_core::OsError),
+    NoRandomness(#[from] rand::rngs::SysError),
     #[error("the system gives no usable Ed25519 key")]
     NoKey,
 }
@@ -65,7 +65,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<Generated, GenerateError> {
     let name = matches.get_one::<String>("name").map_or("key-1", String::as_str);
     check_name(name)?;
     let mut seed = [0; 32];
-    rand::rngs::OsRng.try_fill_bytes(&mut seed)?;
+    rand::rngs::SysRng.try_fill_bytes(&mut seed)?;
     let out = matches.get_one::<String>("out").map(PathBuf::from);
     if matches.get_flag("ed25519") {
         return ed25519(name, &seed, out.as_deref());

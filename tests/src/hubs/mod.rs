@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use serde::de::DeserializeOwned;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::decode;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jsonwebtoken::{EncodingKey, Header};
-use rand::Rng;
+use rand::RngExt;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use rand::Rng;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::limits::MAX_TREE_DEPTH;

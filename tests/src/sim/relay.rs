@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use quinn_proto::{ClientConfig, ConnectionId, EndpointConfig, ServerConfig};
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
 use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::ids::{DisplayName, RelayId, Revision, RoomName};

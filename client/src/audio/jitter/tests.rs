@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 /// One frame on its way.
 #[derive(Debug, Clone, Copy)]

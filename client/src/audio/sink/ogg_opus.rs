@@ -9,8 +9,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use ogg::writing::{PacketWriteEndInfo, PacketWriter};
-use rand::TryRngCore;
-use rand::rngs::OsRng;
+use rand::TryRng;
+use rand::rngs::SysRng;
 
 use super::FLUSH_FRAMES;
 use crate::audio::opus_head::{OpusHead, opus_tags};
@@ -60,7 +60,7 @@ impl OggOpusWriter {
             encoder,
             pages: PacketWriter::new(BufWriter::new(file)),
             // Random so that recordings can be chained; alone in a file, any number will do.
-            serial: OsRng.try_next_u32().unwrap_or_default(),
+            serial: SysRng.try_next_u32().unwrap_or_default(),
             pre_skip,
             samples: 0,
             pending: None,

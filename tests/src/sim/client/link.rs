@@ -11,7 +11,7 @@ use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
     Event, IdleTimeout, StreamId, TransportConfig, VarInt,
 };
-use rand::Rng;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::control::participant::ToParticipant;

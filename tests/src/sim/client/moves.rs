@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn_proto::{Event, StreamEvent};
-use rand::Rng;
+use rand::RngExt;
 use tribune_client::session::address::Address;
 use tribune_client::session::handover::{OVERLAP_MIN, Overlap, Search, Side};
 use tribune_client::session::hearing::{Hearing, Taken};
