@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tribune_protocol::ids::DisplayName;
+use tribune_relay_core::auth::secret::Secret;
 
 use super::{MAX_DRAIN_TIMEOUT, MAX_METRICS_ROOMS, MAX_SHARDS};
-use tribune_relay_core::auth::secret::Secret;
 
 /// The shortest operator token, in bytes.
 const OPERATOR_TOKEN_BYTES: usize = 16;

@@ -8,10 +8,10 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::room::Role;
-
-use super::ConfigError;
-use super::options::Settings;
 use tribune_relay_core::room::authority::policy::{Policy, RolePolicy, overrules};
+
+use super::error::ConfigError;
+use super::file;
 
 /// The part of the command line.
 pub(super) fn command() -> Command {
@@ -32,7 +32,7 @@ pub(super) fn run(
     flags: &ArgMatches,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, ConfigError> {
-    let policy = Settings::policy_alone(flags, env)?;
+    let policy = policy_alone(flags, env)?;
     Ok(if flags.get_flag("json") {
         format!("{}\n", as_json(&policy))
     } else if flags.get_flag("markdown") {
@@ -40,6 +40,19 @@ pub(super) fn run(
     } else {
         as_text(&policy)
     })
+}
+
+/// The policy table alone, for commands that need no other setting.
+fn policy_alone(
+    flags: &ArgMatches,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Policy, ConfigError> {
+    let variable = || env("TRIBUNE_RELAY_CONFIG").filter(|text| !text.is_empty());
+    let path = flags.get_one::<String>("config").cloned().or_else(variable);
+    match path.map(PathBuf::from) {
+        None => Ok(Policy::default()),
+        Some(path) => policy(file::read(&path)?.get("roles"), &path),
+    }
 }
 
 /// The default table with the roles of a file's `roles`.
@@ -222,21 +235,6 @@ A token lets in as it with `\"role\": \"moderator\"`, and `tribune role set ROOM
 somebody one. A role whose permissions have `speak` has a place on the stage. All relays of a tree need
 the same roles. `tribune-relay roles --config FILE` shows the table with them.
 ";
-
-impl Settings {
-    /// Nothing but the policy table, for commands that need no other setting.
-    fn policy_alone(
-        flags: &ArgMatches,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Policy, ConfigError> {
-        let variable = || env("TRIBUNE_RELAY_CONFIG").filter(|text| !text.is_empty());
-        let path = flags.get_one::<String>("config").cloned().or_else(variable);
-        match path.map(PathBuf::from) {
-            None => Ok(Policy::default()),
-            Some(path) => policy(super::options::read_file(&path)?.get("roles"), &path),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

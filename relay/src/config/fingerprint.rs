@@ -1,4 +1,4 @@
-//! Values that settings are made of. Each parses once and is valid from then on.
+//! Fingerprint of a certificate.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,38 +1,40 @@
-//! From flags, environment variables and a TOML file to one validated [`Config`]. Nothing else in the
-//! relay reads the environment, and nothing after this checks a setting again.
+//! Configuration: flags, environment variables and a TOML file, made into one valid [`Config`]. Nothing
+//! else in the relay reads the environment, and nothing after this checks a setting again.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::str::FromStr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tribune_protocol::ids::DisplayName;
-use tribune_protocol::limits::DEFAULT_TOP_N;
-
-use crate::metrics::{Metrics, SeriesLimits};
+use tribune_relay_core::auth::secret::Secret;
 use tribune_relay_core::room::authority::policy::Policy;
+use tribune_relay_core::tree::host_port::HostPort;
 
+use crate::logging::{LogFilter, LogFormat};
+use crate::metrics::SeriesLimits;
+
+mod certificate;
+mod command_line;
 mod defaults;
+mod error;
+mod file;
+mod fingerprint;
+mod instead;
 mod keys_command;
 pub mod keys_file;
-mod logging;
-mod options;
 mod parsers;
 mod roles;
-mod values;
+mod settings;
+mod table;
+mod validate;
 
-pub use logging::{LogFilter, LogFormat};
-use options::Settings;
-use parsers::{
-    address, drain_timeout, http_address, metrics_rooms, name, non_empty_path, number,
-    operator_token, shards, truth,
-};
-use tribune_relay_core::auth::secret::Secret;
-use tribune_relay_core::tree::host_port::HostPort;
-pub use values::Fingerprint;
+pub use certificate::{CertificateSource, ParentTrust};
+pub use error::ConfigError;
+pub use fingerprint::Fingerprint;
+pub use instead::Instead;
+use settings::Settings;
 
 /// Threads that carry audio: the first byte of a connection ID names one, and more than 64 cores are
 /// better used by a second relay.
@@ -114,117 +116,6 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
-/// Where the relay's certificate comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CertificateSource {
-    /// PEM files.
-    Files {
-        /// The chain, the relay's own certificate first.
-        cert: PathBuf,
-        /// The private key.
-        key: PathBuf,
-    },
-    /// Made by the relay (`--dev`).
-    SelfSigned {
-        /// Where `cert.pem` and `key.pem` are kept: the data directory, or else the user's state
-        /// directory (`$XDG_STATE_HOME/tribune-relay`, `~/.local/state/tribune-relay`), which all
-        /// relays of that user share. `None` keeps it in memory.
-        kept_in: Option<PathBuf>,
-    },
-}
-
-/// How a parent proves who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParentTrust<'a> {
-    /// By a certificate of the system's authorities for its name.
-    SystemRoots,
-    /// By a certificate of the authorities in this file.
-    Authority(&'a Path),
-    /// By this certificate.
-    Pinned(Fingerprint),
-    /// Not at all: it is on this machine, and this relay is for development.
-    AnythingOnLoopback,
-}
-
-/// A setting that cannot be used. Its display is one sentence.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A value is wrong.
-    #[error("{option}: {value} {why}")]
-    Wrong {
-        /// The flag, variable or key that it was given by.
-        option: String,
-        /// The value, quoted; secrets are not.
-        value: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Two settings do not go together, or one is missing.
-    #[error("{0}")]
-    Conflict(&'static str),
-    /// The file cannot be read or is not TOML.
-    #[error("--config: {} cannot be used: {why}", path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The file has keys that mean nothing.
-    #[error("--config: {} has unknown keys: {}", path.display(), keys.join(", "))]
-    UnknownKeys {
-        /// Which file.
-        path: PathBuf,
-        /// The keys.
-        keys: Vec<String>,
-    },
-}
-
-/// What there is to do instead of running a relay.
-#[derive(Debug)]
-pub enum Instead {
-    /// Help, the version, or a command line that makes no sense.
-    Usage(clap::Error),
-    /// The man page, asked for by `--man`.
-    ManPage(Vec<u8>),
-    /// A key for tokens, asked for by `keys generate`: for standard output, and what there is to say.
-    Keys(String, Option<String>),
-    /// The policy table, asked for by `roles`.
-    Roles(String),
-    /// A wrong setting.
-    Wrong(ConfigError),
-    /// Why there is no key, in a sentence.
-    NoKeys(String),
-}
-
-impl Instead {
-    /// Prints it. The exit code is 2 for mistakes, 0 for answers, 1 if it cannot be printed.
-    #[must_use]
-    pub fn report(self) -> ExitCode {
-        use std::io::Write;
-        let (printed, code) = match self {
-            Self::Usage(error) => (
-                error.print(),
-                if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS },
-            ),
-            Self::ManPage(page) => (std::io::stdout().write_all(&page), ExitCode::SUCCESS),
-            Self::Keys(text, note) => {
-                let noted = note
-                    .map_or(Ok(()), |note| writeln!(std::io::stderr(), "tribune-relay: {note}"));
-                (noted.and(std::io::stdout().write_all(text.as_bytes())), ExitCode::SUCCESS)
-            }
-            Self::Roles(text) => (std::io::stdout().write_all(text.as_bytes()), ExitCode::SUCCESS),
-            Self::Wrong(error) => {
-                (writeln!(std::io::stderr(), "tribune-relay: {error}"), ExitCode::from(2))
-            }
-            Self::NoKeys(why) => {
-                (writeln!(std::io::stderr(), "tribune-relay: {why}"), ExitCode::from(2))
-            }
-        };
-        printed.map_or(ExitCode::FAILURE, |()| code)
-    }
-}
-
 impl Config {
     /// Reads the process's arguments and environment.
     ///
@@ -242,9 +133,9 @@ impl Config {
         args: impl IntoIterator<Item = A>,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Instead> {
-        let flags = options::command().try_get_matches_from(args).map_err(Instead::Usage)?;
+        let flags = command_line::command().try_get_matches_from(args).map_err(Instead::Usage)?;
         if flags.get_flag("man") {
-            return Err(match options::man_page() {
+            return Err(match command_line::man_page() {
                 Ok(page) => Instead::ManPage(page),
                 Err(error) => Instead::Usage(error.into()),
             });
@@ -259,83 +150,7 @@ impl Config {
             return Err(roles::run(flags, env).map_or_else(Instead::Wrong, Instead::Roles));
         }
         let settings = Settings::collect(&flags, env).map_err(Instead::Wrong)?;
-        Self::validate(&settings, env).map_err(Instead::Wrong)
-    }
-
-    fn validate(
-        given: &Settings,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, ConfigError> {
-        let path = |key| given.one(key, non_empty_path);
-        let dev = given.one("dev", truth)?.unwrap_or(false);
-        let dev_anywhere = given.one("dev_anywhere", truth)?.unwrap_or(false);
-        if dev_anywhere && !dev {
-            return Err(ConfigError::Conflict("--dev-anywhere needs --dev"));
-        }
-        let data = path("data")?;
-        let parent_ca = path("parent_ca")?;
-        let parent_fingerprint = given.one("parent_fingerprint", Fingerprint::from_str)?;
-        if parent_ca.is_some() && parent_fingerprint.is_some() {
-            return Err(ConfigError::Conflict(
-                "--parent-ca and --parent-fingerprint exclude each other; give one of them",
-            ));
-        }
-        let shards = given.one("shards", shards)?.unwrap_or_else(defaults::shards);
-        let capacity = given.one("capacity", |text| number(text, MAX_COUNT))?;
-        let redirect_to = places(given, "redirect_to", "--redirect-to")?;
-        if !redirect_to.is_empty() && capacity.is_none() {
-            return Err(ConfigError::Conflict("--redirect-to needs --capacity"));
-        }
-        Ok(Self {
-            listen: given.one("listen", address)?.unwrap_or_else(defaults::listen),
-            http: given
-                .one("http", http_address)?
-                .unwrap_or(Some(SocketAddr::from(([127, 0, 0, 1], 9433)))),
-            parents: places(given, "parent", "--parent")?,
-            shards,
-            name: given.one("name", name)?.unwrap_or_else(|| defaults::name(env)),
-            certificate: certificate_source(
-                path("cert")?,
-                path("key")?,
-                dev,
-                data.as_deref(),
-                env,
-            )?,
-            data,
-            dev,
-            dev_anywhere,
-            relay_token: given.one("relay_token", Secret::from_str)?,
-            operator_token: given.one("operator_token", operator_token)?,
-            trunk_ca: path("trunk_ca")?,
-            trunk_certificate: match (path("trunk_cert")?, path("trunk_key")?) {
-                (Some(cert), Some(key)) => Some((cert, key)),
-                (None, None) => None,
-                (Some(_), None) => {
-                    return Err(ConfigError::Conflict("--trunk-cert needs --trunk-key"));
-                }
-                (None, Some(_)) => {
-                    return Err(ConfigError::Conflict("--trunk-key needs --trunk-cert"));
-                }
-            },
-            parent_ca,
-            parent_fingerprint,
-            keys: path("keys")?,
-            policy: given.policy().clone(),
-            top_n: given.one("top_n", |text| number(text, MAX_TOP_N))?.unwrap_or(DEFAULT_TOP_N),
-            max_connections: given
-                .one("max_connections", |text| number(text, MAX_COUNT))?
-                .unwrap_or(50_000),
-            max_rooms: given.one("max_rooms", |text| number(text, MAX_COUNT))?.unwrap_or(10_000),
-            capacity,
-            redirect_to,
-            drain_to: given.one("drain_to", HostPort::from_str)?,
-            drain_timeout: given
-                .one("drain_timeout", drain_timeout)?
-                .unwrap_or(Duration::from_secs(10)),
-            series: series_limits(given, shards)?,
-            log: given.one("log", LogFilter::from_str)?.unwrap_or_default(),
-            log_format: given.one("log_format", LogFormat::from_str)?.unwrap_or(LogFormat::Text),
-        })
+        validate::validate(&settings, env).map_err(Instead::Wrong)
     }
 
     /// How `parent` has to prove who it is.
@@ -371,71 +186,13 @@ impl Config {
     }
 }
 
-fn certificate_source(
-    cert: Option<PathBuf>,
-    key: Option<PathBuf>,
-    dev: bool,
-    data: Option<&Path>,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<CertificateSource, ConfigError> {
-    match (cert, key) {
-        (Some(cert), Some(key)) => Ok(CertificateSource::Files { cert, key }),
-        (Some(_), None) => Err(ConfigError::Conflict("--cert needs --key")),
-        (None, Some(_)) => Err(ConfigError::Conflict("--key needs --cert")),
-        (None, None) if dev => Ok(CertificateSource::SelfSigned {
-            kept_in: data.map(Path::to_owned).or_else(|| defaults::state_directory(env)),
-        }),
-        (None, None) => Err(ConfigError::Conflict(
-            "a relay needs a certificate: give --cert FILE and --key FILE, or --dev for a self-signed one",
-        )),
-    }
-}
-
-/// A list of relays, each once.
-fn places(
-    given: &Settings,
-    key: &'static str,
-    option: &'static str,
-) -> Result<Vec<HostPort>, ConfigError> {
-    let places = given.many(key, HostPort::from_str)?;
-    if let Some(one_more) = places.get(MAX_PARENTS) {
-        return Err(ConfigError::Wrong {
-            option: option.to_owned(),
-            value: format!("{:?}", one_more.to_string()),
-            why: format!("is one more than the {MAX_PARENTS} that there can be"),
-        });
-    }
-    match places.iter().enumerate().find(|(n, place)| places[..*n].contains(place)) {
-        None => Ok(places),
-        Some((_, twice)) => Err(ConfigError::Wrong {
-            option: option.to_owned(),
-            value: format!("{:?}", twice.to_string()),
-            why: "is given twice".to_owned(),
-        }),
-    }
-}
-
-fn series_limits(given: &Settings, shards: NonZeroU8) -> Result<SeriesLimits, ConfigError> {
-    let default = SeriesLimits::default();
-    let needed = Metrics::fixed_series(shards).unwrap_or(0);
-    let enough = |text: &str| match number(text, MAX_COUNT)? {
-        series if series < needed => Err(format!(
-            "is too few: a relay with {shards} shards has {needed} series without any room"
-        )),
-        series => Ok(series),
-    };
-    let series = given.one("metrics_max_series", enough)?;
-    Ok(SeriesLimits {
-        rooms: given.one("metrics_rooms", metrics_rooms)?.unwrap_or(default.rooms),
-        // With many shards, what is fixed may be more than the default.
-        series: series.unwrap_or_else(|| default.series.max(needed)),
-    })
-}
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::path::Path;
 
     use super::*;
+    use crate::metrics::Metrics;
 
     fn load(arguments: &[&str], env: &[(&str, &str)]) -> Result<Config, String> {
         let all = ["tribune-relay"].iter().chain(arguments);
