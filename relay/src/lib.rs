@@ -7,6 +7,6 @@ pub mod drivers;
 pub mod identity;
 pub mod logging;
 pub mod metrics;
-pub mod ops;
+pub mod monitor;
 pub mod store;
 pub mod tls;

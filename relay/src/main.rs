@@ -1,9 +1,12 @@
 //! The command `tribune-relay`.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use tribune_relay::assemble::Relay;
 use tribune_relay::config::Config;
-use tribune_relay::{assemble, logging};
+use tribune_relay::drivers::signals::obey_signals;
+use tribune_relay::logging;
 
 fn main() -> ExitCode {
     let config = match Config::from_process() {
@@ -16,11 +19,22 @@ fn main() -> ExitCode {
     }
     // The hub, the HTTP side and look-ups share one thread; each shard has its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(assemble::run(config))) {
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tribune-relay: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let relay = Relay::start(config).await?;
+    let mut out = std::io::stdout();
+    // Nobody may be reading; the relay runs all the same.
+    let _ = writeln!(out, "{}", relay.ready()).and_then(|()| out.flush());
+    let signals = tokio::spawn(obey_signals(relay.orders()));
+    let outcome = relay.run_until_drained().await;
+    signals.abort();
+    outcome
 }

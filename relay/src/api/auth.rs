@@ -9,7 +9,7 @@ use tribune_relay_core::auth::secret::Secret;
 
 /// What is asked of somebody who wants more than figures.
 #[derive(Debug, Clone, Default)]
-pub struct Entitlement {
+pub struct OperatorAuth {
     /// The operator token, if there is one.
     pub token: Option<Secret>,
 }
@@ -34,7 +34,7 @@ pub enum Refused {
     FromPage,
 }
 
-impl Entitlement {
+impl OperatorAuth {
     /// TreeQueries at a request.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn without_a_token_it_is_for_programs_on_this_machine() {
-        let open = Entitlement::default();
+        let open = OperatorAuth::default();
         let plain = headers(&[("host", "127.0.0.1:9433")]);
         assert_eq!(open.check(HERE, &plain), Ok(()));
         assert_eq!(open.check("::ffff:127.0.0.1".parse().unwrap(), &plain), Ok(()));
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn with_a_token_it_is_for_whoever_shows_it() {
-        let closed = Entitlement { token: Some("sixteen-bytes-ok".parse().unwrap()) };
+        let closed = OperatorAuth { token: Some("sixteen-bytes-ok".parse().unwrap()) };
         let shows = |value| headers(&[("host", "relay:9433"), ("authorization", value)]);
         assert_eq!(closed.check(THERE, &shows("Bearer sixteen-bytes-ok")), Ok(()));
         assert_eq!(closed.check(HERE, &shows("Bearer sixteen-bytes-no")), Err(Refused::TokenWrong));

@@ -1,37 +1,21 @@
-//! The HTTP side: `/healthz`, `/readyz`, `/metrics`, and what [`super::api`] adds. For operators and their
-//! machines; it listens on this machine only unless it is told otherwise.
+//! HTTP server: `/healthz`, `/readyz`, `/metrics`, and the [`routes`] under them. For operators and their
+//! machines; it listens on this machine only unless configured otherwise.
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
-
-use super::routes::{self, Api, Peer};
-use crate::ops::Ops;
+use tokio::net::TcpListener;
 use tribune_relay_core::query::Readiness;
 
-/// Connections at the same time: a few scrapers and a few people. Further ones wait in the backlog.
-pub const MAX_HTTP_CONNECTIONS: usize = 64;
-/// How long a connection may be quiet: longer than the usual minute between two scrapes.
-pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long one connection may live, so that no peer keeps a place for ever by a byte now and then.
-pub const HTTP_LIFETIME: Duration = Duration::from_secs(3600);
-/// Pause after `accept` fails for want of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+use super::listener::{BoundedListener, HTTP_IDLE_TIMEOUT, MAX_HTTP_CONNECTIONS, Peer};
+use super::routes::{self, Api};
+use crate::monitor::Monitor;
 
 const INDEX: &str = "tribune-relay\n\n\
     /healthz            whether the process runs\n\
@@ -51,28 +35,27 @@ const INDEX: &str = "tribune-relay\n\n\
 /// Those of the listener.
 pub async fn serve(
     listener: TcpListener,
-    ops: Arc<Ops>,
+    monitor: Arc<Monitor>,
     api: Api,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(MAX_HTTP_CONNECTIONS));
-    let listener = BoundedListener { listener, places, idle_timeout: HTTP_IDLE_TIMEOUT };
-    let service = routes(ops, api).into_make_service_with_connect_info::<Peer>();
+    let listener = BoundedListener::new(listener, MAX_HTTP_CONNECTIONS, HTTP_IDLE_TIMEOUT);
+    let service = routes(monitor, api).into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }
 
-fn routes(ops: Arc<Ops>, api: Api) -> Router {
+fn routes(monitor: Arc<Monitor>, api: Api) -> Router {
     Router::new()
         .route("/", get(|| async { INDEX }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(ops)
+        .with_state(monitor)
         .merge(routes::routes(api))
 }
 
-async fn readyz(State(ops): State<Arc<Ops>>) -> impl IntoResponse {
-    let readiness = ops.readiness();
+async fn readyz(State(monitor): State<Arc<Monitor>>) -> impl IntoResponse {
+    let readiness = monitor.readiness();
     let status = match readiness {
         Readiness::Ready => StatusCode::OK,
         Readiness::Starting | Readiness::Detached | Readiness::Draining => {
@@ -82,131 +65,34 @@ async fn readyz(State(ops): State<Arc<Ops>>) -> impl IntoResponse {
     (status, format!("{}\n", readiness.as_str()))
 }
 
-async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
+async fn metrics(State(monitor): State<Arc<Monitor>>) -> Response {
     const TEXT: [(header::HeaderName, &str); 1] =
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    match ops.metrics.render() {
+    match monitor.metrics().render() {
         Ok(text) => (TEXT, text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
 
-/// Accepts while there are places.
-pub(super) struct BoundedListener {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-    idle_timeout: Duration,
-}
-
-impl Listener for BoundedListener {
-    type Io = BoundedStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (BoundedStream, SocketAddr) {
-        loop {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-                // Nobody closes the semaphore; if it were closed, nothing could be accepted.
-                std::future::pending().await
-            };
-            match self.listener.accept().await {
-                Ok((stream, peer)) => {
-                    return (BoundedStream::new(stream, place, self.idle_timeout), peer);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "HTTP connection not accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection that gives its place back, at the latest when it has been quiet or open for too long.
-pub(super) struct BoundedStream {
-    stream: TcpStream,
-    idle_timeout: Duration,
-    idle: Pin<Box<Sleep>>,
-    end: Instant,
-    _place: OwnedSemaphorePermit,
-}
-
-impl BoundedStream {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, idle_timeout: Duration) -> Self {
-        let now = Instant::now();
-        let idle = Box::pin(sleep_until(now + idle_timeout));
-        Self { stream, idle_timeout, idle, end: now + HTTP_LIFETIME, _place: place }
-    }
-
-    /// Passes a result on and puts the deadline off; an error instead, if the deadline has passed.
-    fn within_time<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        result: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        match result {
-            Poll::Ready(result) => {
-                let deadline = self.end.min(Instant::now() + self.idle_timeout);
-                self.idle.as_mut().reset(deadline);
-                Poll::Ready(result)
-            }
-            Poll::Pending => {
-                ready!(self.idle.as_mut().poll(cx));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-        }
-    }
-}
-
-impl AsyncRead for BoundedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.within_time(cx, result)
-    }
-}
-
-impl AsyncWrite for BoundedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.within_time(cx, result)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::num::NonZeroU8;
+    use std::time::{Duration, Instant};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::api::auth::Entitlement;
-    use crate::api::query_channel::desk;
+    use crate::api::auth::OperatorAuth;
+    use crate::api::query_channel::query_channel;
     use crate::metrics::SeriesLimits;
 
     /// A server on a port of its own.
     struct Server {
         address: SocketAddr,
-        ops: Arc<Ops>,
+        monitor: Arc<Monitor>,
         stop: oneshot::Sender<()>,
         done: tokio::task::JoinHandle<io::Result<()>>,
     }
@@ -214,17 +100,17 @@ mod tests {
     async fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let ops = Arc::new(Ops::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap());
+        let monitor = Arc::new(Monitor::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap());
         let (stop, stopped) = oneshot::channel();
-        let done = tokio::spawn(serve(listener, Arc::clone(&ops), nobody(), async {
+        let done = tokio::spawn(serve(listener, Arc::clone(&monitor), nobody(), async {
             stopped.await.ok();
         }));
-        Server { address, ops, stop, done }
+        Server { address, monitor, stop, done }
     }
 
-    /// A desk at which nobody answers.
+    /// Routes whose questions nobody answers.
     fn nobody() -> Api {
-        Api { desk: desk().0, entitlement: Entitlement::default() }
+        Api { queries: query_channel().0, auth: OperatorAuth::default() }
     }
 
     /// Status line and body of an answer.
@@ -248,7 +134,7 @@ mod tests {
             (Readiness::Detached, "503", "not attached to a parent\n"),
             (Readiness::Draining, "503", "draining\n"),
         ] {
-            server.ops.set_readiness(readiness);
+            server.monitor.set_readiness(readiness);
             let answer = get(server.address, "/readyz").await;
             assert!(answer.0.contains(status), "{answer:?}");
             assert_eq!(answer.1, body);
@@ -280,10 +166,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let idle_timeout = Duration::from_millis(300);
-        let places = Arc::new(Semaphore::new(2));
-        let listener = BoundedListener { listener, places, idle_timeout };
-        let ops = Arc::new(Ops::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap());
-        let service = routes(ops, nobody()).into_make_service_with_connect_info::<Peer>();
+        let listener = BoundedListener::new(listener, 2, idle_timeout);
+        let monitor = Arc::new(Monitor::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap());
+        let service = routes(monitor, nobody()).into_make_service_with_connect_info::<Peer>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let before = Instant::now();
         let _quiet = TcpStream::connect(address).await.unwrap();

@@ -1,26 +1,24 @@
 //! The part of the HTTP side that asks the hub: how the relay is, the tree, rooms, single listeners, and
 //! the order to drain. Figures are for everybody who reaches the port; single listeners and orders take
-//! an [`Entitlement`].
+//! an [`OperatorAuth`].
 
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tribune_protocol::ids::{ParticipantId, RoomName};
 use tribune_protocol::limits::MAX_LISTENERS_A_MESSAGE;
 use tribune_protocol::quality::report::Ranking;
 
-use super::auth::{Entitlement, Refused};
-use super::http::BoundedListener;
+use super::auth::{OperatorAuth, Refused};
 use super::json;
+use super::listener::Peer;
 use super::query_channel::{Busy, QuerySender};
 use tribune_relay_core::query::{Answer, Query};
 use tribune_relay_core::tree::host_port::HostPort;
@@ -38,19 +36,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Debug, Clone)]
 pub struct Api {
     /// The way to the hub.
-    pub desk: QuerySender,
+    pub queries: QuerySender,
     /// What is asked of those who want more than figures.
-    pub entitlement: Entitlement,
-}
-
-/// Where a request comes from.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(SocketAddr);
-
-impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
+    pub auth: OperatorAuth,
 }
 
 /// The routes.
@@ -114,13 +102,13 @@ type Parameters = axum::extract::Query<Vec<(String, String)>>;
 type Outcome = Result<Json<Value>, Failure>;
 
 async fn status(State(api): State<Api>) -> Outcome {
-    let answer = api.desk.ask(Query::Status).await?;
+    let answer = api.queries.ask(Query::Status).await?;
     let Answer::Status(status) = answer else { return Err(unexpected(&answer)) };
     Ok(Json(json::status(&status)))
 }
 
 async fn tree(State(api): State<Api>) -> Outcome {
-    let answer = api.desk.ask(Query::Tree).await?;
+    let answer = api.queries.ask(Query::Tree).await?;
     let Answer::Tree { sight, is_rooted } = answer else { return Err(unexpected(&answer)) };
     Ok(Json(json::tree(&sight, is_rooted)))
 }
@@ -133,14 +121,14 @@ async fn rooms(State(api): State<Api>, parameters: Parameters) -> Outcome {
             _ => return Err(unknown_parameter(name, "limit")),
         }
     }
-    let answer = api.desk.ask(Query::Rooms { limit }).await?;
+    let answer = api.queries.ask(Query::Rooms { limit }).await?;
     let Answer::Rooms { total, rooms } = answer else { return Err(unexpected(&answer)) };
     Ok(Json(json::rooms(total, &rooms)))
 }
 
 async fn room(State(api): State<Api>, Path(room): Path<String>) -> Outcome {
     let name = room_name(&room)?;
-    let answer = api.desk.ask(Query::Room(name)).await?;
+    let answer = api.queries.ask(Query::Room(name)).await?;
     let Answer::Room(found) = answer else { return Err(unexpected(&answer)) };
     let found = found.ok_or_else(|| no_room(&room))?;
     Ok(Json(json::room(&found)))
@@ -148,12 +136,12 @@ async fn room(State(api): State<Api>, Path(room): Path<String>) -> Outcome {
 
 async fn listeners(
     State(api): State<Api>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
     Path(room): Path<String>,
     parameters: Parameters,
 ) -> Outcome {
-    api.entitlement.check(peer.ip(), &headers).map_err(Failure::Refused)?;
+    api.auth.check(peer.ip(), &headers).map_err(Failure::Refused)?;
     let name = room_name(&room)?;
     let (mut worst, mut by) = (WORST_USUALLY, Ranking::default());
     for (parameter, value) in pairs(&parameters) {
@@ -172,11 +160,11 @@ async fn listeners(
 
 async fn listener(
     State(api): State<Api>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
     Path((room, id)): Path<(String, String)>,
 ) -> Outcome {
-    api.entitlement.check(peer.ip(), &headers).map_err(Failure::Refused)?;
+    api.auth.check(peer.ip(), &headers).map_err(Failure::Refused)?;
     let name = room_name(&room)?;
     let participant: ParticipantId = id.parse().map_err(|_| {
         Failure::BadRequest(format!(
@@ -197,11 +185,11 @@ async fn listener(
 
 async fn drain(
     State(api): State<Api>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    api.entitlement.check(peer.ip(), &headers).map_err(Failure::Refused)?;
+    api.auth.check(peer.ip(), &headers).map_err(Failure::Refused)?;
     let (mut to, mut within) = (None, None);
     for (name, value) in pairs(&parameters) {
         match name {
@@ -215,7 +203,7 @@ async fn drain(
             _ => return Err(unknown_parameter(name, "to and within")),
         }
     }
-    let answer = api.desk.ask(Query::Drain { to, within }).await?;
+    let answer = api.queries.ask(Query::Drain { to, within }).await?;
     let Answer::Draining { to, within } = answer else { return Err(unexpected(&answer)) };
     let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     let body = json!({ "draining": true, "to": to, "within_ms": within_ms });
@@ -229,10 +217,10 @@ async fn ask_listeners(
     query: Query,
 ) -> Result<tribune_protocol::control::query::TreeAnswer, Failure> {
     let name = room_name(room)?;
-    if let Answer::Room(None) = api.desk.ask(Query::Room(name)).await? {
+    if let Answer::Room(None) = api.queries.ask(Query::Room(name)).await? {
         return Err(no_room(room));
     }
-    let answer = api.desk.ask(query).await?;
+    let answer = api.queries.ask(query).await?;
     let Answer::Listeners(sight) = answer else { return Err(unexpected(&answer)) };
     Ok(sight)
 }

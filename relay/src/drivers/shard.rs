@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::socket::{BatchSocket, SEND_BATCH};
-use crate::ops::Ops;
+use crate::monitor::Monitor;
 use tribune_relay_core::counters::DropCause;
 use tribune_relay_core::messages::{ShardCommand, ShardEvent, ShardId, ShardMessage};
 use tribune_relay_core::shard::{Outgoing, Shard};
@@ -50,7 +50,7 @@ pub struct Wiring {
     /// From the other shards.
     pub shard_messages: Receiver<ShardMessage>,
     /// Where counters are published.
-    pub ops: std::sync::Arc<Ops>,
+    pub monitor: std::sync::Arc<Monitor>,
 }
 
 /// Runs the shard until the hub lets go of it.
@@ -87,12 +87,12 @@ pub async fn run(mut shard: Shard, mut wiring: Wiring) -> io::Result<()> {
         tell_hub(&mut shard, &wiring, &mut waiting_event);
         let took = began.elapsed();
         busy += took;
-        wiring.ops.metrics.observe_turn(wiring.id.0, took);
+        wiring.monitor.metrics().observe_turn(wiring.id.0, took);
         if publishes {
             let ended = began + took;
             let counters = shard.counters();
             counters.busy_ppm = share_ppm(busy, ended.duration_since(published));
-            wiring.ops.metrics.publish_shard(wiring.id.0, counters);
+            wiring.monitor.metrics().publish_shard(wiring.id.0, counters);
             (published, busy) = (ended, Duration::ZERO);
         }
         if !more {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
-use crate::ops::Ops;
+use crate::monitor::Monitor;
 use tribune_relay_core::store::{Batch, Store, StoreError, StoreReply, StoreRequest, WriteId};
 
 /// Requests that wait for the store; more are refused ([`StoreError::Busy`]). A disk that flushes in
@@ -36,7 +36,7 @@ pub struct Worker {
 #[derive(Debug)]
 pub struct Requests {
     sender: mpsc::Sender<StoreRequest>,
-    ops: Arc<Ops>,
+    monitor: Arc<Monitor>,
 }
 
 impl Requests {
@@ -68,7 +68,7 @@ impl Requests {
         Err(match request {
             StoreRequest::Write { id, .. } => {
                 let result = Err(error);
-                self.ops.metrics.count_store_write(&result);
+                self.monitor.metrics().count_store_write(&result);
                 StoreReply::Written { id, result }
             }
             StoreRequest::ReadLog { id, .. } => StoreReply::Log { id, result: Err(error) },
@@ -80,13 +80,13 @@ impl Requests {
 ///
 /// # Errors
 /// What the system says, if there can be no thread.
-pub fn spawn(store: Box<dyn Store>, ops: Arc<Ops>) -> io::Result<Worker> {
+pub fn spawn(store: Box<dyn Store>, monitor: Arc<Monitor>) -> io::Result<Worker> {
     let (sender, receiver) = mpsc::channel(REQUEST_QUEUE);
     let (reply_sender, replies) = mpsc::channel(REPLY_QUEUE);
-    let requests = Requests { sender, ops: Arc::clone(&ops) };
+    let requests = Requests { sender, monitor: Arc::clone(&monitor) };
     let thread = std::thread::Builder::new()
         .name("store".to_owned())
-        .spawn(move || run(store, receiver, &reply_sender, &ops.metrics))?;
+        .spawn(move || run(store, receiver, &reply_sender, monitor.metrics()))?;
     Ok(Worker { requests, replies, thread })
 }
 
@@ -223,8 +223,8 @@ mod tests {
         StoreRequest::ReadLog { id: ReadId(id), room: room(name), from: 1, limit: 10 }
     }
 
-    fn ops() -> Arc<Ops> {
-        Arc::new(Ops::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap())
+    fn monitor() -> Arc<Monitor> {
+        Arc::new(Monitor::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap())
     }
 
     /// A reply's id, and whether it is `Ok`, with the size of a log that was read.
@@ -233,12 +233,12 @@ mod tests {
     /// Has a group carried out. Gives the replies, and how many batches each write had.
     fn carried_out(
         store: Watched,
-        ops: &Ops,
+        monitor: &Monitor,
         requests: Vec<StoreRequest>,
     ) -> (Vec<Brief>, Vec<usize>) {
         let mut store = store;
         let mut replies = Vec::new();
-        carry_out(&mut store, requests.into_iter(), &ops.metrics, |reply| {
+        carry_out(&mut store, requests.into_iter(), monitor.metrics(), |reply| {
             replies.push(match reply {
                 StoreReply::Written { id, result } => (id.0, result.map(|()| 0)),
                 StoreReply::Log { id, result } => (id.0, result.map(|page| page.total)),
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn writes_that_wait_together_are_committed_together() {
         let requests = (0..9).map(|n| write(n, batch("forum", None, n + 1, 1))).collect();
-        let (replies, writes) = carried_out(Watched::default(), &ops(), requests);
+        let (replies, writes) = carried_out(Watched::default(), &monitor(), requests);
         assert_eq!(replies, (0..9).map(|n| (n, Ok(0))).collect::<Vec<_>>());
         assert_eq!(writes, [9]);
     }
@@ -265,12 +265,12 @@ mod tests {
             write(4, batch("b", None, 8, 1)),
             read(5, "a"),
         ];
-        let ops = ops();
-        let (replies, writes) = carried_out(Watched::default(), &ops, requests);
+        let monitor = monitor();
+        let (replies, writes) = carried_out(Watched::default(), &monitor, requests);
         let gap = |found| Err(StoreError::Gap { room: room("b"), next: 1, found });
         assert_eq!(replies, [(1, Ok(0)), (2, gap(7)), (3, Ok(0)), (4, gap(8)), (5, Ok(2))]);
         assert_eq!(writes, [4, 1, 1, 1, 1]);
-        let text = ops.metrics.render().unwrap();
+        let text = monitor.metrics().render().unwrap();
         let has = |line: &str| assert!(text.lines().any(|found| found == line), "{line}: {text}");
         has("tribune_relay_store_writes_total{result=\"stored\"} 2");
         has("tribune_relay_store_writes_total{result=\"gap\"} 2");
@@ -281,7 +281,7 @@ mod tests {
     fn a_failing_disk_is_tried_once_for_all() {
         let requests = (0..3).map(|n| write(n, batch("forum", None, n + 1, 1))).collect();
         let store = Watched { fails: true, ..Watched::default() };
-        let (replies, writes) = carried_out(store, &ops(), requests);
+        let (replies, writes) = carried_out(store, &monitor(), requests);
         assert!(replies.iter().all(|(_, result)| matches!(result, Err(StoreError::Failed(_)))));
         assert_eq!((replies.len(), writes), (3, vec![3]));
     }
@@ -294,14 +294,14 @@ mod tests {
             write(3, batch("forum", None, 3, 1)),
             read(4, "forum"),
         ];
-        let (replies, writes) = carried_out(Watched::default(), &ops(), requests);
+        let (replies, writes) = carried_out(Watched::default(), &monitor(), requests);
         assert_eq!(replies, [(1, Ok(0)), (2, Ok(2)), (3, Ok(0)), (4, Ok(3))]);
         assert_eq!(writes, [1, 1]);
     }
 
     #[test]
     fn the_thread_does_all_that_was_asked_for_and_ends() {
-        let worker = spawn(Box::<Watched>::default(), ops()).unwrap();
+        let worker = spawn(Box::<Watched>::default(), monitor()).unwrap();
         let Worker { requests, mut replies, thread } = worker;
         for n in 0..200 {
             requests.hand_in(write(n, batch("forum", None, n + 1, 1))).unwrap();
@@ -321,8 +321,8 @@ mod tests {
     #[test]
     fn who_asks_never_waits() {
         let (sender, receiver) = mpsc::channel(1);
-        let ops = ops();
-        let requests = Requests { sender, ops: Arc::clone(&ops) };
+        let monitor = monitor();
+        let requests = Requests { sender, monitor: Arc::clone(&monitor) };
         requests.hand_in(read(1, "forum")).unwrap();
         let busy = StoreReply::Log { id: ReadId(2), result: Err(StoreError::Busy) };
         assert_eq!(requests.hand_in(read(2, "forum")), Err(busy));
@@ -331,7 +331,7 @@ mod tests {
         else {
             panic!("not refused");
         };
-        let text = ops.metrics.render().unwrap();
+        let text = monitor.metrics().render().unwrap();
         assert!(text.contains("tribune_relay_store_writes_total{result=\"busy\"} 1\n"), "{text}");
         drop(receiver);
         let Err(StoreReply::Written { id: WriteId(3), result: Err(StoreError::Failed(why)) }) =
