@@ -24,7 +24,7 @@ use tribune_relay_core::shard::Outgoing;
 use tribune_bench::accounting::{machine, this_thread_cpu};
 use tribune_bench::contender::{Meter, latencies};
 
-use crate::sockets::allow_sockets;
+use crate::pool::sockets::allow_sockets;
 
 /// Of a short header (RFC 9000 section 17.3.1): a byte, a connection ID of 8, a packet number of 2.
 const HEADER_BYTES: usize = 11;

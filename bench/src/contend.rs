@@ -10,8 +10,9 @@ use tribune_bench::frame::SENT_STAMP_BYTES;
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_OPUS_BYTES};
 
 use crate::ceiling::{Ceiling, Counted};
-use crate::crew::{Cast, Crew, Venue};
-use crate::process::{RelayChain, relay_of_this_build};
+use crate::load::fleet::Fleet;
+use crate::load::spec::{LoadSpec, Topology};
+use crate::relay_process::{RelayChain, relay_of_this_build};
 
 /// Speakers that can be asked for: Tribune's join at the start, and only those asked for speak.
 const MAX_SPEAKERS: u16 = 4;
@@ -83,8 +84,8 @@ pub(crate) fn run(plan: &ContendPlan) -> Result<()> {
 fn tribune(plan: &TribunePlan) -> Result<()> {
     let program = plan.relay.clone().map_or_else(relay_of_this_build, Ok)?;
     let relays = RelayChain::start(&program, plan.shards, 1)?;
-    let venue = Venue::of(&relays);
-    let cast = Cast {
+    let topology = Topology::of(&relays);
+    let spec = LoadSpec {
         listeners: plan.listeners,
         speakers: MAX_SPEAKERS,
         rooms: 1,
@@ -97,7 +98,7 @@ fn tribune(plan: &TribunePlan) -> Result<()> {
         reports: false,
     };
     let mut told = Instant::now();
-    let (mut crew, joining) = Crew::assemble(&cast, &venue, &mut |shared, _| {
+    let (mut fleet, joining) = Fleet::assemble(&spec, &topology, &mut |shared, _| {
         if told.elapsed() >= JOINING_PERIOD {
             told = Instant::now();
             // Who does not read it will be noticed by the window.
@@ -115,23 +116,23 @@ fn tribune(plan: &TribunePlan) -> Result<()> {
         join_seconds: joining.took.as_secs_f64(),
         memory_kib_per_listener: added / f64::from(plan.listeners),
     };
-    let outcome = serve(ready, |ask| tribune_window(plan, relays.edge().pid(), &mut crew, ask));
-    let ended = crew.end();
+    let outcome = serve(ready, |ask| tribune_window(plan, relays.edge().pid(), &mut fleet, ask));
+    let ended = fleet.end();
     outcome.and(ended)
 }
 
-fn tribune_window(plan: &TribunePlan, relay: u32, crew: &mut Crew, ask: Ask) -> Result<Window> {
+fn tribune_window(plan: &TribunePlan, relay: u32, fleet: &mut Fleet, ask: Ask) -> Result<Window> {
     check(ask)?;
-    let mut round = crew.round(AROUND, Duration::from_secs(ask.seconds.into()), AROUND);
+    let mut round = fleet.plan_round(AROUND, Duration::from_secs(ask.seconds.into()), AROUND);
     round.speakers = ask.speakers;
     let (from, to) = round.schedule.span();
-    crew.begin(round)?;
-    crew.pass(from, &mut |_| ())?;
+    fleet.begin_round(round)?;
+    fleet.run_until(from, &mut |_| ())?;
     let meter = Meter::start(&[relay])?;
-    crew.pass(to, &mut |_| ())?;
+    fleet.run_until(to, &mut |_| ())?;
     let reading = meter.read()?;
-    let (spoken, heard) = crew.finish(&round)?;
-    let gone = crew.shared.gone();
+    let (spoken, heard) = fleet.finish_round(&round)?;
+    let gone = fleet.shared.gone();
     ensure!(gone == 0, "{gone} participants are gone");
     Ok(Window {
         speakers: ask.speakers,

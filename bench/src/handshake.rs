@@ -23,7 +23,7 @@ use tribune_protocol::domain::room::Role;
 use tribune_relay::tls::{ServerTrust, TlsIdentity, client_tls, server_tls};
 
 use crate::joiner::{Guests, idle};
-use crate::process::{RelayProcess, relay_of_this_build};
+use crate::relay_process::{RelayProcess, relay_of_this_build};
 
 /// Rest between two sweeps over those who join.
 const SWEEP: Duration = Duration::from_micros(250);

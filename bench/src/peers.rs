@@ -1,11 +1,14 @@
 //! `tribune-bench peers`: Tribune, the ceiling and other systems under the same schedule, in turn.
-//! [`field`] is who, [`running`] a contender as a process, [`rounds`] the order of windows, [`outcome`]
-//! what they come to.
+//!
+//! * [`contenders`] lists the systems, and how each is started and asked
+//! * [`process`] runs a contender as a process
+//! * [`rounds`] has each measure a window in turn, and repeats flawed ones
+//! * [`results`] has medians and ratios of the windows
 
-pub(crate) mod field;
-pub(crate) mod outcome;
+pub(crate) mod contenders;
+mod process;
+pub(crate) mod results;
 mod rounds;
-mod running;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,10 +18,10 @@ use anyhow::{Result, ensure};
 use tribune_bench::accounting::machine;
 use tribune_bench::contender::{Ask, Ready, Window};
 
-use self::field::{CEILING, Contender, FIELD, Places, TRIBUNE, by_name};
-use self::outcome::{Entry, Missing, PeersReport};
+use self::contenders::{CEILING, CONTENDERS, Contender, ProgramPaths, TRIBUNE, by_name};
+use self::process::Running;
+use self::results::{Entry, Missing, PeersReport};
 use self::rounds::{Turn, flaws, round};
-use self::running::Running;
 
 /// What a window takes beside its length: speech before and after it, and the way there and back.
 const AROUND_WINDOW: Duration = Duration::from_millis(900);
@@ -62,8 +65,8 @@ pub(crate) fn run(plan: &PeersPlan) -> Result<PeersReport> {
     ensure!(!plan.sizes.is_empty(), "--sizes names no size");
     let mut contest = Contest {
         plan,
-        field: FIELD.iter().filter(wanted).collect(),
-        places: Places::new(plan.peers_dir.clone()),
+        field: CONTENDERS.iter().filter(wanted).collect(),
+        paths: ProgramPaths::new(plan.peers_dir.clone()),
         largest: plan.sizes.iter().copied().max().unwrap_or_default(),
         began: Instant::now(),
         report: PeersReport {
@@ -97,7 +100,7 @@ pub(crate) fn run(plan: &PeersPlan) -> Result<PeersReport> {
 struct Contest<'a> {
     plan: &'a PeersPlan,
     field: Vec<&'static Contender>,
-    places: Places,
+    paths: ProgramPaths,
     largest: u32,
     began: Instant,
     report: PeersReport,
@@ -170,7 +173,7 @@ impl Contest<'_> {
         let (mut players, mut turns) = (Vec::new(), Vec::new());
         for (contender, speakers) in self.asked(size).collect::<Vec<_>>() {
             eprintln!("{size} listeners of {} join", contender.label);
-            let command = contender.command(&self.places, size);
+            let command = contender.command(&self.paths, size);
             let mut shown = Instant::now();
             let joined = |joined: u32| {
                 if shown.elapsed() > Duration::from_secs(10) {

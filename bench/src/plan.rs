@@ -16,7 +16,7 @@ use tribune_protocol::limits::{DEFAULT_TOP_N, MAX_OPUS_BYTES};
 pub(crate) use self::check::{Checked, Size};
 use self::costs::{Costs, MeasuredCosts, Sourced};
 use self::tree::{Machine, Speech, Tree};
-use crate::home;
+use crate::paths;
 
 /// What to plan, with what.
 #[derive(Debug, Clone, clap::Args)]
@@ -171,7 +171,7 @@ impl TreePlan {
             hop_p50_ms: self.hop_ms,
             hop_p99_ms: self.hop_ms,
         };
-        let usual = home::output().join("results.json");
+        let usual = paths::output().join("results.json");
         let path = self.figures.clone().or_else(|| usual.is_file().then_some(usual));
         let suite = path.map(|path| costs::read(&path)).transpose()?.unwrap_or_default();
         Ok(Costs::choose(&flags, &suite))

@@ -1,6 +1,9 @@
 //! `tribune-bench suite`, and what this program does without a command: measures everything that is
 //! judged, prints the table with its verdicts, and leaves all of it in `target/bench/`.
 
+mod metrics;
+mod verdict;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,14 +14,14 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tribune_bench::accounting::machine;
 
-use crate::figures::{Findings, Found, Hop, LoadFigures};
-use crate::home;
-use crate::part::{Part, words};
-use crate::peers::outcome::PeersReport;
+use self::metrics::{Hop, LoadRun, Measurements, Outcome};
+use self::verdict::{Judged, Verdict};
+use crate::child_run::{ChildRun, split_words};
+use crate::paths;
+use crate::peers::results::PeersReport;
 use crate::peers::{self, PeersPlan};
 use crate::plan::costs::MeasuredCosts;
 use crate::plan::{self, Checked, Size, TreeReport};
-use crate::verdict::{self, Judged, Verdict};
 
 /// How much to measure.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -108,12 +111,12 @@ pub(crate) struct SuiteReport {
     peers: Option<PeersReport>,
     /// What could not be run, a sentence each.
     failures: Vec<String>,
-    parts: Vec<Took>,
+    parts: Vec<PartDuration>,
 }
 
 /// How long a part took.
 #[derive(Debug, Serialize)]
-struct Took {
+struct PartDuration {
     part: &'static str,
     seconds: f64,
 }
@@ -127,8 +130,8 @@ pub(crate) fn run(plan: &SuitePlan) -> Result<SuiteReport> {
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let scale = Scale::of(plan);
     let mut log = Log { began, parts: Vec::new(), failures: Vec::new() };
-    let findings = measure(&scale, &mut log);
-    let costs = findings.costs();
+    let measurements = measure(&scale, &mut log);
+    let costs = measurements.costs();
     let check =
         log.part("a plan's prediction, checked", || plan::check_measured(&costs, scale.check));
     let trees = log.keep(plan::of_measured(&costs).map_err(|error| format!("plan: {error:#}")));
@@ -139,19 +142,19 @@ pub(crate) fn run(plan: &SuitePlan) -> Result<SuiteReport> {
         command: command(),
         quick: plan.quick,
         took_seconds: began.elapsed().as_secs_f64(),
-        figures: findings.judge(),
+        figures: measurements.judge(),
         costs,
         trees,
         check: check.ok(),
-        peers: findings.peers.ok(),
+        peers: measurements.peers.ok(),
         failures: log.failures,
         parts: log.parts,
     };
-    report.write(&plan.out.clone().unwrap_or_else(home::output))?;
+    report.write(&plan.out.clone().unwrap_or_else(paths::output))?;
     Ok(report)
 }
 
-fn measure(scale: &Scale, log: &mut Log) -> Findings {
+fn measure(scale: &Scale, log: &mut Log) -> Measurements {
     let peers = log.part("peers: other systems in turn", || peers::run(&scale.peers));
     let (one_shard, two_shards) =
         match log.part("loads: one shard and two, in turn", || shards(scale)) {
@@ -159,11 +162,11 @@ fn measure(scale: &Scale, log: &mut Log) -> Findings {
             Err(why) => (Err(why.clone()), Err(why)),
         };
     let handshakes = log.part("handshakes: joins beside bare handshakes", || {
-        Part::run(&words(scale.handshakes))?.numbers("/ratios")
+        ChildRun::run(&split_words(scale.handshakes))?.numbers("/ratios")
     });
     let storm_ms = log.part("a storm of joins", || storms(scale));
     let hops = log.part("loads: trees of depth 1 to 3", || hops(scale));
-    Findings {
+    Measurements {
         peers,
         listeners: scale.listeners,
         one_shard,
@@ -176,14 +179,14 @@ fn measure(scale: &Scale, log: &mut Log) -> Findings {
 }
 
 /// Loads with one shard, each followed by one with two.
-fn shards(scale: &Scale) -> Result<(Vec<LoadFigures>, Vec<LoadFigures>)> {
-    let run = |shards: u8| -> Result<LoadFigures> {
+fn shards(scale: &Scale) -> Result<(Vec<LoadRun>, Vec<LoadRun>)> {
+    let run = |shards: u8| -> Result<LoadRun> {
         let load = format!(
             "load --listeners {} --seconds {} --shards {shards}",
             scale.listeners, scale.load_seconds
         );
-        let part = Part::run_load(&words(&load))?;
-        Ok(LoadFigures {
+        let part = ChildRun::run_load(&split_words(&load))?;
+        Ok(LoadRun {
             cpu_us_per_frame: part.number("/relay_cpu_us_per_frame")?,
             join_cpu_us: part.number("/relay_cpu_us_per_join")?,
             joined_kib: part.number("/relay_memory_kib_per_listener")?,
@@ -201,7 +204,8 @@ fn shards(scale: &Scale) -> Result<(Vec<LoadFigures>, Vec<LoadFigures>)> {
 
 fn storms(scale: &Scale) -> Result<Vec<f64>> {
     let load = format!("load --listeners {0} --storm {0} --seconds 6", scale.storm);
-    let run = |_| Ok(Part::run_load(&words(&load))?.number("/storm/added_gap_p99_us")? / 1e3);
+    let run =
+        |_| Ok(ChildRun::run_load(&split_words(&load))?.number("/storm/added_gap_p99_us")? / 1e3);
     (0..scale.storm_runs).map(run).collect()
 }
 
@@ -210,7 +214,7 @@ fn storms(scale: &Scale) -> Result<Vec<f64>> {
 fn hops(scale: &Scale) -> Result<Vec<Hop>> {
     let run = |depth: u8| -> Result<Hop> {
         let load = format!("load --listeners {} --depth {depth} --seconds 4", scale.hop_listeners);
-        let part = Part::run_load(&words(&load))?;
+        let part = ChildRun::run_load(&split_words(&load))?;
         let ms = |percentile: &str| Ok::<_, anyhow::Error>(part.number(percentile)? / 1e3);
         Ok(Hop { p50_ms: ms("/added_delay_us/p50")?, p99_ms: ms("/added_delay_us/p99")? })
     };
@@ -231,12 +235,12 @@ fn hops(scale: &Scale) -> Result<Vec<Hop>> {
 /// What has been done, and how long it took.
 struct Log {
     began: Instant,
-    parts: Vec<Took>,
+    parts: Vec<PartDuration>,
     failures: Vec<String>,
 }
 
 impl Log {
-    fn part<T>(&mut self, name: &'static str, run: impl FnOnce() -> Result<T>) -> Found<T> {
+    fn part<T>(&mut self, name: &'static str, run: impl FnOnce() -> Result<T>) -> Outcome<T> {
         let started = Instant::now();
         eprintln!("\n== {name} (at {})", clock(self.began.elapsed()));
         let found = run().map_err(|error| format!("{error:#}"));
@@ -245,11 +249,11 @@ impl Log {
             self.failures.push(format!("{name}: {why}"));
         }
         eprintln!("== {name}: {}", clock(started.elapsed()));
-        self.parts.push(Took { part: name, seconds: started.elapsed().as_secs_f64() });
+        self.parts.push(PartDuration { part: name, seconds: started.elapsed().as_secs_f64() });
         found
     }
 
-    fn keep<T>(&mut self, found: Found<T>) -> Option<T> {
+    fn keep<T>(&mut self, found: Outcome<T>) -> Option<T> {
         found.map_err(|why| self.failures.push(why)).ok()
     }
 }
@@ -260,7 +264,7 @@ fn clock(time: Duration) -> String {
 
 /// The commit that this was built from, if there is a repository, and whether files differ from it.
 fn commit() -> String {
-    let workspace = home::workspace().unwrap_or_default();
+    let workspace = paths::workspace().unwrap_or_default();
     let git = |arguments: &[&str]| {
         let mut git = Command::new("git");
         git.arg("-C").arg(&workspace).args(arguments).stdin(Stdio::null());
@@ -335,7 +339,7 @@ impl SuiteReport {
             writeln!(text, "\n## The prediction, checked\n\n```text\n{check}\n```")?;
         }
         writeln!(text, "\n## How long it took\n")?;
-        for Took { part, seconds } in &self.parts {
+        for PartDuration { part, seconds } in &self.parts {
             writeln!(text, "- {part}: {}", clock(Duration::from_secs_f64(*seconds)))?;
         }
         for failure in &self.failures {
@@ -350,7 +354,7 @@ impl SuiteReport {
             format!("Date: {}", self.date),
             format!("Commit: {}", self.commit),
             format!("Command: `{}`", self.command),
-            format!("Took: {}", clock(Duration::from_secs_f64(self.took_seconds))),
+            format!("PartDuration: {}", clock(Duration::from_secs_f64(self.took_seconds))),
         ];
         if self.quick {
             head.push("Quick: sizes far too small for figures that mean something".to_owned());

@@ -19,9 +19,9 @@ use tribune_relay::tls::ServerTrust;
 use tribune_relay_core::messages::Packet;
 use tribune_relay_core::shard::Outgoing;
 
-use crate::delay::DelayLine;
 use crate::members::Members;
-use crate::sockets::Sockets;
+use crate::pool::delay::DelayLine;
+use crate::pool::sockets::Sockets;
 
 /// Buffers of sent packets that are kept for the next ones.
 const SPARE_BUFFERS: usize = 4_096;

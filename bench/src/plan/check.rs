@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::costs::Costs;
 use super::tree::{Prediction, Speech, predict};
-use crate::part::{Part, words};
+use crate::child_run::{ChildRun, split_words};
 
 /// A tree that is run.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -51,10 +51,10 @@ pub(crate) fn run(costs: &Costs, size: Size) -> Result<Checked> {
     let load = format!(
         "load --listeners {listeners} --depth {depth} --seconds {seconds} --frame-bytes {frame_bytes}"
     );
-    compare(size, &predicted, &Part::run_load(&words(&load))?)
+    compare(size, &predicted, &ChildRun::run_load(&split_words(&load))?)
 }
 
-fn compare(size: Size, predicted: &Prediction, load: &Part) -> Result<Checked> {
+fn compare(size: Size, predicted: &Prediction, load: &ChildRun) -> Result<Checked> {
     let row = |figure, unit, predicted: f64, measured: f64| Row {
         figure,
         unit,

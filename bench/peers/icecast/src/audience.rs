@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tribune_bench::contender::{Said, say};
 use tribune_bench::frame::Schedule;
-use tribune_bench::hearing::{WindowHeard, WindowTally};
+use tribune_bench::window_tally::{WindowHeard, WindowTally};
 
 use crate::pages::StreamParser;
 use crate::source::MOUNT;

@@ -10,7 +10,7 @@ use quinn::{Connection, Endpoint, VarInt};
 use tokio::task::JoinSet;
 use tribune_bench::contender::{Said, say};
 use tribune_bench::frame::Schedule;
-use tribune_bench::hearing::{WindowHeard, WindowTally};
+use tribune_bench::window_tally::{WindowHeard, WindowTally};
 
 use crate::server::Dial;
 

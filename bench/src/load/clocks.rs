@@ -1,6 +1,6 @@
 //! The clocks of a load's participants. Each has one of its own that is wrong, and learns the origin's by
-//! probes, as a real one does (SPEC.md section 7). Pure. Used by [`crate::speech`] and
-//! [`crate::reporting`].
+//! probes, as a real one does (SPEC.md section 7). Pure. Used by [`super::speakers`] and
+//! [`super::reporting`].
 
 use std::time::Instant;
 

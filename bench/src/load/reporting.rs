@@ -15,11 +15,11 @@ use tribune_protocol::media::probe::{Answer, Probe};
 use tribune_protocol::quality::report::Report;
 use tribune_relay_core::clock::WallClock;
 
-use crate::clocks::OwnClock;
+use super::clocks::OwnClock;
 use crate::swarm::MemberId;
 
 /// From one look at who has something to say to the next: a tenth of the protocol's shortest period.
-const LOOK_PERIOD: Duration = Duration::from_millis(10);
+const POLL_PERIOD: Duration = Duration::from_millis(10);
 /// The room whose reports are looked for at the origin.
 pub(crate) const FIRST_ROOM: u16 = 0;
 
@@ -31,7 +31,7 @@ pub(crate) struct Reporters {
     listeners: Vec<Listener>,
     /// Who is looked at next.
     next: usize,
-    look_from: Instant,
+    poll_from: Instant,
     closed: bool,
     reported: Reported,
 }
@@ -76,9 +76,9 @@ struct Latencies {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Reported {
     /// By everybody.
-    pub(crate) all: Said,
+    pub(crate) all: ReportSum,
     /// By the listeners of [`FIRST_ROOM`].
-    pub(crate) first_room: Said,
+    pub(crate) first_room: ReportSum,
     /// Frames with a capture time that were heard, reported or not.
     frames: u64,
     /// Others that came before their listener knew the origin's time.
@@ -92,7 +92,7 @@ pub(crate) struct Reported {
 
 /// Reports, added up.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Said {
+pub(crate) struct ReportSum {
     /// Reports that were sent.
     pub(crate) reports: u64,
     /// Frames that they say were received.
@@ -106,7 +106,7 @@ pub(crate) struct Said {
 
 /// The same as it is printed.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct ReportedFigures {
+pub(crate) struct ReportedMetrics {
     /// Reports that listeners have sent.
     pub(crate) reports: u64,
     /// Of these without a latency: no frame with a capture time had come.
@@ -151,7 +151,7 @@ impl Reporters {
             start: wall.at,
             listeners: rooms.enumerate().map(listener).collect(),
             next: 0,
-            look_from: wall.at,
+            poll_from: wall.at,
             closed: false,
             reported: Reported::default(),
         }
@@ -197,7 +197,7 @@ impl Reporters {
 
     /// The next thing that a listener has to say, to be sent at once.
     pub(crate) fn poll_due(&mut self, now: Instant) -> Option<(MemberId, Due)> {
-        if self.closed || now < self.look_from {
+        if self.closed || now < self.poll_from {
             return None;
         }
         while let Some(listener) = self.listeners.get_mut(self.next) {
@@ -212,7 +212,7 @@ impl Reporters {
             }
             self.next += 1;
         }
-        (self.next, self.look_from) = (0, now + LOOK_PERIOD);
+        (self.next, self.poll_from) = (0, now + POLL_PERIOD);
         None
     }
 
@@ -280,9 +280,9 @@ impl Reported {
     }
 
     /// As it is printed.
-    pub(crate) fn figures(&self) -> ReportedFigures {
+    pub(crate) fn metrics(&self) -> ReportedMetrics {
         let of_frames = |sum: u64| sum as f64 / self.frames.max(1) as f64;
-        ReportedFigures {
+        ReportedMetrics {
             reports: self.all.reports,
             reports_without_latency: self.all.reports - self.all.with_latency,
             stamped_frames: self.frames,
@@ -306,7 +306,7 @@ impl Reported {
     }
 }
 
-impl Said {
+impl ReportSum {
     /// The mean of the reports' latencies, each report counting once as it does at a relay.
     pub(crate) fn mean_by_clocks_us(&self) -> Option<f64> {
         self.mean(self.by_clocks_us)
@@ -349,8 +349,8 @@ mod tests {
     use tribune_protocol::ids::{Seq, TrackId};
     use tribune_protocol::media::datagram::{Capture, Level, OriginTime};
 
+    use super::super::clocks::tests::{UNIX_US, learn};
     use super::*;
-    use crate::clocks::tests::{UNIX_US, learn};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -418,7 +418,7 @@ mod tests {
         assert!((900..1_000).contains(&error), "{error}");
         assert_eq!((report.buffer_us, report.jitter_us), (0, 0));
 
-        let figures = reporters.close().figures();
+        let figures = reporters.close().metrics();
         assert_eq!((figures.reports, figures.reports_without_latency), (1, 0));
         assert_eq!((figures.stamped_frames, figures.stamped_frames_too_early), (2, 1));
         assert_eq!(figures.mean_latency_us, Some(4_800.0));
@@ -442,7 +442,7 @@ mod tests {
         reporters.handle_frame(now, 1, &frame(0, 1, Some(-2_000)));
         let mut sum = Reported::default();
         sum.merge(&reporters.close());
-        let figures = sum.figures();
+        let figures = sum.metrics();
         assert_eq!((figures.share_within_bound, figures.max_difference_us), (0.5, 2_000));
         assert_eq!(figures.worst_listener_mean_difference_us, 2_000.0);
         assert_eq!(figures.mean_latency_us, None, "nobody has reported yet");

@@ -4,31 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
+use tribune_bench::contender::latencies;
+use tribune_bench::frame::Stamp;
 use tribune_protocol::media::datagram::Frame;
 
-use crate::gaps::Gaps;
-use crate::reporting::Reported;
+use super::gaps::Gaps;
+use super::reporting::Reported;
+use super::round::Round;
 use crate::swarm::MemberId;
-use tribune_bench::contender::latencies;
-use tribune_bench::frame::{Schedule, Stamp};
-
-/// A stretch of speech over a standing audience. All rounds of a run count their frames from the same
-/// moment, as a speaker's frames do that pauses: their numbers are not used again.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Round {
-    /// When each frame is due. What lies before [`Self::first`] is not said.
-    pub(crate) schedule: Schedule,
-    /// The first frame that is said.
-    pub(crate) first: u32,
-    /// Speakers of each room that speak: the first ones.
-    pub(crate) speakers: u16,
-    /// Whether the listeners' gaps are wanted second by second.
-    pub(crate) gaps: bool,
-}
 
 /// The sum over a thread's listeners.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct ListenerStats {
     /// Measured frames that came, each once per listener.
     pub(crate) frames: u64,
     /// Measured frames that came again.
@@ -53,7 +40,7 @@ pub(crate) struct Heard {
     pub(crate) reported: Option<Reported>,
 }
 
-impl Heard {
+impl ListenerStats {
     /// Adds what another thread's listeners have heard.
     pub(crate) fn merge(&mut self, other: Self) {
         self.frames += other.frames;
@@ -110,7 +97,7 @@ pub(crate) struct Tally {
     seen: Vec<u64>,
     words_per_speaker: usize,
     swept: Option<Instant>,
-    heard: Heard,
+    heard: ListenerStats,
 }
 
 impl Tally {
@@ -119,12 +106,12 @@ impl Tally {
         let words_per_speaker = round.schedule.measured.div_ceil(u64::BITS) as usize;
         let words = words_per_speaker * usize::from(round.speakers) * rooms.len();
         let gaps = || Gaps::new(round.schedule.span(), rooms.len(), round.speakers);
-        let heard = Heard {
+        let heard = ListenerStats {
             latency_us: latencies().ok(),
             added_us: latencies().ok(),
             sweeps_us: latencies().ok(),
             gaps: round.gaps.then(gaps),
-            ..Heard::default()
+            ..ListenerStats::default()
         };
         Self { round, rooms, seen: vec![0; words], words_per_speaker, swept: None, heard }
     }
@@ -184,7 +171,7 @@ impl Tally {
     }
 
     /// The end of the round.
-    pub(crate) fn close(mut self) -> Heard {
+    pub(crate) fn close(mut self) -> ListenerStats {
         let Round { schedule, speakers, .. } = self.round;
         if let Some(gaps) = &mut self.heard.gaps {
             gaps.close();
@@ -208,11 +195,11 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
+    use tribune_bench::frame::{SENT_STAMP_BYTES, Schedule};
     use tribune_protocol::ids::{Seq, TrackId};
     use tribune_protocol::media::datagram::Level;
 
     use super::*;
-    use tribune_bench::frame::SENT_STAMP_BYTES;
 
     #[test]
     fn each_measured_frame_counts_once_per_listener() {
@@ -243,7 +230,7 @@ mod tests {
         assert!(latency.equivalent(latency.max(), 5_000));
         let added = heard.added_us.as_ref().unwrap();
         assert!(added.len() == 399 && added.equivalent(added.max(), 3_000), "{added:?}");
-        let mut sum = Heard::default();
+        let mut sum = ListenerStats::default();
         sum.merge(heard);
         assert_eq!((sum.frames, sum.heard_by_some()), (399, 300));
     }

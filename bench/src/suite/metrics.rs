@@ -1,20 +1,21 @@
 //! From what was measured to the figures that are judged, and to the costs that trees are planned with.
 //! Arithmetic only.
 
-use crate::peers::field::{MOQ, MUMBLE, TRIBUNE, TRIBUNE_FAR};
-use crate::peers::outcome::{Entry, PeersReport, Spread};
+use super::verdict::{Judged, METRICS, Measured, MetricId, judge};
+use crate::peers::contenders::{MOQ, MUMBLE, TRIBUNE, TRIBUNE_FAR};
+use crate::peers::results::{Entry, PeersReport};
 use crate::plan::costs::MeasuredCosts;
-use crate::verdict::{FIGURES, FigureId, Judged, Measured, judge};
+use crate::spread::Spread;
 
 /// Bytes of a KiB, in KB: memory is read in the one and judged in the other.
 const KB_PER_KIB: f64 = 1.024;
 
 /// A measurement, or one sentence why there is none.
-pub(crate) type Found<T> = Result<T, String>;
+pub(crate) type Outcome<T> = Result<T, String>;
 
 /// What a load has said of a relay.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct LoadFigures {
+pub(crate) struct LoadRun {
     pub(crate) cpu_us_per_frame: f64,
     pub(crate) join_cpu_us: f64,
     /// Resident memory per listener once joined, in KiB.
@@ -33,28 +34,28 @@ pub(crate) struct Hop {
 
 /// Everything that a suite has measured.
 #[derive(Debug, Clone)]
-pub(crate) struct Findings {
-    pub(crate) peers: Found<PeersReport>,
+pub(crate) struct Measurements {
+    pub(crate) peers: Outcome<PeersReport>,
     /// Listeners of the loads with one shard and with two.
     pub(crate) listeners: u32,
     /// Runs with one shard, each followed by one with two.
-    pub(crate) one_shard: Found<Vec<LoadFigures>>,
-    pub(crate) two_shards: Found<Vec<LoadFigures>>,
+    pub(crate) one_shard: Outcome<Vec<LoadRun>>,
+    pub(crate) two_shards: Outcome<Vec<LoadRun>>,
     /// Joins per second ÷ bare handshakes, of each round.
-    pub(crate) handshakes: Found<Vec<f64>>,
+    pub(crate) handshakes: Outcome<Vec<f64>>,
     /// What a join storm adds to the longest gap of those who listen, p99, of each run, in milliseconds.
-    pub(crate) storm_ms: Found<Vec<f64>>,
+    pub(crate) storm_ms: Outcome<Vec<f64>>,
     pub(crate) storm: String,
     /// Of each comparison of trees that differ in depth.
-    pub(crate) hops: Found<Vec<Hop>>,
+    pub(crate) hops: Outcome<Vec<Hop>>,
 }
 
-impl Findings {
+impl Measurements {
     /// All figures, judged.
     pub(crate) fn judge(&self) -> Vec<Judged> {
         let spread_ms = self.median(|load| load.cpu_us_per_frame);
         let spread_ms = spread_ms.map(|cpu_us| cpu_us * f64::from(self.listeners) / 1e3);
-        FIGURES.iter().map(|figure| judge(figure, self.measured(figure.id), spread_ms)).collect()
+        METRICS.iter().map(|figure| judge(figure, self.measured(figure.id), spread_ms)).collect()
     }
 
     /// Costs to plan trees with.
@@ -74,29 +75,29 @@ impl Findings {
         }
     }
 
-    fn measured(&self, figure: FigureId) -> Measured {
+    fn measured(&self, figure: MetricId) -> Measured {
         let listeners = self.listeners;
         match figure {
-            FigureId::CeilingShare => self.share(TRIBUNE, 1),
-            FigureId::CeilingShareFar => self.share(TRIBUNE_FAR, 1),
-            FigureId::CeilingShareFour => self.share(TRIBUNE, 4),
-            FigureId::MoqOverTribune => self.ratio(MOQ, 1),
-            FigureId::MumbleOverTribune => self.ratio(MUMBLE, 1),
-            FigureId::MumbleOverTribuneFour => self.ratio(MUMBLE, 4),
-            FigureId::MemoryPerListener => of_runs(
+            MetricId::CeilingShare => self.share(TRIBUNE, 1),
+            MetricId::CeilingShareFar => self.share(TRIBUNE_FAR, 1),
+            MetricId::CeilingShareFour => self.share(TRIBUNE, 4),
+            MetricId::MoqOverTribune => self.ratio(MOQ, 1),
+            MetricId::MumbleOverTribune => self.ratio(MUMBLE, 1),
+            MetricId::MumbleOverTribuneFour => self.ratio(MUMBLE, 4),
+            MetricId::MemoryPerListener => of_runs(
                 &self.one_shard,
                 // After speech it is more than right after joining; the larger one is judged.
                 |load| load.joined_kib.max(load.after_kib) * KB_PER_KIB,
                 &format!("{listeners} listeners, after the speech"),
             ),
-            FigureId::AddedDelay => of_runs(
+            MetricId::AddedDelay => of_runs(
                 &self.one_shard,
                 |load| load.p99_ms,
                 &format!("{listeners} listeners, from sent to heard"),
             ),
-            FigureId::TwoShards => self.two_shards_ratio(),
-            FigureId::Handshakes => of_runs(&self.handshakes, |ratio| *ratio, "same certificate"),
-            FigureId::Storm => of_runs(&self.storm_ms, |ms| *ms, &self.storm),
+            MetricId::TwoShards => self.two_shards_ratio(),
+            MetricId::Handshakes => of_runs(&self.handshakes, |ratio| *ratio, "same certificate"),
+            MetricId::Storm => of_runs(&self.storm_ms, |ms| *ms, &self.storm),
         }
     }
 
@@ -159,12 +160,12 @@ impl Findings {
         Some(((four.cpu_us_per_frame?.median * 4.0 - one) / 3.0).max(0.0))
     }
 
-    fn median(&self, of: fn(&LoadFigures) -> f64) -> Option<f64> {
+    fn median(&self, of: fn(&LoadRun) -> f64) -> Option<f64> {
         Spread::of(self.one_shard.as_ref().ok()?.iter().map(of)).map(|spread| spread.median)
     }
 }
 
-fn of_runs<T>(runs: &Found<Vec<T>>, of: impl Fn(&T) -> f64, how: &str) -> Measured {
+fn of_runs<T>(runs: &Outcome<Vec<T>>, of: impl Fn(&T) -> f64, how: &str) -> Measured {
     let runs = match runs {
         Ok(runs) => runs,
         Err(why) => return Measured::Not { why: why.clone() },
@@ -178,10 +179,10 @@ fn of_runs<T>(runs: &Found<Vec<T>>, of: impl Fn(&T) -> f64, how: &str) -> Measur
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::Verdict;
+    use crate::suite::verdict::Verdict;
 
-    fn load(cpu_us_per_frame: f64) -> LoadFigures {
-        LoadFigures {
+    fn load(cpu_us_per_frame: f64) -> LoadRun {
+        LoadRun {
             cpu_us_per_frame,
             join_cpu_us: 400.0,
             joined_kib: 19.0,
@@ -190,9 +191,9 @@ mod tests {
         }
     }
 
-    fn findings() -> Findings {
+    fn measurements() -> Measurements {
         let why = "nobody asked".to_owned();
-        Findings {
+        Measurements {
             peers: Err(why.clone()),
             listeners: 1_000,
             one_shard: Ok(vec![load(8.0), load(10.0), load(9.0)]),
@@ -204,8 +205,8 @@ mod tests {
         }
     }
 
-    fn measured(findings: &Findings, id: FigureId) -> Option<f64> {
-        match findings.measured(id) {
+    fn measured(measurements: &Measurements, id: MetricId) -> Option<f64> {
+        match measurements.measured(id) {
             Measured::Value { spread, .. } => Some(spread.median),
             Measured::Not { .. } => None,
         }
@@ -213,29 +214,29 @@ mod tests {
 
     #[test]
     fn loads_give_memory_delay_and_the_ratio_of_shards() {
-        let findings = findings();
-        let memory = measured(&findings, FigureId::MemoryPerListener).unwrap();
+        let measurements = measurements();
+        let memory = measured(&measurements, MetricId::MemoryPerListener).unwrap();
         assert!((memory - 25.6).abs() < 1e-9, "KB, not KiB: {memory}");
-        assert_eq!(measured(&findings, FigureId::AddedDelay), Some(10.0));
+        assert_eq!(measured(&measurements, MetricId::AddedDelay), Some(10.0));
         // 1.1, 1.0, 1.0: within pairs, not between medians.
-        assert_eq!(measured(&findings, FigureId::TwoShards), Some(1.0));
-        assert_eq!(measured(&findings, FigureId::Handshakes), None);
+        assert_eq!(measured(&measurements, MetricId::TwoShards), Some(1.0));
+        assert_eq!(measured(&measurements, MetricId::Handshakes), None);
     }
 
     #[test]
     fn all_figures_are_judged_measured_or_not() {
-        let judged = findings().judge();
+        let judged = measurements().judge();
         assert_eq!(judged.len(), 11);
         let verdict = |id| &judged.iter().find(|row| row.figure == id).unwrap().verdict;
         // 9 µs × 1,000 + 1 ms.
-        assert_eq!(verdict(FigureId::AddedDelay), &Verdict::ReachedAim);
-        assert!(matches!(verdict(FigureId::Storm), Verdict::Short { .. }));
-        assert!(matches!(verdict(FigureId::MoqOverTribune), Verdict::NotMeasured { .. }));
+        assert_eq!(verdict(MetricId::AddedDelay), &Verdict::ReachedAim);
+        assert!(matches!(verdict(MetricId::Storm), Verdict::Short { .. }));
+        assert!(matches!(verdict(MetricId::MoqOverTribune), Verdict::NotMeasured { .. }));
     }
 
     #[test]
     fn costs_are_medians_and_never_below_zero() {
-        let costs = findings().costs();
+        let costs = measurements().costs();
         assert_eq!(costs.cpu_us_per_frame, Some(9.0));
         assert_eq!((costs.hop_p50_ms, costs.hop_p99_ms), (Some(0.0), Some(1.5)));
         assert_eq!(costs.memory_kib_per_listener, Some(25.0));

@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 
-use crate::report::LoadReport;
-use crate::samples::Sample;
+use super::LoadReport;
+use crate::load::samples::Sample;
 
 const WIDTH: f64 = 880.0;
 const HEIGHT: f64 = 760.0;
@@ -40,7 +40,8 @@ pub(crate) fn write(
     report: &LoadReport,
     latency_us: Option<&Histogram<u64>>,
 ) -> Result<()> {
-    let picture = draw(&report.title(), latency_us, report.seconds.round(), &report.cpu_by_second);
+    let picture =
+        draw(&report.title(), latency_us, report.setup.seconds.round(), &report.cpu_by_second);
     std::fs::write(path, picture).with_context(|| format!("--plot {}", path.display()))
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::home;
+use crate::paths;
 
 /// A contender: a process that serves one kind of listener and is asked for windows.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,7 @@ pub(crate) const MOQ: &str = "moq-1";
 const JANUS: &str = "peer-janus";
 
 /// All contenders, in the order of tables.
-pub(crate) const FIELD: [Contender; 12] = [
+pub(crate) const CONTENDERS: [Contender; 12] = [
     Contender {
         name: CEILING,
         label: "ceiling: seal, mask, send",
@@ -160,8 +160,8 @@ pub(crate) const FIELD: [Contender; 12] = [
 /// # Errors
 /// A sentence that names the one which does not exist.
 pub(crate) fn by_name(name: &str) -> Result<&'static Contender> {
-    let found = FIELD.iter().find(|contender| contender.name == name);
-    let names = || FIELD.map(|contender| contender.name).join(", ");
+    let found = CONTENDERS.iter().find(|contender| contender.name == name);
+    let names = || CONTENDERS.map(|contender| contender.name).join(", ");
     found.with_context(|| format!("\"{name}\" is not one of {}", names()))
 }
 
@@ -196,7 +196,7 @@ impl Contender {
     ///
     /// # Errors
     /// Its program has not been built.
-    pub(crate) fn command(&self, places: &Places, listeners: u32) -> Result<Command> {
+    pub(crate) fn command(&self, paths: &ProgramPaths, listeners: u32) -> Result<Command> {
         let mut command = match self.program {
             Program::Own(kind) => {
                 let mut own = Command::new(std::env::current_exe().context("this program's path")?);
@@ -204,7 +204,7 @@ impl Contender {
                 own
             }
             Program::Peer(program) => {
-                let path = places.peers.join(program);
+                let path = paths.peers.join(program);
                 if !path.is_file() {
                     bail!("{} is not built", path.display());
                 }
@@ -213,7 +213,7 @@ impl Contender {
         };
         command.args(["--listeners", &listeners.to_string()]).args(self.arguments);
         if matches!(self.program, Program::Peer("peer-moq")) {
-            command.arg("--server").arg(&places.moq_relay);
+            command.arg("--server").arg(&paths.moq_relay);
         }
         Ok(command)
     }
@@ -234,17 +234,17 @@ fn isolated(program: PathBuf) -> Command {
 
 /// Where programs of other systems are.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub(crate) struct ProgramPaths {
     /// The directory of the load clients.
     pub(crate) peers: PathBuf,
     /// moq-relay itself, which no distribution has.
     pub(crate) moq_relay: PathBuf,
 }
 
-impl Places {
+impl ProgramPaths {
     /// As `make bench` leaves them, unless told otherwise.
     pub(crate) fn new(peers: Option<PathBuf>) -> Self {
-        Self { peers: peers.unwrap_or_else(home::peers), moq_relay: home::moq_relay() }
+        Self { peers: peers.unwrap_or_else(paths::peers), moq_relay: paths::moq_relay() }
     }
 }
 
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn contenders_are_known_by_their_names() {
-        for contender in &FIELD {
+        for contender in &CONTENDERS {
             assert_eq!(by_name(contender.name).unwrap().label, contender.label);
         }
         let error = by_name("skype").unwrap_err().to_string();
@@ -274,8 +274,8 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let places = Places::new(Some("/nowhere".into()));
-        let error = by_name("janus").unwrap().command(&places, 9).unwrap_err().to_string();
+        let paths = ProgramPaths::new(Some("/nowhere".into()));
+        let error = by_name("janus").unwrap().command(&paths, 9).unwrap_err().to_string();
         assert!(error.contains("/nowhere/peer-janus"), "{error}");
     }
 }

@@ -2,12 +2,12 @@
 
 /// Rows under a header, all of the same length.
 #[derive(Debug, Clone)]
-pub(crate) struct Grid {
+pub(crate) struct TextTable {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
-impl Grid {
+impl TextTable {
     pub(crate) fn new(header: &[&str]) -> Self {
         Self { header: header.iter().map(|&word| word.to_owned()).collect(), rows: Vec::new() }
     }
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn cells_stand_below_each_other() {
-        let mut table = Grid::new(&["µs", "what"]);
+        let mut table = TextTable::new(&["µs", "what"]);
         table.row(["10.5".to_owned(), "a|b".to_owned()]);
         assert_eq!(table.text(), "µs    what\n10.5  a|b\n");
         assert_eq!(table.markdown(), "| µs | what |\n| --- | --- |\n| 10.5 | a\\|b |\n");

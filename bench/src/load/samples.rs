@@ -34,7 +34,7 @@ impl Samples {
     }
 
     /// Takes a sample if it is time for one.
-    pub(crate) fn glance(&mut self) {
+    pub(crate) fn poll(&mut self) {
         if self.last.0.elapsed() >= SAMPLE_PERIOD {
             self.take();
         }

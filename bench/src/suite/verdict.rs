@@ -1,14 +1,14 @@
-//! What a relay must reach and what it aims at, and whether it did. The bounds are all in [`FIGURES`].
+//! What a relay must reach and what it aims at, and whether it did. The bounds are all in [`METRICS`].
 
 use serde::Serialize;
 
-use crate::grid::Grid;
-use crate::peers::outcome::Spread;
+use crate::spread::Spread;
+use crate::text_table::TextTable;
 
 /// A figure that is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum FigureId {
+pub(crate) enum MetricId {
     CeilingShare,
     CeilingShareFar,
     CeilingShareFour,
@@ -24,8 +24,8 @@ pub(crate) enum FigureId {
 
 /// A figure with its bounds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Figure {
-    pub(crate) id: FigureId,
+pub(crate) struct Metric {
+    pub(crate) id: MetricId,
     pub(crate) name: &'static str,
     unit: &'static str,
     /// Digits behind the point.
@@ -50,9 +50,9 @@ enum Bound {
 }
 
 /// All figures, in the order of the table.
-pub(crate) const FIGURES: [Figure; 11] = [
-    Figure {
-        id: FigureId::CeilingShare,
+pub(crate) const METRICS: [Metric; 11] = [
+    Metric {
+        id: MetricId::CeilingShare,
         name: "frames per CPU-second ÷ ceiling, 1 speaker, RTT 0",
         unit: "",
         digits: 2,
@@ -60,8 +60,8 @@ pub(crate) const FIGURES: [Figure; 11] = [
         must: Bound::Fixed(0.45),
         aim: Bound::Fixed(0.60),
     },
-    Figure {
-        id: FigureId::CeilingShareFar,
+    Metric {
+        id: MetricId::CeilingShareFar,
         name: "the same at an RTT of 50 ms",
         unit: "",
         digits: 2,
@@ -69,8 +69,8 @@ pub(crate) const FIGURES: [Figure; 11] = [
         must: Bound::Fixed(0.50),
         aim: Bound::Fixed(0.65),
     },
-    Figure {
-        id: FigureId::CeilingShareFour,
+    Metric {
+        id: MetricId::CeilingShareFour,
         name: "the same with 4 speakers, bundled",
         unit: "",
         digits: 2,
@@ -78,8 +78,8 @@ pub(crate) const FIGURES: [Figure; 11] = [
         must: Bound::Fixed(1.6),
         aim: Bound::Fixed(2.0),
     },
-    Figure {
-        id: FigureId::MoqOverTribune,
+    Metric {
+        id: MetricId::MoqOverTribune,
         name: "CPU per frame: moq-relay, 1 frame a group ÷ Tribune",
         unit: "",
         digits: 2,
@@ -87,8 +87,8 @@ pub(crate) const FIGURES: [Figure; 11] = [
         must: Bound::Fixed(9.0),
         aim: Bound::Fixed(14.0),
     },
-    Figure {
-        id: FigureId::MumbleOverTribune,
+    Metric {
+        id: MetricId::MumbleOverTribune,
         name: "mumble-server, listeners that ping ÷ Tribune, 1 speaker",
         unit: "",
         digits: 2,
@@ -96,8 +96,8 @@ pub(crate) const FIGURES: [Figure; 11] = [
         must: Bound::Fixed(1.0),
         aim: Bound::Fixed(1.5),
     },
-    Figure {
-        id: FigureId::MumbleOverTribuneFour,
+    Metric {
+        id: MetricId::MumbleOverTribuneFour,
         name: "the same with 4 speakers",
         unit: "",
         digits: 2,
@@ -105,8 +105,8 @@ pub(crate) const FIGURES: [Figure; 11] = [
         must: Bound::Fixed(1.8),
         aim: Bound::Fixed(2.5),
     },
-    Figure {
-        id: FigureId::MemoryPerListener,
+    Metric {
+        id: MetricId::MemoryPerListener,
         name: "memory added per listener",
         unit: "KB",
         digits: 1,
@@ -114,8 +114,8 @@ pub(crate) const FIGURES: [Figure; 11] = [
         must: Bound::Fixed(28.0),
         aim: Bound::Fixed(20.0),
     },
-    Figure {
-        id: FigureId::AddedDelay,
+    Metric {
+        id: MetricId::AddedDelay,
         name: "frame delay added by one relay, p99",
         unit: "ms",
         digits: 1,
@@ -123,8 +123,8 @@ pub(crate) const FIGURES: [Figure; 11] = [
         must: Bound::AboveSpread(3.0),
         aim: Bound::AboveSpread(1.0),
     },
-    Figure {
-        id: FigureId::TwoShards,
+    Metric {
+        id: MetricId::TwoShards,
         name: "CPU per frame: two shards ÷ one",
         unit: "",
         digits: 2,
@@ -132,8 +132,8 @@ pub(crate) const FIGURES: [Figure; 11] = [
         must: Bound::Fixed(1.15),
         aim: Bound::Fixed(1.03),
     },
-    Figure {
-        id: FigureId::Handshakes,
+    Metric {
+        id: MetricId::Handshakes,
         name: "joins per second ÷ bare TLS handshakes",
         unit: "",
         digits: 2,
@@ -141,8 +141,8 @@ pub(crate) const FIGURES: [Figure; 11] = [
         must: Bound::Fixed(0.4),
         aim: Bound::Fixed(0.6),
     },
-    Figure {
-        id: FigureId::Storm,
+    Metric {
+        id: MetricId::Storm,
         name: "join storm: added gap p99 for those who listen",
         unit: "ms",
         digits: 1,
@@ -164,7 +164,7 @@ pub(crate) enum Measured {
 /// A figure, judged. The fields are the JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Judged {
-    pub(crate) figure: FigureId,
+    pub(crate) figure: MetricId,
     name: &'static str,
     unit: &'static str,
     measured: Option<Spread>,
@@ -201,7 +201,7 @@ pub(crate) enum Verdict {
 }
 
 /// Judges a figure. `spread_ms` is the time in which a relay serves all listeners once, if it is known.
-pub(crate) fn judge(figure: &Figure, measured: Measured, spread_ms: Option<f64>) -> Judged {
+pub(crate) fn judge(figure: &Metric, measured: Measured, spread_ms: Option<f64>) -> Judged {
     let bound = |bound| match bound {
         Bound::Fixed(value) => Some(value),
         Bound::AboveSpread(ms) => spread_ms.map(|spread| spread + ms),
@@ -218,7 +218,7 @@ pub(crate) fn judge(figure: &Figure, measured: Measured, spread_ms: Option<f64>)
         }
         (Measured::Not { why }, _) => (None, String::new(), Verdict::NotMeasured { why }),
     };
-    let Figure { id, name, unit, digits, better, .. } = *figure;
+    let Metric { id, name, unit, digits, better, .. } = *figure;
     Judged { figure: id, name, unit, measured: spread, how, must, aim, verdict, digits, better }
 }
 
@@ -248,9 +248,15 @@ impl Verdict {
 }
 
 /// The table of all figures.
-pub(crate) fn table(judged: &[Judged]) -> Grid {
-    let mut table =
-        Grid::new(&["figure", "measured", "must reach", "aim", "verdict", "how it was measured"]);
+pub(crate) fn table(judged: &[Judged]) -> TextTable {
+    let mut table = TextTable::new(&[
+        "figure",
+        "measured",
+        "must reach",
+        "aim",
+        "verdict",
+        "how it was measured",
+    ]);
     for row in judged {
         let sign = if row.better == Better::More { "≥" } else { "≤" };
         let unit = if row.unit.is_empty() { String::new() } else { format!(" {}", row.unit) };
@@ -277,11 +283,11 @@ pub(crate) fn table(judged: &[Judged]) -> Grid {
 mod tests {
     use super::*;
 
-    fn figure(id: FigureId) -> &'static Figure {
-        FIGURES.iter().find(|figure| figure.id == id).unwrap()
+    fn figure(id: MetricId) -> &'static Metric {
+        METRICS.iter().find(|figure| figure.id == id).unwrap()
     }
 
-    fn verdict(id: FigureId, value: f64, spread_ms: Option<f64>) -> Verdict {
+    fn verdict(id: MetricId, value: f64, spread_ms: Option<f64>) -> Verdict {
         let spread = Spread { median: value, min: value, max: value };
         let measured = Measured::Value { spread, how: String::new() };
         judge(figure(id), measured, spread_ms).verdict
@@ -289,7 +295,7 @@ mod tests {
 
     #[test]
     fn more_is_better_where_it_is() {
-        let share = |value| verdict(FigureId::CeilingShare, value, None);
+        let share = |value| verdict(MetricId::CeilingShare, value, None);
         assert_eq!(share(0.60), Verdict::ReachedAim);
         assert_eq!(share(0.59), Verdict::Reached);
         assert_eq!(share(0.45), Verdict::Reached);
@@ -299,7 +305,7 @@ mod tests {
 
     #[test]
     fn less_is_better_where_it_is() {
-        let memory = |value| verdict(FigureId::MemoryPerListener, value, None);
+        let memory = |value| verdict(MetricId::MemoryPerListener, value, None);
         assert_eq!(memory(20.0), Verdict::ReachedAim);
         assert_eq!(memory(28.0), Verdict::Reached);
         assert_eq!(memory(35.0), Verdict::Short { short_by_percent: 25.0 });
@@ -308,18 +314,18 @@ mod tests {
     #[test]
     fn the_bound_of_delay_follows_from_the_cost_of_a_frame() {
         // 1,000 listeners at 8 µs.
-        let delay = |value| verdict(FigureId::AddedDelay, value, Some(8.0));
+        let delay = |value| verdict(MetricId::AddedDelay, value, Some(8.0));
         assert_eq!(delay(9.0), Verdict::ReachedAim);
         assert_eq!(delay(11.0), Verdict::Reached);
         assert!(matches!(delay(11.1), Verdict::Short { .. }));
-        let unknown = verdict(FigureId::AddedDelay, 1.0, None);
+        let unknown = verdict(MetricId::AddedDelay, 1.0, None);
         assert!(matches!(unknown, Verdict::NotMeasured { .. }));
     }
 
     #[test]
     fn what_was_not_measured_is_in_the_table_with_its_reason() {
         let why = "icecast is not a figure".to_owned();
-        let judged = judge(figure(FigureId::Storm), Measured::Not { why }, None);
+        let judged = judge(figure(MetricId::Storm), Measured::Not { why }, None);
         let text = table(&[judged]).text();
         assert!(text.contains("not measured: icecast is not a figure"), "{text}");
         assert!(text.contains("≤ 20.0 ms"), "{text}");
@@ -327,7 +333,7 @@ mod tests {
 
     #[test]
     fn every_aim_is_harder_than_what_must_be() {
-        for figure in &FIGURES {
+        for figure in &METRICS {
             let (must, aim) = match (figure.must, figure.aim) {
                 (Bound::Fixed(must), Bound::Fixed(aim)) => (must, aim),
                 (Bound::AboveSpread(must), Bound::AboveSpread(aim)) => (must, aim),

@@ -8,12 +8,12 @@ use serde_json::Value;
 
 /// What a measurement has said, by the names in its JSON.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
+pub(crate) struct ChildRun {
     command: String,
     report: Value,
 }
 
-impl Part {
+impl ChildRun {
     /// Runs `tribune-bench ARGUMENTS --json` to its end. Its progress goes to standard error.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Part {
 }
 
 /// Words as arguments.
-pub(crate) fn words(words: &str) -> Vec<String> {
+pub(crate) fn split_words(words: &str) -> Vec<String> {
     words.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -101,7 +101,7 @@ mod tests {
     fn numbers_are_found_by_their_path() {
         let report =
             serde_json::json!({"a": {"b": 2.5}, "c": [1, 2.5], "d": ["x"], "verdict": "good"});
-        let part = Part { command: "x".to_owned(), report };
+        let part = ChildRun { command: "x".to_owned(), report };
         assert_eq!(part.number("/a/b").unwrap(), 2.5);
         let error = part.number("/a/c").unwrap_err().to_string();
         assert!(error.contains("/a/c"), "{error}");
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_load_that_says_nothing_is_known() {
-        let flaw = |report| Part { command: "x".to_owned(), report }.flaw();
+        let flaw = |report| ChildRun { command: "x".to_owned(), report }.flaw();
         assert!(flaw(serde_json::json!({"verdict": "void"})).is_some());
         assert!(flaw(serde_json::json!({"verdict": "lost"})).is_some());
         let limited = serde_json::json!({"verdict": "good", "generator_was_the_limit": true});

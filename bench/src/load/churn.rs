@@ -13,8 +13,8 @@ use tribune_bench::contender::latencies;
 use tribune_protocol::domain::room::Role;
 use tribune_protocol::media::Datagram;
 
-use crate::crew::room_name;
-use crate::crowd::{SWEEP, Shared, join, rest_until};
+use super::shared::{SWEEP, Shared, join, rest_until};
+use super::spec::room_name;
 use crate::swarm::{Arrival, MemberId, News, Place, Swarm, Target};
 
 /// Time in which a storm begins its joins.
@@ -24,10 +24,10 @@ const STAY: Duration = Duration::from_secs(1);
 
 /// Who comes when.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Coming {
+pub(crate) enum Arrivals {
     /// So many a second join from the beginning to the end, and leave in the same order after a second.
     Churn {
-        /// Guests a second.
+        /// TransientListeners a second.
         per_second: u32,
         /// When the first one comes.
         from: Instant,
@@ -36,14 +36,14 @@ pub(crate) enum Coming {
     },
     /// All join within a second, and stay.
     Storm {
-        /// Guests in all.
-        guests: u32,
+        /// Listeners in all.
+        listeners: u32,
         /// When the first one comes.
         from: Instant,
     },
 }
 
-impl Coming {
+impl Arrivals {
     /// Sockets that the guests need: each has its own while it is there, and a while longer.
     pub(crate) fn sockets(count: u32, stays: bool) -> usize {
         // QUIC keeps a closed connection for three probe timeouts, here less than a second.
@@ -58,8 +58,8 @@ impl Coming {
                     + Duration::from_secs(1).mul_f64(f64::from(number) / f64::from(per_second));
                 (at < to).then_some(at)
             }
-            Self::Storm { guests, from } => (number < guests)
-                .then(|| from + STORM.mul_f64(f64::from(number) / f64::from(guests))),
+            Self::Storm { listeners, from } => (number < listeners)
+                .then(|| from + STORM.mul_f64(f64::from(number) / f64::from(listeners))),
         }
     }
 
@@ -74,21 +74,21 @@ impl Coming {
     fn sockets_of(&self) -> usize {
         match *self {
             Self::Churn { per_second, .. } => Self::sockets(per_second, false),
-            Self::Storm { guests, .. } => Self::sockets(guests, true),
+            Self::Storm { listeners, .. } => Self::sockets(listeners, true),
         }
     }
 }
 
 /// What became of the guests.
 #[derive(Debug)]
-pub(crate) struct Visits {
+pub(crate) struct TransientStats {
     /// Joins begun.
     pub(crate) begun: u64,
-    /// Guests that were let in.
+    /// TransientListeners that were let in.
     pub(crate) joined: u64,
-    /// Guests that left on their own account.
+    /// TransientListeners that left on their own account.
     pub(crate) left: u64,
-    /// Guests that were refused or cut off.
+    /// TransientListeners that were refused or cut off.
     pub(crate) failed: u64,
     /// From the beginning of a join to the relay's welcome, in microseconds.
     pub(crate) join_us: Histogram<u64>,
@@ -98,17 +98,17 @@ pub(crate) struct Visits {
 
 /// A thread of guests.
 #[derive(Debug)]
-pub(crate) struct Guests {
-    thread: JoinHandle<Result<Visits>>,
+pub(crate) struct TransientListeners {
+    thread: JoinHandle<Result<TransientStats>>,
 }
 
-impl Guests {
+impl TransientListeners {
     /// Has guests come to the rooms in turn.
     ///
     /// # Errors
     /// No thread can be had.
-    pub(crate) fn invite(
-        coming: Coming,
+    pub(crate) fn start(
+        arrivals: Arrivals,
         target: &Target,
         rooms: u16,
         rtt: Duration,
@@ -116,7 +116,7 @@ impl Guests {
     ) -> Result<Self> {
         let (target, shared) = (target.clone(), Arc::clone(shared));
         let thread = std::thread::Builder::new().name("guests".to_owned());
-        let thread = thread.spawn(move || receive(coming, target, rooms, rtt, &shared))?;
+        let thread = thread.spawn(move || run(arrivals, target, rooms, rtt, &shared))?;
         Ok(Self { thread })
     }
 
@@ -124,21 +124,21 @@ impl Guests {
     ///
     /// # Errors
     /// A socket is unusable, or a guest cannot begin to join.
-    pub(crate) fn end(self) -> Result<Visits> {
+    pub(crate) fn end(self) -> Result<TransientStats> {
         self.thread.join().map_err(|_| anyhow!("the guests' thread panicked"))?.context("guests")
     }
 }
 
-/// Guests that are there or about to be.
+/// TransientListeners that are there or about to be.
 #[derive(Default)]
-struct Present {
+struct Connected {
     /// When each began to join.
     begun: BTreeMap<MemberId, Instant>,
     /// Those who are in, in that order: when they began to join, and when they were let in.
     let_in: VecDeque<(MemberId, Instant, Instant)>,
 }
 
-impl Present {
+impl Connected {
     /// The next one that has been in for that long and still is.
     fn poll_stayed(&mut self, now: Instant, stay: Duration) -> Option<MemberId> {
         while let Some((member, begun, since)) = self.let_in.front().copied() {
@@ -156,33 +156,34 @@ impl Present {
     }
 }
 
-fn receive(
-    coming: Coming,
+fn run(
+    arrivals: Arrivals,
     target: Target,
     rooms: u16,
     rtt: Duration,
     shared: &Shared,
-) -> Result<Visits> {
-    let sockets = coming.sockets_of();
+) -> Result<TransientStats> {
+    let sockets = arrivals.sockets_of();
     let mut swarm = Swarm::open(target, Place { sockets, per_socket: 1, rtt })?;
-    let mut present = Present::default();
+    let mut present = Connected::default();
     let join_us = latencies()?;
-    let mut visits = Visits { begun: 0, joined: 0, left: 0, failed: 0, join_us, last_in: None };
+    let mut transient =
+        TransientStats { begun: 0, joined: 0, left: 0, failed: 0, join_us, last_in: None };
     let mut number = 0;
     while !shared.stopped() {
         let now = Instant::now();
-        while coming.joins_at(number).is_some_and(|at| at <= now) {
+        while arrivals.joins_at(number).is_some_and(|at| at <= now) {
             let room = room_name((number % u32::from(rooms)) as u16);
             let begun = Instant::now();
             let said = join(&room, Role::Listener, "guest", number as usize)?;
             let member = swarm.join(number as usize % sockets, said)?;
             present.begun.insert(member, begun);
-            (visits.begun, number) = (visits.begun + 1, number + 1);
+            (transient.begun, number) = (transient.begun + 1, number + 1);
         }
-        if let Some(stay) = coming.stay() {
+        if let Some(stay) = arrivals.stay() {
             while let Some(member) = present.poll_stayed(now, stay) {
                 swarm.leave(member);
-                visits.left += 1;
+                transient.left += 1;
             }
         }
         swarm.turn(|Arrival { datagram, .. }| {
@@ -196,22 +197,22 @@ fn receive(
                     if let Some(begun) = present.begun.get(&member) {
                         let now = Instant::now();
                         present.let_in.push_back((member, *begun, now));
-                        visits.join_us.saturating_record((now - *begun).as_micros() as u64);
-                        visits.last_in = Some(now);
-                        visits.joined += 1;
+                        transient.join_us.saturating_record((now - *begun).as_micros() as u64);
+                        transient.last_in = Some(now);
+                        transient.joined += 1;
                     }
                 }
                 News::Gone(member, why) => {
                     if present.begun.remove(&member).is_some() {
-                        if visits.failed == 0 {
+                        if transient.failed == 0 {
                             eprintln!("a guest is gone: {why}");
                         }
-                        visits.failed += 1;
+                        transient.failed += 1;
                     }
                 }
             }
         }
         rest_until(now + SWEEP);
     }
-    Ok(visits)
+    Ok(transient)
 }

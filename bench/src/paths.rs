@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn the_workspace_is_above_the_program() {
         let workspace = workspace().unwrap();
-        assert!(workspace.join("bench/src/home.rs").is_file(), "{}", workspace.display());
+        assert!(workspace.join("bench/src/paths.rs").is_file(), "{}", workspace.display());
         assert!(output().starts_with(&workspace));
     }
 }

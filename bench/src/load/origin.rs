@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tribune_protocol::limits::REPORT_PERIOD;
 
-use crate::crew::room_name;
-use crate::process::get;
-use crate::reporting::{FIRST_ROOM, Said};
+use super::reporting::{FIRST_ROOM, ReportSum};
+use super::spec::room_name;
+use crate::relay_process::get;
 
 /// Time for what is not the relays' waiting: a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -72,7 +72,7 @@ impl OriginReports {
     pub(crate) fn await_all(
         http: SocketAddr,
         depth: u8,
-        sent: &Said,
+        sent: &ReportSum,
         pause: &mut dyn FnMut(Instant) -> Result<()>,
     ) -> Result<Self> {
         let began = Instant::now();
@@ -96,7 +96,7 @@ impl OriginReports {
         }
     }
 
-    fn new(quality: Quality, sent: &Said, waited: Duration) -> Self {
+    fn new(quality: Quality, sent: &ReportSum, waited: Duration) -> Self {
         Self {
             reports: quality.reports,
             reports_sent: sent.reports,
@@ -131,7 +131,7 @@ mod tests {
             "latency_us":{"p50":1,"p99":9,"mean":4200},"latency_error_us":900,"jitter_us":null}}"#;
         let room: Room = serde_json::from_str(text).unwrap();
         let waited = Duration::from_millis(1_500);
-        let origin = OriginReports::new(room.quality.unwrap(), &Said::default(), waited);
+        let origin = OriginReports::new(room.quality.unwrap(), &ReportSum::default(), waited);
         assert_eq!((origin.reports, origin.frames_received, origin.frames_lost), (3, 700, 2));
         assert_eq!(origin.mean_latency_us, Some(4_200.0));
         assert_eq!(origin.latency_error_us, Some(900));

@@ -7,36 +7,8 @@ use serde::Serialize;
 use tribune_bench::contender::{Ready, Window};
 
 use super::rounds::{Flaw, Taken, Turn};
-use crate::grid::Grid;
-
-/// The middle of some figures, and their ends.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
-}
-
-impl Spread {
-    /// Of some figures; none of none.
-    pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut figures: Vec<f64> = figures.into_iter().collect();
-        figures.sort_by(f64::total_cmp);
-        let (min, max) = (*figures.first()?, *figures.last()?);
-        let middle = figures.len() / 2;
-        let median = match figures.len() % 2 {
-            1 => figures[middle],
-            _ => f64::midpoint(figures[middle - 1], figures[middle]),
-        };
-        Some(Self { median, min, max })
-    }
-
-    /// `8.9 (8.3–9.9)`
-    pub(crate) fn words(&self, digits: usize) -> String {
-        let Self { median, min, max } = self;
-        format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
-    }
-}
+use crate::spread::Spread;
+use crate::text_table::TextTable;
 
 /// Share of what was due that has to arrive, in percent, for a contender to have kept up.
 const KEPT_UP_PERCENT: f64 = 99.0;
@@ -199,8 +171,8 @@ impl PeersReport {
     }
 
     /// Figures, a row for each entry.
-    pub(crate) fn figures(&self) -> Grid {
-        let mut table = Grid::new(&[
+    pub(crate) fn figures(&self) -> TextTable {
+        let mut table = TextTable::new(&[
             "listeners",
             "system",
             "speakers",
@@ -236,8 +208,8 @@ impl PeersReport {
     }
 
     /// What each system is, encrypts and lacks.
-    pub(crate) fn about(&self) -> Grid {
-        let mut table = Grid::new(&["system", "version", "encrypted", "does not do"]);
+    pub(crate) fn about(&self) -> TextTable {
+        let mut table = TextTable::new(&["system", "version", "encrypted", "does not do"]);
         let mut told: Vec<&str> = Vec::new();
         for entry in &self.entries {
             if !told.contains(&entry.contender) {
@@ -299,14 +271,6 @@ pub(crate) mod tests {
         turn.taken =
             rounds.map(|(round, window)| Taken { round, flaws: flaws(&window), window }).collect();
         turn
-    }
-
-    #[test]
-    fn the_median_of_an_even_number_is_between_two() {
-        assert_eq!(Spread::of([]), None);
-        assert_eq!(Spread::of([4.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 4.0 }));
-        assert_eq!(Spread::of([4.0, 1.0]).unwrap().median, 2.5);
-        assert_eq!(Spread::of([4.0, 1.0]).unwrap().words(1), "2.5 (1.0–4.0)");
     }
 
     #[test]

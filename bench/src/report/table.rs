@@ -4,7 +4,7 @@ use std::fmt;
 
 use tribune_bench::contender::Percentiles;
 
-use crate::report::{GuestReport, LoadReport, Verdict};
+use super::{LoadReport, TransientReport, Verdict};
 
 type Row<'a> = dyn FnMut(&str, String) -> fmt::Result + 'a;
 
@@ -36,20 +36,23 @@ impl LoadReport {
             1 => format!("1 {what}"),
             count => format!("{count} {what}s"),
         };
-        let mut title = format!("{} listeners, ", self.listeners);
-        title += &plural(self.speakers_per_room, "speaker");
-        if self.rooms > 1 {
-            title += &format!(" in each of {} rooms", self.rooms);
+        let mut title = format!("{} listeners, ", self.setup.listeners);
+        title += &plural(self.setup.speakers_per_room, "speaker");
+        if self.setup.rooms > 1 {
+            title += &format!(" in each of {} rooms", self.setup.rooms);
         }
-        title += &format!(", {} Opus bytes / 20 ms, {:.0} s", self.frame_bytes, self.seconds);
-        if self.rtt_ms > 0 {
-            title += &format!(", RTT {} ms", self.rtt_ms);
+        title += &format!(
+            ", {} Opus bytes / 20 ms, {:.0} s",
+            self.setup.frame_bytes, self.setup.seconds
+        );
+        if self.setup.rtt_ms > 0 {
+            title += &format!(", RTT {} ms", self.setup.rtt_ms);
         }
-        if self.depth > 1 {
-            title += &format!(", {} relays in a chain", self.depth);
+        if self.setup.depth > 1 {
+            title += &format!(", {} relays in a chain", self.setup.depth);
         }
-        if self.shards > 1 {
-            title += &format!(", {} shards", self.shards);
+        if self.setup.shards > 1 {
+            title += &format!(", {} shards", self.setup.shards);
         }
         title
     }
@@ -61,38 +64,46 @@ impl LoadReport {
             "generator",
             format!(
                 "{} sockets, {} thread(s) for listeners, busiest {:.0} % of a core",
-                self.listener_sockets,
-                self.listener_threads,
-                self.generator_busiest_thread_cores * 100.0
+                self.setup.listener_sockets,
+                self.setup.listener_threads,
+                self.cpu.generator_busiest_thread_cores * 100.0
             ),
         )?;
         row(
             "  its own cost",
             format!(
                 "{:.1} µs CPU a frame, {:.0} % of a core per 1,000 listeners",
-                self.generator_cpu_us_per_frame, self.generator_core_percent_per_1000_listeners
+                self.cpu.generator_cpu_us_per_frame,
+                self.cpu.generator_core_percent_per_1000_listeners
             ),
         )?;
-        row("  sweeps of sockets, apart", in_ms(&self.generator_sweep_us))?;
-        row("other processes meanwhile", format!("{:.2} cores", self.other_processes_cores))
+        row("  sweeps of sockets, apart", in_ms(&self.delays.generator_sweep_us))?;
+        row("other processes meanwhile", format!("{:.2} cores", self.cpu.other_processes_cores))
     }
 
     fn what_came(&self, row: &mut Row<'_>) -> fmt::Result {
         row(
             "frames expected / delivered / lost",
-            format!("{} / {} / {}", self.frames_expected, self.frames_delivered, self.frames_lost),
+            format!(
+                "{} / {} / {}",
+                self.delivery.frames_expected,
+                self.delivery.frames_delivered,
+                self.delivery.frames_lost
+            ),
         )?;
-        row("  of these lost by the relay", self.frames_lost_by_relay.to_string())?;
+        row("  of these lost by the relay", self.delivery.frames_lost_by_relay.to_string())?;
         row(
             "kernel drops",
             format!(
                 "{} at listeners, {} at relays, {} on the machine",
-                self.kernel_drops_generator, self.kernel_drops_relay, self.kernel_drops_machine
+                self.delivery.kernel_drops_generator,
+                self.delivery.kernel_drops_relay,
+                self.delivery.kernel_drops_machine
             ),
         )?;
-        row("latency since due", in_ms(&self.latency_us))?;
-        row("delay since sent", in_ms(&self.added_delay_us))?;
-        row("speakers late by", in_ms(&self.speaker_lateness_us))
+        row("latency since due", in_ms(&self.delays.latency_us))?;
+        row("delay since sent", in_ms(&self.delays.added_delay_us))?;
+        row("speakers late by", in_ms(&self.delays.speaker_lateness_us))
     }
 
     fn costs(&self, row: &mut Row<'_>) -> fmt::Result {
@@ -103,45 +114,45 @@ impl LoadReport {
             "relay CPU per delivered frame",
             format!(
                 "{} ({} a datagram, {} used)",
-                or_none(self.relay_cpu_us_per_frame, "µs"),
-                or_none(self.relay_cpu_us_per_datagram, "µs"),
-                or_none(self.relay_cores.map(|cores| cores * 100.0), "% of a core")
+                or_none(self.cpu.relay_cpu_us_per_frame, "µs"),
+                or_none(self.cpu.relay_cpu_us_per_datagram, "µs"),
+                or_none(self.cpu.relay_cores.map(|cores| cores * 100.0), "% of a core")
             ),
         )?;
-        if let Some(above) = self.relays_above_cpu_us_per_frame {
+        if let Some(above) = self.cpu.relays_above_cpu_us_per_frame {
             row("  of the relays above it together", format!("{above:.2} µs"))?;
         }
         row(
             "relay memory per listener",
             format!(
                 "{} once joined, {} after the speech (peak {} in all)",
-                or_none(self.relay_memory_kib_per_listener, "KiB"),
-                or_none(self.relay_memory_kib_per_listener_after, "KiB"),
-                or_none(self.relay_memory_kib_peak.map(|kib| kib as f64 / 1024.0), "MiB")
+                or_none(self.memory.relay_memory_kib_per_listener, "KiB"),
+                or_none(self.memory.relay_memory_kib_per_listener_after, "KiB"),
+                or_none(self.memory.relay_memory_kib_peak.map(|kib| kib as f64 / 1024.0), "MiB")
             ),
         )?;
         row(
             "joining",
             format!(
                 "{:.1} s, {:.0} a second, {} relay CPU each",
-                self.join_seconds,
-                self.joins_per_second,
-                or_none(self.relay_cpu_us_per_join, "µs")
+                self.joins.join_seconds,
+                self.joins.joins_per_second,
+                or_none(self.joins.relay_cpu_us_per_join, "µs")
             ),
         )
     }
 
     fn guests(&self, row: &mut Row<'_>) -> fmt::Result {
-        let visits = |guests: &GuestReport| {
-            let GuestReport { begun, joined, left, failed, .. } = guests;
+        let transient = |guests: &TransientReport| {
+            let TransientReport { begun, joined, left, failed, .. } = guests;
             format!("{joined} of {begun} let in, {left} left, {failed} failed")
         };
         if let Some(churn) = &self.churn {
-            row("churn", visits(churn))?;
+            row("churn", transient(churn))?;
             row("  joins took", in_ms(&churn.join_us))?;
         }
-        if let Some(guests) = &self.storm_guests {
-            row("storm", visits(guests))?;
+        if let Some(guests) = &self.storm_joins {
+            row("storm", transient(guests))?;
             row("  joins took", in_ms(&guests.join_us))?;
         }
         if let Some(storm) = &self.storm {

@@ -1,5 +1,5 @@
 //! The speakers' thread of a load: says frames on a schedule, whatever becomes of the ones before.
-//! [`crate::crew`] starts it and has it do rounds.
+//! [`super::fleet`] starts it and has it do rounds.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -10,6 +10,8 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use tribune_bench::contender::latencies;
+use tribune_bench::frame::Stamp;
 use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{Channel, Seq, TrackId};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
@@ -18,12 +20,10 @@ use tribune_protocol::media::datagram::{Capture, FrameHeader, Level, MediaWriter
 use tribune_protocol::media::probe::Probe;
 use tribune_relay_core::clock::WallClock;
 
-use crate::clocks::{OwnClock, Stamper};
-use crate::crowd::{NO_RANDOM, SWEEP, Shared, join, rest_until};
+use super::clocks::{OwnClock, Stamper};
+use super::round::Round;
+use super::shared::{NO_RANDOM, SWEEP, Shared, join, rest_until};
 use crate::swarm::{Arrival, MemberId, News, Place, Swarm, Target};
-use crate::tally::Round;
-use tribune_bench::contender::latencies;
-use tribune_bench::frame::Stamp;
 
 /// The longest the thread sleeps: acknowledgements want to be read.
 const SPEAKER_NAP: Duration = Duration::from_millis(5);
@@ -32,7 +32,7 @@ const SPEAKERS_WITHIN: Duration = Duration::from_secs(15);
 
 /// The work of the speakers' thread.
 #[derive(Debug, Clone)]
-pub(crate) struct Stage {
+pub(crate) struct SpeakerWork {
     /// The relay.
     pub(crate) target: Target,
     /// Room of each speaker by name and number, and the speaker's number in the room. The first of
@@ -44,7 +44,7 @@ pub(crate) struct Stage {
     pub(crate) reports: Option<WallClock>,
 }
 
-impl Stage {
+impl SpeakerWork {
     /// A clock for each speaker, if they have any.
     fn stampers(&self) -> Vec<Stamper> {
         let Some(wall) = self.reports else { return Vec::new() };
@@ -56,7 +56,7 @@ impl Stage {
 
 /// How the schedule of a round was kept.
 #[derive(Debug)]
-pub(crate) struct Spoken {
+pub(crate) struct SpeakerStats {
     /// Measured frames that were sent, of all speakers.
     pub(crate) frames: u64,
     /// Measured frames that QUIC or the kernel did not take.
@@ -70,17 +70,17 @@ pub(crate) struct Spoken {
 /// # Errors
 /// A speaker is not let in.
 pub(crate) fn speak(
-    stage: &Stage,
+    work: &SpeakerWork,
     shared: &Shared,
     rounds: &Receiver<Round>,
-    results: &SyncSender<Spoken>,
+    results: &SyncSender<SpeakerStats>,
 ) -> Result<()> {
-    let place = Place { sockets: stage.speakers.len(), per_socket: 1, rtt: Duration::ZERO };
-    let mut swarm = Swarm::open(stage.target.clone(), place)?;
-    let tracks = enter(stage, shared, &mut swarm)?;
-    let mut opus = vec![0; stage.frame_bytes];
+    let place = Place { sockets: work.speakers.len(), per_socket: 1, rtt: Duration::ZERO };
+    let mut swarm = Swarm::open(work.target.clone(), place)?;
+    let tracks = join_speakers(work, shared, &mut swarm)?;
+    let mut opus = vec![0; work.frame_bytes];
     SysRng.try_fill_bytes(&mut opus).context(NO_RANDOM)?;
-    let mut stampers = stage.stampers();
+    let mut stampers = work.stampers();
     // Who asks for the time wants the answer at once: what it waits in the socket bends the estimate.
     let nap = if stampers.is_empty() { SPEAKER_NAP } else { SWEEP };
     let mut speech: Option<Speech> = None;
@@ -88,19 +88,18 @@ pub(crate) fn speak(
     while !shared.stopped() {
         let now = Instant::now();
         if speech.is_none() {
-            speech = rounds.try_recv().ok().map(|round| Speech::new(stage, round)).transpose()?;
+            speech = rounds.try_recv().ok().map(|round| Speech::new(work, round)).transpose()?;
         }
         let mut wake = now + nap;
         if let Some(speech) = &mut speech {
-            let next =
-                speech.say_what_is_due(stage, &tracks, &mut stampers, &mut swarm, &mut opus)?;
+            let next = speech.send_due(work, &tracks, &mut stampers, &mut swarm, &mut opus)?;
             wake = next.map_or(wake, |next| next.min(wake));
         }
-        ask_the_time(&mut stampers, &mut swarm);
-        swarm.turn(|arrival| hear_the_time(&mut stampers, arrival))?;
+        send_time_questions(&mut stampers, &mut swarm);
+        swarm.turn(|arrival| handle_time_answer(&mut stampers, arrival))?;
         while let Some(news) = swarm.poll_news() {
             if let News::Gone(_, why) = news {
-                shared.lose_one("a speaker", &why);
+                shared.count_gone("a speaker", &why);
             }
         }
         if let Some(over) = speech.take_if(|speech| now >= speech.round.schedule.end()) {
@@ -115,7 +114,7 @@ pub(crate) fn speak(
     Ok(())
 }
 
-fn ask_the_time(stampers: &mut [Stamper], swarm: &mut Swarm) {
+fn send_time_questions(stampers: &mut [Stamper], swarm: &mut Swarm) {
     for (speaker, stamper) in stampers.iter_mut().enumerate() {
         if let Some(question) = stamper.clock.poll_question(Instant::now()) {
             swarm.send_datagram(speaker, question.write());
@@ -125,7 +124,7 @@ fn ask_the_time(stampers: &mut [Stamper], swarm: &mut Swarm) {
 }
 
 /// Of what comes to a speaker, the other speakers' frames are not listened to.
-fn hear_the_time(stampers: &mut [Stamper], Arrival { at, member, datagram }: Arrival) {
+fn handle_time_answer(stampers: &mut [Stamper], Arrival { at, member, datagram }: Arrival) {
     let Some(stamper) = stampers.get_mut(member) else { return };
     if let Ok(Datagram::Probe(Probe::Answer(answer))) = Datagram::parse(datagram) {
         stamper.clock.handle_answer(at, &answer);
@@ -135,25 +134,25 @@ fn hear_the_time(stampers: &mut [Stamper], Arrival { at, member, datagram }: Arr
 /// A round as the speakers' thread goes through it.
 struct Speech {
     round: Round,
-    /// The speakers that speak, by their places in the stage.
+    /// The speakers that speak, by their paths in the work.
     active: Vec<usize>,
     /// Of all their frames, in the order in which they are due.
     next: u64,
-    spoken: Spoken,
+    spoken: SpeakerStats,
 }
 
 impl Speech {
-    fn new(stage: &Stage, round: Round) -> Result<Self> {
-        let speaks = |place: &usize| stage.speakers[*place].2 < round.speakers;
-        let active = (0..stage.speakers.len()).filter(speaks).collect();
-        let spoken = Spoken { frames: 0, unsent: 0, lateness_us: latencies()? };
+    fn new(work: &SpeakerWork, round: Round) -> Result<Self> {
+        let speaks = |place: &usize| work.speakers[*place].2 < round.speakers;
+        let active = (0..work.speakers.len()).filter(speaks).collect();
+        let spoken = SpeakerStats { frames: 0, unsent: 0, lateness_us: latencies()? };
         Ok(Self { round, active, next: 0, spoken })
     }
 
     /// Returns when the next frame is due.
-    fn say_what_is_due(
+    fn send_due(
         &mut self,
-        stage: &Stage,
+        work: &SpeakerWork,
         tracks: &[TrackId],
         stampers: &mut [Stamper],
         swarm: &mut Swarm,
@@ -171,7 +170,7 @@ impl Speech {
                 return Ok(Some(due));
             }
             let speaker = self.active[turn];
-            let (_, room, place) = stage.speakers[speaker];
+            let (_, room, place) = work.speakers[speaker];
             let due_ns = (due - schedule.start).as_nanos() as u64;
             Stamp { room, speaker: place, index, due_ns }.write(opus);
             Stamp::write_sent(opus, (now - schedule.start).as_nanos() as u64);
@@ -191,18 +190,18 @@ impl Speech {
 }
 
 /// Brings the speakers in, one after the other, so that the first of each room opens it.
-fn enter(stage: &Stage, shared: &Shared, swarm: &mut Swarm) -> Result<Vec<TrackId>> {
+fn join_speakers(work: &SpeakerWork, shared: &Shared, swarm: &mut Swarm) -> Result<Vec<TrackId>> {
     let mut tracks = Vec::new();
-    for (number, (room, _, _)) in stage.speakers.iter().enumerate() {
+    for (number, (room, _, _)) in work.speakers.iter().enumerate() {
         let member = swarm.join(number, join(room, Role::Speaker, "speaker", number)?)?;
-        let track = track_of(swarm, member, Instant::now() + SPEAKERS_WITHIN);
+        let track = await_track(swarm, member, Instant::now() + SPEAKERS_WITHIN);
         tracks.push(track.with_context(|| format!("speaker {number} was not let in"))?);
         shared.speakers_in.fetch_add(1, Ordering::Relaxed);
     }
     Ok(tracks)
 }
 
-fn track_of(swarm: &mut Swarm, member: MemberId, until: Instant) -> Result<TrackId> {
+fn await_track(swarm: &mut Swarm, member: MemberId, until: Instant) -> Result<TrackId> {
     while Instant::now() < until {
         swarm.turn(drop)?;
         while let Some(news) = swarm.poll_news() {

@@ -1,91 +1,30 @@
-//! The listeners' threads of a load: they hear frames and keep count. [`crate::crew`] starts them, has
-//! them do rounds, and talks to them and to the speakers' ([`crate::speech`]) through [`Shared`].
+//! The listeners' threads of a load: they hear frames and keep count. [`super::fleet`] starts them, has
+//! them do rounds, and talks to them and to the speakers' ([`super::speakers`]) through [`Shared`].
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use rand::TryRng;
-use rand::rngs::SysRng;
-use tribune_protocol::control::participant::{FromParticipant, Join};
+use anyhow::{Result, anyhow};
+use tribune_bench::accounting;
+use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::domain::room::Role;
-use tribune_protocol::ids::SessionKey;
 use tribune_protocol::media::Datagram;
-use tribune_protocol::media::datagram::{Frame, MediaDatagram};
 use tribune_protocol::media::probe::Probe;
 use tribune_relay_core::clock::WallClock;
 
-use crate::reporting::{Due, Reporters};
+use super::reporting::{Due, Reporters};
+use super::round::Round;
+use super::shared::{SWEEP, Shared, join, rest_until};
+use super::tally::{ListenerStats, Tally};
 use crate::swarm::{Arrival, News, Place, Swarm, Target};
-use crate::tally::{Heard, Round, Tally};
-use tribune_bench::accounting;
 
-/// From one sweep of all sockets to the next. Latencies are late by half of it on average and by all
-/// of it at worst, which is well below the 3 ms that a relay may add; a sweep of a thousand sockets
-/// that have nothing takes about a tenth of it.
-pub(crate) const SWEEP: Duration = Duration::from_millis(1);
 /// The same once all are in and nobody speaks: enough to acknowledge in time, and no load on who is
 /// measured meanwhile.
 const IDLE_SWEEP: Duration = Duration::from_millis(20);
-/// Why nothing can be done without.
-pub(crate) const NO_RANDOM: &str = "the system gives no random numbers";
-
-/// What the threads of a load share.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    /// Tells the threads to end.
-    pub(crate) stop: AtomicBool,
-    /// Speakers that are in.
-    pub(crate) speakers_in: AtomicUsize,
-    /// Listeners that are in.
-    pub(crate) listeners_in: AtomicUsize,
-    /// Participants whose connection is over.
-    pub(crate) gone: AtomicUsize,
-    /// Frames that listeners and guests have heard, measured or not.
-    pub(crate) frames: AtomicU64,
-    /// Datagrams in which they came.
-    pub(crate) datagrams: AtomicU64,
-    /// The numbers of the listeners' threads.
-    pub(crate) listener_threads: Mutex<Vec<u32>>,
-}
-
-impl Shared {
-    pub(crate) fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Listeners that are in.
-    pub(crate) fn joined(&self) -> u32 {
-        self.listeners_in.load(Ordering::Relaxed) as u32
-    }
-
-    /// Participants whose connection is over.
-    pub(crate) fn gone(&self) -> usize {
-        self.gone.load(Ordering::Relaxed)
-    }
-
-    /// Counts a datagram that a listener or a guest has got; its frames go to `take`.
-    pub(crate) fn count(&self, media: &MediaDatagram, mut take: impl FnMut(&Frame)) {
-        self.datagrams.fetch_add(1, Ordering::Relaxed);
-        for frame in media.frames().map_while(Result::ok) {
-            self.frames.fetch_add(1, Ordering::Relaxed);
-            take(&frame);
-        }
-    }
-
-    /// A participant's connection is over; the first time it is said why.
-    pub(crate) fn lose_one(&self, who: &str, why: &str) {
-        if self.gone.fetch_add(1, Ordering::Relaxed) == 0 {
-            eprintln!("{who} is gone: {why}");
-        }
-    }
-}
-
 /// The work of one listeners' thread.
 #[derive(Debug, Clone)]
-pub(crate) struct Audience {
+pub(crate) struct ListenerWork {
     /// The relay.
     pub(crate) target: Target,
     /// The room of each listener, by name and number.
@@ -107,14 +46,14 @@ pub(crate) struct Audience {
 /// # Errors
 /// A socket is unusable, or a listener cannot begin to join.
 pub(crate) fn listen(
-    audience: &Audience,
+    work: &ListenerWork,
     shared: &Shared,
     rounds: &Receiver<Round>,
-    results: &SyncSender<Heard>,
+    results: &SyncSender<ListenerStats>,
 ) -> Result<()> {
     let thread = accounting::this_thread()?;
     shared.listener_threads.lock().map_err(|_| anyhow!("a thread has panicked"))?.push(thread);
-    let Audience { target, rooms, per_socket, rtt, joins_per_second, speakers, reports } = audience;
+    let ListenerWork { target, rooms, per_socket, rtt, joins_per_second, speakers, reports } = work;
     let place =
         Place { sockets: rooms.len().div_ceil(*per_socket), per_socket: *per_socket, rtt: *rtt };
     let mut swarm = Swarm::open(target.clone(), place)?;
@@ -139,9 +78,11 @@ pub(crate) fn listen(
             tally.handle_sweep(swept);
         }
         if let Some(reporters) = &mut reporters {
-            say_what_is_due(reporters, &mut swarm)?;
+            send_due(reporters, &mut swarm)?;
         }
-        swarm.turn(|arrival| hear(arrival, *rtt, shared, tally.as_mut(), reporters.as_mut()))?;
+        swarm.turn(|arrival| {
+            handle_datagram(arrival, *rtt, shared, tally.as_mut(), reporters.as_mut())
+        })?;
         while let Some(news) = swarm.poll_news() {
             match news {
                 News::In(member, _) => {
@@ -151,7 +92,7 @@ pub(crate) fn listen(
                     listeners_in += 1;
                     shared.listeners_in.fetch_add(1, Ordering::Relaxed);
                 }
-                News::Gone(_, why) => shared.lose_one("a listener", &why),
+                News::Gone(_, why) => shared.count_gone("a listener", &why),
             }
         }
         if let Some(over) = tally.take_if(|tally| tally.is_over(swept)) {
@@ -169,7 +110,7 @@ pub(crate) fn listen(
 }
 
 /// Sends listeners' questions and reports, each as soon as it has its time.
-fn say_what_is_due(reporters: &mut Reporters, swarm: &mut Swarm) -> Result<()> {
+fn send_due(reporters: &mut Reporters, swarm: &mut Swarm) -> Result<()> {
     while let Some((member, due)) = reporters.poll_due(Instant::now()) {
         match due {
             // One that QUIC does not take is followed by the next, as one is that gets lost.
@@ -185,7 +126,7 @@ fn say_what_is_due(reporters: &mut Reporters, swarm: &mut Swarm) -> Result<()> {
 }
 
 /// A datagram has come to a listener.
-fn hear(
+fn handle_datagram(
     Arrival { at, member, datagram }: Arrival,
     rtt: Duration,
     shared: &Shared,
@@ -210,27 +151,4 @@ fn hear(
         }
         Ok(Datagram::Probe(Probe::Question { .. }) | Datagram::Nack(_)) | Err(_) => {}
     }
-}
-
-/// Sleeps, if there is time left.
-pub(crate) fn rest_until(moment: Instant) {
-    std::thread::sleep(moment.saturating_duration_since(Instant::now()));
-}
-
-/// What a participant says first.
-///
-/// # Errors
-/// A name that is none.
-pub(crate) fn join(room: &str, role: Role, name: &str, number: usize) -> Result<Join> {
-    let mut session = [0; 16];
-    SysRng.try_fill_bytes(&mut session).context(NO_RANDOM)?;
-    Ok(Join {
-        room: room.parse()?,
-        session: SessionKey(session),
-        name: format!("{name} {number}").parse()?,
-        role,
-        token: None,
-        returning: false,
-        heard: Vec::new(),
-    })
 }
