@@ -250,6 +250,52 @@ kinds!(ToParticipant {
     Self::Unknown => "unknown",
 });
 
+impl ToParticipant {
+    /// Whether a request can be answered by this type. `hands` and `room` also arrive unasked.
+    #[must_use]
+    pub const fn answers_request(&self) -> bool {
+        match self {
+            Self::Joined(_)
+            | Self::Ok {}
+            | Self::Err { .. }
+            | Self::Hands { .. }
+            | Self::Room(_)
+            | Self::Rooms { .. }
+            | Self::Bans { .. }
+            | Self::Log(_)
+            | Self::Invitation { .. }
+            | Self::ListenerReports(_) => true,
+            Self::Stage { .. }
+            | Self::Listeners { .. }
+            | Self::You(_)
+            | Self::Moderated(_)
+            | Self::Reactions { .. }
+            | Self::TokenExpires { .. }
+            | Self::PleaseMute { .. }
+            | Self::Moved { .. }
+            | Self::Unknown => false,
+        }
+    }
+
+    /// The answer to `join`, if it is one.
+    #[must_use]
+    pub const fn as_joined(&self) -> Option<&Joined> {
+        if let Self::Joined(joined) = self { Some(joined) } else { None }
+    }
+
+    /// Code and sentence of a refusal, if it is one.
+    #[must_use]
+    pub fn as_err(&self) -> Option<(ErrorCode, &str)> {
+        if let Self::Err { code, message } = self { Some((*code, message)) } else { None }
+    }
+
+    /// The recipient's own place: on joining, and at each change.
+    #[must_use]
+    pub const fn as_you(&self) -> Option<&You> {
+        if let Self::Joined(Joined { you, .. }) | Self::You(you) = self { Some(you) } else { None }
+    }
+}
+
 /// What somebody has done to you.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moderated {
