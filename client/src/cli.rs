@@ -9,10 +9,10 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use tracing_subscriber::EnvFilter;
 use tribune_protocol::ids::DisplayName;
 
-use crate::commands::{
-    self, Context, appeal, ban, hand, join, listen, listeners, log, person, role, room, speak,
-    stage, token, top,
-};
+use crate::commands::govern::{appeal, ban, hand, log, person, role, room, stage};
+use crate::commands::operate::{listeners, top};
+use crate::commands::stay::{join, listen, speak};
+use crate::commands::{Context, man, token};
 use crate::outcome::{CommandError, EXIT_CODES, Exit};
 use crate::output::Output;
 use crate::session::address::Address;
@@ -122,7 +122,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn execute(cli: Cli, is_name_given: bool, output: &mut Output) -> Result<(), CommandError> {
     let Cli { global, command } = cli;
     if let Command::Man = command {
-        return commands::man::print();
+        return man::print(Cli::command());
     }
     if let Command::Token(token) = command {
         // A token is for somebody else: what this user is called does not belong in it by itself.

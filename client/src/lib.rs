@@ -7,8 +7,9 @@
 pub mod audio;
 pub mod cli;
 mod commands;
-mod figures;
 mod outcome;
 mod output;
 pub mod session;
+mod status;
+mod times;
 mod tui;

@@ -2,18 +2,14 @@
 
 use std::io::Write;
 
-use clap::CommandFactory;
-
-use crate::cli::Cli;
 use crate::outcome::{CommandError, Exit};
 
 /// Prints the page of `tribune`, then one per command, for `man -l -` or a packager.
-pub(crate) fn print() -> Result<(), CommandError> {
+pub(crate) fn print(mut command: clap::Command) -> Result<(), CommandError> {
     let failed = |error: std::io::Error| {
         CommandError::new(Exit::Other, "io", format!("Cannot write the man page: {error}."))
     };
     let mut page = Vec::new();
-    let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
     append(&mut page, &command).map_err(failed)?;

@@ -42,7 +42,7 @@ impl Renewal {
     }
 
     /// The token runs out in so many seconds. Returns whether there is a file that may hold a newer one.
-    pub(super) fn handle_expiring(&self, in_s: u32, session: &Session) -> bool {
+    pub(crate) fn handle_expiring(&self, in_s: u32, session: &Session) -> bool {
         let Some(file) = self.file.clone() else { return false };
         let (shown, session, results) = (self.shown.clone(), session.clone(), self.results.clone());
         tokio::spawn(async move {
@@ -59,7 +59,7 @@ impl Renewal {
     }
 
     /// The next word about it. Nothing is lost if the future is dropped.
-    pub(super) async fn next(&mut self) -> Result<(), String> {
+    pub(crate) async fn next(&mut self) -> Result<(), String> {
         match self.renewed.recv().await {
             Some(Renewed::Done(token)) => {
                 self.shown = Some(token);
@@ -73,7 +73,7 @@ impl Renewal {
 }
 
 /// Reads a token from its file.
-pub(super) fn read(file: &Path) -> Result<String, CommandError> {
+pub(crate) fn read(file: &Path) -> Result<String, CommandError> {
     let failed = |why: String| {
         let message = format!("cannot read a token from {}: {why}", file.display());
         CommandError::new(Exit::Other, "token_file", sentence(&message))

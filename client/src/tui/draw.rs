@@ -10,7 +10,7 @@ use tribune_protocol::domain::room::{Hand, StageEntry};
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::log::span;
 
-use super::model::{Deed, Microphone, Mode, Model, Question};
+use super::model::{Microphone, Mode, Model, Moderation, Prompt};
 use crate::session::room_view::RoomView;
 
 /// Cells of a level meter.
@@ -192,8 +192,8 @@ fn draw_log(frame: &mut Frame<'_>, area: Rect, model: &Model) {
 
 fn footer(model: &Model, view: &RoomView) -> Paragraph<'static> {
     let text = match &model.mode {
-        Mode::Ask(question, text) => {
-            let (ask, enter) = question_words(question);
+        Mode::Ask(prompt, text) => {
+            let (ask, enter) = prompt_words(prompt);
             format!("{ask}: {text}▏  (Enter {enter}, Esc does not)")
         }
         Mode::Browse | Mode::Help => {
@@ -209,20 +209,20 @@ fn footer(model: &Model, view: &RoomView) -> Paragraph<'static> {
 }
 
 /// What a question asks, and what Enter does.
-fn question_words(question: &Question) -> (String, &'static str) {
+fn prompt_words(prompt: &Prompt) -> (String, &'static str) {
     let why = |what: &str, name: &str| format!("Why {what} {name}?");
-    match question {
-        Question::Note => ("Note".to_owned(), "raises the hand"),
-        Question::BanTime(_, name) => {
+    match prompt {
+        Prompt::Note => ("Note".to_owned(), "raises the hand"),
+        Prompt::BanTime(_, name) => {
             (format!("For how long ban {name}, such as 1h; nothing: until lifted"), "goes on")
         }
-        Question::Reason(deed, _, name) => match deed {
-            Deed::Deny => (why("deny", name), "denies"),
-            Deed::AskMute => (why("ask to mute:", name), "asks"),
-            Deed::Silence => (why("silence", name), "silences"),
-            Deed::Remove => (why("move off the stage:", name), "moves"),
-            Deed::Kick => (why("remove from the room:", name), "removes"),
-            Deed::Ban(_) => (why("ban", name), "bans"),
+        Prompt::Reason(moderation, _, name) => match moderation {
+            Moderation::Deny => (why("deny", name), "denies"),
+            Moderation::AskMute => (why("ask to mute:", name), "asks"),
+            Moderation::Silence => (why("silence", name), "silences"),
+            Moderation::Remove => (why("move off the stage:", name), "moves"),
+            Moderation::Kick => (why("remove from the room:", name), "removes"),
+            Moderation::Ban(_) => (why("ban", name), "bans"),
         },
     }
 }
@@ -349,9 +349,9 @@ mod tests {
         let host = view(Role::Host, None);
         let help = in_mode(Mode::Help);
         assert!(screen(&help, &host, 90, 30).contains("kick: remove from the room"));
-        let note = in_mode(Mode::Ask(Question::Note, "hi".to_owned()));
+        let note = in_mode(Mode::Ask(Prompt::Note, "hi".to_owned()));
         assert!(screen(&note, &host, 90, 24).contains("Note: hi▏"));
-        let ban = Question::Reason(Deed::Ban(None), ParticipantId(2), "Bob".to_owned());
+        let ban = Prompt::Reason(Moderation::Ban(None), ParticipantId(2), "Bob".to_owned());
         let ban = in_mode(Mode::Ask(ban, "spam".to_owned()));
         assert!(screen(&ban, &host, 90, 24).contains("Why ban Bob?: spam▏  (Enter bans, Esc"));
         let mut offline = online();

@@ -10,9 +10,9 @@ use tribune_protocol::domain::room::Reaction;
 use tribune_protocol::ids::{Note, ParticipantId};
 use tribune_protocol::limits::MAX_NOTE_BYTES;
 
-use crate::commands::times::parse_span;
 use crate::session::room_view::RoomView;
 use crate::session::words::REACTIONS;
+use crate::times::parse_span;
 
 /// Lines of the log that are kept: more than any screen shows.
 const LOG_LINES: usize = 200;
@@ -39,25 +39,25 @@ pub(crate) enum Mode {
     /// Keys are commands.
     Browse,
     /// A text is being typed.
-    Ask(Question, String),
+    Ask(Prompt, String),
     Help,
 }
 
 /// What a text is typed for. Enter does it, Esc does not: that is also the second thought that
 /// removing somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Question {
+pub(crate) enum Prompt {
     /// The note on one's own hand.
     Note,
     /// The reason for something that is done to somebody.
-    Reason(Deed, ParticipantId, String),
+    Reason(Moderation, ParticipantId, String),
     /// For how long somebody is to be banned.
     BanTime(ParticipantId, String),
 }
 
 /// What is done to somebody for a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Moderation {
     Deny,
     AskMute,
     Silence,
@@ -142,7 +142,7 @@ impl Model {
         match std::mem::replace(&mut self.mode, Mode::Browse) {
             Mode::Browse => self.browse(key.code, view),
             Mode::Help => None,
-            Mode::Ask(question, text) => self.type_text(question, text, key.code),
+            Mode::Ask(prompt, text) => self.type_text(prompt, text, key.code),
         }
     }
 
@@ -182,7 +182,7 @@ impl Model {
         if view.may_speak() {
             self.tell("you may speak already: t switches the microphone on");
         } else if self.allowed(Permission::RaiseHand, view) {
-            self.mode = Mode::Ask(Question::Note, String::new());
+            self.mode = Mode::Ask(Prompt::Note, String::new());
         }
         None
     }
@@ -300,7 +300,7 @@ impl Model {
             self.tell(format!("{name} is not on the stage"));
             return None;
         }
-        let deed = match key {
+        let moderation = match key {
             'g' => return Some(Action::Govern(Govern::Grant { participant: id })),
             'i' => return Some(Action::Govern(Govern::Invite { target: Target::Participant(id) })),
             's' if entry.is_some_and(|entry| entry.silenced) => {
@@ -308,23 +308,23 @@ impl Model {
                 return Some(Action::Govern(Govern::Silence { participant: id, on, reason }));
             }
             'b' => {
-                self.mode = Mode::Ask(Question::BanTime(id, name), String::new());
+                self.mode = Mode::Ask(Prompt::BanTime(id, name), String::new());
                 return None;
             }
-            'd' => Deed::Deny,
-            'a' => Deed::AskMute,
-            's' => Deed::Silence,
-            'x' => Deed::Remove,
-            _ => Deed::Kick,
+            'd' => Moderation::Deny,
+            'a' => Moderation::AskMute,
+            's' => Moderation::Silence,
+            'x' => Moderation::Remove,
+            _ => Moderation::Kick,
         };
-        self.mode = Mode::Ask(Question::Reason(deed, id, name), String::new());
+        self.mode = Mode::Ask(Prompt::Reason(moderation, id, name), String::new());
         None
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "keys that type nothing are most keys")]
-    fn type_text(&mut self, question: Question, mut text: String, key: KeyCode) -> Option<Action> {
+    fn type_text(&mut self, prompt: Prompt, mut text: String, key: KeyCode) -> Option<Action> {
         match key {
-            KeyCode::Enter => return self.typed(question, &text),
+            KeyCode::Enter => return self.typed(prompt, &text),
             KeyCode::Esc => return None,
             KeyCode::Backspace => {
                 text.pop();
@@ -334,30 +334,30 @@ impl Model {
             }
             _ => {}
         }
-        self.mode = Mode::Ask(question, text);
+        self.mode = Mode::Ask(prompt, text);
         None
     }
 
     /// What a text is an answer to.
-    fn typed(&mut self, question: Question, text: &str) -> Option<Action> {
+    fn typed(&mut self, prompt: Prompt, text: &str) -> Option<Action> {
         let note = || text.trim().parse::<Note>();
-        match question {
-            Question::Note => match note() {
+        match prompt {
+            Prompt::Note => match note() {
                 Ok(note) => return Some(Action::Raise(note)),
                 Err(error) => self.tell(format!("the {error}")),
             },
-            Question::Reason(deed, id, _) => match note() {
-                Ok(reason) => return Some(Action::Govern(deed.act(id, reason))),
+            Prompt::Reason(moderation, id, _) => match note() {
+                Ok(reason) => return Some(Action::Govern(moderation.act(id, reason))),
                 Err(error) => self.tell(format!("the {error}")),
             },
-            Question::BanTime(id, name) => match ban_time(text) {
+            Prompt::BanTime(id, name) => match ban_time(text) {
                 Ok(time) => {
                     self.mode =
-                        Mode::Ask(Question::Reason(Deed::Ban(time), id, name), String::new());
+                        Mode::Ask(Prompt::Reason(Moderation::Ban(time), id, name), String::new());
                 }
                 Err(why) => {
                     self.tell(why);
-                    self.mode = Mode::Ask(Question::BanTime(id, name), String::new());
+                    self.mode = Mode::Ask(Prompt::BanTime(id, name), String::new());
                 }
             },
         }
@@ -365,7 +365,7 @@ impl Model {
     }
 }
 
-impl Deed {
+impl Moderation {
     fn act(self, participant: ParticipantId, reason: Note) -> Govern {
         let target = Target::Participant(participant);
         match self {
@@ -537,7 +537,7 @@ pub(crate) mod tests {
         assert_eq!(press(&mut model, &host, "↓↓b1h⏎spam⏎"), ban(Some(3_600), "spam"));
         assert_eq!(press(&mut model, &host, "b⏎⏎"), ban(None, ""));
         assert_eq!(press(&mut model, &host, "bages⏎"), None);
-        assert!(matches!(model.mode, Mode::Ask(Question::BanTime(..), _)), "it is asked again");
+        assert!(matches!(model.mode, Mode::Ask(Prompt::BanTime(..), _)), "it is asked again");
         assert!(model.log().next_back().unwrap().contains("ages"));
     }
 
@@ -555,7 +555,7 @@ pub(crate) mod tests {
         assert_eq!(model.mode, Mode::Browse);
         assert_eq!(model.log().next_back(), Some("you may not remove somebody from the room"));
         press(&mut model, &host, "s");
-        assert!(matches!(model.mode, Mode::Ask(Question::Reason(Deed::Silence, ..), _)));
+        assert!(matches!(model.mode, Mode::Ask(Prompt::Reason(Moderation::Silence, ..), _)));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::model::{Model, View};
 use super::tables::{headline, relay_lines, relays, room_lines, rooms, rooms_title};
-use crate::figures::table::cells;
-use crate::figures::words::{age, printable};
+use crate::status::phrases::{age, printable};
+use crate::status::table::cells;
 
 /// Lines about the selected relay, with their frame.
 const DETAIL_LINES: u16 = 6;
@@ -76,18 +76,18 @@ fn header(model: &Model, now: Instant) -> Paragraph<'static> {
             Line::styled(text, Style::new().fg(Color::Red))
         }
     };
-    Paragraph::new(vec![Line::styled(headline(model.figures()), bold), second])
+    Paragraph::new(vec![Line::styled(headline(model.snapshot()), bold), second])
 }
 
 fn draw_tree(frame: &mut Frame<'_>, area: Rect, model: &Model) {
-    let (table, ids) = relays(model.figures(), model.sort());
+    let (table, ids) = relays(model.snapshot(), model.sort());
     let selected = ids.iter().position(|id| Some(*id) == model.relay());
     let title = format!(" Relays, by {} ", model.sort().as_str());
     draw_table(frame, area, title, &table.lines(model.left_out), selected);
 }
 
 fn draw_detail(frame: &mut Frame<'_>, area: Rect, model: &Model) {
-    let relays = &model.figures().tree.relays;
+    let relays = &model.snapshot().tree.relays;
     let Some(relay) = relays.iter().find(|relay| Some(relay.relay) == model.relay()) else {
         return;
     };
@@ -97,16 +97,16 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, model: &Model) {
 }
 
 fn draw_rooms(frame: &mut Frame<'_>, area: Rect, model: &Model) {
-    let (table, names) = rooms(&model.figures().rooms, model.sort());
+    let (table, names) = rooms(&model.snapshot().rooms, model.sort());
     let selected = names.iter().position(|name| Some(name) == model.room().as_ref());
-    let title = rooms_title(&model.figures().rooms, names.len());
+    let title = rooms_title(&model.snapshot().rooms, names.len());
     let title = format!(" {title}, by {} ", model.sort().as_str());
     draw_table(frame, area, title, &table.lines(model.left_out), selected);
 }
 
 fn draw_room(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let lines = match model.room_metrics() {
-        Some(figures) => room_lines(figures, model.left_out),
+        Some(snapshot) => room_lines(snapshot, model.left_out),
         None => vec!["waiting for the relay".to_owned()],
     };
     let rows = usize::from(area.height.saturating_sub(2));
@@ -175,7 +175,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::tui::top::model::tests::{figures, model, press, with_room};
+    use crate::tui::top::model::tests::{model, press, snapshot, with_room};
 
     fn screen(model: &Model, now: Instant, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -206,17 +206,17 @@ mod tests {
     fn what_is_not_the_whole_tree_is_said() {
         let now = Instant::now();
         let mut model = model(now);
-        let mut part = figures();
+        let mut part = snapshot();
         (part.tree.complete, part.tree.missing) = (false, 2);
         part.tree.relays[1].draining = true;
-        model.handle_figures(now, part.clone());
+        model.handle_snapshot(now, part.clone());
         let shown = screen(&model, now, 170, 20);
         assert!(shown.contains("NOT THE WHOLE TREE: 2 relays have not answered"), "{shown}");
         assert!(shown.contains("draining   2/500"), "{shown}");
         (part.tree.rooted, part.tree.missing) = (false, 0);
         part.tree.relays.remove(0);
         part.tree.relays[0].draining = false;
-        model.handle_figures(now, part);
+        model.handle_snapshot(now, part);
         let shown = screen(&model, now, 170, 20);
         assert!(shown.contains("NO WAY TO THE ORIGIN: this relay and what is below"), "{shown}");
         assert!(shown.contains("leaf*  orphan"), "{shown}");
@@ -243,7 +243,7 @@ mod tests {
         press(&mut model, &[KeyCode::Enter]);
         let waiting = screen(&model, now, 150, 20);
         assert!(waiting.contains("waiting for the relay"), "{waiting}");
-        model.handle_figures(now, with_room());
+        model.handle_snapshot(now, with_room());
         let room = screen(&model, now, 150, 20);
         let has = |text: &str| assert!(room.contains(text), "no {text:?} in\n{room}");
         has("Room, worst by concealed");
@@ -262,7 +262,7 @@ mod tests {
         if let Some(room) = &mut refused.room {
             room.listeners = Err(why);
         }
-        model.handle_figures(now, refused);
+        model.handle_snapshot(now, refused);
         let room = screen(&model, now, 150, 20);
         assert!(room.contains("single listeners are not shown: This needs the operator"), "{room}");
         assert!(!room.contains("Eve"), "{room}");
@@ -288,7 +288,7 @@ mod tests {
     fn the_selected_row_is_among_those_shown() {
         let now = Instant::now();
         let mut model = model(now);
-        let mut many = figures();
+        let mut many = snapshot();
         let leaf = many.tree.relays[1].clone();
         for id in 0..50u64 {
             let mut relay = leaf.clone();
@@ -296,7 +296,7 @@ mod tests {
             relay.name = format!("x{id:02}").parse().unwrap();
             many.tree.relays.push(relay);
         }
-        model.handle_figures(now, many);
+        model.handle_snapshot(now, many);
         press(&mut model, &[KeyCode::Down; 60]);
         let last = screen(&model, now, 150, 20);
         assert!(last.contains("└ x49") && last.contains("relay "), "{last}");

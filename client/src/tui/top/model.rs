@@ -7,7 +7,7 @@ use tribune_protocol::ids::{RelayId, RoomName};
 use tribune_protocol::quality::report::Ranking;
 
 use super::tables::{Sort, relays, rooms};
-use crate::figures::answer::{Figures, RoomMetrics};
+use crate::status::answer::{RoomMetrics, Snapshot};
 
 /// Columns that can be left out at the most: more than any table has.
 const COLUMNS_LEFT_OUT: usize = 14;
@@ -56,7 +56,7 @@ pub(crate) struct Model {
     room_sort: Sort,
     relay: Option<RelayId>,
     room: Option<RoomName>,
-    figures: Figures,
+    snapshot: Snapshot,
     came: Instant,
     failure: Option<String>,
 }
@@ -68,7 +68,7 @@ impl Model {
         place: String,
         room: Option<RoomName>,
         by: Ranking,
-        figures: Figures,
+        snapshot: Snapshot,
     ) -> Self {
         Self {
             place,
@@ -81,15 +81,15 @@ impl Model {
             room_sort: Sort::OF_ROOMS[0],
             relay: None,
             room,
-            figures,
+            snapshot,
             came: now,
             failure: None,
         }
     }
 
     /// The last figures.
-    pub(crate) const fn figures(&self) -> &Figures {
-        &self.figures
+    pub(crate) const fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// How old they are.
@@ -112,20 +112,20 @@ impl Model {
 
     /// Which relay is selected: the first, until somebody selects another.
     pub(crate) fn relay(&self) -> Option<RelayId> {
-        let (_, shown) = relays(&self.figures, self.relay_sort);
+        let (_, shown) = relays(&self.snapshot, self.relay_sort);
         self.relay.filter(|relay| shown.contains(relay)).or(shown.first().copied())
     }
 
     /// Which room is selected, or looked at.
     pub(crate) fn room(&self) -> Option<RoomName> {
-        let (_, shown) = rooms(&self.figures.rooms, self.room_sort);
+        let (_, shown) = rooms(&self.snapshot.rooms, self.room_sort);
         let is_there = |room: &RoomName| self.view == View::Room || shown.contains(room);
         self.room.clone().filter(is_there).or_else(|| shown.first().cloned())
     }
 
     /// The figures of the room that is looked at, once they are there.
     pub(crate) fn room_metrics(&self) -> Option<&RoomMetrics> {
-        self.figures.room.as_ref().filter(|figures| Some(&figures.name) == self.room.as_ref())
+        self.snapshot.room.as_ref().filter(|room| Some(&room.name) == self.room.as_ref())
     }
 
     /// What is to be asked for next.
@@ -135,8 +135,8 @@ impl Model {
     }
 
     /// Takes new figures.
-    pub(crate) fn handle_figures(&mut self, now: Instant, figures: Figures) {
-        self.figures = figures;
+    pub(crate) fn handle_snapshot(&mut self, now: Instant, snapshot: Snapshot) {
+        self.snapshot = snapshot;
         self.came = now;
         self.failure = None;
     }
@@ -216,11 +216,11 @@ impl Model {
     fn select(&mut self, down: bool) {
         match self.view {
             View::Tree => {
-                let (_, shown) = relays(&self.figures, self.relay_sort);
+                let (_, shown) = relays(&self.snapshot, self.relay_sort);
                 self.relay = beside(&shown, self.relay(), down);
             }
             View::Rooms => {
-                let (_, shown) = rooms(&self.figures.rooms, self.room_sort);
+                let (_, shown) = rooms(&self.snapshot.rooms, self.room_sort);
                 self.room = beside(&shown, self.room(), down);
             }
             View::Room if down => self.moved = (self.moved + 1).min(LINES_MOVED),
@@ -269,8 +269,8 @@ pub(crate) mod tests {
     const LISTENERS: &str = include_str!("captured/listeners.json");
 
     /// These answers, without a room.
-    pub(crate) fn figures() -> Figures {
-        Figures {
+    pub(crate) fn snapshot() -> Snapshot {
+        Snapshot {
             status: from_str(STATUS).unwrap(),
             tree: from_str(TREE).unwrap(),
             rooms: from_str(ROOMS).unwrap(),
@@ -279,15 +279,15 @@ pub(crate) mod tests {
     }
 
     /// The same with the room.
-    pub(crate) fn with_room() -> Figures {
-        let room: crate::figures::answer::Room = from_str(ROOM).unwrap();
+    pub(crate) fn with_room() -> Snapshot {
+        let room: crate::status::answer::Room = from_str(ROOM).unwrap();
         let name = room.room.clone();
         let listeners = Ok(from_str(LISTENERS).unwrap());
-        Figures { room: Some(RoomMetrics { name, room: Ok(room), listeners }), ..figures() }
+        Snapshot { room: Some(RoomMetrics { name, room: Ok(room), listeners }), ..snapshot() }
     }
 
     pub(crate) fn model(now: Instant) -> Model {
-        Model::new(now, "http://127.0.0.1:9433".to_owned(), None, Ranking::default(), figures())
+        Model::new(now, "http://127.0.0.1:9433".to_owned(), None, Ranking::default(), snapshot())
     }
 
     pub(crate) fn press(model: &mut Model, keys: &[KeyCode]) -> Vec<Action> {
@@ -296,16 +296,16 @@ pub(crate) mod tests {
 
     #[test]
     fn answers_of_a_running_relay_are_read() {
-        let figures = with_room();
-        assert_eq!(figures.status.name.as_str(), "leaf");
-        assert!(figures.tree.complete && figures.tree.rooted);
-        let [origin, leaf] = &figures.tree.relays[..] else { panic!("{:?}", figures.tree) };
+        let snapshot = with_room();
+        assert_eq!(snapshot.status.name.as_str(), "leaf");
+        assert!(snapshot.tree.complete && snapshot.tree.rooted);
+        let [origin, leaf] = &snapshot.tree.relays[..] else { panic!("{:?}", snapshot.tree) };
         assert_eq!((origin.parent, leaf.parent), (None, Some(origin.relay)));
         assert_eq!(leaf.capacity, Some(500));
         assert!(leaf.trunk_rtt_us.is_some() && origin.trunk_rtt_us.is_none());
         let quality = leaf.quality.as_ref().unwrap();
         assert!(quality.reports > 0 && quality.latency_us.is_some());
-        let room = figures.room.unwrap();
+        let room = snapshot.room.unwrap();
         assert_eq!(room.room.unwrap().speakers[0].name.as_str(), "Ada");
         let listeners = room.listeners.unwrap().listeners;
         let eve = listeners.iter().find(|listener| listener.name.as_str() == "Eve").unwrap();
@@ -315,8 +315,8 @@ pub(crate) mod tests {
     #[test]
     fn unknown_fields_are_passed_over_and_missing_ones_are_not() {
         let later = TREE.replacen('{', "{\"weather\": [1], ", 1);
-        assert!(from_str::<crate::figures::answer::Tree>(&later).is_ok());
-        let other = from_str::<crate::figures::answer::Tree>("{}").unwrap_err();
+        assert!(from_str::<crate::status::answer::Tree>(&later).is_ok());
+        let other = from_str::<crate::status::answer::Tree>("{}").unwrap_err();
         assert!(other.to_string().contains("missing field"), "{other}");
     }
 
@@ -329,7 +329,7 @@ pub(crate) mod tests {
         assert_eq!(model.view, View::Room);
         assert_eq!(model.wanted().room.unwrap().as_str(), "agora");
         assert!(model.room_metrics().is_none(), "they are still to come");
-        model.handle_figures(Instant::now(), with_room());
+        model.handle_snapshot(Instant::now(), with_room());
         assert!(model.room_metrics().is_some());
         assert_eq!(press(&mut model, &[KeyCode::Esc, KeyCode::Esc]), []);
         assert_eq!(model.view, View::Tree);
@@ -342,15 +342,15 @@ pub(crate) mod tests {
     fn the_selection_follows_its_relay() {
         let mut model = model(Instant::now());
         let (origin, leaf) =
-            (model.figures.tree.relays[0].relay, model.figures.tree.relays[1].relay);
+            (model.snapshot.tree.relays[0].relay, model.snapshot.tree.relays[1].relay);
         assert_eq!(model.relay(), Some(origin));
         press(&mut model, &[KeyCode::Down, KeyCode::Down]);
         assert_eq!(model.relay(), Some(leaf), "the last one");
-        let mut without = figures();
+        let mut without = snapshot();
         without.tree.relays.truncate(1);
-        model.handle_figures(Instant::now(), without);
+        model.handle_snapshot(Instant::now(), without);
         assert_eq!(model.relay(), Some(origin), "the other is gone");
-        model.handle_figures(Instant::now(), figures());
+        model.handle_snapshot(Instant::now(), snapshot());
         assert_eq!(model.relay(), Some(leaf));
         press(&mut model, &[KeyCode::Up]);
         assert_eq!(model.relay(), Some(origin));
@@ -375,7 +375,7 @@ pub(crate) mod tests {
         let later = start + Duration::from_secs(12);
         model.handle_failure("no answer".to_owned());
         assert_eq!((model.failure(), model.age(later)), (Some("no answer"), later - start));
-        model.handle_figures(later, figures());
+        model.handle_snapshot(later, snapshot());
         assert_eq!((model.failure(), model.age(later)), (None, Duration::ZERO));
     }
 

@@ -6,10 +6,10 @@ use tribune_protocol::ids::{RelayId, RoomName};
 use tribune_protocol::log::span;
 
 use super::tree::branches;
-use crate::figures::answer::{Figures, Relay, Room, RoomMetrics, Rooms, Speaker, Tree};
-use crate::figures::listeners::{self, quality_lines};
-use crate::figures::table::{Column, Table};
-use crate::figures::words::{bar, count, ms_or_unknown, percent, printable, spread};
+use crate::status::answer::{Relay, Room, RoomMetrics, Rooms, Snapshot, Speaker, Tree};
+use crate::status::listeners::{self, quality_lines};
+use crate::status::phrases::{bar, count, ms_or_unknown, percent, printable, spread};
+use crate::status::table::{Column, Table};
 
 /// Cells of the bar of a relay's load.
 const LOAD_CELLS: usize = 5;
@@ -71,7 +71,7 @@ impl Sort {
     }
 
     /// What is looked at of how listeners hear; 0 where nobody has said.
-    fn quality(self, quality: Option<&crate::figures::answer::Quality>) -> u64 {
+    fn quality(self, quality: Option<&crate::status::answer::Quality>) -> u64 {
         let Some(quality) = quality else { return 0 };
         let value = match self {
             Self::Lost => quality.loss_ppm,
@@ -84,8 +84,8 @@ impl Sort {
 }
 
 /// The relay that was asked, the tree, and whether that is all of it: the first line.
-pub(crate) fn headline(figures: &Figures) -> String {
-    let tree = &figures.tree;
+pub(crate) fn headline(snapshot: &Snapshot) -> String {
+    let tree = &snapshot.tree;
     let listeners: u64 = branches(&tree.relays, |a, b| Sort::Name.relays(a, b))
         .iter()
         .filter(|branch| branch.lead.is_empty())
@@ -97,8 +97,8 @@ pub(crate) fn headline(figures: &Figures) -> String {
     };
     format!(
         "{} ({})  ·  {}  ·  {}  ·  {}",
-        printable(figures.status.name.as_str()),
-        printable(&figures.status.readiness),
+        printable(snapshot.status.name.as_str()),
+        printable(&snapshot.status.readiness),
         plural(tree.relays.len() as u64, "relay"),
         plural(listeners, "listener"),
         completeness(tree),
@@ -124,7 +124,7 @@ pub(crate) fn completeness(tree: &Tree) -> String {
 }
 
 /// The tree, a row each relay, and whose row it is. The relay that was asked has a star.
-pub(crate) fn relays(figures: &Figures, sort: Sort) -> (Table<16>, Vec<RelayId>) {
+pub(crate) fn relays(snapshot: &Snapshot, sort: Sort) -> (Table<16>, Vec<RelayId>) {
     let mut table = Table::new([
         Column::Left("relay"),
         Column::Left("state"),
@@ -144,9 +144,9 @@ pub(crate) fn relays(figures: &Figures, sort: Sort) -> (Table<16>, Vec<RelayId>)
         Column::Right("reports"),
     ]);
     let mut ids = Vec::new();
-    for branch in branches(&figures.tree.relays, |a, b| sort.relays(a, b)) {
+    for branch in branches(&snapshot.tree.relays, |a, b| sort.relays(a, b)) {
         let relay = branch.relay;
-        let asked = if relay.relay == figures.status.relay { "*" } else { "" };
+        let asked = if relay.relay == snapshot.status.relay { "*" } else { "" };
         let quality = relay.quality.as_ref();
         table.push([
             format!("{}{}{asked}", branch.lead, printable(relay.name.as_str())),
@@ -232,8 +232,8 @@ pub(crate) fn rooms(rooms: &Rooms, sort: Sort) -> (Table<11>, Vec<RoomName>) {
 }
 
 /// One room: how it is, who speaks, how it is heard, who hears it worst.
-pub(crate) fn room_lines(figures: &RoomMetrics, left_out: usize) -> Vec<String> {
-    let room = match &figures.room {
+pub(crate) fn room_lines(metrics: &RoomMetrics, left_out: usize) -> Vec<String> {
+    let room = match &metrics.room {
         Ok(room) => room,
         Err(why) => return vec![printable(why)],
     };
@@ -254,25 +254,25 @@ pub(crate) fn room_lines(figures: &RoomMetrics, left_out: usize) -> Vec<String> 
     ];
     lines.extend(quality_lines(room.quality.as_ref()));
     lines.push(String::new());
-    match &figures.listeners {
+    match &metrics.listeners {
         Err(why) => lines.push(format!("single listeners are not shown: {}", printable(why))),
         Ok(found) if found.listeners.is_empty() => {
             lines.push("no listener has reported".to_owned());
         }
         Ok(found) => lines.extend(listeners::table(&found.listeners).lines(left_out)),
     }
-    if let Ok(found) = &figures.listeners {
+    if let Ok(found) = &metrics.listeners {
         lines.extend(listeners::missing(found.missing));
     }
     lines
 }
 
 /// All of it as text, for a pipe.
-pub(crate) fn text(figures: &Figures) -> Vec<String> {
-    let mut lines = vec![headline(figures), String::new()];
-    lines.extend(relays(figures, Sort::Name).0.lines(0));
+pub(crate) fn text(snapshot: &Snapshot) -> Vec<String> {
+    let mut lines = vec![headline(snapshot), String::new()];
+    lines.extend(relays(snapshot, Sort::Name).0.lines(0));
     lines.push(String::new());
-    match &figures.room {
+    match &snapshot.room {
         Some(room) if room.room.is_ok() => {
             lines.extend(room_lines(room, 0));
             return lines;
@@ -280,8 +280,8 @@ pub(crate) fn text(figures: &Figures) -> Vec<String> {
         // Why not, the end of the command says.
         Some(_) | None => {}
     }
-    let (table, shown) = rooms(&figures.rooms, Sort::Listeners);
-    lines.push(rooms_title(&figures.rooms, shown.len()));
+    let (table, shown) = rooms(&snapshot.rooms, Sort::Listeners);
+    lines.push(rooms_title(&snapshot.rooms, shown.len()));
     if !shown.is_empty() {
         lines.extend(table.lines(0));
     }
@@ -342,7 +342,7 @@ fn stage(speakers: &[Speaker]) -> String {
 }
 
 fn unknown() -> String {
-    crate::figures::words::UNKNOWN.to_owned()
+    crate::status::phrases::UNKNOWN.to_owned()
 }
 
 #[cfg(test)]
@@ -350,8 +350,8 @@ mod tests {
     use tribune_protocol::ids::RelayId;
 
     use super::*;
-    use crate::figures::answer::{Quality, Spread};
-    use crate::tui::top::model::tests::{figures, with_room};
+    use crate::status::answer::{Quality, Spread};
+    use crate::tui::top::model::tests::{snapshot, with_room};
 
     fn heard(loss_ppm: u32, p99: u32) -> Quality {
         Quality {
@@ -373,8 +373,8 @@ mod tests {
 
     #[test]
     fn siblings_stand_by_what_is_chosen_and_then_by_name() {
-        let mut figures = figures();
-        let leaf = figures.tree.relays[1].clone();
+        let mut snapshot = snapshot();
+        let leaf = snapshot.tree.relays[1].clone();
         let named = |id, name: &str, load_ppm, quality| Relay {
             relay: RelayId(id),
             name: name.parse().unwrap(),
@@ -382,14 +382,14 @@ mod tests {
             quality,
             ..leaf.clone()
         };
-        figures.tree.relays.truncate(1);
-        figures.tree.relays.extend([
+        snapshot.tree.relays.truncate(1);
+        snapshot.tree.relays.extend([
             named(1, "c", 5, None),
             named(2, "b", 5, Some(heard(7, 90))),
             named(3, "a", 1, Some(heard(9, 80))),
         ]);
         let names = |sort| {
-            let (table, _) = relays(&figures, sort);
+            let (table, _) = relays(&snapshot, sort);
             let rows = table.lines(0).split_off(2);
             rows.iter().map(|row| row[..7].trim_end().to_owned()).collect::<Vec<_>>().join(" ")
         };
@@ -401,19 +401,19 @@ mod tests {
 
     #[test]
     fn of_drops_the_sum_and_the_cause_of_most_show() {
-        let mut figures = figures();
-        let relay = &mut figures.tree.relays[0];
+        let mut snapshot = snapshot();
+        let relay = &mut snapshot.tree.relays[0];
         relay.drops = [("queue_full".to_owned(), 3), ("silenced".to_owned(), 40)].into();
         relay.dropped_per_s = 43;
-        let (table, _) = relays(&figures, Sort::Name);
+        let (table, _) = relays(&snapshot, Sort::Name);
         assert!(table.lines(0)[1].contains("43 silenced"), "{:?}", table.lines(0));
-        let lines = relay_lines(&figures.tree.relays[0]);
+        let lines = relay_lines(&snapshot.tree.relays[0]);
         assert!(lines[0].ends_with("dropped a second: queue_full 3, silenced 40"), "{lines:?}");
     }
 
     #[test]
     fn over_a_pipe_there_are_the_rooms_or_the_one_asked_for() {
-        let all = text(&figures()).join("\n");
+        let all = text(&snapshot()).join("\n");
         assert!(all.starts_with("leaf (ready)  ·  2 relays  ·  3 listeners  ·  the whole tree"));
         assert!(all.contains("Rooms of the relay that was asked: 1\nroom "), "{all}");
         let one = text(&with_room()).join("\n");

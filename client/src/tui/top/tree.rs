@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use tribune_protocol::ids::RelayId;
 
-use crate::figures::answer::Relay;
+use crate::status::answer::Relay;
 
 /// Levels that are indented; the protocol allows 8 relays above each other, and what says more is wrong.
 const LEVELS_INDENTED: usize = 12;

@@ -1,0 +1,100 @@
+//! Global options of the command line, and the sessions that they describe.
+
+use std::path::PathBuf;
+
+use tribune_protocol::control::participant::Join;
+use tribune_protocol::domain::room::Role;
+use tribune_protocol::ids::{DisplayName, RoomName, SessionKey};
+
+use super::renewal::{self, Renewal};
+use crate::outcome::CommandError;
+use crate::session::address::Address;
+use crate::session::errand::{self as one_shot_session, Errands};
+use crate::session::tls::Trust;
+use crate::session::{self, Config, Incoming, Session, identity};
+
+/// What the options say that every command takes.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) trust: Trust,
+    pub(crate) token: Option<String>,
+    /// Where a token is read from, and again when it runs out.
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) name: Option<DisplayName>,
+    pub(crate) session_file: Option<PathBuf>,
+}
+
+/// How a command wants to enter a room.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) room: RoomName,
+    pub(crate) role: Role,
+    pub(crate) key: SessionKey,
+    pub(crate) returning: bool,
+    pub(crate) waits_for_room: bool,
+}
+
+impl Context {
+    /// The key of `--session`, or a new one: without the option every run is somebody else.
+    pub(crate) fn key(&self) -> Result<SessionKey, CommandError> {
+        match &self.session_file {
+            Some(file) => Ok(identity::load_or_create(file)?),
+            None => Ok(identity::new_key()),
+        }
+    }
+
+    /// Begins a session.
+    pub(crate) fn start(&self, entry: Entry) -> Result<(Session, Incoming), CommandError> {
+        let join = Join {
+            room: entry.room,
+            session: entry.key,
+            name: self.display_name(entry.role),
+            role: entry.role,
+            token: self.token()?.map(Into::into),
+            returning: entry.returning,
+            heard: Vec::new(),
+        };
+        Ok(session::start(Config {
+            addresses: self.addresses.clone(),
+            trust: self.trust.clone(),
+            join,
+            waits_for_room: entry.waits_for_room,
+        })?)
+    }
+
+    /// What asks rooms for something without coming in.
+    pub(crate) fn one_shots(&self, role: Role) -> Result<Errands, CommandError> {
+        Ok(Errands::new(one_shot_session::Config {
+            addresses: self.addresses.clone(),
+            trust: self.trust.clone(),
+            session: self.key()?,
+            name: self.display_name(role),
+            role,
+            token: self.token()?.map(Into::into),
+        })?)
+    }
+
+    /// What renews the token of a stay in a room.
+    pub(crate) fn renewal(&self) -> Result<Renewal, CommandError> {
+        Ok(Renewal::new(self.token_file.clone(), self.token()?))
+    }
+
+    /// The token of `--token`, or of `--token-file`.
+    fn token(&self) -> Result<Option<String>, CommandError> {
+        match &self.token_file {
+            Some(file) => renewal::read(file).map(Some),
+            None => Ok(self.token.clone()),
+        }
+    }
+
+    /// `--name`, or the login name, or the role.
+    fn display_name(&self, role: Role) -> DisplayName {
+        let login = || std::env::var("USER").ok()?.parse().ok();
+        let fallback = || role.as_str().to_owned().try_into();
+        match self.name.clone().or_else(login) {
+            Some(name) => name,
+            None => fallback().unwrap_or_else(|_| unreachable!("a role's name is a valid name")),
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! `tribune listen`: plays or records a room, and measures how well it is heard.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+use tribune_protocol::control::participant::Joined;
+use tribune_protocol::domain::room::Role;
+use tribune_protocol::ids::RoomName;
+
+use super::receiver::{Receiver, playout_clock};
+use super::sink_thread::SinkThread;
+use crate::audio::FRAME_PERIOD;
+use crate::audio::sink::SinkTarget;
+use crate::commands::Context;
+use crate::commands::context::Entry;
+use crate::commands::notices::{note_retrying, session_gone, tell_renewed};
+use crate::commands::renewal::Renewal;
+use crate::commands::signals::Signals;
+use crate::outcome::{CommandError, Exit};
+use crate::output::Output;
+use crate::session::change::Change;
+use crate::session::reconnect::End;
+use crate::session::{Event, Incoming, Session};
+use crate::times::parse_duration;
+
+mod statistics;
+
+use statistics::{Report, status_line};
+
+/// Frame periods between two lines of statistics.
+const REPORT_PERIODS: u64 = 50;
+
+/// Listen to a room: play it, record it, or only measure it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A recording begins when the room is joined and holds exactly --duration from there on: silence,
+loss and reconnects are silence in it. A room that is not there yet is waited for, at most for
+--duration. Ctrl-C and SIGTERM complete the file.
+
+With --json, one line a second with the key t_s; counters count from the beginning, and e2e_ms are
+percentiles since then: from capture at the speaker to playout here, without sound hardware, right
+to error_ms. Lines with the key event say what happens. The last line has summary: true.")]
+pub(crate) struct Listen {
+    /// Which room
+    room: RoomName,
+    /// FILE.ogg, FILE.opus, FILE.wav, device or null
+    #[arg(long, short, value_name = "OUT", default_value = "device")]
+    out: SinkTarget,
+    /// Stop after this long, counted from joining, such as 20s or 1h30m
+    #[arg(long, value_parser = parse_duration)]
+    duration: Option<Duration>,
+}
+
+impl Listen {
+    pub(crate) async fn run(
+        self,
+        context: &Context,
+        output: &mut Output,
+    ) -> Result<(), CommandError> {
+        let mut signals = Signals::new()?;
+        let sink = SinkThread::open(self.out).await?;
+        let entry = Entry {
+            room: self.room.clone(),
+            role: Role::Listener,
+            key: context.key()?,
+            returning: false,
+            waits_for_room: true,
+        };
+        let (session, mut incoming) = context.start(entry)?;
+        let mut listening = Listening {
+            session,
+            sink,
+            receiver: Receiver::new(),
+            periods: 0,
+            periods_max: self.duration.map(periods),
+            reconnects: 0,
+            renewal: context.renewal()?,
+            in_room: false,
+            ended: None,
+        };
+        let entered = tokio::select! {
+            entered = listening.enter(&mut incoming, self.duration, &self.room, output) => entered,
+            () = signals.stop() => return listening.stop(&mut incoming, Ok(()), output).await,
+        };
+        let result = match entered {
+            Ok(()) => tokio::select! {
+                result = listening.listen(&mut incoming, output) => result,
+                () = signals.stop() => Ok(()),
+            },
+            Err(error) => Err(error),
+        };
+        listening.stop(&mut incoming, result, output).await
+    }
+}
+
+/// A stay in a room with open ears.
+#[derive(Debug)]
+struct Listening {
+    session: Session,
+    sink: SinkThread,
+    receiver: Receiver,
+    /// Frame periods played since joining.
+    periods: u64,
+    periods_max: Option<u64>,
+    reconnects: u32,
+    renewal: Renewal,
+    in_room: bool,
+    ended: Option<End>,
+}
+
+impl Listening {
+    /// Waits until the room lets us in.
+    async fn enter(
+        &mut self,
+        incoming: &mut Incoming,
+        patience: Option<Duration>,
+        room: &RoomName,
+        output: &mut Output,
+    ) -> Result<(), CommandError> {
+        let give_up = async {
+            match patience {
+                Some(patience) => tokio::time::sleep(patience).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(give_up);
+        while !self.in_room {
+            tokio::select! {
+                event = incoming.events.recv() => self.handle_event(event.ok_or_else(session_gone)?, output),
+                () = &mut give_up => {
+                    let message = format!("There was no room {room} in the whole time.");
+                    return Err(CommandError::new(Exit::NoRoom, "room_not_found", message));
+                }
+            }
+            self.check_end()?;
+        }
+        Ok(())
+    }
+
+    /// Plays until the time is over or the room is.
+    async fn listen(
+        &mut self,
+        incoming: &mut Incoming,
+        output: &mut Output,
+    ) -> Result<(), CommandError> {
+        let mut tick = playout_clock();
+        loop {
+            tokio::select! {
+                biased;
+                // Frames first: what has come in by a tick is to be heard in it.
+                Some(received) = incoming.frames.recv() => {
+                    self.receiver.handle_frame(received, self.session.clock())?;
+                }
+                event = incoming.events.recv() => {
+                    self.handle_event(event.ok_or_else(session_gone)?, output);
+                    self.check_end()?;
+                    if self.ended.is_some() {
+                        return Ok(());
+                    }
+                }
+                renewed = self.renewal.next() => tell_renewed(&renewed, output),
+                _ = tick.tick() => {
+                    let (now, link) = (Instant::now(), self.session.link());
+                    let pcm = self.receiver.tick(now, link.offset_at(now), self.session.clock());
+                    if let Some(report) = self.receiver.poll_report(now, &link) {
+                        self.session.report(report);
+                    }
+                    self.sink.write(&pcm).await?;
+                    self.periods += 1;
+                    if self.periods.is_multiple_of(REPORT_PERIODS) {
+                        self.report(output);
+                    }
+                    if self.periods_max.is_some_and(|max| self.periods >= max) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event, output: &mut Output) {
+        match event {
+            Event::Joined { joined, reconnects } => {
+                self.in_room = true;
+                self.reconnects = reconnects;
+                note_joined(output, &joined, reconnects);
+                let changes =
+                    self.receiver.handle_joined(Instant::now(), &joined, self.session.clock());
+                self.tell(&changes, output);
+            }
+            Event::Message(message) => {
+                let changes =
+                    self.receiver.handle_message(Instant::now(), &message, self.session.clock());
+                self.tell(&changes, output);
+            }
+            Event::Retrying { why, after, was_in_room } => {
+                note_retrying(output, &why, after, was_in_room);
+            }
+            Event::Ended(end) => self.ended = Some(end),
+        }
+    }
+
+    /// The end of a room that was heard is the end of a recording, and no failure.
+    fn check_end(&self) -> Result<(), CommandError> {
+        let was_heard = self.receiver.stats().received > 0;
+        match &self.ended {
+            None | Some(End::Left) => Ok(()),
+            Some(End::RoomEnded) if was_heard => Ok(()),
+            Some(End::RoomNotFound(_)) if was_heard => Ok(()),
+            Some(end) => CommandError::of_end(end.clone()).map_or(Ok(()), Err),
+        }
+    }
+
+    /// Leaves, completes the file, and sums up. Whatever went wrong first is the result.
+    async fn stop(
+        mut self,
+        incoming: &mut Incoming,
+        result: Result<(), CommandError>,
+        output: &mut Output,
+    ) -> Result<(), CommandError> {
+        // As long as there is a connection, the round trip is known.
+        let link = self.session.link();
+        if self.ended.is_none() {
+            self.session.leave().await;
+            while let Some(event) = incoming.events.recv().await {
+                if let Event::Ended(end) = event {
+                    self.ended = Some(end);
+                }
+            }
+        }
+        let report = Report {
+            t_s: self.seconds(),
+            reconnects: self.reconnects,
+            link,
+            receiver: &self.receiver,
+        };
+        if self.in_room {
+            output.json(&report.summary());
+            output.note(&status_line(&report));
+        }
+        // If the sink broke, it knows better why than who noticed.
+        self.sink.finish().await.and(result)
+    }
+
+    fn report(&mut self, output: &mut Output) {
+        let link = self.session.link();
+        let report = Report {
+            t_s: self.seconds(),
+            reconnects: self.reconnects,
+            link,
+            receiver: &self.receiver,
+        };
+        output.json(&report.line());
+        output.status(&status_line(&report));
+        self.receiver.forget_old_tracks(Instant::now());
+    }
+
+    fn tell(&self, changes: &[Change], output: &mut Output) {
+        for change in changes {
+            if let Change::TokenExpires { in_s } = change {
+                self.renewal.handle_expiring(*in_s, &self.session);
+            }
+            // The count is in every line of statistics.
+            if !matches!(change, Change::Listeners { .. }) {
+                output.json(change);
+                output.note(&format!("{change}."));
+            }
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.periods as f64 * FRAME_PERIOD.as_secs_f64()
+    }
+}
+
+fn note_joined(output: &mut Output, joined: &Joined, reconnects: u32) {
+    output.json(&json!({
+        "event": "joined",
+        "participant": joined.you.participant.to_string(),
+        "role": joined.you.role,
+        "relay": joined.relay,
+        "depth": joined.depth,
+        "reconnects": reconnects,
+    }));
+    let back = if reconnects > 0 { "Back in" } else { "In" };
+    let (relay, depth, id) = (&joined.relay, joined.depth, joined.you.participant);
+    let relays = if depth == 1 { "the origin" } else { "a relay" };
+    output.note(&format!(
+        "{back} the room, by way of {relay} ({relays}, depth {depth}). Your id: {id}"
+    ));
+}
+
+/// Frame periods in a duration, rounded up.
+fn periods(duration: Duration) -> u64 {
+    let periods = duration.as_micros().div_ceil(FRAME_PERIOD.as_micros());
+    u64::try_from(periods).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,300 @@
+//! Frames to sound, with everything that is measured on the way.
+//!
+//! Pure: `now` is a parameter, and the clock only converts it. For `listen` and `join`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use tribune_protocol::control::participant::{Joined, ToParticipant};
+use tribune_protocol::ids::{DisplayName, TrackId};
+use tribune_protocol::limits::MAX_STAGE;
+use tribune_protocol::media::datagram::Level;
+use tribune_protocol::quality::report::Report;
+use tribune_protocol::time::Offset;
+
+use crate::audio::jitter::JitterConfig;
+use crate::audio::playout::{Player, PlayoutStats};
+use crate::audio::{AudioError, FRAME_PERIOD, PcmFrame};
+use crate::session::change::Change;
+use crate::session::clock::LocalClock;
+use crate::session::room_view::RoomView;
+use crate::session::{Link, ReceivedFrame};
+
+mod reporter;
+
+use reporter::Reporter;
+
+/// Longest latency that is told apart, in µs: longer ones are a clock's fault.
+const LATENCY_MAX_US: u64 = 60_000_000;
+/// Significant digits of a latency.
+const LATENCY_DIGITS: u8 = 3;
+/// How long what waits in the buffer of a speaker who has left may still be played.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Tracks that are remembered in the statistics; those gone longest are forgotten first.
+const TRACKS_REMEMBERED: usize = 4 * MAX_STAGE;
+
+/// What is known of one track, counted on arrival, before any other logic.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TrackRecord {
+    pub(crate) name: Option<DisplayName>,
+    pub(crate) received: u64,
+    pub(crate) last_received_us: u64,
+    /// When the room said that the speaker is silenced, in local µs.
+    pub(crate) silenced_at_us: Option<u64>,
+    /// Frames that came in after that.
+    pub(crate) received_silenced: u64,
+    /// When its last sound came in, and its level.
+    pub(crate) last_level: Option<(Instant, Level)>,
+}
+
+/// The listening side of a stay in a room.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    player: Player,
+    view: RoomView,
+    tracks: BTreeMap<TrackId, TrackRecord>,
+    left: Vec<(TrackId, Instant)>,
+    /// End-to-end latencies in µs.
+    latency: Option<Histogram<u64>>,
+    latency_error_us: Option<u32>,
+    reporter: Reporter,
+}
+
+impl Receiver {
+    pub(crate) fn new() -> Self {
+        Self {
+            player: Player::new(JitterConfig::default()),
+            view: RoomView::default(),
+            tracks: BTreeMap::new(),
+            left: Vec::new(),
+            latency: Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS).ok(),
+            latency_error_us: None,
+            reporter: Reporter::default(),
+        }
+    }
+
+    /// What is to be reported to the room, every five seconds.
+    pub(crate) fn poll_report(&mut self, now: Instant, link: &Link) -> Option<Report> {
+        let stats = self.player.stats();
+        self.reporter.poll_report(now, &stats, link.repaired_frames, link.round_trip)
+    }
+
+    pub(crate) const fn view(&self) -> &RoomView {
+        &self.view
+    }
+
+    pub(crate) fn stats(&self) -> PlayoutStats {
+        self.player.stats()
+    }
+
+    pub(crate) const fn tracks(&self) -> &BTreeMap<TrackId, TrackRecord> {
+        &self.tracks
+    }
+
+    /// The latency that `percent` of the frames stayed under, in ms; `None` before the first.
+    pub(crate) fn latency_ms(&self, percent: f64) -> Option<f64> {
+        let latency = self.latency.as_ref().filter(|latency| !latency.is_empty())?;
+        Some(latency.value_at_percentile(percent) as f64 / 1_000.0)
+    }
+
+    /// How far the latencies can be from the truth, in ms.
+    pub(crate) fn latency_error_ms(&self) -> Option<f64> {
+        self.latency_error_us.map(|error| f64::from(error) / 1_000.0)
+    }
+
+    pub(crate) fn handle_joined(
+        &mut self,
+        now: Instant,
+        joined: &Joined,
+        clock: LocalClock,
+    ) -> Vec<Change> {
+        let changes = self.view.handle_joined(joined);
+        self.reporter.handle_joined(now);
+        self.follow(now, &changes, clock);
+        changes
+    }
+
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Instant,
+        message: &ToParticipant,
+        clock: LocalClock,
+    ) -> Vec<Change> {
+        let changes = self.view.handle_message(message);
+        self.follow(now, &changes, clock);
+        changes
+    }
+
+    pub(crate) fn handle_frame(
+        &mut self,
+        received: ReceivedFrame,
+        clock: LocalClock,
+    ) -> Result<(), AudioError> {
+        let ReceivedFrame { frame, arrived } = received;
+        let arrived_us = clock.us_at(arrived);
+        let record = self.tracks.entry(frame.track).or_default();
+        record.received += 1;
+        record.last_received_us = arrived_us;
+        record.last_level = Some((arrived, frame.level));
+        if record.silenced_at_us.is_some_and(|at| arrived_us > at) {
+            record.received_silenced += 1;
+        }
+        if record.silenced_at_us.is_some() {
+            return Ok(());
+        }
+        self.left.retain(|(track, _)| *track != frame.track);
+        self.player.handle_frame(
+            arrived,
+            frame.track.0,
+            frame.seq.0,
+            frame.talkspurt_end,
+            frame.opus,
+            frame.captured,
+        )?;
+        Ok(())
+    }
+
+    /// The sound of the frame period that begins now.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        offset: Option<Offset>,
+        clock: LocalClock,
+    ) -> PcmFrame {
+        let played = self.player.tick(now);
+        if let Some(offset) = offset {
+            let now_us = offset.to_origin(clock.us_at(now)).0;
+            for frame in &played.captured {
+                let latency_us = now_us.saturating_sub(frame.capture.at.0);
+                if let Some(latency) = &mut self.latency {
+                    latency.saturating_record(latency_us.clamp(1, LATENCY_MAX_US));
+                }
+                // The speaker's clock is an estimate too.
+                let error_us = offset.error_us.saturating_add(frame.capture.error_us.unwrap_or(0));
+                self.latency_error_us = self.latency_error_us.max(Some(error_us));
+                self.reporter.handle_latency(latency_us, error_us);
+            }
+        }
+        played.pcm
+    }
+
+    /// Lets go of tracks whose speakers left a while ago.
+    pub(crate) fn forget_old_tracks(&mut self, now: Instant) {
+        let player = &mut self.player;
+        self.left.retain(|(track, at)| {
+            let stays = now.duration_since(*at) < FAREWELL;
+            if !stays {
+                player.remove_track(track.0);
+            }
+            stays
+        });
+        while self.tracks.len() > TRACKS_REMEMBERED {
+            let oldest = self.tracks.iter().min_by_key(|(_, record)| record.last_received_us);
+            let Some((&oldest, _)) = oldest else { return };
+            self.tracks.remove(&oldest);
+        }
+    }
+
+    /// Keeps names and silences of tracks in step with the room.
+    fn follow(&mut self, now: Instant, changes: &[Change], clock: LocalClock) {
+        for change in changes {
+            if let Change::LeftStage { track, .. } = change
+                && self.left.len() < TRACKS_REMEMBERED
+            {
+                self.left.push((*track, now));
+            }
+        }
+        for entry in self.view.stage() {
+            let record = self.tracks.entry(entry.track).or_default();
+            record.name = Some(entry.name.clone());
+            let was_silenced = record.silenced_at_us.is_some();
+            if entry.silenced != was_silenced {
+                record.silenced_at_us = entry.silenced.then(|| clock.us_at(now));
+                record.received_silenced = 0;
+                // Nothing more will come, in the middle of a word: that is no loss to be concealed.
+                self.player.remove_track(entry.track.0);
+            }
+        }
+    }
+}
+
+/// Ticks every frame period on an absolute schedule; late ones follow at once.
+pub(crate) fn playout_clock() -> Interval {
+    let mut tick = interval_at(tokio::time::Instant::now(), FRAME_PERIOD);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    tick
+}
+
+#[cfg(test)]
+mod tests {
+    use tribune_protocol::domain::room::Role;
+    use tribune_protocol::ids::Seq;
+    use tribune_protocol::media::datagram::{Capture, Frame, OriginTime};
+
+    use super::*;
+    use crate::audio::encode::{BITRATE_DEFAULT_BPS, VoiceEncoder};
+    use crate::tui::model::tests::view;
+
+    /// Frames of a room in which Bob (track 2) is silenced and Ada (track 1) is not.
+    fn frame(track: u32, n: u32, at: Instant, captured: Option<u64>) -> ReceivedFrame {
+        let tone: PcmFrame = std::array::from_fn(|i| (i as f32 * 0.06).sin() * 0.5);
+        let opus = VoiceEncoder::new(BITRATE_DEFAULT_BPS).unwrap().encode(&tone).unwrap().opus;
+        let frame = Frame {
+            track: TrackId(track),
+            seq: Seq(n as u16),
+            level: Level { voice: true, minus_dbov: 20 },
+            talkspurt_end: false,
+            captured: captured.map(|at| Capture { at: OriginTime(at), error_us: Some(200) }),
+            opus,
+            wire: bytes::Bytes::new(),
+        };
+        ReceivedFrame { frame, arrived: at + FRAME_PERIOD * n }
+    }
+
+    fn receiver(now: Instant, clock: LocalClock) -> Receiver {
+        let mut receiver = Receiver::new();
+        let stage = view(Role::Listener, None).stage().to_vec();
+        receiver.handle_message(now, &ToParticipant::Stage { stage }, clock);
+        receiver
+    }
+
+    #[test]
+    fn a_silenced_track_is_counted_and_not_played() {
+        let clock = LocalClock::start();
+        let start = Instant::now();
+        let mut receiver = receiver(start, clock);
+        for n in 1..20 {
+            receiver.handle_frame(frame(2, n, start, None), clock).unwrap();
+            let pcm = receiver.tick(start + FRAME_PERIOD * n, None, clock);
+            assert!(pcm.iter().all(|sample| *sample == 0.0));
+        }
+        let bob = &receiver.tracks()[&TrackId(2)];
+        assert_eq!((bob.received, bob.received_silenced), (19, 19));
+        assert_eq!(bob.last_received_us, clock.us_at(start + FRAME_PERIOD * 19));
+        assert_eq!((receiver.stats().received, receiver.stats().lost), (0, 0));
+    }
+
+    #[test]
+    fn latency_is_measured_at_playout_in_the_origins_clock() {
+        let clock = LocalClock::start();
+        let start = Instant::now();
+        let mut receiver = receiver(start, clock);
+        let offset = Offset { offset_us: 7_000_000, error_us: 300 };
+        // Captured 30 ms before it came in; the buffer adds its delay, in whole frame periods.
+        let captured = offset.to_origin(clock.us_at(start)).0 - 30_000;
+        let mut sounded = None;
+        for n in 0..20 {
+            receiver.handle_frame(frame(1, n, start, (n == 0).then_some(captured)), clock).unwrap();
+            let pcm = receiver.tick(start + FRAME_PERIOD * n, Some(offset), clock);
+            if sounded.is_none() && pcm.iter().any(|sample| *sample != 0.0) {
+                sounded = Some(n);
+            }
+        }
+        let expected = 30.0 + 20.0 * f64::from(sounded.unwrap());
+        let measured = receiver.latency_ms(50.0).unwrap();
+        assert!((measured - expected).abs() < expected / 500.0, "{measured} for {expected}");
+        assert_eq!(receiver.latency_error_ms(), Some(0.5), "both clocks count");
+    }
+}
