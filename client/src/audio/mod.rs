@@ -27,8 +27,6 @@ pub mod decode;
 pub mod device;
 pub mod encode;
 pub mod error;
-pub mod jitter;
-pub mod level;
 pub mod mix;
 mod opus_head;
 pub mod playout;
@@ -36,9 +34,9 @@ pub mod resample;
 pub mod sink;
 pub mod source;
 pub mod speak;
-pub mod talkspurt;
 
 pub use error::AudioError;
+pub use tribune_client_core::{jitter, level, talkspurt};
 
 /// Sample rate of all PCM inside the client, in Hz: the rate Opus decodes at (RFC 6716).
 pub const SAMPLE_RATE_HZ: u32 = 48_000;

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tribune_client_core::jitter::{Arrival, JitterBuffer, JitterConfig, JitterStats, Playout};
+use tribune_client_core::level::level_dbov;
+pub use tribune_client_core::playout::PlayoutStats;
 use tribune_protocol::media::datagram::Capture;
 
 use super::decode::TrackDecoder;
-use super::jitter::{Arrival, JitterBuffer, JitterConfig, JitterStats, Playout};
-use super::level::level_dbov;
 use super::mix::Mixer;
 use super::{AudioError, PcmFrame, SILENT_FRAME};
 
@@ -93,33 +94,6 @@ pub struct CapturedFrame {
     pub seq: u16,
     /// When its sound was captured, in the origin's clock.
     pub capture: Capture,
-}
-
-/// Counters since the player was made, over all tracks; gauges of the track that is worst off.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct PlayoutStats {
-    /// Frames that arrived, late ones included, duplicates not.
-    pub received: u64,
-    /// Frames that never arrived.
-    pub lost: u64,
-    /// Frames that arrived after their turn.
-    pub late: u64,
-    /// Frames that arrived more than once.
-    pub duplicate: u64,
-    /// Frames dropped unplayed: too far from playout, of a track too many, or to shorten the delay.
-    pub dropped: u64,
-    /// Frame periods that were made up.
-    pub concealed: u64,
-    /// Frames recovered from the redundant copy in the frame after them.
-    pub recovered: u64,
-    /// Frames whose content was malformed; they count as concealed too.
-    pub undecodable: u64,
-    /// Sound waiting in the fullest buffer, in ms.
-    pub buffer_ms: f64,
-    /// The longest delay that is aimed at, in ms.
-    pub target_ms: f64,
-    /// The largest interarrival jitter (RFC 3550), in ms.
-    pub jitter_ms: f64,
 }
 
 impl Player {

@@ -13,11 +13,11 @@ use tribune_protocol::control::participant::{FromParticipant, Join, Joined};
 
 use super::clock::LocalClock;
 use super::connection::Connection;
-use super::hearing::Hearing;
 use super::moving::Stay;
 use super::reconnect::{End, Failure, Next, Reconnect};
 use super::served::Served;
 use super::{Command, Config, Event, Link, ReceivedFrame, RequestError, SpokenFrame};
+use tribune_client_core::dedup::Dedup;
 
 /// How long a relay may take to close after `leave`, or to let us in when we leave meanwhile.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(super) struct Driver {
     pub(super) ends: Ends,
     pub(super) reconnect: Reconnect,
     /// What has been heard, for a relay to go on from.
-    pub(super) hearing: Hearing,
+    pub(super) dedup: Dedup,
     /// What was said last and was to be heard, with the time.
     pub(super) spoken: VecDeque<(Instant, SpokenFrame)>,
     has_joined: bool,
@@ -79,7 +79,7 @@ impl Driver {
             clock,
             ends,
             reconnect: Reconnect::new(config.addresses, config.waits_for_room),
-            hearing: Hearing::default(),
+            dedup: Dedup::default(),
             spoken: VecDeque::new(),
             has_joined: false,
             reconnects: 0,
@@ -178,7 +178,7 @@ impl Driver {
 
     /// The join with which to come in now.
     pub(super) fn next_join(&self) -> Join {
-        Join { heard: self.hearing.newest(), ..self.join.clone() }
+        Join { heard: self.dedup.newest(), ..self.join.clone() }
     }
 
     /// Tells that the room has let us in; `false` if nobody wants to know.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
-use tribune_protocol::ids::{ParticipantId, SessionKey};
+pub use tribune_client_core::identity::participant;
+use tribune_protocol::ids::SessionKey;
 
 /// A session file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +39,6 @@ pub fn new_key() -> SessionKey {
     let mut key = [0; 16];
     rand::make_rng::<StdRng>().fill(&mut key);
     SessionKey(key)
-}
-
-/// The id that everybody else knows the holder of `key` by.
-#[must_use]
-pub fn participant(key: &SessionKey) -> ParticipantId {
-    let digest = ring::digest::digest(&ring::digest::SHA256, &key.0);
-    let head = digest.as_ref().iter().take(8);
-    ParticipantId(head.fold(0, |id, byte| id << 8 | u64::from(*byte)))
 }
 
 /// Where `tribune hand` keeps its key: `$XDG_STATE_HOME/tribune/session`.
@@ -130,11 +123,5 @@ mod tests {
             assert!(error.contains(&file.path().display().to_string()), "{error}");
             assert_eq!(fs::read_to_string(file.path()).unwrap(), *content);
         }
-    }
-
-    #[test]
-    fn the_id_is_the_head_of_the_digest() {
-        // printf '\0…\0' (16 zero bytes) | sha256sum: 374708fff7719dd5 979ec875d56cd228…
-        assert_eq!(participant(&SessionKey([0; 16])).to_string(), "374708fff7719dd5");
     }
 }

@@ -4,22 +4,17 @@
 //! (requests, frames out) and two receivers (events, frames in). All queues are bounded: events
 //! wait for their reader, frames do not and are counted as dropped.
 //!
-//! | module | what it is | pure |
+//! | module | content | I/O |
 //! |---|---|---|
-//! | [`room_view`] | the room as its messages tell it | yes |
-//! | [`change`], [`words`] | what has changed about it, in words | yes |
-//! | [`errand`] | requests of somebody who does not come in | no: network |
-//! | [`subject`] | whom a command is about | yes |
-//! | [`reconnect`] | what is worth a retry, where and when | yes |
-//! | [`handover`] | a move to another relay while the present one serves | yes |
-//! | [`hearing`] | each frame once, what is missing | yes |
-//! | [`address`] | `HOST:PORT` | yes |
-//! | [`identity`] | session keys and the files they are kept in | no: files |
-//! | [`clock`] | local microseconds | no: clock |
-//! | [`tls`] | which relay is to be trusted | no: files |
-//! | `connection` | one QUIC connection | no: network |
-//! | `driver`, `serving`, `moving` | the task behind a session; its loop; a move | no: network, clock |
-//! | `served` | what it keeps for a connection | no: network |
+//! | [`errand`] | one-shot requests, without joining | network |
+//! | [`identity`] | files of session keys | files |
+//! | [`clock`] | start of the local clock | clock |
+//! | [`tls`] | trust in a relay | files |
+//! | `connection` | one QUIC connection | network |
+//! | `driver`, `serving`, `moving` | the task behind a session; its loop; a move | network, clock |
+//! | `served` | state of one connection | network |
+//!
+//! What decides is in [`tribune_client_core`].
 
 use std::time::{Duration, Instant};
 
@@ -32,23 +27,17 @@ use tribune_protocol::media::datagram::{Frame, Level};
 use tribune_protocol::quality::report::Report;
 use tribune_protocol::time::Offset;
 
-pub mod address;
-pub mod change;
 pub mod clock;
 mod connection;
 mod driver;
 pub mod errand;
-pub mod handover;
-pub mod hearing;
 pub mod identity;
 mod moving;
-pub mod reconnect;
-pub mod room_view;
 mod served;
 mod serving;
-pub mod subject;
 pub mod tls;
-pub mod words;
+
+pub use tribune_client_core::{address, change, reconnect, room_view, subject, words};
 
 use address::Address;
 use clock::LocalClock;
@@ -211,7 +200,7 @@ pub fn start(config: Config) -> Result<(Session, Incoming), TlsSetupError> {
     let (events_in, events) = mpsc::channel(EVENTS);
     let (frames_in, heard) = mpsc::channel(FRAMES_IN);
     let (link_in, link) = watch::channel(Link::default());
-    let clock = LocalClock::start();
+    let clock = clock::start();
     let ends = driver::Ends {
         commands: commands_out,
         frames: frames_out,

@@ -1,5 +1,5 @@
 //! A session's move to another relay: the next connection comes about while the present one serves,
-//! and the one before is listened to until nothing is missing. [`super::handover`] decides, this
+//! and the one before is listened to until nothing is missing. [`tribune_client_core::handoff`] decides, this
 //! carries it out. For [`super::driver`] alone.
 
 use std::fmt;
@@ -19,10 +19,10 @@ use tribune_protocol::media::datagram::Frame;
 use super::address::Address;
 use super::connection::{Connection, ControlIn, Mouth};
 use super::driver::{Driver, Stop};
-use super::handover::{Overlap, Search, Side};
-use super::hearing::Taken;
 use super::reconnect::Failure;
 use super::served::Served;
+use tribune_client_core::dedup::Taken;
+use tribune_client_core::handoff::{Overlap, Search, Side};
 
 /// Own frames that were said so long before a join, and those since, are said once more at the next
 /// relay: they can be on their way by the relay before when the tree stops taking them from there.
@@ -182,7 +182,7 @@ impl Driver {
     pub(super) fn move_on(&mut self, stay: &mut Stay, now: Instant) {
         let is_over = |leaving: &mut Leaving| {
             let answers = leaving.served.has_pending() && now < leaving.overlap.deadline();
-            leaving.overlap.is_over(now, &self.hearing) && !answers
+            leaving.overlap.is_over(now, &self.dedup) && !answers
         };
         if let Some(leaving) = stay.leaving.take_if(is_over) {
             leaving.close();
@@ -205,7 +205,7 @@ impl Driver {
         match arrived {
             Ok(arrived) => {
                 let before = self.take_over(stay, arrived).await?;
-                let overlap = Overlap::begin(Instant::now(), &self.hearing);
+                let overlap = Overlap::begin(Instant::now(), &self.dedup);
                 if let Some(earlier) = stay.leaving.replace(Leaving { overlap, ..before }) {
                     earlier.close();
                 }
@@ -298,10 +298,10 @@ impl Driver {
         let before = Leaving {
             served: std::mem::replace(&mut stay.served, served),
             control: std::mem::replace(&mut stay.control, control),
-            overlap: Overlap::begin(Instant::now(), &self.hearing),
+            overlap: Overlap::begin(Instant::now(), &self.dedup),
         };
         self.reconnect.handle_arrived(at);
-        self.hearing.retain(|track| joined.stage.iter().any(|entry| entry.track == track));
+        self.dedup.retain(|track| joined.stage.iter().any(|entry| entry.track == track));
         if stay.served.may_speak()
             && let Some(since) = since
         {

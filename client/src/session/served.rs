@@ -286,7 +286,7 @@ impl Served {
         if !self.stamped.is_none_or(is_due) {
             return None;
         }
-        let offset = self.filter.offset(clock.now_us())?;
+        let offset = self.filter.offset(clock.us_at(Instant::now()))?;
         self.stamped = Some(frame.captured);
         let at = offset.to_origin(clock.us_at(frame.captured));
         Some(Capture { at, error_us: Some(offset.error_us) })

@@ -12,11 +12,11 @@ use tribune_protocol::media::datagram::{Frame, MediaDatagram};
 use tribune_protocol::media::probe::Probe;
 
 use super::driver::{Driver, Stop};
-use super::handover::Side;
-use super::hearing::Taken;
 use super::moving::{self, Stay};
 use super::served::Served;
 use super::{Command, Event, ReceivedFrame, RequestError};
+use tribune_client_core::dedup::Taken;
+use tribune_client_core::handoff::Side;
 
 /// Grid on which probes, timeouts and moves are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -93,7 +93,7 @@ impl Driver {
                 }
             }
             ToParticipant::Stage { stage } => {
-                self.hearing.retain(|track| stage.iter().any(|entry| entry.track == track));
+                self.dedup.retain(|track| stage.iter().any(|entry| entry.track == track));
             }
             ToParticipant::Moved { to, .. } => {
                 self.handle_moved(stay, to.as_ref().and_then(|to| to.parse().ok()));
@@ -192,7 +192,7 @@ impl Driver {
                     return;
                 }
             };
-            let taken = self.hearing.handle_frame(arrived, &frame);
+            let taken = self.dedup.handle_frame(arrived, &frame);
             stay.note_frame(side, &frame, taken);
             match taken {
                 Taken::Duplicate => self.ends.link.send_modify(|link| link.duplicate_frames += 1),

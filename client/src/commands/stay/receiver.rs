@@ -21,10 +21,10 @@ use crate::session::change::Change;
 use crate::session::clock::LocalClock;
 use crate::session::room_view::RoomView;
 use crate::session::{Link, ReceivedFrame};
+use tribune_client_core::report::Reporter;
 
-mod reporter;
 
-use reporter::Reporter;
+use tribune_client_core::report::Reporter;
 
 /// Longest latency that is told apart, in µs: longer ones are a clock's fault.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_silenced_track_is_counted_and_not_played() {
-        let clock = LocalClock::start();
+        let clock = crate::session::clock::start();
         let start = Instant::now();
         let mut receiver = receiver(start, clock);
         for n in 1..20 {
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn latency_is_measured_at_playout_in_the_origins_clock() {
-        let clock = LocalClock::start();
+        let clock = crate::session::clock::start();
         let start = Instant::now();
         let mut receiver = receiver(start, clock);
         let offset = Offset { offset_us: 7_000_000, error_us: 300 };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use quinn_proto::{ConnectionError, Event, StreamEvent};
-use tribune_client::session::handover::Side;
+use tribune_client_core::handoff::Side;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::ToParticipant;

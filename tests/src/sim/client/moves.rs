@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn_proto::{Event, StreamEvent};
 use rand::RngExt;
-use tribune_client::session::address::Address;
-use tribune_client::session::handover::{OVERLAP_MIN, Overlap, Search, Side};
-use tribune_client::session::hearing::{Hearing, Taken};
+use tribune_client_core::address::Address;
+use tribune_client_core::dedup::{Dedup, Taken};
+use tribune_client_core::handoff::{OVERLAP_MIN, Overlap, Search, Side};
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::ids::{Channel, RequestId};
@@ -40,7 +40,7 @@ pub(super) struct Moves {
     search: Option<Search>,
     arriving: Option<Arriving>,
     leaving: Option<Leaving>,
-    hearing: Hearing,
+    dedup: Dedup,
     spoken: VecDeque<(Duration, Bytes)>,
     begun: u16,
     pub(super) figures: MoveFigures,
@@ -151,7 +151,7 @@ impl SimClient {
     /// Whether a frame is new to it; asks for what is missing before.
     pub(super) fn is_new(&mut self, side: Side, frame: &Frame) -> bool {
         let Some(moves) = &mut self.moves else { return true };
-        let taken = moves.hearing.handle_frame(self.base + self.now, frame);
+        let taken = moves.dedup.handle_frame(self.base + self.now, frame);
         let mut overlap = moves.leaving.as_mut().map(|leaving| &mut leaving.overlap);
         if let Some(overlap) = &mut overlap {
             overlap.handle_frame(side, frame.track, frame.seq, frame.talkspurt_end);
@@ -190,10 +190,10 @@ impl SimClient {
         if let Some(Arriving { link, local, .. }) = &mut moves.arriving {
             link.transmit(base + at, at, *local, sent);
         }
-        let hearing = &moves.hearing;
+        let dedup = &moves.dedup;
         let mut is_over = false;
         if let Some(Leaving { link, local, overlap, is_closed }) = &mut moves.leaving {
-            is_over = overlap.is_over(base + at, hearing) || *is_closed;
+            is_over = overlap.is_over(base + at, dedup) || *is_closed;
             if is_over {
                 link.close(base + at);
             }
@@ -215,7 +215,7 @@ impl SimClient {
         assert!(moves.begun < MOVES_MAX, "a client of the simulation moves {MOVES_MAX} times");
         let local = client_address(self.host, FIRST_MOVE + moves.begun);
         moves.begun += 1;
-        let heard = moves.hearing.newest();
+        let heard = moves.dedup.newest();
         let relay = to.to_string().parse().expect("relays of the simulation have IP addresses");
         let takes = (self.window_bytes, self.datagram_bytes);
         let mut link = ClientLink::connect(now, relay, takes, &mut self.rng);
@@ -275,7 +275,7 @@ impl SimClient {
         let Some(moves) = &mut self.moves else { return };
         moves.search = None;
         moves.figures.arrived.push(self.now);
-        let overlap = Overlap::begin(self.base + self.now, &moves.hearing);
+        let overlap = Overlap::begin(self.base + self.now, &moves.dedup);
         let before = self.link.replace(link).filter(|_| self.end.is_none());
         let before_local = std::mem::replace(&mut self.address, local);
         self.end = None;

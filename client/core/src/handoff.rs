@@ -1,8 +1,8 @@
 //! A move to another relay without a gap: where to go on, and when the relay before can be left.
 //!
-//! Pure: for [`super::driver`] and the clients of the simulated network. [`Search`] finds the next
+//! For [`crate::participant`] and the clients of the simulated network. [`Search`] finds the next
 //! relay while the present one still serves; once it has let us in, [`Overlap`] says how long both
-//! are listened to, and [`super::hearing`] drops what comes twice.
+//! are listened to, and [`crate::dedup`] drops what comes twice.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use tribune_protocol::ids::{Seq, TrackId};
 use tribune_protocol::limits::MAX_STAGE;
 use tribune_protocol::media::sequence::Gap;
 
-use super::address::Address;
-use super::hearing::Hearing;
-use super::reconnect::{MOVE_SPREAD, REDIRECTS_MAX, backoff};
+use crate::address::Address;
+use crate::dedup::Dedup;
+use crate::reconnect::{MOVE_SPREAD, REDIRECTS_MAX, backoff};
 
 /// How long both relays are listened to at least: what was on its way has come by then.
 pub const OVERLAP_MIN: Duration = Duration::from_millis(200);
@@ -137,8 +137,8 @@ struct Seam {
 impl Overlap {
     /// Begins, once the new relay has let us in, with the tracks that are being heard.
     #[must_use]
-    pub fn begin(now: Instant, hearing: &Hearing) -> Self {
-        let seams = hearing.talking(now).map(|(track, newest)| (track, Seam::after(newest)));
+    pub fn begin(now: Instant, dedup: &Dedup) -> Self {
+        let seams = dedup.talking(now).map(|(track, newest)| (track, Seam::after(newest)));
         Self { joined: now, seams: seams.collect() }
     }
 
@@ -175,10 +175,10 @@ impl Overlap {
     /// Whether the old relay can be left: each track comes from the new one, and nothing is missing
     /// before; or it has taken too long.
     #[must_use]
-    pub fn is_over(&self, now: Instant, hearing: &Hearing) -> bool {
+    pub fn is_over(&self, now: Instant, dedup: &Dedup) -> bool {
         let lasts = now.saturating_duration_since(self.joined);
         let is_over = |(track, seam): (&TrackId, &Seam)| {
-            let is_sewn = |first| hearing.is_whole(*track, seam.after, first);
+            let is_sewn = |first| dedup.is_whole(*track, seam.after, first);
             seam.ended || seam.first.is_some_and(is_sewn)
         };
         lasts >= OVERLAP_MAX || lasts >= OVERLAP_MIN && self.seams.iter().all(is_over)
@@ -203,9 +203,9 @@ mod tests {
     use proptest::prelude::*;
     use tribune_protocol::media::datagram::{Frame, Level};
 
-    use super::super::hearing::Taken;
-    use super::super::reconnect::BACKOFF_MAX;
     use super::*;
+    use crate::dedup::Taken;
+    use crate::reconnect::BACKOFF_MAX;
 
     const TRACK: TrackId = TrackId(3);
 
@@ -267,22 +267,22 @@ mod tests {
     /// A listener of one track, on two connections.
     struct Listener {
         now: Instant,
-        hearing: Hearing,
+        dedup: Dedup,
         overlap: Overlap,
     }
 
     impl Listener {
         /// Who has heard the track up to `newest` when the new relay lets them in.
         fn after(newest: u16) -> Self {
-            let (now, mut hearing) = (Instant::now(), Hearing::default());
-            hearing.handle_frame(now, &frame(newest));
-            let overlap = Overlap::begin(now, &hearing);
-            Self { now: now + OVERLAP_MIN, hearing, overlap }
+            let (now, mut dedup) = (Instant::now(), Dedup::default());
+            dedup.handle_frame(now, &frame(newest));
+            let overlap = Overlap::begin(now, &dedup);
+            Self { now: now + OVERLAP_MIN, dedup, overlap }
         }
 
         fn hear(&mut self, side: Side, seq: u16) -> bool {
             let frame = frame(seq);
-            if let Taken::New(Some(gap)) = self.hearing.handle_frame(self.now, &frame) {
+            if let Taken::New(Some(gap)) = self.dedup.handle_frame(self.now, &frame) {
                 self.overlap.handle_asked(TRACK, gap);
             }
             self.overlap.handle_frame(side, TRACK, frame.seq, frame.talkspurt_end);
@@ -290,7 +290,7 @@ mod tests {
         }
 
         fn is_over(&self) -> bool {
-            self.overlap.is_over(self.now, &self.hearing)
+            self.overlap.is_over(self.now, &self.dedup)
         }
     }
 
@@ -369,7 +369,7 @@ mod tests {
                 if listener.is_over() {
                     // From here on the new relay goes on alone, and leaves nothing out.
                     let last = Seq(seq(new.max(1)));
-                    prop_assert!(listener.hearing.is_whole(TRACK, Seq(newest), last));
+                    prop_assert!(listener.dedup.is_whole(TRACK, Seq(newest), last));
                     return Ok(());
                 }
             }

@@ -7,8 +7,8 @@ use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::room::{Hand, StageEntry};
 use tribune_protocol::ids::{DisplayName, ParticipantId, TrackId};
 
-use super::change::Change;
-use super::words;
+use crate::change::Change;
+use crate::words;
 
 /// What is known about a room.
 #[derive(Debug, Clone, Default)]

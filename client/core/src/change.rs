@@ -1,6 +1,6 @@
 //! What has changed about a room, as one line for people or one JSON object for programs.
 //!
-//! Pure. Made by [`super::room_view`], for every command that shows a room.
+//! Pure. Made by [`crate::room_view`], for every command that shows a room.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use tribune_protocol::domain::room::{Reaction, Role};
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, TrackId};
 use tribune_protocol::log::LogAction;
 
-use super::words;
+use crate::words;
 
 /// Something about the room that has changed. Written as one line for people (`Display`) or as a
 /// JSON object with the key `event` (`Serialize`).

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use tribune_protocol::control::command::Target;
 use tribune_protocol::ids::{InvalidName, ParticipantId, Subject};
 
-use super::room_view::RoomView;
+use crate::room_view::RoomView;
 
 /// What `--help` says about it.
 pub const HELP: &str = "The name of somebody on the stage or with a hand up, an id of 16 digits, \

@@ -1,7 +1,7 @@
 //! What a session hears of each track, over one connection or two: each frame once, what is missing
 //! before it, and how far each track has been heard.
 //!
-//! Pure: for [`super::driver`] and the clients of the simulated network.
+//! For [`crate::participant`] and the clients of the simulated network.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const SILENT_AFTER: Duration = Duration::from_secs(1);
 
 /// All tracks that are heard; at most [`MAX_STAGE`], as there are on a stage.
 #[derive(Debug, Default)]
-pub struct Hearing {
+pub struct Dedup {
     tracks: BTreeMap<TrackId, Track>,
 }
 
@@ -47,7 +47,7 @@ struct Track {
     gaps: GapDetector,
 }
 
-impl Hearing {
+impl Dedup {
     /// Takes a frame, over whichever connection it came.
     pub fn handle_frame(&mut self, now: Instant, frame: &Frame) -> Taken {
         let (seq, ends) = (frame.seq, frame.talkspurt_end);
@@ -167,41 +167,41 @@ mod tests {
 
     #[test]
     fn each_frame_is_new_once_and_what_is_missing_is_named_once() {
-        let (now, mut hearing) = (Instant::now(), Hearing::default());
-        let mut take = |seq| hearing.handle_frame(now, &frame(seq, b"opus"));
+        let (now, mut dedup) = (Instant::now(), Dedup::default());
+        let mut take = |seq| dedup.handle_frame(now, &frame(seq, b"opus"));
         assert_eq!(take(65_534), Taken::New(None));
         assert_eq!(take(1), Taken::New(Some(Gap { first: Seq(65_535), count: 2 })));
         assert_eq!(take(65_534), Taken::Duplicate);
         assert_eq!(take(0), Taken::Repaired);
         assert_eq!(take(0), Taken::Duplicate);
-        assert_eq!(hearing.newest(), [Heard { track: TRACK, seq: Seq(1) }]);
-        assert!(!hearing.is_whole(TRACK, Seq(65_534), Seq(1)));
-        assert!(hearing.is_whole(TRACK, Seq(65_535), Seq(2)));
-        assert!(hearing.is_whole(TRACK, Seq(1), Seq(1)));
-        assert!(hearing.is_whole(TRACK, Seq(1), Seq(65_000)), "nothing lies between");
+        assert_eq!(dedup.newest(), [Heard { track: TRACK, seq: Seq(1) }]);
+        assert!(!dedup.is_whole(TRACK, Seq(65_534), Seq(1)));
+        assert!(dedup.is_whole(TRACK, Seq(65_535), Seq(2)));
+        assert!(dedup.is_whole(TRACK, Seq(1), Seq(1)));
+        assert!(dedup.is_whole(TRACK, Seq(1), Seq(65_000)), "nothing lies between");
     }
 
     #[test]
     fn a_mark_does_not_keep_out_the_frame_in_whose_place_it_stands() {
-        let (now, mut hearing) = (Instant::now(), Hearing::default());
-        assert_eq!(hearing.handle_frame(now, &frame(7, b"")), Taken::New(None));
-        assert_eq!(hearing.talking(now).count(), 0, "it has ended");
-        assert_eq!(hearing.handle_frame(now, &frame(7, b"opus")), Taken::New(None));
-        assert_eq!(hearing.handle_frame(now, &frame(7, b"")), Taken::Duplicate);
-        assert_eq!(hearing.handle_frame(now, &frame(8, b"opus")), Taken::New(None));
-        assert_eq!(hearing.talking(now).collect::<Vec<_>>(), [(TRACK, Seq(8))]);
-        assert_eq!(hearing.talking(now + SILENT_AFTER).count(), 0);
+        let (now, mut dedup) = (Instant::now(), Dedup::default());
+        assert_eq!(dedup.handle_frame(now, &frame(7, b"")), Taken::New(None));
+        assert_eq!(dedup.talking(now).count(), 0, "it has ended");
+        assert_eq!(dedup.handle_frame(now, &frame(7, b"opus")), Taken::New(None));
+        assert_eq!(dedup.handle_frame(now, &frame(7, b"")), Taken::Duplicate);
+        assert_eq!(dedup.handle_frame(now, &frame(8, b"opus")), Taken::New(None));
+        assert_eq!(dedup.talking(now).collect::<Vec<_>>(), [(TRACK, Seq(8))]);
+        assert_eq!(dedup.talking(now + SILENT_AFTER).count(), 0);
     }
 
     #[test]
     fn a_speaker_who_begins_anew_is_heard() {
-        let (now, mut hearing) = (Instant::now(), Hearing::default());
+        let (now, mut dedup) = (Instant::now(), Dedup::default());
         for seq in [5_000, 3, 4, 5] {
-            assert_eq!(hearing.handle_frame(now, &frame(seq, b"opus")), Taken::New(None));
+            assert_eq!(dedup.handle_frame(now, &frame(seq, b"opus")), Taken::New(None));
         }
-        assert_eq!(hearing.handle_frame(now, &frame(4, b"opus")), Taken::Duplicate);
-        hearing.retain(|_| false);
-        assert_eq!(hearing.newest(), []);
+        assert_eq!(dedup.handle_frame(now, &frame(4, b"opus")), Taken::Duplicate);
+        dedup.retain(|_| false);
+        assert_eq!(dedup.newest(), []);
     }
 
     proptest! {
@@ -212,7 +212,7 @@ mod tests {
             apart in 0usize..60,
             shifts in prop::collection::vec((0usize..20, 0usize..20), 1..400),
         ) {
-            let (now, mut hearing) = (Instant::now(), Hearing::default());
+            let (now, mut dedup) = (Instant::now(), Dedup::default());
             let one = shifts.iter().enumerate().map(|(n, (shift, _))| (n + shift, n));
             let other = shifts.iter().enumerate().map(|(n, (_, shift))| (n + shift + apart, n));
             let mut order: Vec<_> = one.chain(other).collect();
@@ -220,7 +220,7 @@ mod tests {
             let mut new = std::collections::BTreeSet::new();
             for (_, n) in order {
                 let seq = start.wrapping_add(n as u16);
-                let taken = hearing.handle_frame(now, &frame(seq, b"opus"));
+                let taken = dedup.handle_frame(now, &frame(seq, b"opus"));
                 prop_assert_eq!(taken != Taken::Duplicate, new.insert(n));
             }
             prop_assert_eq!(new.len(), shifts.len());

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use tribune_protocol::limits::REPORT_PERIOD;
 use tribune_protocol::quality::report::Report;
 
-use crate::audio::playout::PlayoutStats;
+use crate::playout::PlayoutStats;
 
 /// Makes reports out of counters that only grow.
 #[derive(Debug, Default)]
-pub(super) struct Reporter {
+pub struct Reporter {
     /// When the next one is due; `None` while there is no room.
     due: Option<Instant>,
     said: PlayoutStats,
@@ -29,12 +29,12 @@ struct Latencies {
 
 impl Reporter {
     /// The room has let us in, at this relay or the next: what is counted goes on.
-    pub(super) fn handle_joined(&mut self, now: Instant) {
+    pub fn handle_joined(&mut self, now: Instant) {
         self.due.get_or_insert(now + REPORT_PERIOD);
     }
 
     /// A frame was played that carried a capture time.
-    pub(super) fn handle_latency(&mut self, latency_us: u64, error_us: u32) {
+    pub fn handle_latency(&mut self, latency_us: u64, error_us: u32) {
         let latency = u32::try_from(latency_us).unwrap_or(u32::MAX);
         self.latency.sum += u64::from(latency);
         self.latency.count += 1;
@@ -43,7 +43,7 @@ impl Reporter {
     }
 
     /// The next report, if one is due.
-    pub(super) fn poll_report(
+    pub fn poll_report(
         &mut self,
         now: Instant,
         stats: &PlayoutStats,

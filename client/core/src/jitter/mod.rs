@@ -30,7 +30,7 @@ pub use self::answer::{Arrival, JitterStats, Playout};
 pub use self::config::JitterConfig;
 use self::delay::{DelayWindow, PlayoutSchedule};
 use self::history::History;
-use super::FRAME_PERIOD;
+use tribune_protocol::limits::FRAME_PERIOD;
 
 /// [`FRAME_PERIOD`] in the unit of the buffer's arithmetic.
 const FRAME_PERIOD_US: i64 = FRAME_PERIOD.as_micros() as i64;

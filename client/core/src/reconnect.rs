@@ -1,13 +1,13 @@
 //! What to do when a connection fails: try again, where and when, or give up and why.
 //!
-//! Pure: for [`super::driver`], which does the waiting. Random numbers come in as parameters.
+//! Pure: for [`crate::driver`], which does the waiting. Random numbers come in as parameters.
 
 use std::time::Duration;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::limits::RECONNECT_GRACE;
 
-use super::address::Address;
+use crate::address::Address;
 
 /// Wait before the first retry.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
@@ -62,7 +62,8 @@ pub enum Failure {
 impl Failure {
     /// An `err`, after `moved` if that has named another relay. Only a relay that puts us off sends us
     /// on; what the room refuses, it refuses everywhere.
-    pub(super) fn of_refusal(code: ErrorCode, message: String, moved: Option<Address>) -> Self {
+    #[must_use]
+    pub fn of_refusal(code: ErrorCode, message: String, moved: Option<Address>) -> Self {
         match moved {
             Some(to) if matches!(code, ErrorCode::Draining | ErrorCode::Overloaded) => {
                 Self::Redirected { to, code, message }
@@ -308,7 +309,7 @@ impl Reconnect {
 
 /// The wait before the `attempt`th attempt, from 0, of several in vain. Half of it is fixed, the other
 /// half `random`, in 0.0..1.0.
-pub(super) fn backoff(attempt: u32, random: f64) -> Duration {
+pub(crate) fn backoff(attempt: u32, random: f64) -> Duration {
     let doubled = BACKOFF_FIRST.saturating_mul(1 << attempt.min(16));
     doubled.min(BACKOFF_MAX).mul_f64(0.5 + random / 2.0)
 }

@@ -1,0 +1,32 @@
+//! A participant without I/O: no socket, no clock read, no async. Bytes of the control stream and
+//! datagrams go in and come out, `now` is a parameter.
+//!
+//! The `tribune` command drives it over quinn, the simulated network over quinn-proto in virtual time.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`room_view`], [`change`], [`words`] | the room as its messages tell it; what has changed, as text |
+//! | [`subject`] | the participants that a command names |
+//! | [`reconnect`] | retries: whether, where and when |
+//! | [`handoff`] | search for another relay, overlap with the present one |
+//! | [`dedup`] | duplicates and gaps of each track across connections |
+//! | [`clock`], [`identity`], [`address`] | local microseconds, ids, `HOST:PORT` |
+//! | [`report`], [`playout`] | reports of quality, and the counters that they are made of |
+//! | [`jitter`] | adaptive jitter buffer of one track |
+//! | [`level`], [`talkspurt`] | audio level; which frames of a speaker are sent |
+
+pub mod address;
+pub mod change;
+pub mod clock;
+pub mod dedup;
+pub mod handoff;
+pub mod identity;
+pub mod jitter;
+pub mod level;
+pub mod playout;
+pub mod reconnect;
+pub mod report;
+pub mod room_view;
+pub mod subject;
+pub mod talkspurt;
+pub mod words;
