@@ -24,7 +24,6 @@ use crate::session::{Link, ReceivedFrame};
 use tribune_client_core::report::Reporter;
 
 
-use tribune_client_core::report::Reporter;
 
 /// Longest latency that is told apart, in µs: longer ones are a clock's fault.
 const LATENCY_MAX_US: u64 = 60_000_000;
