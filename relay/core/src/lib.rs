@@ -40,6 +40,7 @@ pub mod hub;
 pub mod media;
 pub mod messages;
 pub mod outbox;
+pub mod quality;
 pub mod query;
 pub mod room;
 pub mod shard;

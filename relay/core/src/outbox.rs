@@ -83,7 +83,7 @@ pub struct Outbox {
     /// What has happened to participants.
     noted: Vec<Noted>,
     /// What rooms ask along the tree.
-    looks: Vec<RoomQuery>,
+    queries: Vec<RoomQuery>,
     /// Messages written, by kind.
     sent: KindCounts,
     unsendable: u64,
@@ -192,19 +192,19 @@ impl Outbox {
     }
 
     /// Asks along the tree, for somebody in a room.
-    pub fn look(
+    pub fn query(
         &mut self,
         room: RoomId,
         to: ParticipantId,
         request: Option<RequestId>,
         about: TreeQuery,
     ) {
-        self.looks.push(RoomQuery { room, to, request, about });
+        self.queries.push(RoomQuery { room, to, request, about });
     }
 
-    /// What was asked by [`Self::look`].
+    /// What was asked by [`Self::query`].
     pub fn take_queries(&mut self) -> Vec<RoomQuery> {
-        std::mem::take(&mut self.looks)
+        std::mem::take(&mut self.queries)
     }
 
     /// Notes something for the counters.

@@ -141,11 +141,11 @@ impl Hub {
             return false;
         };
         self.counters.joins_redirected += u64::from(overload.to.is_some());
-        let (code, text) = overload.refusal();
+        let refusal = overload.refusal();
         if let Some(moved) = overload.moved() {
             self.out.to_participant(from.link, None, &moved);
         }
-        self.refuse(from, code, &text);
+        self.refuse(from, refusal.code, &refusal.text);
         true
     }
 }

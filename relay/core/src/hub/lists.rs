@@ -16,7 +16,7 @@ use super::Hub;
 use super::participants::Sender;
 use crate::messages::LinkId;
 use crate::outbox::Outbox;
-use crate::room::edge::members::unavailable;
+use crate::room::edge::refusal::unavailable;
 
 /// Questions that are under way on one trunk at the same time; as many of this relay's participants
 /// wait besides. More of them are refused as `overloaded`, and a child that asks more is none to talk

@@ -11,8 +11,8 @@ use tribune_protocol::token::TokenError;
 use super::Hub;
 use crate::auth::participant_id;
 use crate::messages::{LinkId, RoomId};
-use crate::room::edge::admission::{Admission, Greeting};
-use crate::room::edge::oneshot::{Request, routing_id};
+use crate::room::edge::join::{Admission, Greeting};
+use crate::room::edge::oneshot::{OneShotRequest, routing_id};
 use crate::room::edge::person::Shown;
 
 /// Where a message of a participant comes from.
@@ -121,7 +121,7 @@ impl Hub {
         let Some(room) = self.open(now, room) else { return self.refuse_room(from) };
         self.counters.errands += 1;
         let id = routing_id(&session, from.link);
-        let request = Request {
+        let request = OneShotRequest {
             link: from.link,
             request: from.request,
             participant: participant_id(&session),
@@ -134,7 +134,7 @@ impl Hub {
         // The one before may have been in another room; its answer is not waited for any more.
         self.forget_errand(now, from.link, Some((room, id)));
         if let Some(room) = self.rooms.get_mut(&room) {
-            room.handle_errand(now, id, request, &mut self.out);
+            room.handle_one_shot(now, id, request, &mut self.out);
         }
     }
 
@@ -152,7 +152,7 @@ impl Hub {
         if let Some((room, id)) = before.filter(|before| Some(*before) != next)
             && let Some(room) = self.rooms.get_mut(&room)
         {
-            room.forget_errand(now, id);
+            room.forget_one_shot(now, id);
         }
     }
 

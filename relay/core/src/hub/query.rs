@@ -12,9 +12,9 @@ use super::{Hub, HubEffect};
 use crate::counters::load::Load;
 use crate::messages::LinkId;
 use crate::outbox::RoomQuery;
+use crate::quality::RecentQuality;
 use crate::query::{Answer, Query, RoomGlance, Status};
 use crate::room::Room;
-use crate::room::replica::quality::Recent;
 use crate::tree::query::{Askable, Asker, Looked, Ticket};
 
 /// What the hub keeps about itself for those who ask.
@@ -23,7 +23,7 @@ pub(super) struct SelfKnowledge {
     pub(super) load: Load,
     /// What participants of this relay have reported since it started.
     pub(super) heard: Quality,
-    pub(super) recent: Recent,
+    pub(super) recent: RecentQuality,
 }
 
 impl Hub {
@@ -126,7 +126,7 @@ impl Hub {
             TreeQuery::Listeners { room, .. } | TreeQuery::Listener { room, .. } => {
                 match self.room(room) {
                     Some(room) => {
-                        let own = room.sight(now, &about, &self.config.name);
+                        let own = room.local_answer(now, &about, &self.config.name);
                         let carriers = room.carriers();
                         (own, carriers.map(|(link, height)| Askable::Child(link, height)).collect())
                     }
@@ -154,7 +154,7 @@ impl Hub {
             Asker::Relay { link, number } => self.tell_relay(link, number, sight),
             Asker::Room { room, to, request } => {
                 if let Some(room) = self.rooms.get_mut(&room) {
-                    room.handle_seen(now, to, request, sight, &mut self.out);
+                    room.handle_tree_answer(now, to, request, sight, &mut self.out);
                 }
             }
             Asker::Operator(ticket) => {

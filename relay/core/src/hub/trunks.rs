@@ -11,7 +11,7 @@ use super::{Hub, HubEffect};
 use crate::messages::{LinkId, RoomId, ShardCommand};
 use crate::room::Room;
 use crate::room::replica::rulings::TooManyRulings;
-use crate::room::replica::state::Act;
+use crate::room::routing::RelayedAction;
 use crate::tree::uplink::AttachEffect;
 
 /// Rooms that one child may want at the same time.
@@ -81,7 +81,7 @@ impl Hub {
                     && let Some(room) = self.rooms.get_mut(&room)
                 {
                     self.counters.actions += 1;
-                    let act = Act { who: participant, request, by, action };
+                    let act = RelayedAction { who: participant, request, by, action };
                     room.handle_act(now, link, act, &mut self.out);
                 }
             }

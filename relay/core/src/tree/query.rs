@@ -9,7 +9,7 @@ use tribune_protocol::ids::{ParticipantId, RequestId};
 use tribune_protocol::limits::MAX_RELAYS_SEEN;
 
 use crate::messages::{LinkId, RoomId};
-use crate::room::replica::quality::worst_first;
+use crate::quality::worst_first;
 
 /// Questions that a relay works on at the same time: some people's screens, and their tools.
 const MAX_LOOKS: usize = 64;

@@ -1,9 +1,9 @@
-//! Errands: requests of people who do not come in. Their edge waits for the room's state, tells the
-//! origin whether a ruling bars them, and gives up after a while; relays above remember the way back
-//! for as long. Used by [`crate::room::Room`].
+//! One-shot requests (`errand` on the wire): requests of people who do not join. Their edge waits for
+//! the room's state, tells the origin whether a ruling bars them, and gives up after a while; relays
+//! above remember the way back for as long.
 //!
-//! An errand's answer finds its way by an id of the errand's own, so that the homes and routes of a
-//! participant with the same session key stay as they are.
+//! The answer is routed by an id of the request's own, so that homes and routes of a participant with
+//! the same session key stay as they are.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -12,53 +12,60 @@ use std::time::{Duration, Instant};
 use ring::digest::{Context, SHA256};
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::Govern;
-use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::trunk::{Action, Credentials, ToChild};
+use tribune_protocol::control::trunk::Credentials;
 use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey};
 
+use super::person::Shown;
+use super::refusal::Refusal;
 use crate::messages::LinkId;
-use crate::outbox::Outbox;
-use crate::room::Room;
-use crate::room::edge::members;
-use crate::room::edge::person::Shown;
+use crate::room::view::RoomView;
 
-/// Errands of one room that wait for an answer at one relay: a moderation team with all its scripts,
-/// and what the barred have to say. More are refused as `overloaded`.
-const MAX_ERRANDS: usize = 1_024;
-/// How long an errand waits for the room's state and the origin's answer.
-const ERRAND_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a relay between remembers the way back: longer than the edge waits.
+/// One-shot requests of one room that wait for an answer at one relay: a moderation team with all its
+/// scripts, and the appeals of the barred. More are refused as `overloaded`.
+const MAX_ONE_SHOTS: usize = 1_024;
+/// Time for the room's state and the origin's answer to come.
+const ONE_SHOT_PATIENCE: Duration = Duration::from_secs(5);
+/// Time for which a relay between remembers the way back: longer than the edge waits.
 const WAY_BACK_PATIENCE: Duration = Duration::from_secs(8);
 
-/// Errands under way, by the id that their answer comes back to.
+/// One-shot requests under way, by the id that their answer is routed by.
 #[derive(Debug, Default)]
-pub(in crate::room) struct Errands {
+pub(crate) struct OneShots {
     open: BTreeMap<ParticipantId, Open>,
-    /// When each is given up, soonest first for each kind. One that is answered stays until then.
+    /// Deadlines, soonest first for each kind. A request that is answered stays until then.
     here: VecDeque<(Instant, ParticipantId)>,
     below: VecDeque<(Instant, ParticipantId)>,
 }
 
-/// Somebody at this relay who wants something done.
+/// One-shot request of somebody at this relay.
 #[derive(Debug)]
-pub struct Request {
+pub struct OneShotRequest {
     /// The connection.
     pub link: LinkId,
     /// The number of the request, if it wants an answer.
     pub request: Option<RequestId>,
-    /// Whose: the participant that the same session would be.
+    /// The participant that the same session would be.
     pub participant: ParticipantId,
-    /// What to be called.
+    /// Display name wanted.
     pub name: DisplayName,
-    /// The role to act in, where no token says which.
+    /// Role to act in, where no token says which.
     pub role: Role,
-    /// What they have shown.
+    /// Credentials shown.
     pub shown: Shown,
-    /// Where they are.
+    /// Address of the sender.
     pub address: IpAddr,
-    /// What they want.
+    /// The request itself.
     pub act: Govern,
+}
+
+/// Next hop of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WayBack {
+    /// A connection of this relay.
+    Here(LinkId),
+    /// A relay below.
+    Below(LinkId),
 }
 
 #[derive(Debug)]
@@ -70,14 +77,14 @@ struct Open {
 #[derive(Debug)]
 enum Step {
     /// It waits for the room's state.
-    Waiting(Box<Request>),
+    Waiting(Box<OneShotRequest>),
     /// The origin has been asked, from here.
     Asked { link: LinkId, request: Option<RequestId> },
-    /// It is somebody's at or below that child.
+    /// It comes from that child or a relay below it.
     Below { child: LinkId, request: Option<RequestId> },
 }
 
-/// The id that the answers to a connection's errands come back to.
+/// Id by which the answers to a connection's one-shot requests are routed.
 #[must_use]
 pub fn routing_id(session: &SessionKey, link: LinkId) -> ParticipantId {
     let mut hash = Context::new(&SHA256);
@@ -90,89 +97,44 @@ pub fn routing_id(session: &SessionKey, link: LinkId) -> ParticipantId {
     ParticipantId(hash.as_ref().iter().take(8).fold(0, |id, &byte| id << 8 | u64::from(byte)))
 }
 
-impl Errands {
-    pub(in crate::room) fn is_empty(&self) -> bool {
+impl OneShots {
+    /// Whether none is under way.
+    pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    pub(in crate::room) fn due(&self) -> Option<Instant> {
+    /// When [`Self::pop_overdue`] has something next.
+    pub(crate) fn due(&self) -> Option<Instant> {
         let fronts = [self.here.front(), self.below.front()];
         fronts.into_iter().flatten().map(|(until, _)| *until).min()
     }
 
-    fn insert(&mut self, id: ParticipantId, until: Instant, step: Step) {
-        match &step {
-            Step::Below { .. } => self.below.push_back((until, id)),
-            Step::Waiting(_) | Step::Asked { .. } => self.here.push_back((until, id)),
-        }
-        self.open.insert(id, Open { until, step });
-    }
-
-    /// The next one whose time is over.
-    fn pop_overdue(&mut self, now: Instant) -> Option<Step> {
-        for queue in [&mut self.here, &mut self.below] {
-            while let Some((until, id)) = queue.front().copied().filter(|(until, _)| *until <= now)
-            {
-                queue.pop_front();
-                // A later errand of the same connection has its own entry.
-                if self.open.get(&id).is_some_and(|open| open.until == until) {
-                    return self.open.remove(&id).map(|open| open.step);
-                }
-            }
-        }
-        None
-    }
-
-    /// Forgets those of a child that is gone.
-    pub(in crate::room) fn forget_below(&mut self, child: LinkId) {
-        self.open.retain(
-            |_, open| !matches!(&open.step, Step::Below { child: below, .. } if *below == child),
-        );
-    }
-}
-
-impl Room {
-    /// Somebody who does not come in wants something done; `id` is from [`routing_id`].
-    pub fn handle_errand(
-        &mut self,
-        now: Instant,
-        id: ParticipantId,
-        errand: Request,
-        out: &mut Outbox,
-    ) {
-        let (link, request) = (errand.link, errand.request);
-        if self.errands.open.contains_key(&id) {
+    /// Whether a request of this relay can be taken under that id.
+    ///
+    /// # Errors
+    /// A refusal: one before it is under way, or too many are.
+    pub(crate) fn check(&self, id: ParticipantId) -> Result<(), Refusal> {
+        if self.open.contains_key(&id) {
             let text = "The errand before this one has not been answered yet.";
-            return refuse(link, request, ErrorCode::BadRequest, text, out);
+            return Err(Refusal::new(ErrorCode::BadRequest, text));
         }
-        // The second queue counts: what is answered stays in it for a while.
-        if self.errands.here.len() >= MAX_ERRANDS {
-            let text = format!("This relay has {MAX_ERRANDS} errands of the room to wait for.");
-            return refuse(link, request, ErrorCode::Overloaded, &text, out);
+        // The queue counts: a request that is answered stays in it for a while.
+        if self.here.len() >= MAX_ONE_SHOTS {
+            let text = format!("This relay has {MAX_ONE_SHOTS} errands of the room to wait for.");
+            return Err(Refusal::new(ErrorCode::Overloaded, text));
         }
-        self.idle_since = None;
-        self.errands.insert(id, now + ERRAND_PATIENCE, Step::Waiting(Box::new(errand)));
-        self.ask_for_errand(now, id, out);
-        self.note_idle(now);
+        Ok(())
     }
 
-    /// The connection of an errand is gone.
-    pub fn forget_errand(&mut self, now: Instant, id: ParticipantId) {
-        self.errands.open.remove(&id);
-        self.note_idle(now);
+    /// Takes a request of this relay, which waits for the room's state.
+    pub(crate) fn insert(&mut self, now: Instant, id: ParticipantId, request: OneShotRequest) {
+        let until = now + ONE_SHOT_PATIENCE;
+        self.here.push_back((until, id));
+        self.open.insert(id, Open { until, step: Step::Waiting(Box::new(request)) });
     }
 
-    /// Goes on with errands that waited for the room's state.
-    pub(in crate::room) fn proceed_errands(&mut self, now: Instant, out: &mut Outbox) {
-        let open = self.errands.open.iter();
-        let waiting = open.filter(|(_, open)| matches!(open.step, Step::Waiting(_)));
-        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.ask_for_errand(now, id, out);
-        }
-    }
-
-    /// Notes the way back to an errand from below.
-    pub(in crate::room) fn note_errand(
+    /// Notes the way back to a request from below.
+    pub(crate) fn insert_below(
         &mut self,
         now: Instant,
         id: ParticipantId,
@@ -180,52 +142,70 @@ impl Room {
         child: LinkId,
     ) {
         // Over the limit the answer is lost on its way; the edge gives up by itself.
-        if self.errands.below.len() < MAX_ERRANDS {
-            self.errands.insert(id, now + WAY_BACK_PATIENCE, Step::Below { child, request });
+        if self.below.len() < MAX_ONE_SHOTS {
+            let until = now + WAY_BACK_PATIENCE;
+            self.below.push_back((until, id));
+            self.open.insert(id, Open { until, step: Step::Below { child, request } });
         }
     }
 
-    /// An answer to an errand, or something else that concerns whoever runs it.
-    pub(in crate::room) fn deliver_errand(
+    /// Requests that wait for the room's state.
+    pub(crate) fn waiting(&self) -> Vec<ParticipantId> {
+        let waiting = self.open.iter().filter(|(_, open)| matches!(open.step, Step::Waiting(_)));
+        waiting.map(|(id, _)| *id).collect()
+    }
+
+    /// Takes a request that waited, which the origin is to be asked now.
+    pub(crate) fn take_waiting(&mut self, id: ParticipantId) -> Option<OneShotRequest> {
+        let open = self.open.get_mut(&id)?;
+        let Step::Waiting(waiting) = &open.step else { return None };
+        let asked = Step::Asked { link: waiting.link, request: waiting.request };
+        match std::mem::replace(&mut open.step, asked) {
+            Step::Waiting(waiting) => Some(*waiting),
+            Step::Asked { .. } | Step::Below { .. } => None,
+        }
+    }
+
+    /// Next hop of an answer, or of a message without a request. An answer ends the request.
+    pub(crate) fn way_back(
         &mut self,
         to: ParticipantId,
         request: Option<RequestId>,
-        message: ToParticipant,
-        out: &mut Outbox,
-    ) {
-        let Some(open) = self.errands.open.get(&to) else { return };
-        match &open.step {
-            Step::Waiting(_) => return,
-            Step::Asked { link, request: asked } => {
-                // An answer to the errand before comes too late.
-                if request.is_some() && request != *asked {
-                    return;
-                }
-                out.to_participant(*link, request, &message);
-                if request.is_none() {
-                    return;
-                }
+    ) -> Option<WayBack> {
+        let (way, is_answer) = match &self.open.get(&to)?.step {
+            Step::Waiting(_) => return None,
+            // An answer to the request before comes too late.
+            Step::Asked { request: asked, .. } if request.is_some() && request != *asked => {
+                return None;
             }
-            Step::Below { child: link, request: asked } => {
-                let is_answer = request.is_some() && request == *asked;
-                if let Some(child) = self.children.get(link) {
-                    let (channel, participant) = (child.channel, to);
-                    let deliver = ToChild::Deliver { channel, participant, request, message };
-                    out.to_child(*link, &deliver);
-                }
-                // The edge drops the answer to the errand before; the way back is for the next one.
-                if !is_answer {
-                    return;
-                }
+            Step::Asked { link, .. } => (WayBack::Here(*link), request.is_some()),
+            // The edge drops the answer to the request before; the way back is for the next one.
+            Step::Below { child, request: asked } => {
+                (WayBack::Below(*child), request.is_some() && request == *asked)
             }
+        };
+        if is_answer {
+            self.open.remove(&to);
         }
-        self.errands.open.remove(&to);
+        Some(way)
     }
 
-    /// The errands of this relay whose answer is lost with the way to the origin.
-    pub(in crate::room) fn lose_errands(&mut self) -> Vec<(LinkId, RequestId)> {
+    /// Forgets a request: its connection is gone, or nothing is to come back.
+    pub(crate) fn forget(&mut self, id: ParticipantId) {
+        self.open.remove(&id);
+    }
+
+    /// Forgets the requests of a child that is gone.
+    pub(crate) fn forget_below(&mut self, child: LinkId) {
+        self.open.retain(
+            |_, open| !matches!(&open.step, Step::Below { child: below, .. } if *below == child),
+        );
+    }
+
+    /// Requests of this relay whose answer is lost with the way to the origin.
+    pub(crate) fn lose(&mut self) -> Vec<(LinkId, RequestId)> {
         let mut lost = Vec::new();
-        self.errands.open.retain(|_, open| match &open.step {
+        self.open.retain(|_, open| match &open.step {
             Step::Asked { link, request } => {
                 lost.extend(request.map(|request| (*link, request)));
                 false
@@ -235,68 +215,48 @@ impl Room {
         lost
     }
 
-    /// Gives up the errands that have waited too long.
-    pub(in crate::room) fn give_up_errands(&mut self, now: Instant, out: &mut Outbox) {
-        while let Some(step) = self.errands.pop_overdue(now) {
-            let (link, request) = match step {
-                Step::Waiting(errand) => (errand.link, errand.request),
-                Step::Asked { link, request } => (link, request),
-                Step::Below { .. } => continue,
-            };
-            if request.is_some() {
-                out.to_participant(link, request, &members::unavailable());
-            }
-        }
-        self.note_idle(now);
+    /// Takes the next request whose time is over. Gives the connection to be told, if it waits for an
+    /// answer here.
+    pub(crate) fn pop_overdue(&mut self, now: Instant) -> Option<Option<(LinkId, RequestId)>> {
+        let (link, request) = match self.pop_step(now)? {
+            Step::Waiting(waiting) => (waiting.link, waiting.request),
+            Step::Asked { link, request } => (link, request),
+            Step::Below { .. } => return Some(None),
+        };
+        Some(request.map(|request| (link, request)))
     }
 
-    /// Asks the origin, once the room's state is known.
-    fn ask_for_errand(&mut self, now: Instant, id: ParticipantId, out: &mut Outbox) {
-        if !self.is_known() {
-            return;
-        }
-        let Some(open) = self.errands.open.get_mut(&id) else { return };
-        let Step::Waiting(errand) = &open.step else { return };
-        let (link, request) = (errand.link, errand.request);
-        let asked = Step::Asked { link, request };
-        let Step::Waiting(errand) = std::mem::replace(&mut open.step, asked) else { return };
-        match self.credentials_for(now, &errand) {
-            Ok(by) => {
-                let action = Action::OneShot { act: errand.act };
-                self.act(now, id, request, Some(by), action, out);
-                if request.is_none() {
-                    self.errands.open.remove(&id);
+    fn pop_step(&mut self, now: Instant) -> Option<Step> {
+        for queue in [&mut self.here, &mut self.below] {
+            while let Some((until, id)) = queue.front().copied().filter(|(until, _)| *until <= now)
+            {
+                queue.pop_front();
+                // A later request of the same connection has its own entry.
+                if self.open.get(&id).is_some_and(|open| open.until == until) {
+                    return self.open.remove(&id).map(|open| open.step);
                 }
             }
-            Err((code, text)) => {
-                self.errands.open.remove(&id);
-                refuse(link, request, code, &text, out);
-            }
         }
-    }
-
-    fn credentials_for(
-        &self,
-        now: Instant,
-        errand: &Request,
-    ) -> Result<Credentials, (ErrorCode, String)> {
-        let now_s = self.setup.wall.unix_us(now) / 1_000_000;
-        let proof = errand.shown.check(self.name(), self.state.key, now_s);
-        let proof = proof.map_err(|error| (error.code(), error.to_string()))?;
-        let name = proof.name().unwrap_or(&errand.name).clone();
-        let person = proof.person(errand.participant, errand.address, errand.role);
-        let standing = self.rulings.standing(&person.keys, person.token);
-        // A token says which role; without one it is for whoever asks to say.
-        if person.token.is_none() && !self.setup.policy.entitles(person.highest, errand.role) {
-            return Err(members::above(errand.role, person.highest));
-        }
-        Ok(person.credentials(errand.participant, &name, standing.bar.is_some()))
+        None
     }
 }
 
-fn refuse(link: LinkId, request: Option<RequestId>, code: ErrorCode, text: &str, out: &mut Outbox) {
-    if request.is_some() {
-        let message = ToParticipant::Err { code, message: text.to_owned() };
-        out.to_participant(link, request, &message);
+/// Credentials that the origin is sent with a one-shot request.
+///
+/// # Errors
+/// A refusal: a bad token, or a role beyond the credentials.
+pub(crate) fn credentials(
+    view: RoomView<'_>,
+    now_s: u64,
+    request: &OneShotRequest,
+) -> Result<Credentials, Refusal> {
+    let proof = request.shown.check(&view.state.room, view.state.key, now_s)?;
+    let name = proof.name().unwrap_or(&request.name).clone();
+    let person = proof.person(request.participant, request.address, request.role);
+    let barred = person.rulings(view).bar.is_some();
+    // A token says which role; without one the sender does.
+    if person.token().is_none() && !view.policy.entitles(person.highest(), request.role) {
+        return Err(Refusal::role_above(request.role, person.highest()));
     }
+    Ok(person.credentials(request.participant, &name, barred))
 }

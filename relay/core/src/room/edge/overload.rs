@@ -1,27 +1,29 @@
-//! A relay that has as many participants as it is meant to have: what it tells one more.
+//! Overload: a relay at its capacity names another one to the next participant.
 
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::ToParticipant;
 
-/// The relay has as many participants as it is meant to have.
+use super::refusal::Refusal;
+
+/// The relay is at its capacity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overload {
-    /// Where else to go.
+    /// Relay to go to instead, if one is known.
     pub to: Option<String>,
 }
 
 impl Overload {
-    /// Why.
+    /// Refusal of one participant too many.
     #[must_use]
-    pub fn refusal(&self) -> (ErrorCode, String) {
+    pub fn refusal(&self) -> Refusal {
         let text = match self.to {
             Some(_) => "This relay has as many participants as it takes; another one was named.",
             None => "This relay has as many participants as it takes; another one may have room.",
         };
-        (ErrorCode::Overloaded, text.to_owned())
+        Refusal::new(ErrorCode::Overloaded, text)
     }
 
-    /// Where to go instead, if that is known.
+    /// Message that names the other relay.
     #[must_use]
     pub fn moved(&self) -> Option<ToParticipant> {
         self.to.as_ref().map(|to| ToParticipant::Moved { to: Some(to.clone()), within_ms: 0 })

@@ -1,5 +1,5 @@
-//! Who somebody at this relay is: what they have shown at the door, the keys that the origin's rulings
-//! know them by, and what follows from both. Used by the door, by errands and by members.
+//! Identity of a participant at this relay: the credentials shown, the keys that the origin's rulings
+//! know the person by, and what follows from both.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -15,21 +15,24 @@ use tribune_protocol::token::{Entitlement, Parts, TokenError};
 use crate::auth::Pass;
 use crate::auth::invitation::{INVITATION_KEY_NAME, verify_invitation};
 use crate::clock::WallClock;
+use crate::room::authority::policy::Policy;
 use crate::room::context::INVITED;
+use crate::room::person_rulings::PersonRulings;
+use crate::room::view::RoomView;
 
-/// What somebody shows who wants in, or wants something done.
+/// Credentials shown with a join or a one-shot request.
 #[derive(Debug, Clone)]
 pub enum Shown {
-    /// What this relay can judge by itself.
+    /// Checked by this relay alone.
     Pass(Pass),
-    /// An invitation: a token that the room's origin has signed. It is checked when the origin's key
-    /// is known, with the room's state.
+    /// An invitation: a token signed by the room's origin. It is checked when the origin's key is
+    /// known, with the room's state.
     Invitation(String),
 }
 
-/// What has been shown, checked.
+/// Credentials, checked.
 #[derive(Debug, Clone)]
-pub(in crate::room) enum Proof {
+pub(crate) enum Proof {
     /// Nothing.
     Guest,
     /// Nothing, to a relay for development.
@@ -40,36 +43,36 @@ pub(in crate::room) enum Proof {
     Invitation(Entitlement),
 }
 
-/// Who somebody is, for as long as they are here.
+/// Identity of a participant, for as long as it is connected here.
 #[derive(Debug, Clone)]
-pub(in crate::room) struct Person {
+pub(crate) struct Person {
     /// `None`: a guest, whose subject is made of the participant id.
     subject: Option<Subject>,
-    pub(in crate::room) keys: Keys,
-    /// The highest role that they may come in as.
-    pub(in crate::room) highest: Role,
-    pub(in crate::room) may_open: bool,
-    /// Whether they are anything that they ask to be.
-    pub(in crate::room) is_dev: bool,
-    /// Whether the token lets them hear the room.
-    pub(in crate::room) may_listen: bool,
-    /// When the token was made and until when it is valid, in seconds since 1970; `None` without one.
-    pub(in crate::room) token: Option<TokenTimes>,
+    keys: Keys,
+    /// Highest role that it may join as.
+    highest: Role,
+    may_open: bool,
+    /// Credentials of a relay for development, where everybody may be anything.
+    is_dev: bool,
+    /// The token lets it hear the room.
+    may_listen: bool,
+    /// `None` without a token.
+    token: Option<TokenTimes>,
 }
 
-/// The times of a token, in seconds since 1970.
+/// Times of a token, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::room) struct TokenTimes {
-    pub(in crate::room) issued_at_s: u64,
-    pub(in crate::room) expires_at_s: u64,
+pub(crate) struct TokenTimes {
+    pub(crate) issued_at_s: u64,
+    pub(crate) expires_at_s: u64,
 }
 
-/// The keys by which the origin's rulings know somebody.
+/// Keys by which the origin's rulings know a person.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::room) struct Keys {
-    pub(in crate::room) participant: PersonKey,
-    pub(in crate::room) subject: PersonKey,
-    pub(in crate::room) address: PersonKey,
+struct Keys {
+    participant: PersonKey,
+    subject: PersonKey,
+    address: PersonKey,
 }
 
 impl Shown {
@@ -81,8 +84,8 @@ impl Shown {
         (parts.key_name == INVITATION_KEY_NAME).then(|| Self::Invitation(token.to_owned()))
     }
 
-    /// Checks what can only be checked with the room's state.
-    pub(in crate::room) fn check(
+    /// Finishes the check with the room's state.
+    pub(crate) fn check(
         &self,
         room: &RoomName,
         key: Option<LogPublicKey>,
@@ -103,16 +106,16 @@ impl Shown {
 }
 
 impl Proof {
-    /// What the token calls its bearer.
-    pub(in crate::room) const fn name(&self) -> Option<&DisplayName> {
+    /// Display name that the token gives its bearer.
+    pub(crate) const fn name(&self) -> Option<&DisplayName> {
         match self {
             Self::Guest | Self::Dev => None,
             Self::Token(entitlement) | Self::Invitation(entitlement) => entitlement.name.as_ref(),
         }
     }
 
-    /// As the room's rule of access takes it.
-    pub(in crate::room) const fn for_access(&self) -> access::Credentials<'_> {
+    /// Credentials in the form that the room's access rule takes.
+    pub(crate) const fn for_access(&self) -> access::Credentials<'_> {
         match self {
             Self::Guest => access::Credentials::Guest,
             Self::Dev => access::Credentials::Dev,
@@ -123,14 +126,9 @@ impl Proof {
         }
     }
 
-    /// Who that is, as this participant, from this address. Without a token, a relay for development
-    /// takes everybody as what they ask for.
-    pub(in crate::room) fn person(
-        self,
-        who: ParticipantId,
-        address: IpAddr,
-        asked: Role,
-    ) -> Person {
+    /// Person behind the credentials, as this participant, from this address. Without a token, a relay
+    /// for development gives everybody the role asked for.
+    pub(crate) fn person(self, who: ParticipantId, address: IpAddr, asked: Role) -> Person {
         let is_dev = matches!(self, Self::Dev);
         let (highest, entitlement) = match self {
             Self::Guest => (Role::Listener, None),
@@ -139,7 +137,7 @@ impl Proof {
                 (entitlement.role, Some(entitlement))
             }
         };
-        // An invitation for whoever has it says nothing of who that is.
+        // An invitation for any bearer does not name a subject.
         let says_who = |subject: &Subject| subject.as_str() != INVITED;
         let subject = entitlement.as_ref().map(|entitlement| entitlement.subject.clone());
         let subject = subject.filter(says_who);
@@ -169,17 +167,58 @@ impl Proof {
 
 impl Person {
     /// Whether a token vouches for the subject.
-    pub(in crate::room) const fn is_vouched_for(&self) -> bool {
+    pub(crate) const fn is_vouched_for(&self) -> bool {
         self.subject.is_some()
     }
 
-    /// Who, over all sessions.
-    pub(in crate::room) fn subject(&self, who: ParticipantId) -> Subject {
+    /// Subject over all sessions.
+    pub(crate) fn subject(&self, who: ParticipantId) -> Subject {
         self.subject.clone().unwrap_or_else(|| Subject::guest(who))
     }
 
-    /// What the origin is told with an action.
-    pub(in crate::room) fn credentials(
+    /// Keys in the order in which rulings are looked up: participant, subject, address.
+    pub(crate) const fn keys(&self) -> [PersonKey; 3] {
+        [self.keys.participant, self.keys.subject, self.keys.address]
+    }
+
+    pub(crate) const fn subject_key(&self) -> PersonKey {
+        self.keys.subject
+    }
+
+    pub(crate) const fn highest(&self) -> Role {
+        self.highest
+    }
+
+    pub(crate) const fn may_listen(&self) -> bool {
+        self.may_listen
+    }
+
+    pub(crate) const fn token(&self) -> Option<TokenTimes> {
+        self.token
+    }
+
+    /// Rulings about the person with its present token.
+    pub(crate) fn rulings(&self, view: RoomView<'_>) -> PersonRulings {
+        view.rulings_about(self.keys(), self.token.map(|token| token.issued_at_s))
+    }
+
+    /// Rulings about the person with another token.
+    pub(crate) fn rulings_with(&self, token: TokenTimes, view: RoomView<'_>) -> PersonRulings {
+        view.rulings_about(self.keys(), Some(token.issued_at_s))
+    }
+
+    /// Takes a newer token of the same subject. In place nothing is gained: more rights of a newer
+    /// token count with the next join.
+    pub(crate) fn renew(&mut self, newer: &Self, policy: &Policy) {
+        self.token = newer.token;
+        if !policy.entitles(newer.highest, self.highest) {
+            self.highest = newer.highest;
+        }
+        self.may_open &= newer.may_open;
+    }
+
+    /// Credentials that the origin is sent with an action.
+    pub(crate) fn credentials(
         &self,
         who: ParticipantId,
         name: &DisplayName,
@@ -188,16 +227,21 @@ impl Person {
         let (subject, name, role) = (self.subject(who), name.clone(), self.highest);
         Credentials { subject, name, role, may_open: self.may_open, barred }
     }
-}
 
-impl Keys {
-    pub(in crate::room) const fn all(&self) -> [PersonKey; 3] {
-        [self.participant, self.subject, self.address]
+    /// Credentials to come on the stage. Where everybody may be anything, they may open the room too,
+    /// whatever the role wanted.
+    pub(crate) fn credentials_to_enter(
+        &self,
+        who: ParticipantId,
+        name: &DisplayName,
+    ) -> Credentials {
+        let by = self.credentials(who, name, false);
+        if self.is_dev { Credentials { role: Role::Host, ..by } } else { by }
     }
 }
 
-/// When that second of Unix time is; `None` if it is out of reach.
-pub(in crate::room) fn instant_of(wall: &WallClock, unix_s: u64) -> Option<Instant> {
+/// Time of a second of Unix time; `None` if it is out of reach.
+pub(crate) fn instant_of(wall: &WallClock, unix_s: u64) -> Option<Instant> {
     let since = Duration::from_secs(unix_s).saturating_sub(Duration::from_micros(wall.unix_us));
     wall.at.checked_add(since)
 }

@@ -1,108 +1,125 @@
-//! The connections of a room on this relay, by shard, and how many listen: here, below, and in the
-//! whole tree. Used by [`crate::room::Room`].
+//! Attachments: connections of a room per shard, the revision in force on each shard, and the numbers
+//! of listeners that travel the tree. Part of [`crate::room::replica::Replica`].
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::ids::Revision;
 
-use crate::messages::{Hears, LinkId, ShardCommand, ShardSet};
+use crate::messages::{RoomId, ShardCommand, ShardId, ShardSet};
 use crate::outbox::Outbox;
-use crate::room::{Place, Room};
 
-/// Counts of listeners travel this often at most.
+/// Shortest pause between two counts of listeners.
 const COUNT_PERIOD: Duration = Duration::from_secs(1);
 
-/// A shard with connections of the room.
+/// Shards with connections of the room.
 #[derive(Debug, Default)]
-pub(in crate::room) struct Host {
-    pub(in crate::room) links: usize,
-    pub(in crate::room) in_force: Option<Revision>,
+pub(crate) struct Attachments {
+    shards: BTreeMap<ShardId, AttachedShard>,
 }
 
-/// Listeners, as they were said last.
 #[derive(Debug, Default)]
-pub(in crate::room) struct Counts {
-    /// What was last said upwards, or on the origin, downwards.
-    pub(in crate::room) said: u64,
-    pub(in crate::room) say_from: Option<Instant>,
+struct AttachedShard {
+    connections: usize,
+    /// `None` until the shard confirms its first routes.
+    in_force: Option<Revision>,
+}
+
+/// Numbers of listeners: the one sent last, and the whole tree's.
+#[derive(Debug)]
+pub(crate) struct ListenerCounts {
+    /// Sent last, upwards or, on the origin, downwards.
+    sent: u64,
+    /// Earliest time of the next count.
+    send_from: Option<Instant>,
     /// Listeners in the whole tree, as the origin says.
-    pub(in crate::room) whole_tree: u64,
+    whole_tree: u64,
 }
 
-impl Room {
-    /// A connection hears the room from now on.
-    pub(in crate::room) fn host(&mut self, link: LinkId, hears: Hears, out: &mut Outbox) {
-        self.idle_since = None;
-        let host = self.hosts.entry(link.shard).or_default();
-        host.links += 1;
-        if host.links == 1 {
-            host.in_force = None;
-            let (room, revision, tracks) = (self.id, self.revision, self.routes());
-            out.shard(link.shard, ShardCommand::Routes { room, revision, tracks });
-            self.send_hosts(out);
+impl Attachments {
+    /// Counts one more connection of a shard. Whether it is the shard's first.
+    pub(crate) fn add(&mut self, shard: ShardId) -> bool {
+        let attached = self.shards.entry(shard).or_default();
+        attached.connections += 1;
+        if attached.connections == 1 {
+            attached.in_force = None;
         }
-        out.shard(link.shard, ShardCommand::Attach { link, room: self.id, hears });
+        attached.connections == 1
     }
 
-    /// A connection hears the room no more.
-    pub(in crate::room) fn unhost(&mut self, link: LinkId, out: &mut Outbox) {
-        out.shard(link.shard, ShardCommand::Detach { link, room: self.id });
-        let Some(host) = self.hosts.get_mut(&link.shard) else { return };
-        host.links -= 1;
-        if host.links == 0 {
-            self.hosts.remove(&link.shard);
-            out.shard(link.shard, ShardCommand::Forget { room: self.id });
-            self.send_hosts(out);
+    /// Counts one connection of a shard less. Whether it was the shard's last.
+    pub(crate) fn remove(&mut self, shard: ShardId) -> bool {
+        let Some(attached) = self.shards.get_mut(&shard) else { return false };
+        attached.connections -= 1;
+        let is_last = attached.connections == 0;
+        if is_last {
+            self.shards.remove(&shard);
         }
+        is_last
     }
 
-    pub(in crate::room) fn send_hosts(&self, out: &mut Outbox) {
-        let shards = self.shards();
+    /// Tells each shard which shards have connections of the room.
+    pub(crate) fn announce(&self, room: RoomId, out: &mut Outbox) {
+        let shards = self.set();
         for shard in shards.iter() {
-            out.shard(shard, ShardCommand::Hosts { room: self.id, shards });
+            out.shard(shard, ShardCommand::Hosts { room, shards });
         }
     }
 
-    pub(in crate::room) fn shards(&self) -> ShardSet {
+    /// Shards with connections of the room, in order.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.shards.keys().copied()
+    }
+
+    /// The same as a set.
+    pub(crate) fn set(&self) -> ShardSet {
         let mut shards = ShardSet::default();
-        self.hosts.keys().for_each(|shard| shards.insert(*shard));
+        self.shards().for_each(|shard| shards.insert(shard));
         shards
     }
 
-    pub(in crate::room) fn count_due(&self) -> Option<Instant> {
-        self.counts.say_from.filter(|_| self.listeners() != self.counts.said)
-    }
-
-    /// Says how many listen, upwards or, on the origin, downwards.
-    pub(in crate::room) fn say_counts(&mut self, now: Instant, out: &mut Outbox) {
-        if self.count_due().is_none_or(|due| now < due) {
-            return;
-        }
-        let listeners = self.listeners();
-        self.counts.said = listeners;
-        self.counts.say_from = Some(now + COUNT_PERIOD);
-        match &mut self.place {
-            Place::Origin(authority) => {
-                authority.handle_audience(now, listeners);
-                self.handle_count(listeners, out);
-                self.drain_authority(now, out);
-            }
-            Place::Below { link: Some((_, channel)), .. } => {
-                let channel = *channel;
-                out.to_parent(&ToParent::Audience { channel, listeners });
-            }
-            Place::Below { link: None, .. } => {}
+    /// Notes the revision in force on a shard.
+    pub(crate) fn confirm(&mut self, shard: ShardId, revision: Revision) {
+        if let Some(attached) = self.shards.get_mut(&shard) {
+            attached.in_force = Some(revision);
         }
     }
 
-    /// The origin says how many listen in the whole tree.
-    pub fn handle_count(&mut self, count: u64, out: &mut Outbox) {
-        self.counts.whole_tree = count;
-        out.to_participants(self.id, self.shards(), &ToParticipant::Listeners { count });
-        for (link, child) in &self.children {
-            out.to_child(*link, &ToChild::Listeners { channel: child.channel, count });
-        }
+    /// Revision in force on each shard.
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = Revision> {
+        self.shards.values().map(|attached| attached.in_force.unwrap_or(Revision(0)))
+    }
+}
+
+impl ListenerCounts {
+    /// No listeners; a first count is sent from `now` on.
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self { sent: 0, send_from: Some(now), whole_tree: 0 }
+    }
+
+    /// When a count is to be sent, if there are `listeners` now.
+    pub(crate) fn due(&self, listeners: u64) -> Option<Instant> {
+        self.send_from.filter(|_| listeners != self.sent)
+    }
+
+    /// Notes the count sent regularly; the next one keeps its distance.
+    pub(crate) fn note_sent(&mut self, now: Instant, listeners: u64) {
+        self.sent = listeners;
+        self.send_from = Some(now + COUNT_PERIOD);
+    }
+
+    /// Notes the count sent to a new parent, outside the regular ones.
+    pub(crate) const fn note_sent_to_new_parent(&mut self, listeners: u64) {
+        self.sent = listeners;
+    }
+
+    /// Listeners in the whole tree, as the origin said last.
+    pub(crate) const fn whole_tree(&self) -> u64 {
+        self.whole_tree
+    }
+
+    /// Takes the origin's count.
+    pub(crate) const fn set_whole_tree(&mut self, count: u64) {
+        self.whole_tree = count;
     }
 }

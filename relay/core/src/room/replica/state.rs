@@ -1,393 +1,304 @@
-//! The state of a room as its origin says: put in force on this relay's shards, passed on to the
-//! relays below, and confirmed upwards once it is in force there too. Used by [`crate::room::Room`].
-//!
-//! The confirmation is what a moderator's silence waits for: when it is acknowledged, no relay of the
-//! room lets a frame of the silenced track through.
+//! State of a room as its origin says: taken over, put in force on this relay's shards, passed on to
+//! the relays below, and confirmed upwards once it is in force there too.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
-use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
-use tribune_protocol::domain::room::{Phase, RoomState};
-use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision};
+use tribune_protocol::control::trunk::{ToChild, ToParent};
+use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::room::{Reaction, RoomState, Ruling};
+use tribune_protocol::ids::{Channel, Revision};
 
-use crate::messages::{Hears, LinkId, ShardCommand, ShardId, TrackRoute};
+use super::confirmation::HeldAnswer;
+use super::handoff::HandoffEnd;
+use super::rulings::{TooManyRulings, send_pages};
+use super::subscription::Subscription;
+use super::{Replica, StageHere};
+use crate::messages::{Hears, LinkId, ShardId};
 use crate::outbox::Outbox;
-use crate::room::edge::expiry::Expiries;
-use crate::room::{Place, Room};
 
-/// How long one level of the tree may take to confirm a state. A child with relays below it gets
-/// that much for each level, so that the relay next to a broken one acts before those above it.
-const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Changes that a child can be behind and each have a time to be confirmed by: as many as a room of
-/// moderators makes in that time. Of more, the next one counts that is sent after it has caught up.
-const MAX_UNCONFIRMED: usize = 64;
-
-/// A relay below that wants the room.
-#[derive(Debug)]
-pub struct Child {
-    pub(in crate::room) channel: Channel,
-    pub(in crate::room) listeners: u64,
-    confirmed: Revision,
-    /// What it was sent and has not confirmed, and when it has to have, oldest first.
-    unconfirmed: VecDeque<(Revision, Instant)>,
-    /// Levels from the child down to its deepest leaf.
-    height: u8,
-    /// When it last said how it is heard there.
-    pub(in crate::room) quality_at: Option<Instant>,
-}
-
-/// An answer that waits until a revision is in force everywhere.
-#[derive(Debug)]
-pub(in crate::room) struct Held {
-    pub(in crate::room) revision: Revision,
-    pub(in crate::room) to: ParticipantId,
-    pub(in crate::room) request: Option<RequestId>,
-    pub(in crate::room) message: ToParticipant,
-}
-
-/// What somebody below does.
-#[derive(Debug)]
-pub struct Act {
-    /// Who.
-    pub who: ParticipantId,
-    /// The request to be answered.
-    pub request: Option<RequestId>,
-    /// What the edge knows of them.
-    pub by: Option<Credentials>,
-    /// What.
-    pub action: Action,
-}
-
-impl Child {
-    pub(in crate::room) const fn height(&self) -> u8 {
-        self.height
+impl Replica {
+    /// The room's channel on the trunk to the parent.
+    pub(crate) fn channel(&self) -> Option<Channel> {
+        self.subscription.as_ref()?.trunk().map(|(_, channel)| channel)
     }
 
-    pub(in crate::room) fn confirm_by(&self) -> Option<Instant> {
-        self.unconfirmed.front().map(|(_, by)| *by)
+    /// Whether the origin's state is in force here: at the origin always, elsewhere once it has come
+    /// from the present parent.
+    pub(crate) fn is_current(&self) -> bool {
+        self.subscription.as_ref().is_none_or(Subscription::is_current)
     }
 
-    /// It has been sent that, or is behind it. Each change has its own time: a stream of them excuses no
-    /// child that confirms none, and costs none that keeps up.
-    fn expect(&mut self, now: Instant, revision: Revision) {
-        let patience = CONFIRM_PATIENCE * u32::from(self.height.max(1));
-        let is_told = self.unconfirmed.back().is_some_and(|(last, _)| *last >= revision);
-        if self.confirmed < revision && !is_told && self.unconfirmed.len() < MAX_UNCONFIRMED {
-            self.unconfirmed.push_back((revision, now + patience));
-        }
-    }
-
-    fn confirm(&mut self, now: Instant, revision: Revision, newest: Revision) {
-        self.confirmed = revision;
-        self.unconfirmed.retain(|(sent, _)| *sent > revision);
-        if self.unconfirmed.is_empty() {
-            self.expect(now, newest);
-        }
-    }
-}
-
-impl Room {
-    /// The parent says what the state is.
-    pub fn handle_state(
+    /// Begins the subscription at a parent. The caller announces who is here, then calls
+    /// [`Self::finish_subscribe`].
+    pub(crate) fn subscribe(
         &mut self,
-        now: Instant,
-        revision: Revision,
-        state: RoomState,
-        out: &mut Outbox,
-    ) {
-        let Place::Below { link, known, .. } = &mut self.place else { return };
-        if revision < self.revision {
-            // A parent that has lost its way to the origin knows less than this relay does: what has
-            // been decided meanwhile stays in force here. It gets its confirmation all the same, and
-            // its news count once it has caught up.
-            if let Some((_, channel)) = *link {
-                out.to_parent(&ToParent::Applied { channel, revision });
-            }
-            return;
-        }
-        *known = true;
-        self.note_awaited(revision);
-        self.apply(now, revision, state, out);
-    }
-
-    /// Something for one participant, from the parent.
-    pub fn handle_deliver(
-        &mut self,
-        now: Instant,
-        to: ParticipantId,
-        request: Option<RequestId>,
-        message: ToParticipant,
-        out: &mut Outbox,
-    ) {
-        self.deliver(now, to, request, message, out);
-    }
-
-    /// A relay below wants the room.
-    pub fn handle_subscribe(
-        &mut self,
-        now: Instant,
         link: LinkId,
         channel: Channel,
-        height: u8,
+        here: &StageHere,
         out: &mut Outbox,
     ) {
-        if self.children.contains_key(&link) {
-            self.handle_unsubscribe(now, link, out);
-        }
-        let confirmed = Revision(0);
-        let child = Child {
-            channel,
-            listeners: 0,
-            confirmed,
-            unconfirmed: VecDeque::new(),
-            height,
-            quality_at: None,
-        };
-        self.children.insert(link, child);
-        self.host(link, Hears::Trunk(channel), out);
-        let known = match &self.place {
-            Place::Origin(_) => true,
-            Place::Below { known, .. } => *known || self.revision > Revision(0),
-        };
-        if known {
-            self.send_rulings(link, channel, out);
-            self.send_state(now, link, out);
-        }
+        let Some(subscription) = &mut self.subscription else { return };
+        subscription.attach(link, channel);
+        let room = self.state.room.clone();
+        out.to_parent(&ToParent::Subscribe { channel, room, heard: Vec::new() });
+        self.attach(link, Hears::Trunk(channel), here, out);
     }
 
-    /// A relay below wants the room no more, or is gone.
-    pub fn handle_unsubscribe(&mut self, now: Instant, link: LinkId, out: &mut Outbox) {
-        if self.children.remove(&link).is_none() {
-            return;
-        }
-        self.homes_of_stage.forget(link);
-        self.unhost(link, out);
-        let gone: Vec<_> = self.homes.iter().filter(|(_, home)| **home == link).collect();
-        let gone: Vec<_> = gone.into_iter().map(|(who, _)| *who).collect();
-        for who in gone {
-            self.homes.remove(&who);
-            self.act(now, who, None, None, Action::Away {}, out);
-        }
-        self.errands.forget_below(link);
-        self.send_routes(now, out);
-        self.note_idle(now);
-        self.say_counts(now, out);
-        self.check_in_force(now, out);
-    }
-
-    /// The tree below a child has become deeper, or less deep.
-    pub fn handle_height(&mut self, link: LinkId, height: u8) {
-        if let Some(child) = self.children.get_mut(&link) {
-            child.height = height;
-        }
-    }
-
-    /// A relay below says how many listen there.
-    pub fn handle_audience(&mut self, now: Instant, link: LinkId, count: u64, out: &mut Outbox) {
-        if let Some(child) = self.children.get_mut(&link) {
-            child.listeners = count;
-        }
-        self.say_counts(now, out);
-    }
-
-    /// A relay below has put a revision in force, and so have all below it.
-    pub fn handle_applied(
+    /// Tells a new parent how many listen, and the shards their routes.
+    pub(crate) fn finish_subscribe(
         &mut self,
         now: Instant,
-        link: LinkId,
-        revision: Revision,
+        channel: Channel,
+        listeners: u64,
+        here: &StageHere,
         out: &mut Outbox,
     ) {
-        // What is above the state here is left from another life of the origin.
-        if let Some(child) = self.children.get_mut(&link).filter(|_| revision <= self.revision) {
-            child.confirm(now, revision, self.revision);
-            self.check_in_force(now, out);
-        }
+        out.to_parent(&ToParent::Audience { channel, listeners });
+        self.counts.note_sent_to_new_parent(listeners);
+        self.send_routes(now, here, out);
     }
 
-    /// Somebody below a child does something.
-    pub fn handle_act(&mut self, now: Instant, link: LinkId, act: Act, out: &mut Outbox) {
-        let Act { who, request, by, action } = act;
-        if !self.children.contains_key(&link) {
-            return;
-        }
-        match action {
-            Action::Away {} | Action::Left {} => {
-                // It has come back by another way: this is the old one speaking.
-                if self.homes.get(&who) != Some(&link) {
-                    return;
-                }
-                self.homes.remove(&who);
-                self.send_routes(now, out);
+    /// The trunk to the parent is gone. Gives its link, if there was one.
+    pub(crate) fn lose_parent(&mut self) -> Option<LinkId> {
+        self.subscription.as_mut()?.detach()
+    }
+
+    /// Keeps the present parent as the former one, for its frames alone. `false`: there is none.
+    pub(crate) fn keep_former_parent(&mut self, out: &mut Outbox) {
+        let Some(subscription) = &self.subscription else { return };
+        let Some((link, channel)) = subscription.trunk() else { return };
+        let confirmed = subscription.confirmed();
+        let sent = if subscription.has_state() { self.revision } else { confirmed };
+        self.handoff.keep_parent((link, channel), confirmed, sent);
+        let listeners = 0;
+        out.to_relay_above(link, &ToParent::Audience { channel, listeners });
+    }
+
+    /// Unsubscribes at the former parent. Gives its link, if there was one.
+    pub(crate) fn leave_former_parent(&mut self, out: &mut Outbox) -> Option<LinkId> {
+        let (link, channel) = self.handoff.take_parent()?;
+        out.to_relay_above(link, &ToParent::Unsubscribe { channel });
+        Some(link)
+    }
+
+    /// The former parent has sent a state. It counts on being told when as much is in force here.
+    pub(crate) fn handle_former_state(&mut self, revision: Revision, out: &mut Outbox) {
+        self.handoff.note_former_state(revision);
+        self.confirm_to_former(out);
+    }
+
+    /// Whether a state of the parent is to be taken over.
+    ///
+    /// A parent that has lost its way to the origin knows less than this relay does: what has been
+    /// decided meanwhile stays in force here. It gets its confirmation all the same, and its news
+    /// count once it has caught up.
+    pub(crate) fn accept_state(&mut self, revision: Revision, out: &mut Outbox) -> bool {
+        let Some(subscription) = &mut self.subscription else { return false };
+        if revision < self.revision {
+            if let Some((_, channel)) = subscription.trunk() {
+                out.to_parent(&ToParent::Applied { channel, revision });
             }
-            // It has been on its way while they moved: it counts, and says nothing about where they are.
-            Action::RaiseHand { .. }
-            | Action::LowerHand {}
-            | Action::LeaveStage {}
-            | Action::OwnMute { .. }
-            | Action::Govern { .. }
-                if self.homes_of_stage.has_left(now, who, link) => {}
-            Action::Enter { .. }
-            | Action::Present {}
-            | Action::RaiseHand { .. }
-            | Action::LowerHand {}
-            | Action::LeaveStage {}
-            | Action::OwnMute { .. }
-            | Action::Govern { .. }
-            | Action::Unknown => {
-                if self.members.contains_key(&who) {
-                    self.handle_replaced(now, who, out);
-                }
-                self.set_home(now, who, Some(link), out);
-            }
-            Action::OneShot { .. } => self.note_errand(now, who, request, link),
+            return false;
         }
-        self.act(now, who, request, by, action, out);
+        subscription.note_state();
+        self.handoff.note_new_state(revision);
+        true
     }
 
-    /// A shard has put a revision's routes in force.
-    pub fn handle_in_force(
-        &mut self,
-        now: Instant,
-        shard: ShardId,
-        revision: Revision,
-        out: &mut Outbox,
-    ) {
-        if let Some(host) = self.hosts.get_mut(&shard).filter(|_| revision <= self.revision) {
-            host.in_force = Some(revision);
-        }
-        self.check_in_force(now, out);
-    }
-
-    /// Takes over a state: here first, then below.
-    pub(in crate::room) fn apply(
-        &mut self,
-        now: Instant,
-        revision: Revision,
-        state: RoomState,
-        out: &mut Outbox,
-    ) {
-        let before = std::mem::replace(&mut self.state, state);
+    /// Replaces the state. Gives the one before.
+    pub(crate) fn replace(&mut self, revision: Revision, state: RoomState) -> RoomState {
         self.revision = revision;
-        self.send_routes(now, out);
-        let children: Vec<_> = self.children.keys().copied().collect();
+        std::mem::replace(&mut self.state, state)
+    }
+
+    /// Sends the state to all relays below.
+    pub(crate) fn send_state_to_all(&mut self, now: Instant, out: &mut Outbox) {
+        let children: Vec<_> = self.subscribers.channels().map(|(link, _)| link).collect();
         for link in children {
             self.send_state(now, link, out);
         }
-        let touched = before.stage.iter().chain(&self.state.stage).map(|entry| entry.participant);
-        for who in touched.collect::<Vec<_>>() {
-            self.follow_stage(who, out);
-        }
-        self.follow_rulings(now, out);
-        if before.stage != self.state.stage {
-            let stage = ToParticipant::Stage { stage: self.state.stage.clone() };
-            out.to_participants(self.id, self.shards(), &stage);
-        }
-        if before.settings != self.state.settings && self.inside > 0 {
-            let info = ToParticipant::Room(self.info());
-            out.to_participants(self.id, self.shards(), &info);
-        }
-        self.relist(out);
-        if self.state.phase == Phase::Ended && before.phase == Phase::Live {
-            self.end(out);
-        }
-        self.proceed_all(now, out);
-        self.proceed_errands(now, out);
-        self.check_in_force(now, out);
     }
 
-    /// On the origin, the list of public rooms follows the state.
-    pub(in crate::room) fn relist(&self, out: &mut Outbox) {
-        if matches!(self.place, Place::Origin(_)) {
-            out.listed(self.state.room.clone(), self.listing().is_some());
+    /// Adds a relay below, which is sent the rulings and the state if they are known.
+    pub(crate) fn add_subscriber(
+        &mut self,
+        now: Instant,
+        (link, channel): (LinkId, Channel),
+        height: u8,
+        here: &StageHere,
+        out: &mut Outbox,
+    ) {
+        self.subscribers.insert(link, channel, height);
+        self.attach(link, Hears::Trunk(channel), here, out);
+        let known = match &self.subscription {
+            None => true,
+            Some(subscription) => subscription.has_state() || self.revision > Revision(0),
+        };
+        if known {
+            self.rulings.send_all(link, channel, out);
+            self.send_state(now, link, out);
         }
     }
 
-    /// The revision that is in force on all shards here and at all relays below.
-    pub(in crate::room) fn in_force(&self) -> Revision {
-        let shards = self.hosts.values().map(|host| host.in_force.unwrap_or(Revision(0)));
-        let children = self.children.values().map(|child| child.confirmed);
-        shards.chain(children).min().unwrap_or(self.revision).min(self.revision)
+    /// Removes a relay below. Whether it was subscribed.
+    pub(crate) fn remove_subscriber(&mut self, link: LinkId, out: &mut Outbox) -> bool {
+        let was_there = self.subscribers.remove(link);
+        if was_there {
+            self.detach(link, out);
+        }
+        was_there
     }
 
-    /// Releases answers that waited, and confirms upwards.
-    pub(in crate::room) fn check_in_force(&mut self, now: Instant, out: &mut Outbox) {
-        let reached = self.in_force();
-        let (released, held) =
-            std::mem::take(&mut self.held).into_iter().partition(|held| held.revision <= reached);
-        self.held = held;
-        let released: Vec<Held> = released;
-        for Held { to, request, message, .. } in released {
-            self.deliver(now, to, request, message, out);
-        }
-        if let Place::Below { link: Some((_, channel)), known: true, confirmed } = &mut self.place
-            && *confirmed < reached
-        {
-            *confirmed = reached;
-            out.to_parent(&ToParent::Applied { channel: *channel, revision: reached });
-        }
-        self.follow_in_force(now, out);
-        self.note_idle(now);
+    /// A relay below confirms a revision. Whether that is news.
+    pub(crate) fn confirm_below(&mut self, now: Instant, link: LinkId, revision: Revision) -> bool {
+        // A revision above the one here is left from another life of the origin.
+        revision <= self.revision && self.subscribers.confirm(now, link, revision, self.revision)
     }
 
-    /// Names the children that did not confirm in time.
-    pub(in crate::room) fn check_children(&mut self, now: Instant, out: &mut Outbox) {
-        for (link, child) in &mut self.children {
-            if child.confirm_by().is_some_and(|by| by <= now) {
-                child.unconfirmed.clear();
-                out.lagging(*link);
+    /// A shard has put a revision's routes in force.
+    pub(crate) fn confirm_shard(&mut self, shard: ShardId, revision: Revision) {
+        if revision <= self.revision {
+            self.attachments.confirm(shard, revision);
+        }
+    }
+
+    /// Revision in force on all shards here and at all relays below.
+    pub(crate) fn in_force(&self) -> Revision {
+        let confirmed = self.attachments.in_force().chain(self.subscribers.confirmed());
+        confirmed.min().unwrap_or(self.revision).min(self.revision)
+    }
+
+    /// Holds an answer back until its revision is in force.
+    pub(crate) fn hold(&mut self, answer: HeldAnswer) {
+        self.held.push(answer);
+    }
+
+    /// Releases the answers whose revision is in force.
+    pub(crate) fn release(&mut self, reached: Revision) -> Vec<HeldAnswer> {
+        self.held.release(reached)
+    }
+
+    /// Confirms a revision to the parent.
+    pub(crate) fn confirm_to_parent(&mut self, reached: Revision, out: &mut Outbox) {
+        let Some(subscription) = &mut self.subscription else { return };
+        if let Some(channel) = subscription.confirm(reached) {
+            out.to_parent(&ToParent::Applied { channel, revision: reached });
+        }
+    }
+
+    /// More may be in force here and below: the former parent is told as far as it has asked, and is
+    /// kept for a moment more once the new one's state is in force.
+    pub(crate) fn follow_in_force(&mut self, now: Instant, out: &mut Outbox) {
+        self.handoff.note_in_force(now, self.in_force());
+        self.confirm_to_former(out);
+    }
+
+    /// Names the relays below that did not confirm in time.
+    pub(crate) fn check_subscribers(&mut self, now: Instant, out: &mut Outbox) {
+        for link in self.subscribers.take_late(now) {
+            out.lagging(link);
+        }
+    }
+
+    /// Takes rulings of the origin, and passes them on. They are in force with the next state.
+    ///
+    /// # Errors
+    /// [`TooManyRulings`]: the sender is not to be followed.
+    pub(crate) fn take_rulings(
+        &mut self,
+        reset: bool,
+        rulings: &[Ruling],
+        lifted: &[PersonKey],
+        out: &mut Outbox,
+    ) -> Result<(), TooManyRulings> {
+        self.rulings.take(reset, rulings, lifted)?;
+        for (link, channel) in self.subscribers.channels() {
+            send_pages(link, channel, reset, rulings.iter(), lifted, out);
+        }
+        Ok(())
+    }
+
+    /// Persons with changed rulings, once the state has come that these belong to.
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<PersonKey> {
+        self.rulings.take_touched()
+    }
+
+    /// Forgets news about persons that have been told.
+    pub(crate) fn forget_news(&mut self, touched: &BTreeSet<PersonKey>) {
+        self.rulings.forget_news(touched);
+    }
+
+    /// Takes the origin's count of listeners in the whole tree, and passes it on.
+    pub(crate) fn spread_count(&mut self, count: u64, out: &mut Outbox) {
+        self.counts.set_whole_tree(count);
+        out.to_participants(self.id, self.shards(), &ToParticipant::Listeners { count });
+        for (link, channel) in self.subscribers.channels() {
+            out.to_child(link, &ToChild::Listeners { channel, count });
+        }
+    }
+
+    /// Passes on the reactions of the whole tree.
+    pub(crate) fn spread_reactions(&self, counts: BTreeMap<Reaction, u32>, out: &mut Outbox) {
+        for (link, channel) in self.subscribers.channels() {
+            out.to_child(link, &ToChild::Reactions { channel, counts: counts.clone() });
+        }
+        out.to_participants(self.id, self.shards(), &ToParticipant::Reactions { counts });
+    }
+
+    /// Sends reactions on, if it is time: upwards or, on the origin, downwards.
+    pub(crate) fn send_reactions(&mut self, now: Instant, out: &mut Outbox) {
+        let Some(counts) = self.reactions.take_due(now) else { return };
+        match &self.subscription {
+            None => self.spread_reactions(counts, out),
+            Some(subscription) => {
+                // Without a parent they are dropped: applause that nobody can hear is over.
+                if let Some((_, channel)) = subscription.trunk() {
+                    out.to_parent(&ToParent::Reactions { channel, counts });
+                }
             }
         }
     }
 
-    /// Gives all shards of the room the routes as they are now.
-    pub(in crate::room) fn send_routes(&mut self, now: Instant, out: &mut Outbox) {
-        self.note_homes(now);
-        let tracks = self.routes();
-        for shard in self.hosts.keys() {
-            let (room, revision, tracks) = (self.id, self.revision, Arc::clone(&tracks));
-            out.shard(*shard, ShardCommand::Routes { room, revision, tracks });
+    /// Sends the quality of the room upwards, if it is time.
+    pub(crate) fn send_quality(&mut self, now: Instant, out: &mut Outbox) {
+        let Some(channel) = self.channel() else { return };
+        if let Some(quality) = self.quality.take_unsent(now) {
+            out.to_parent(&ToParent::Quality { channel, quality });
         }
     }
 
-    /// Where each track is at home, seen from here.
-    pub(in crate::room) fn routes(&self) -> Arc<[TrackRoute]> {
-        let route = |entry: &tribune_protocol::domain::room::StageEntry| TrackRoute {
-            track: entry.track,
-            home: self.home_of(entry.participant),
-            former: self.former_home_of(entry.participant),
-            silenced: entry.silenced,
-        };
-        self.state.stage.iter().map(route).collect()
+    /// When something is to be sent or given up next, counts of listeners aside.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        // Without a parent there is nobody to send the quality to.
+        let quality = self.channel().and_then(|_| self.quality.due());
+        let due = [self.reactions.due(), quality, self.handoff.due(), self.subscribers.due()];
+        due.into_iter().flatten().min()
+    }
+
+    /// The part of a handoff that is over by now.
+    pub(crate) fn handoff_over(&self, now: Instant) -> Option<HandoffEnd> {
+        self.handoff.over(now)
     }
 
     fn send_state(&mut self, now: Instant, link: LinkId, out: &mut Outbox) {
-        let Some(child) = self.children.get_mut(&link) else { return };
-        let (channel, revision) = (child.channel, self.revision);
-        child.expect(now, revision);
+        let revision = self.revision;
+        let Some((channel, is_first)) = self.subscribers.expect(now, link, revision) else {
+            return;
+        };
         // Before the state, by which joins go on: the capacity of the room is held against it.
-        let count = self.counts.whole_tree;
-        if child.confirmed == Revision(0) && count > 0 {
+        let count = self.counts.whole_tree();
+        if is_first && count > 0 {
             out.to_child(link, &ToChild::Listeners { channel, count });
         }
         out.to_child(link, &ToChild::State { channel, revision, state: self.state.clone() });
     }
 
-    /// The room is over: everybody here goes. Relays below have been told by the state.
-    fn end(&mut self, out: &mut Outbox) {
-        out.over(self.id);
-        for member in self.members.values() {
-            let code = CloseCode::RoomEnded;
-            out.close(member.link(), code, code.to_string());
+    fn confirm_to_former(&mut self, out: &mut Outbox) {
+        let reached = self.in_force();
+        if let Some((link, channel, revision)) = self.handoff.confirm(reached) {
+            out.to_relay_above(link, &ToParent::Applied { channel, revision });
         }
-        self.members.clear();
-        self.persons.clear();
-        self.expiries = Expiries::default();
-        self.inside = 0;
     }
 }

@@ -1,0 +1,57 @@
+//! Join of a participant at this relay, from the request until it is answered.
+
+use std::net::IpAddr;
+
+use tribune_protocol::domain::room::Role;
+use tribune_protocol::ids::{DisplayName, RequestId};
+
+use super::overload::Overload;
+use super::person::Shown;
+use crate::messages::{Hears, LinkId};
+
+/// A join under way.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// The connection.
+    pub link: LinkId,
+    /// The request to answer.
+    pub request: Option<RequestId>,
+    /// Display name wanted.
+    pub name: DisplayName,
+    /// Role wanted.
+    pub role: Role,
+    /// Credentials shown.
+    pub shown: Shown,
+    /// Address of the participant.
+    pub address: IpAddr,
+    /// The origin may know the participant, as it says itself.
+    pub returning: bool,
+    /// The relay is at its capacity: only a participant with a place in the room is let in.
+    pub overload: Option<Overload>,
+    /// Answer about this relay.
+    pub greeting: Greeting,
+}
+
+/// This relay, as the answer to a join describes it.
+#[derive(Debug, Clone)]
+pub struct Greeting {
+    /// Name of the relay.
+    pub relay: DisplayName,
+    /// Relays from here to the origin, both counted.
+    pub depth: u8,
+}
+
+/// Progress of a participant's join.
+#[derive(Debug)]
+pub(crate) enum Stay {
+    /// Under way.
+    Joining {
+        admission: Box<Admission>,
+        /// The origin has been asked, and has not answered yet.
+        asked: bool,
+        /// The participant was in with an older connection until now, or until a moment ago.
+        was_in: bool,
+    },
+    /// Over: the participant hears the room.
+    In { hears: Hears },
+}
