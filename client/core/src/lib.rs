@@ -5,6 +5,9 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`participant`] | a stay in a room, over one connection after the other |
+//! | [`connection`] | one connection: control messages, requests, clock probes, datagrams |
+//! | [`frame`] | audio frames from and to the network |
 //! | [`room_view`], [`change`], [`words`] | the room as its messages tell it; what has changed, as text |
 //! | [`subject`] | the participants that a command names |
 //! | [`reconnect`] | retries: whether, where and when |
@@ -18,11 +21,14 @@
 pub mod address;
 pub mod change;
 pub mod clock;
+pub mod connection;
 pub mod dedup;
+pub mod frame;
 pub mod handoff;
 pub mod identity;
 pub mod jitter;
 pub mod level;
+pub mod participant;
 pub mod playout;
 pub mod reconnect;
 pub mod report;

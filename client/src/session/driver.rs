@@ -1,28 +1,38 @@
-//! The task behind a [`super::Session`]: connects, joins, serves the connection, and starts over.
-//! [`super::serving`] is its loop while there is a connection, [`super::moving`] takes it to another
-//! relay.
+//! The task behind a [`super::Session`]: puts a [`Participant`] on quinn, and its queues on tokio's.
 
-use std::collections::VecDeque;
-use std::future::Future;
+use std::collections::BTreeMap;
+use std::future::{Future, pending};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
-use rand::rngs::StdRng;
-use tokio::sync::{mpsc, watch};
-use tribune_protocol::control::participant::{FromParticipant, Join, Joined};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tribune_client_core::address::Address;
+use tribune_client_core::connection::RequestError;
+use tribune_client_core::frame::{ReceivedFrame, SpokenFrame};
+use tribune_client_core::participant::{ConnectionId, Event, Link, Output, Participant, Ticket};
+use tribune_client_core::reconnect::Failure;
+use tribune_protocol::control::participant::FromParticipant;
+use tribune_protocol::quality::report::Report;
 
-use super::clock::LocalClock;
-use super::connection::Connection;
-use super::moving::Stay;
-use super::reconnect::{End, Failure, Next, Reconnect};
-use super::served::Served;
-use super::{Command, Config, Event, Link, ReceivedFrame, RequestError, SpokenFrame};
-use tribune_client_core::dedup::Dedup;
+use super::quic::{ControlIn, QuicConnection};
 
-/// How long a relay may take to close after `leave`, or to let us in when we leave meanwhile.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Own frames that are remembered for a move: 2 s.
-const SPOKEN_MAX: usize = 100;
+/// Connections that are up or on the way at a time: see [`Participant`].
+const CONNECTIONS: usize = 3;
+/// Time for control messages that came before a close.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Orders of a [`super::Session`] to its task.
+#[derive(Debug)]
+pub(super) enum Command {
+    Request(Box<FromParticipant>, oneshot::Sender<Result<(), RequestError>>),
+    Report(Report),
+    Leave {
+        /// Leaves place and hand as they are for the grace time.
+        keeps_place: bool,
+    },
+}
 
 /// The driver's sides of a session's queues.
 #[derive(Debug)]
@@ -34,193 +44,279 @@ pub(super) struct Ends {
     pub(super) link: watch::Sender<Link>,
 }
 
-/// What a session keeps across its connections.
+/// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Driver {
-    pub(super) join: Join,
-    pub(super) quic: quinn::ClientConfig,
-    pub(super) clock: LocalClock,
-    pub(super) ends: Ends,
-    pub(super) reconnect: Reconnect,
-    /// What has been heard, for a relay to go on from.
-    pub(super) dedup: Dedup,
-    /// What was said last and was to be heard, with the time.
-    pub(super) spoken: VecDeque<(Instant, SpokenFrame)>,
-    has_joined: bool,
-    reconnects: u32,
-    /// Spreads the retries of many clients.
-    pub(super) random: StdRng,
+    participant: Participant,
+    quic: quinn::ClientConfig,
+    ends: Ends,
+    slots: [Option<Slot>; CONNECTIONS],
+    /// Connections whose close is on its way.
+    closing: JoinSet<()>,
+    answers: BTreeMap<Ticket, oneshot::Sender<Result<(), RequestError>>>,
+    next_ticket: u64,
+    dropped_frames: u64,
 }
 
-/// Why a connection is not served any more.
+/// A connection, from its dial to its close.
 #[derive(Debug)]
-pub(super) enum Stop {
-    Failed(Failure),
-    /// We leave; `true` if the place in the room is to be kept for the grace time.
-    Leave(bool),
+struct Slot {
+    id: ConnectionId,
+    state: State,
 }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+enum State {
+    Dialing(Dial),
+    Up {
+        connection: QuicConnection,
+        control: ControlIn,
+        takes_datagrams: bool,
+    },
+    /// The participant knows that it is over, and has not closed it yet.
+    Over(QuicConnection),
+}
+
+type Dial = Pin<Box<dyn Future<Output = Result<(QuicConnection, ControlIn), Failure>> + Send>>;
+
+/// News of a slot.
+enum News {
+    Dialed(Result<(QuicConnection, ControlIn), Failure>),
+    Control(Bytes),
+    Datagram(Bytes),
+    /// Control messages that came before may still wait.
+    Over(Failure),
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Dialing(_) => "Dialing",
+            Self::Up { .. } => "Up",
+            Self::Over(_) => "Over",
+        })
     }
 }
 
+/// The next news of a slot, if there is anything in it.
+async fn news(slot: &mut Option<Slot>) -> (ConnectionId, News) {
+    let Some(Slot { id, state }) = slot else { return pending().await };
+    let news = match state {
+        State::Dialing(dial) => News::Dialed(dial.await),
+        State::Up { connection, control, takes_datagrams: true } => tokio::select! {
+            datagram = connection.receive_datagram() => {
+                datagram.map_or_else(News::Over, News::Datagram)
+            }
+            bytes = control.receive() => bytes.map_or_else(News::Over, News::Control),
+        },
+        State::Up { control, takes_datagrams: false, .. } => {
+            control.receive().await.map_or_else(News::Over, News::Control)
+        }
+        State::Over(_) => pending().await,
+    };
+    (*id, news)
+}
+
 impl Driver {
-    pub(super) fn new(
-        config: Config,
-        quic: quinn::ClientConfig,
-        clock: LocalClock,
-        ends: Ends,
-    ) -> Self {
+    pub(super) fn new(participant: Participant, quic: quinn::ClientConfig, ends: Ends) -> Self {
         Self {
-            join: config.join,
+            participant,
             quic,
-            clock,
             ends,
-            reconnect: Reconnect::new(config.addresses, config.waits_for_room),
-            dedup: Dedup::default(),
-            spoken: VecDeque::new(),
-            has_joined: false,
-            reconnects: 0,
-            random: rand::make_rng::<StdRng>(),
+            slots: [None, None, None],
+            closing: JoinSet::new(),
+            answers: BTreeMap::new(),
+            next_ticket: 0,
+            dropped_frames: 0,
         }
     }
 
     /// Runs until the session is over.
     pub(super) async fn run(mut self) {
-        let end = loop {
-            let failure = match self.one_stay().await {
-                Stop::Leave(_) => break End::Left,
-                Stop::Failed(failure) => failure,
-            };
-            tracing::debug!(?failure, "connection over");
-            match self.reconnect.handle_failure(failure, self.random.random()) {
-                Next::GiveUp(end) => break end,
-                Next::Retry { after, why } => {
-                    let was_in_room = self.has_joined;
-                    if !self.tell(Event::Retrying { why, after, was_in_room }).await {
-                        break End::Left;
-                    }
-                    if self.while_away(tokio::time::sleep(after)).await.is_none() {
-                        break End::Left;
-                    }
-                }
-            }
-        };
-        self.tell(Event::Ended(end)).await;
-    }
-
-    /// Connects, joins, and stays in the room for as long as one connection leads to the next.
-    async fn one_stay(&mut self) -> Stop {
-        let (to, quic) = (self.reconnect.address().clone(), self.quic.clone());
-        let connecting = async move { Connection::connect(&to, &quic).await };
-        let (connection, mut control) = match self.while_away(connecting).await {
-            None => return Stop::Leave(false),
-            Some(Err(failure)) => return Stop::Failed(failure),
-            Some(Ok(connected)) => connected,
-        };
-        let mut served = Served::new(connection);
-        let join = self.next_join();
-        let joined = match self.while_away(served.enter(&mut control, join)).await {
-            Some(Ok(joined)) => joined,
-            Some(Err(failure)) => {
-                served.connection.close().await;
-                return Stop::Failed(failure);
-            }
-            None => {
-                Self::leave(served).await;
-                return Stop::Leave(false);
-            }
-        };
-        self.reconnect.handle_joined();
-        let mut stay = Stay::new(served, control);
-        let stop = match self.entered(joined).await {
-            true => match self.serve(&mut stay).await {
-                Ok(never) => match never {},
-                Err(stop) => stop,
-            },
-            false => Stop::Leave(false),
-        };
-        self.end(stay, &stop).await;
-        stop
-    }
-
-    async fn end(&mut self, mut stay: Stay, stop: &Stop) {
-        stay.served.give_up();
-        // The offset is an estimate over a path that is gone.
-        self.ends.link.send_modify(|link| (link.round_trip, link.offset) = (None, None));
-        let arrival = stay.moving.as_mut().and_then(|moving| moving.attempt.take());
-        if let Some(leaving) = stay.leaving.take() {
-            leaving.close();
-        }
-        match stop {
-            Stop::Leave(false) => {
-                Self::leave(stay.served).await;
-                // If the next relay lets us in just now, it has to know too.
-                if let Some(arrival) = arrival
-                    && let Ok(Ok(arrived)) = tokio::time::timeout(LEAVE_TIMEOUT, arrival).await
-                {
-                    Self::leave(arrived.served).await;
-                }
-            }
-            Stop::Leave(true) | Stop::Failed(_) => stay.served.connection.close().await,
-        }
-    }
-
-    /// Leaves for good.
-    async fn leave(mut served: Served) {
-        if served.connection.send(None, &FromParticipant::Leave {}).await.is_ok() {
-            let _ = tokio::time::timeout(LEAVE_TIMEOUT, served.connection.closed()).await;
-        }
-        served.connection.close().await;
-    }
-
-    /// The join with which to come in now.
-    pub(super) fn next_join(&self) -> Join {
-        Join { heard: self.dedup.newest(), ..self.join.clone() }
-    }
-
-    /// Tells that the room has let us in; `false` if nobody wants to know.
-    pub(super) async fn entered(&mut self, joined: Joined) -> bool {
-        // A session may begin by taking up a place that an earlier one left.
-        if self.has_joined {
-            self.reconnects += 1;
-        }
-        (self.has_joined, self.join.returning) = (true, true);
-        let reconnects = self.reconnects;
-        self.tell(Event::Joined { joined, reconnects }).await
-    }
-
-    /// Remembers a frame that was to be heard.
-    pub(super) fn remember(&mut self, frame: SpokenFrame) {
-        if self.spoken.len() == SPOKEN_MAX {
-            self.spoken.pop_front();
-        }
-        self.spoken.push_back((Instant::now(), frame));
-    }
-
-    /// Waits for `work` without a connection: requests are refused, frames dropped. `None` if we are
-    /// told to leave.
-    pub(super) async fn while_away<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::pin!(work);
-        loop {
+        while !self.carry_out().await {
+            while self.closing.try_join_next().is_some() {}
+            let due = self.participant.poll_timeout();
+            let [first, second, third] = &mut self.slots;
             tokio::select! {
-                done = &mut work => return Some(done),
-                Some(frame) = self.ends.frames.recv() => self.remember(frame),
-                command = self.ends.commands.recv() => match command {
-                    Some(Command::Report(_)) => {}
-                    Some(Command::Request(_, answer)) => {
-                        let _ = answer.send(Err(RequestError::Offline));
-                    }
-                    Some(Command::Leave | Command::Detach) | None => return None,
-                },
+                (id, news) = news(first) => self.handle_news(id, news).await,
+                (id, news) = news(second) => self.handle_news(id, news).await,
+                (id, news) = news(third) => self.handle_news(id, news).await,
+                Some(frame) = self.ends.frames.recv() => {
+                    self.participant.handle_spoken(Instant::now(), frame);
+                }
+                command = self.ends.commands.recv() => self.handle_command(command),
+                () = sleep_until(due) => self.handle_timeout(),
             }
         }
     }
 
-    /// Waits for room in the queue of events; `false` if nobody reads them any more.
-    pub(super) async fn tell(&self, event: Event) -> bool {
-        self.ends.events.send(event).await.is_ok()
+    fn handle_command(&mut self, command: Option<Command>) {
+        let now = Instant::now();
+        match command {
+            Some(Command::Request(request, answer)) => {
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                self.answers.insert(ticket, answer);
+                self.participant.handle_request(now, ticket, &request);
+            }
+            Some(Command::Report(report)) => self.participant.handle_report(now, report),
+            Some(Command::Leave { keeps_place }) => self.participant.handle_leave(now, keeps_place),
+            None => self.participant.handle_leave(now, false),
+        }
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = Instant::now();
+        for Slot { id, state } in self.slots.iter().flatten() {
+            match state {
+                State::Up { connection, .. } => {
+                    self.participant.handle_path(now, *id, connection.path());
+                }
+                State::Dialing(_) | State::Over(_) => {}
+            }
+        }
+        self.participant.handle_timeout(now);
+    }
+
+    async fn handle_news(&mut self, id: ConnectionId, news: News) {
+        let now = Instant::now();
+        match news {
+            News::Dialed(Ok((connection, control))) => {
+                let path = connection.path();
+                if let Some(slot) = self.slot(id) {
+                    slot.state = State::Up { connection, control, takes_datagrams: false };
+                }
+                self.participant.handle_connected(now, id, path);
+            }
+            News::Dialed(Err(failure)) => self.participant.handle_closed(now, id, failure),
+            News::Control(bytes) => self.participant.handle_control(now, id, &bytes),
+            News::Datagram(datagram) => self.participant.handle_datagram(now, id, datagram),
+            News::Over(failure) => {
+                self.drain_control(id).await;
+                self.handle_over(id, failure);
+            }
+        }
+    }
+
+    /// What the relay said before it closed, such as the reason of a kick.
+    async fn drain_control(&mut self, id: ConnectionId) {
+        loop {
+            let Some(Slot { state: State::Up { control, .. }, .. }) = self.slot(id) else { return };
+            let received = tokio::time::timeout(DRAIN_TIMEOUT, control.receive()).await;
+            let Ok(Ok(bytes)) = received else { return };
+            self.participant.handle_control(Instant::now(), id, &bytes);
+        }
+    }
+
+    fn handle_over(&mut self, id: ConnectionId, failure: Failure) {
+        if let Some(place) = self.slots.iter_mut().find(|slot| is(slot, id)) {
+            *place = place.take().map(|Slot { id, state }| match state {
+                State::Up { connection, .. } => Slot { id, state: State::Over(connection) },
+                other @ (State::Dialing(_) | State::Over(_)) => Slot { id, state: other },
+            });
+        }
+        self.participant.handle_closed(Instant::now(), id, failure);
+    }
+
+    /// Does what the participant wants done. `true`: the session is over.
+    async fn carry_out(&mut self) -> bool {
+        while let Some(output) = self.participant.poll_output() {
+            match output {
+                Output::Dial { connection, to } => self.dial(connection, to),
+                Output::Control { connection, bytes } => {
+                    let Some(Slot { state: State::Up { connection: up, .. }, .. }) =
+                        self.slot(connection)
+                    else {
+                        continue;
+                    };
+                    if let Err(failure) = up.send(&bytes).await {
+                        self.handle_over(connection, failure);
+                    }
+                }
+                Output::Datagram { connection, bytes } => {
+                    if let Some(Slot { state: State::Up { connection, .. }, .. }) =
+                        self.slot(connection)
+                    {
+                        connection.send_datagram(bytes);
+                    }
+                }
+                Output::Close(id) => self.close(id),
+                Output::Answer { ticket, result } => {
+                    // The asker may have gone in the meantime.
+                    let _ = self.answers.remove(&ticket).map(|answer| answer.send(result));
+                }
+                Output::Event(event) => {
+                    let is_last = matches!(event, Event::Ended(_));
+                    if is_last {
+                        // The process may end with the event.
+                        while self.closing.join_next().await.is_some() {}
+                    }
+                    let is_read = self.ends.events.send(event).await.is_ok();
+                    if is_last {
+                        return true;
+                    }
+                    if !is_read {
+                        self.participant.handle_leave(Instant::now(), false);
+                    }
+                }
+                Output::Frame(frame) => {
+                    self.dropped_frames += u64::from(self.ends.heard.try_send(frame).is_err());
+                }
+            }
+        }
+        self.take_stock();
+        false
+    }
+
+    /// Takes over what the participant has changed without an output.
+    fn take_stock(&mut self) {
+        for Slot { id, state } in self.slots.iter_mut().flatten() {
+            match state {
+                State::Up { takes_datagrams, .. } => {
+                    *takes_datagrams = self.participant.takes_datagrams(*id);
+                }
+                State::Dialing(_) | State::Over(_) => {}
+            }
+        }
+        let dropped_frames = self.dropped_frames;
+        let known = Link { dropped_frames, ..*self.participant.link() };
+        self.ends.link.send_if_modified(|link| std::mem::replace(link, known) != known);
+    }
+
+    fn dial(&mut self, id: ConnectionId, to: Address) {
+        let quic = self.quic.clone();
+        let dial: Dial = Box::pin(async move { QuicConnection::connect(&to, &quic).await });
+        match self.slots.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => *slot = Some(Slot { id, state: State::Dialing(dial) }),
+            None => {
+                let why = format!("{CONNECTIONS} connections are up already");
+                self.participant.handle_closed(Instant::now(), id, Failure::Unreachable(why));
+            }
+        }
+    }
+
+    /// Closes in the background: what comes next does not wait for it.
+    fn close(&mut self, id: ConnectionId) {
+        let slot = self.slots.iter_mut().find(|slot| is(slot, id)).and_then(Option::take);
+        match slot.map(|slot| slot.state) {
+            Some(State::Up { connection, .. } | State::Over(connection)) => {
+                self.closing.spawn(connection.close());
+            }
+            Some(State::Dialing(_)) | None => {}
+        }
+    }
+
+    fn slot(&mut self, id: ConnectionId) -> Option<&mut Slot> {
+        self.slots.iter_mut().flatten().find(|slot| slot.id == id)
+    }
+}
+
+fn is(slot: &Option<Slot>, id: ConnectionId) -> bool {
+    slot.as_ref().is_some_and(|slot| slot.id == id)
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => pending().await,
     }
 }

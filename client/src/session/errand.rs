@@ -2,11 +2,13 @@
 //! serves several requests, one after the other; a relay that cannot be reached or puts us off is
 //! followed by the next address, as [`super::reconnect`] says.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use quinn::ClientConfig;
-use rand::RngExt;
 use rand::rngs::StdRng;
+use tribune_client_core::address::Address;
+use tribune_client_core::connection::{ANSWER_TIMEOUT, Connection, Unsent};
+use tribune_client_core::reconnect::{End, Failure, Next, Reconnect};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{
@@ -16,13 +18,8 @@ use tribune_protocol::domain::room::{Ban, Hand, Listing, Role};
 use tribune_protocol::ids::{DisplayName, RequestId, RoomName, SessionKey};
 use tribune_protocol::token::TokenText;
 
-use super::address::Address;
-use super::connection::{self, Connection, ControlIn};
-use super::reconnect::{End, Failure, Next, Reconnect};
+use super::quic::{self, ControlIn, QuicConnection};
 use super::tls::{self, TlsSetupError, Trust};
-
-/// How long an answer may take. Moderation is answered once the farthest relay has acted.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who asks, and where.
 #[derive(Debug, Clone)]
@@ -106,9 +103,9 @@ pub struct Errands {
 /// A connection that requests go over.
 #[derive(Debug)]
 struct Link {
-    connection: Connection,
+    quic: QuicConnection,
     control: ControlIn,
-    next_id: u32,
+    connection: Connection,
 }
 
 /// Why an attempt failed.
@@ -125,7 +122,7 @@ impl Errands {
     /// # Errors
     /// [`TlsSetupError`], if the certificates to trust cannot be read.
     pub fn new(config: Config) -> Result<Self, TlsSetupError> {
-        let quic = connection::quic_config(tls::client_config(&config.trust)?);
+        let quic = quic::quic_config(tls::client_config(&config.trust)?);
         Ok(Self { config, quic, link: None, random: rand::make_rng::<StdRng>() })
     }
 
@@ -157,7 +154,7 @@ impl Errands {
     /// Closes the connection, if there is one.
     pub async fn close(mut self) {
         if let Some(link) = self.link.take() {
-            link.connection.close().await;
+            link.quic.close().await;
         }
     }
 
@@ -191,14 +188,12 @@ impl Errands {
         let mut link = match self.link.take() {
             Some(link) => link,
             None => {
-                let connected = Connection::connect(reconnect.address(), &self.quic).await;
-                let (connection, control) = connected.map_err(Attempt::Failed)?;
-                Link { connection, control, next_id: 1 }
+                let connected = QuicConnection::connect(reconnect.address(), &self.quic).await;
+                let (quic, control) = connected.map_err(Attempt::Failed)?;
+                Link { quic, control, connection: Connection::new(Instant::now()) }
             }
         };
-        let id = RequestId(link.next_id);
-        link.next_id = link.next_id.wrapping_add(1);
-        link.connection.send(Some(id), message).await.map_err(Attempt::Failed)?;
+        let id = link.ask(message).await.map_err(Attempt::Failed)?;
         let received = tokio::time::timeout(ANSWER_TIMEOUT, link.answer_to(id)).await;
         let silent = || Failure::Lost("the relay did not answer within 10 s".to_owned());
         let (answer, moved) =
@@ -210,7 +205,7 @@ impl Errands {
         // A relay that puts us off is not asked again on the same connection: the next address may
         // serve at once.
         if code.is_transient() {
-            link.connection.close().await;
+            link.quic.close().await;
         } else {
             self.link = Some(link);
         }
@@ -219,6 +214,18 @@ impl Errands {
 }
 
 impl Link {
+    /// Sends a request.
+    async fn ask(&mut self, message: &FromParticipant) -> Result<RequestId, Failure> {
+        // One at a time: the one before has been answered, or its connection closed.
+        let request = self.connection.request(Instant::now(), message);
+        let (id, bytes) = request.map_err(|unsent| match unsent {
+            Unsent::Busy => Failure::Lost("too many requests wait for answers".to_owned()),
+            Unsent::Failed(failure) => failure,
+        })?;
+        self.quic.send(&bytes).await?;
+        Ok(id)
+    }
+
     /// The answer, and the relay that was named before.
     async fn answer_to(
         &mut self,
@@ -226,17 +233,20 @@ impl Link {
     ) -> Result<(ToParticipant, Option<Address>), Failure> {
         let mut moved = None;
         loop {
-            let envelope = match self.control.receive().await {
-                Ok(envelope) => envelope,
-                // What the relay said when it closed tells more than that the stream is over.
-                Err(Failure::Lost(why)) => return Err(self.connection.failure(&why)),
-                Err(failure) => return Err(failure),
-            };
-            if envelope.id == Some(id) {
-                return Ok((envelope.message, moved));
+            while let Some(received) = self.connection.poll_message()? {
+                let envelope = received.envelope;
+                if envelope.id == Some(id) {
+                    return Ok((envelope.message, moved));
+                }
+                if let ToParticipant::Moved { to: Some(to), .. } = envelope.message {
+                    moved = to.parse().ok();
+                }
             }
-            if let ToParticipant::Moved { to: Some(to), .. } = envelope.message {
-                moved = to.parse().ok();
+            match self.control.receive().await {
+                Ok(bytes) => self.connection.handle_control(&bytes),
+                // What the relay said when it closed tells more than that the stream is over.
+                Err(Failure::Lost(why)) => return Err(self.quic.failure(&why)),
+                Err(failure) => return Err(failure),
             }
         }
     }

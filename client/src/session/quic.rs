@@ -1,6 +1,6 @@
-//! One QUIC connection to a relay: how it comes about, its control stream, its datagrams.
+//! QUIC connection to a relay: dial, control stream, datagrams.
 //!
-//! For [`super::driver`] alone. Errors come out as [`Failure`], ready for [`super::reconnect`].
+//! For [`super::driver`] and [`super::errand`]. Errors come out as [`Failure`].
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,14 +14,11 @@ use quinn::{
 };
 use quinn_proto::RandomConnectionIdGenerator;
 use tokio::task::JoinSet;
+use tribune_client_core::address::Address;
+use tribune_client_core::connection::Path;
+use tribune_client_core::reconnect::Failure;
 use tribune_protocol::codes::CloseCode;
-use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
-use tribune_protocol::ids::RequestId;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-
-use super::address::Address;
-use super::reconnect::Failure;
 
 /// How long one relay may take to shake hands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,25 +66,20 @@ pub(super) fn quic_config(tls: QuicClientConfig) -> ClientConfig {
 
 /// A connection whose handshake is done.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct QuicConnection {
     quic: quinn::Connection,
     send: quinn::SendStream,
     // Dropping the endpoint would not close the connection, but its socket goes with it.
     endpoint: Endpoint,
 }
 
-/// Sends datagrams over a connection that somebody else has.
-#[derive(Debug)]
-pub(super) struct Mouth(quinn::Connection);
-
 /// The reading half of the control stream.
 #[derive(Debug)]
 pub(super) struct ControlIn {
     receive: quinn::RecvStream,
-    reader: ControlReader,
 }
 
-impl Connection {
+impl QuicConnection {
     /// Connects to the first of a name's addresses that answers, and opens the control stream.
     pub(super) async fn connect(
         to: &Address,
@@ -113,7 +105,7 @@ impl Connection {
             match attempt {
                 Ok(Ok((endpoint, quic))) => {
                     let (send, receive) = quic.open_bi().await.map_err(|e| failure_of(&e))?;
-                    let control = ControlIn { receive, reader: ControlReader::default() };
+                    let control = ControlIn { receive };
                     return Ok((Self { quic, send, endpoint }, control));
                 }
                 // A relay that was there and is not trusted says more than one that was not.
@@ -129,13 +121,8 @@ impl Connection {
     }
 
     /// Sends a control message.
-    pub(super) async fn send(
-        &mut self,
-        id: Option<RequestId>,
-        message: &FromParticipant,
-    ) -> Result<(), Failure> {
-        let bytes = encode(id, message).map_err(|error| Failure::Lost(error.to_string()))?;
-        match tokio::time::timeout(CONNECT_TIMEOUT, self.send.write_all(&bytes)).await {
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.send.write_all(bytes)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(self.failure("the relay reads no more control messages")),
             Err(_) => Err(Failure::Lost("the relay reads no control messages".to_owned())),
@@ -149,29 +136,18 @@ impl Connection {
         }
     }
 
-    /// Another end to send datagrams by.
-    pub(super) fn mouth(&self) -> Mouth {
-        Mouth(self.quic.clone())
-    }
-
     /// The next datagram.
     pub(super) async fn receive_datagram(&self) -> Result<Bytes, Failure> {
         self.quic.read_datagram().await.map_err(|error| failure_of(&error))
     }
 
-    /// The largest datagram that the path and the relay take, in bytes.
-    pub(super) fn datagram_bytes_max(&self) -> usize {
-        self.quic.max_datagram_size().unwrap_or(0).min(MAX_DATAGRAM_BYTES)
-    }
-
-    /// UDP datagrams that have come in over this connection.
-    pub(super) fn received_udp_datagrams(&self) -> u64 {
-        self.quic.stats().udp_rx.datagrams
-    }
-
-    /// QUIC's own estimate of the round trip.
-    pub(super) fn round_trip(&self) -> Duration {
-        self.quic.rtt()
+    /// The path as QUIC knows it.
+    pub(super) fn path(&self) -> Path {
+        Path {
+            round_trip: self.quic.rtt(),
+            datagram_bytes: self.quic.max_datagram_size().unwrap_or(0).min(MAX_DATAGRAM_BYTES),
+            received_udp: self.quic.stats().udp_rx.datagrams,
+        }
     }
 
     /// Why the connection is over, or `otherwise` if it is not.
@@ -182,11 +158,6 @@ impl Connection {
         }
     }
 
-    /// Waits for the relay to close.
-    pub(super) async fn closed(&self) {
-        self.quic.closed().await;
-    }
-
     /// Closes, and gives the close a moment to leave.
     pub(super) async fn close(self) {
         let code = VarInt::from_u64(CloseCode::Done.to_wire()).unwrap_or(VarInt::from_u32(0));
@@ -195,34 +166,14 @@ impl Connection {
     }
 }
 
-impl Mouth {
-    /// As [`Connection::send_datagram`].
-    pub(super) fn send_datagram(&self, datagram: Bytes) {
-        if let Err(error) = self.0.send_datagram(datagram) {
-            tracing::debug!(%error, "datagram not sent");
-        }
-    }
-}
-
 impl ControlIn {
-    /// The next message. Nothing is lost if the future is dropped.
-    pub(super) async fn receive(&mut self) -> Result<Envelope<ToParticipant>, Failure> {
-        let violation = |error: &dyn std::fmt::Display| Failure::Closed {
-            code: CloseCode::ProtocolViolation,
-            reason: error.to_string(),
-        };
-        loop {
-            if let Some(body) = self.reader.poll_message().map_err(|e| violation(&e))? {
-                return decode(&body).map_err(|error| violation(&error));
-            }
-            match self.receive.read_chunk(CONTROL_CHUNK_BYTES, true).await {
-                Ok(Some(chunk)) => self.reader.handle_bytes(&chunk.bytes),
-                Ok(None) => {
-                    return Err(Failure::Lost("the relay ended the control stream".to_owned()));
-                }
-                Err(quinn::ReadError::ConnectionLost(error)) => return Err(failure_of(&error)),
-                Err(error) => return Err(Failure::Lost(error.to_string())),
-            }
+    /// The next bytes. Nothing is lost if the future is dropped.
+    pub(super) async fn receive(&mut self) -> Result<Bytes, Failure> {
+        match self.receive.read_chunk(CONTROL_CHUNK_BYTES, true).await {
+            Ok(Some(chunk)) => Ok(chunk.bytes),
+            Ok(None) => Err(Failure::Lost("the relay ended the control stream".to_owned())),
+            Err(quinn::ReadError::ConnectionLost(error)) => Err(failure_of(&error)),
+            Err(error) => Err(Failure::Lost(error.to_string())),
         }
     }
 }

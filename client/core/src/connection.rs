@@ -1,0 +1,515 @@
+//! One connection to a relay, without QUIC under it: control messages, requests and their answers,
+//! clock probes, frames on the own track, signs of life.
+//!
+//! `handle_*` takes bytes of the control stream and datagrams, other methods give what is to be sent.
+//! [`crate::participant`] makes a stay in a room out of several connections.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant, You};
+use tribune_protocol::control::{ControlError, ControlReader, Envelope, decode, encode};
+use tribune_protocol::ids::{Channel, RequestId, TrackId};
+use tribune_protocol::limits::{CAPTURE_STAMP_PERIOD, MAX_DATAGRAM_BYTES};
+use tribune_protocol::media::datagram::{Capture, FrameHeader, MediaDatagram, MediaWriter};
+use tribune_protocol::media::nack::Nack;
+use tribune_protocol::media::probe::Probe;
+use tribune_protocol::media::sequence::Gap;
+use tribune_protocol::media::{Datagram, DatagramError};
+use tribune_protocol::time::ClockFilter;
+use tribune_protocol::token::TokenText;
+
+use crate::address::Address;
+use crate::clock::LocalClock;
+use crate::frame::SpokenFrame;
+use crate::reconnect::Failure;
+
+/// Time for an answer. Moderation is answered once the farthest relay has acted.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests that wait for their answers.
+const PENDING_MAX: usize = 32;
+/// Silence after which a relay is taken for dead: five probes in a row without even an
+/// acknowledgement. The idle timeout alone would leave a listener in silence for 15 s.
+const DEAD_AFTER: Duration = Duration::from_secs(5);
+/// Round trip above which a repair comes too late for a live buffer.
+const REPAIR_ROUND_TRIP_MAX: Duration = Duration::from_millis(150);
+
+/// Failure of a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The room refuses.
+    #[error("{message}")]
+    Refused {
+        /// Reason, for programs.
+        code: ErrorCode,
+        /// Reason, for people.
+        message: String,
+    },
+    /// No answer came within 10 s.
+    #[error("the relay did not answer within 10 s")]
+    TimedOut,
+    /// There is no connection at the moment.
+    #[error("there is no connection to the room at the moment")]
+    Offline,
+    /// 32 requests wait for their answers.
+    #[error("32 requests wait for their answers already")]
+    Busy,
+}
+
+/// State of the path below, as QUIC knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// QUIC's own estimate of the round trip.
+    pub round_trip: Duration,
+    /// Largest datagram that the path and the relay take, in bytes.
+    pub datagram_bytes: usize,
+    /// UDP datagrams that have come in.
+    pub received_udp: u64,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self { round_trip: Duration::ZERO, datagram_bytes: MAX_DATAGRAM_BYTES, received_udp: 0 }
+    }
+}
+
+/// A message that came in, and the request that it answers.
+#[derive(Debug)]
+pub struct Received {
+    /// The message.
+    pub envelope: Envelope<ToParticipant>,
+    /// The answer in it, if this connection waits for one.
+    pub answer: Option<Answer>,
+}
+
+/// An answer that was waited for.
+#[derive(Debug)]
+pub enum Answer {
+    /// To the join. `Ok`: the message is `joined`.
+    Join(Result<(), Failure>),
+    /// To a request.
+    Request {
+        /// The request.
+        id: RequestId,
+        /// Its outcome.
+        result: Result<(), RequestError>,
+        /// The token that the relay has accepted with it.
+        token: Option<TokenText>,
+    },
+}
+
+/// The part of a datagram that concerns the participant.
+#[derive(Debug)]
+pub enum Arrival {
+    /// Frames.
+    Media(MediaDatagram),
+    /// The clock estimate has been renewed.
+    Clock,
+    /// Nothing.
+    Nothing,
+}
+
+/// A request that was not sent.
+#[derive(Debug)]
+pub enum Unsent {
+    /// [`RequestError::Busy`]
+    Busy,
+    /// The message cannot be written; the connection is of no use.
+    Failed(Failure),
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Connection {
+    reader: ControlReader,
+    next_id: u32,
+    joining: Option<Joining>,
+    pending: BTreeMap<RequestId, Pending>,
+    clock: ClockFilter,
+    /// The own track, while there is one.
+    track: Option<TrackId>,
+    silenced: bool,
+    stamped: Option<Instant>,
+    path: Path,
+    last_sign_of_life: Instant,
+}
+
+/// A join that waits for its answer.
+#[derive(Debug)]
+struct Joining {
+    id: RequestId,
+    deadline: Instant,
+    /// The relay that was named meanwhile.
+    moved: Option<Address>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    deadline: Instant,
+    /// The token that the request shows, to be shown again after a loss.
+    token: Option<TokenText>,
+}
+
+impl Connection {
+    /// A connection whose handshake is done.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            reader: ControlReader::default(),
+            next_id: 1,
+            joining: None,
+            pending: BTreeMap::new(),
+            clock: ClockFilter::default(),
+            track: None,
+            silenced: false,
+            stamped: None,
+            path: Path::default(),
+            last_sign_of_life: now,
+        }
+    }
+
+    /// The same with a clock estimate from before.
+    #[must_use]
+    pub fn with_clock(self, clock: ClockFilter) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Writes a join.
+    ///
+    /// # Errors
+    /// [`Failure::Lost`], if it is too long.
+    pub fn join(&mut self, now: Instant, join: Join) -> Result<Bytes, Failure> {
+        let id = self.take_id();
+        self.join_as(now, id, join)
+    }
+
+    /// As [`Self::join`], for callers that number requests themselves.
+    ///
+    /// # Errors
+    /// [`Failure::Lost`], if it is too long.
+    pub fn join_as(&mut self, now: Instant, id: RequestId, join: Join) -> Result<Bytes, Failure> {
+        self.joining = Some(Joining { id, deadline: now + ANSWER_TIMEOUT, moved: None });
+        message(Some(id), &FromParticipant::Join(join))
+    }
+
+    /// When the join is given up, while it waits for its answer.
+    #[must_use]
+    pub fn join_deadline(&self) -> Option<Instant> {
+        self.joining.as_ref().map(|joining| joining.deadline)
+    }
+
+    /// Writes a request whose answer is waited for.
+    ///
+    /// # Errors
+    /// [`Unsent`]
+    pub fn request(
+        &mut self,
+        now: Instant,
+        request: &FromParticipant,
+    ) -> Result<(RequestId, Bytes), Unsent> {
+        if self.pending.len() >= PENDING_MAX {
+            return Err(Unsent::Busy);
+        }
+        let id = self.take_id();
+        let bytes = message(Some(id), request).map_err(Unsent::Failed)?;
+        let token = match request {
+            FromParticipant::RenewToken { token } => Some(token.clone()),
+            FromParticipant::Join(_)
+            | FromParticipant::Leave {}
+            | FromParticipant::RaiseHand { .. }
+            | FromParticipant::LowerHand {}
+            | FromParticipant::LeaveStage {}
+            | FromParticipant::OwnMute { .. }
+            | FromParticipant::React { .. }
+            | FromParticipant::Govern { .. }
+            | FromParticipant::OneShot(_)
+            | FromParticipant::ListRooms { .. }
+            | FromParticipant::Report(_)
+            | FromParticipant::Unknown => None,
+        };
+        self.pending.insert(id, Pending { deadline: now + ANSWER_TIMEOUT, token });
+        Ok((id, bytes))
+    }
+
+    /// Takes bytes of the control stream. [`Self::poll_message`] until `None` before the next ones.
+    pub fn handle_control(&mut self, bytes: &[u8]) {
+        self.reader.handle_bytes(bytes);
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// [`Failure::Closed`], if the bytes are no message.
+    pub fn poll_message(&mut self) -> Result<Option<Received>, Failure> {
+        let Some(body) = self.reader.poll_message().map_err(violation)? else { return Ok(None) };
+        let envelope = decode(&body).map_err(violation)?;
+        let answer = match self.joining.take() {
+            Some(joining) => self.handle_before_joined(joining, &envelope),
+            None => self.handle_message(&envelope),
+        };
+        Ok(Some(Received { envelope, answer }))
+    }
+
+    /// Control bytes that make no message yet.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.reader.buffered_bytes()
+    }
+
+    /// Takes a datagram that came at `local_us`.
+    ///
+    /// # Errors
+    /// [`DatagramError`], if it is none of the protocol's.
+    pub fn handle_datagram(
+        &mut self,
+        local_us: u64,
+        datagram: Bytes,
+    ) -> Result<Arrival, DatagramError> {
+        Ok(match Datagram::parse(datagram)? {
+            Datagram::Media(media) => Arrival::Media(media),
+            Datagram::Probe(Probe::Answer(answer)) => {
+                self.clock.handle_answer(local_us, &answer);
+                Arrival::Clock
+            }
+            Datagram::Probe(Probe::Question { .. }) | Datagram::Nack(_) => Arrival::Nothing,
+        })
+    }
+
+    /// Takes what QUIC knows about the path.
+    pub fn handle_path(&mut self, now: Instant, path: Path) {
+        if path.received_udp != self.path.received_udp {
+            self.last_sign_of_life = now;
+        }
+        self.path = path;
+    }
+
+    /// The next request whose time is up; it waits no more.
+    pub fn poll_late(&mut self, now: Instant) -> Option<RequestId> {
+        let late = |(_, pending): &(&RequestId, &Pending)| pending.deadline <= now;
+        let id = *self.pending.iter().find(late)?.0;
+        self.pending.remove(&id);
+        Some(id)
+    }
+
+    /// A request that waits in vain, as there will be no answers; `None` if there is none left.
+    pub fn poll_abandoned(&mut self) -> Option<RequestId> {
+        self.pending.pop_first().map(|(id, _)| id)
+    }
+
+    /// Whether a request waits for its answer.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The next clock probe, if one is due.
+    pub fn poll_probe(&mut self, local_us: u64) -> Option<Bytes> {
+        let is_due = self.clock.poll_question(local_us);
+        is_due.then(|| Probe::Question { asked_us: local_us }.write())
+    }
+
+    /// Checks for signs of life.
+    ///
+    /// # Errors
+    /// [`Failure::Lost`], if there has been none for 5 s.
+    pub fn check_alive(&self, now: Instant) -> Result<(), Failure> {
+        if now.saturating_duration_since(self.last_sign_of_life) > DEAD_AFTER {
+            let why = format!("the relay has been silent for {} s", DEAD_AFTER.as_secs());
+            return Err(Failure::Lost(why));
+        }
+        Ok(())
+    }
+
+    /// The clock estimate.
+    #[must_use]
+    pub const fn clock(&self) -> &ClockFilter {
+        &self.clock
+    }
+
+    /// Round trip to the relay, by probes or by QUIC.
+    #[must_use]
+    pub fn round_trip(&self) -> Duration {
+        self.clock.round_trip().unwrap_or(self.path.round_trip)
+    }
+
+    /// Whether frames spoken now are to be heard.
+    #[must_use]
+    pub const fn may_speak(&self) -> bool {
+        self.track.is_some() && !self.silenced
+    }
+
+    /// A request for missing frames, while the answer can still be played.
+    #[must_use]
+    pub fn nack(&self, track: TrackId, Gap { first, count }: Gap) -> Option<Bytes> {
+        let is_in_time = self.path.round_trip <= REPAIR_ROUND_TRIP_MAX;
+        is_in_time.then(|| Nack { channel: Channel(0), track, first, count }.write())
+    }
+
+    /// Datagrams of frames that were spoken in a row on the own track, if there is one: as many
+    /// frames in each as it holds.
+    pub fn write_frames<'a>(
+        &mut self,
+        now: Instant,
+        frames: impl Iterator<Item = &'a SpokenFrame>,
+        clock: LocalClock,
+    ) -> Vec<Bytes> {
+        let Some(track) = self.track else { return Vec::new() };
+        let mut datagrams = Vec::new();
+        let mut writer = MediaWriter::new(Channel(0), self.path.datagram_bytes);
+        for frame in frames {
+            let header = FrameHeader {
+                track,
+                seq: frame.seq,
+                level: frame.level,
+                talkspurt_end: frame.talkspurt_end,
+                captured: self.stamp(now, frame, clock),
+            };
+            match header.write(&frame.opus) {
+                Ok(wire) if writer.push(&wire) => {}
+                Ok(wire) => {
+                    if !writer.is_empty() {
+                        datagrams.push(writer.take());
+                    }
+                    if !writer.push(&wire) {
+                        tracing::debug!("frame does not fit a datagram");
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "frame not sent"),
+            }
+        }
+        if !writer.is_empty() {
+            datagrams.push(writer.take());
+        }
+        datagrams
+    }
+
+    /// The capture time of a frame, if it is one that is to bear it.
+    fn stamp(&mut self, now: Instant, frame: &SpokenFrame, clock: LocalClock) -> Option<Capture> {
+        let is_due =
+            |last: Instant| frame.captured.saturating_duration_since(last) >= CAPTURE_STAMP_PERIOD;
+        if !self.stamped.is_none_or(is_due) {
+            return None;
+        }
+        let offset = self.clock.offset(clock.us_at(now))?;
+        self.stamped = Some(frame.captured);
+        let at = offset.to_origin(clock.us_at(frame.captured));
+        Some(Capture { at, error_us: Some(offset.error_us) })
+    }
+
+    /// Until the join is answered, only that and the relay that is named before it count.
+    fn handle_before_joined(
+        &mut self,
+        mut joining: Joining,
+        envelope: &Envelope<ToParticipant>,
+    ) -> Option<Answer> {
+        if envelope.id == Some(joining.id) {
+            return Some(Answer::Join(self.handle_join_answer(&envelope.message, joining.moved)));
+        }
+        if let ToParticipant::Moved { to: Some(to), .. } = &envelope.message {
+            joining.moved = to.parse().ok();
+        }
+        self.joining = Some(joining);
+        None
+    }
+
+    fn handle_join_answer(
+        &mut self,
+        answer: &ToParticipant,
+        moved: Option<Address>,
+    ) -> Result<(), Failure> {
+        match answer {
+            ToParticipant::Joined(joined) => {
+                self.handle_you(&joined.you);
+                Ok(())
+            }
+            ToParticipant::Err { code, message } => {
+                Err(Failure::of_refusal(*code, message.clone(), moved))
+            }
+            other @ (ToParticipant::Ok {}
+            | ToParticipant::Stage { .. }
+            | ToParticipant::Listeners { .. }
+            | ToParticipant::You(_)
+            | ToParticipant::Hands { .. }
+            | ToParticipant::Moderated(_)
+            | ToParticipant::Room(_)
+            | ToParticipant::Rooms { .. }
+            | ToParticipant::Bans { .. }
+            | ToParticipant::Log(_)
+            | ToParticipant::Invitation { .. }
+            | ToParticipant::ListenerReports(_)
+            | ToParticipant::Reactions { .. }
+            | ToParticipant::TokenExpires { .. }
+            | ToParticipant::PleaseMute { .. }
+            | ToParticipant::Moved { .. }
+            | ToParticipant::Unknown) => {
+                Err(Failure::Lost(format!("the relay answered the join with {other:?}")))
+            }
+        }
+    }
+
+    fn handle_message(&mut self, envelope: &Envelope<ToParticipant>) -> Option<Answer> {
+        match &envelope.message {
+            ToParticipant::You(you) => {
+                self.handle_you(you);
+                None
+            }
+            // An answer with content goes on as a message.
+            ToParticipant::Ok {}
+            | ToParticipant::Hands { .. }
+            | ToParticipant::Room(_)
+            | ToParticipant::Rooms { .. }
+            | ToParticipant::Bans { .. }
+            | ToParticipant::Log(_)
+            | ToParticipant::Invitation { .. }
+            | ToParticipant::ListenerReports(_) => self.take_answer(envelope.id, Ok(())),
+            ToParticipant::Err { code, message } => {
+                let refused = RequestError::Refused { code: *code, message: message.clone() };
+                self.take_answer(envelope.id, Err(refused))
+            }
+            ToParticipant::Stage { .. }
+            | ToParticipant::Joined(_)
+            | ToParticipant::Listeners { .. }
+            | ToParticipant::Moderated(_)
+            | ToParticipant::Reactions { .. }
+            | ToParticipant::TokenExpires { .. }
+            | ToParticipant::PleaseMute { .. }
+            | ToParticipant::Moved { .. }
+            | ToParticipant::Unknown => None,
+        }
+    }
+
+    fn take_answer(
+        &mut self,
+        id: Option<RequestId>,
+        result: Result<(), RequestError>,
+    ) -> Option<Answer> {
+        let id = id?;
+        let pending = self.pending.remove(&id)?;
+        let token = pending.token.filter(|_| result.is_ok());
+        Some(Answer::Request { id, result, token })
+    }
+
+    const fn handle_you(&mut self, you: &You) {
+        (self.track, self.silenced) = (you.track, you.silenced);
+    }
+
+    const fn take_id(&mut self) -> RequestId {
+        let id = RequestId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
+        id
+    }
+}
+
+/// Writes a control message.
+///
+/// # Errors
+/// [`Failure::Lost`], if it is too long.
+pub fn message(id: Option<RequestId>, message: &FromParticipant) -> Result<Bytes, Failure> {
+    encode(id, message).map_err(|error| Failure::Lost(error.to_string()))
+}
+
+fn violation(error: ControlError) -> Failure {
+    Failure::Closed { code: CloseCode::ProtocolViolation, reason: error.to_string() }
+}
