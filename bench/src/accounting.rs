@@ -1,5 +1,5 @@
-//! What the operating system says about processes, threads, memory and dropped packets: Linux's
-//! /proc, read and parsed. Everything is a total since some start; the caller takes differences.
+//! CPU, memory and dropped datagrams of processes and threads, read from Linux's /proc. All values are
+//! totals; the caller takes differences.
 
 use std::collections::HashSet;
 use std::fs;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// Length of the ticks in which /proc counts time: 100 a second on every architecture.
+/// Tick of times in /proc: 100 per second on every architecture.
 const TICK: Duration = Duration::from_millis(10);
 
-/// CPU time, in user space and in the kernel together. The split between the two is not usable: the
-/// kernel samples it, and its ticks alias with the frame period.
+/// CPU time of a process, user and system together. The split between the two is not usable: the kernel
+/// samples it, and its ticks alias with the frame period.
 ///
 /// # Errors
 /// There is no such process.
@@ -22,8 +22,8 @@ pub fn process_cpu(pid: u32) -> Result<Duration> {
     parse_stat(&text).with_context(|| format!("{path} is not as expected"))
 }
 
-/// As [`process_cpu`], to the nanosecond, of the threads that the process has now. A thread that runs
-/// at the moment is counted up to the scheduler's last tick.
+/// CPU time of a process's current threads, to the nanosecond. A running thread is counted up to the
+/// scheduler's last tick.
 ///
 /// # Errors
 /// There is no such process, or the kernel does not count it (CONFIG_SCHED_INFO).
@@ -50,7 +50,7 @@ pub fn thread_cpu(thread: u32) -> Result<Duration> {
     parse_stat(&text).with_context(|| format!("{path} is not as expected"))
 }
 
-/// The number of the calling thread.
+/// Thread id of the calling thread.
 ///
 /// # Errors
 /// /proc is not there.
@@ -73,9 +73,9 @@ pub fn this_thread_cpu() -> Result<Duration> {
 /// Memory of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// Resident now, in bytes.
+    /// Resident memory, in bytes.
     pub resident_bytes: u64,
-    /// The most that was ever resident, in bytes.
+    /// Peak of the resident memory, in bytes.
     pub peak_bytes: u64,
 }
 
@@ -89,7 +89,7 @@ pub fn process_memory(pid: u32) -> Result<Memory> {
     parse_status(&text).with_context(|| format!("{path} is not as expected"))
 }
 
-/// CPU time that all processes of the machine used, over all its cores.
+/// CPU time of all processes of the machine, over all cores.
 ///
 /// # Errors
 /// /proc is not there.
@@ -98,8 +98,8 @@ pub fn machine_cpu() -> Result<Duration> {
     parse_machine(&text).context("/proc/stat is not as expected")
 }
 
-/// Datagrams that the kernel dropped because some socket's receive buffer was full, or that it could
-/// not send for want of a buffer: the whole machine, both IP versions.
+/// Datagrams of the whole machine, both IP versions, that the kernel dropped because a receive buffer was
+/// full, or could not send for want of a buffer.
 ///
 /// # Errors
 /// /proc is not there.
@@ -110,10 +110,10 @@ pub fn machine_drops() -> Result<u64> {
     Ok(v4 + parse_snmp6(&v6))
 }
 
-/// Datagrams that were dropped at a process's own UDP sockets.
+/// Datagrams dropped at a process's own UDP sockets.
 ///
 /// # Errors
-/// The process is gone or not ours.
+/// The process has ended, or its files may not be read.
 pub fn process_drops(pid: u32) -> Result<u64> {
     let inodes = socket_inodes(pid)?;
     let mut drops = 0;
@@ -127,7 +127,7 @@ pub fn process_drops(pid: u32) -> Result<u64> {
     Ok(drops)
 }
 
-/// The machine, in a line: cores, processor, kernel.
+/// Machine in one line: cores, processor, kernel.
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -145,7 +145,7 @@ fn socket_inodes(pid: u32) -> Result<HashSet<u64>> {
     Ok(links.filter_map(|link| parse_socket_link(link.to_str()?)).collect())
 }
 
-/// `socket:[12345]`
+/// Inode in `socket:[12345]`.
 fn parse_socket_link(link: &str) -> Option<u64> {
     link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }

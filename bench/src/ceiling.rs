@@ -1,6 +1,6 @@
-//! `tribune-bench ceiling`: what the machine allows. Each datagram is sealed with a key of its own, its
-//! header masked, and sent to a socket of its own, in batches; nothing else is done. What a relay
-//! costs above this is the price of QUIC and of the relay.
+//! `tribune-bench ceiling`: the machine's upper limit of fan-out. Each datagram is sealed with a key of its
+//! own, its header masked, and sent to a socket of its own, in batches; nothing else is done. The CPU of a
+//! relay beyond this is the cost of QUIC and of the relay.
 
 use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
@@ -26,21 +26,20 @@ use tribune_bench::contender::{Meter, latencies};
 
 use crate::pool::sockets::allow_sockets;
 
-/// Of a short header (RFC 9000 section 17.3.1): a byte, a connection ID of 8, a packet number of 2.
+/// Bytes of a short header (RFC 9000 section 17.3.1): flags 1, connection ID 8, packet number 2.
 const HEADER_BYTES: usize = 11;
-/// Of the DATAGRAM frame, the media datagram and the frame in it, before the Opus bytes.
+/// Bytes of the DATAGRAM frame, the media datagram and the frame in it, before the Opus bytes.
 const FRAMING_BYTES: usize = 11;
-/// Of AES-128-GCM's tag.
+/// Bytes of AES-128-GCM's tag.
 const TAG_BYTES: usize = 16;
-/// Where the sample for the header's mask begins: as if the packet number had 4 bytes (RFC 9001
-/// section 5.4.2).
+/// Start of the sample for the header's mask: as if the packet number had 4 bytes (RFC 9001 section 5.4.2).
 const SAMPLE_AT: usize = HEADER_BYTES - 2 + 4;
 /// Bytes of that sample.
 const SAMPLE_BYTES: usize = 16;
-/// Rest between two sweeps of the receivers: none of them is waited on.
+/// Pause between two sweeps of the receivers' sockets, which are polled without a reactor.
 const SWEEP: Duration = Duration::from_millis(2);
 
-/// What to send.
+/// Receivers, length and frame size of a run.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct CeilingPlan {
     /// Receivers, each with a key and a socket of its own.
@@ -54,7 +53,7 @@ pub(crate) struct CeilingPlan {
     pub(crate) frame_bytes: u16,
 }
 
-/// What it took. The fields are the JSON; units are in the names.
+/// Cost of a run. The fields are the JSON; units are in the names.
 #[derive(Debug, Serialize)]
 pub(crate) struct CeilingReport {
     pub(crate) machine: String,
@@ -71,7 +70,7 @@ pub(crate) struct CeilingReport {
 /// Sends on schedule, and measures the sending thread.
 ///
 /// # Errors
-/// Sockets or keys cannot be had.
+/// Sockets or keys cannot be created.
 pub(crate) fn run(plan: &CeilingPlan) -> Result<CeilingReport> {
     let mut ceiling = Ceiling::open(plan.listeners, plan.frame_bytes)?;
     let meter = Meter::start(&[])?;
@@ -91,17 +90,17 @@ pub(crate) fn run(plan: &CeilingPlan) -> Result<CeilingReport> {
     })
 }
 
-/// Whether the receivers count what comes.
+/// Whether the receivers count a datagram.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counted {
-    /// The measured span.
+    /// In the measured span.
     Yes,
     /// Before and after it.
     No,
 }
 
 impl Counted {
-    /// Stands in the connection ID, which nothing hides.
+    /// Byte of the connection ID, which is not encrypted.
     const fn mark(self) -> u8 {
         match self {
             Self::Yes => 8,
@@ -110,38 +109,38 @@ impl Counted {
     }
 }
 
-/// A sender, which is the calling thread, and its receivers, which are a thread of their own.
+/// Sender on the calling thread, with its receivers on a thread of their own.
 pub(crate) struct Ceiling {
     runtime: Runtime,
     socket: BatchSocket,
     lines: Vec<Line>,
     payload: Vec<u8>,
     batch: Vec<Outgoing>,
-    /// Packets that have gone to each receiver: no nonce is used twice.
+    /// Packets sent to each receiver, so that no nonce is used twice.
     number: u32,
     stop: Arc<AtomicBool>,
     received: Arc<AtomicU64>,
     sweeper: Option<JoinHandle<()>>,
 }
 
-/// What sending took.
+/// Cost of sending.
 #[derive(Debug)]
 pub(crate) struct Sent {
-    /// Datagrams to all receivers.
+    /// Datagrams over all receivers.
     pub(crate) datagrams: u64,
-    /// Of these not taken by the kernel.
+    /// Datagrams that the kernel did not accept.
     pub(crate) refused: u64,
-    /// Of the sending thread.
+    /// CPU time of the sending thread.
     pub(crate) cpu: Duration,
-    /// How late a frame's first datagram was sent, in microseconds.
+    /// Lateness of a frame's first datagram, in microseconds.
     pub(crate) lateness_us: Histogram<u64>,
 }
 
 impl Ceiling {
-    /// Opens a socket and makes a key for each receiver.
+    /// Opens a socket and creates a key for each receiver.
     ///
     /// # Errors
-    /// Sockets or keys cannot be had.
+    /// Sockets or keys cannot be created.
     pub(crate) fn open(listeners: u32, frame_bytes: u16) -> Result<Self> {
         allow_sockets(listeners as usize)?;
         let receivers = (0..listeners).map(|_| bind(([127, 0, 0, 1], 0).into(), false));
@@ -168,8 +167,8 @@ impl Ceiling {
         Ok(Self { runtime, socket, lines, payload, batch, number: 0, stop, received, sweeper })
     }
 
-    /// Sends for some time: every 20 ms a datagram of each speaker to each receiver, the speakers
-    /// spread over the period.
+    /// Sends for `time`: every 20 ms a datagram of each speaker to each receiver, the speakers spread over the
+    /// period.
     ///
     /// # Errors
     /// A datagram cannot be sealed.
@@ -193,14 +192,14 @@ impl Ceiling {
                 sent.datagrams += lines.len() as u64;
             }
         }
-        // The last frame has its period too.
+        // The last frame has its full period too.
         let end = started + FRAME_PERIOD * (frames as u32) / u32::from(speakers);
         std::thread::sleep(end.saturating_duration_since(Instant::now()));
         sent.cpu = this_thread_cpu()? - cpu;
         Ok(sent)
     }
 
-    /// Datagrams that receivers have got of those that count, since the start.
+    /// Counted datagrams that receivers received since the start.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
@@ -215,7 +214,7 @@ impl Drop for Ceiling {
     }
 }
 
-/// Returns how many packets the kernel did not take.
+/// Returns the number of packets that the kernel did not accept.
 async fn send_batch(socket: &BatchSocket, batch: &[Outgoing]) -> Result<u64> {
     let mut errors = 0;
     let sent = socket.send(batch, |_| errors += 1);
@@ -226,7 +225,7 @@ async fn send_batch(socket: &BatchSocket, batch: &[Outgoing]) -> Result<u64> {
     Ok((batch.len() - sent) as u64 + errors)
 }
 
-/// Takes what has come off all sockets, again and again.
+/// Receives from all sockets until told to stop.
 fn sweep(receivers: &[UdpSocket], stop: &AtomicBool, received: &AtomicU64) {
     let mut buffer = [0; 2_048];
     while !stop.load(Ordering::Relaxed) {
@@ -239,7 +238,7 @@ fn sweep(receivers: &[UdpSocket], stop: &AtomicBool, received: &AtomicU64) {
     }
 }
 
-/// One receiver as its sender knows it.
+/// Receiver at the sender: address and keys.
 struct Line {
     address: SocketAddr,
     seal: LessSafeKey,

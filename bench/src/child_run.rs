@@ -1,12 +1,12 @@
-//! One measurement of this program, run as a process of its own, so that nothing of it is left for the
-//! next: no memory, no threads, no sockets.
+//! Measurement of this program run as a child process, so that no memory, thread or socket is left for the
+//! next one.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// What a measurement has said, by the names in its JSON.
+/// Report of a measurement, by the names in its JSON.
 #[derive(Debug, Clone)]
 pub(crate) struct ChildRun {
     command: String,
@@ -17,7 +17,7 @@ impl ChildRun {
     /// Runs `tribune-bench ARGUMENTS --json` to its end. Its progress goes to standard error.
     ///
     /// # Errors
-    /// It cannot be run, or has nothing to report.
+    /// It cannot be run, or prints no report.
     pub(crate) fn run(arguments: &[String]) -> Result<Self> {
         let program = std::env::current_exe().context("this program's path")?;
         let command = format!("tribune-bench {}", arguments.join(" "));
@@ -36,11 +36,11 @@ impl ChildRun {
         Ok(Self { command, report })
     }
 
-    /// The same for a load, and again if it says nothing about the relay: the kernel dropped too much,
-    /// frames are missing, or the generator was the limit. At most three times in all.
+    /// Runs a load, and repeats it if it says nothing about the relay: the kernel dropped too much, frames are
+    /// missing, or the generator was the bottleneck. Three runs at most.
     ///
     /// # Errors
-    /// None of them could be used; the last one's reason.
+    /// No run could be used; the reason of the last one.
     pub(crate) fn run_load(arguments: &[String]) -> Result<Self> {
         let mut last = None;
         for _ in 0..3 {
@@ -56,7 +56,7 @@ impl ChildRun {
         bail!(last.unwrap_or_default())
     }
 
-    /// A number of the report, by the path of its names.
+    /// Number in the report at a JSON pointer.
     ///
     /// # Errors
     /// The report has none there.
@@ -67,7 +67,7 @@ impl ChildRun {
             .with_context(|| format!("{} does not report {path}", self.command))
     }
 
-    /// A list of numbers of the report.
+    /// List of numbers in the report at a JSON pointer.
     ///
     /// # Errors
     /// The report has none there, or something else among them.
@@ -88,7 +88,7 @@ impl ChildRun {
     }
 }
 
-/// Words as arguments.
+/// Arguments of a command line without quotes.
 pub(crate) fn split_words(words: &str) -> Vec<String> {
     words.split_whitespace().map(str::to_owned).collect()
 }

@@ -1,5 +1,5 @@
-//! `tribune-bench contend`: Tribune, or the ceiling, as a contender that is measured in turn with other
-//! systems. [`tribune_bench::contender`] has the lines that are exchanged.
+//! `tribune-bench contend`: Tribune or the ceiling as a contender of `tribune-bench peers`.
+//! [`tribune_bench::contender`] has the protocol.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,16 +14,16 @@ use crate::load::fleet::Fleet;
 use crate::load::spec::{LoadSpec, Topology};
 use crate::relay_process::{RelayChain, relay_of_this_build};
 
-/// Speakers that can be asked for: Tribune's join at the start, and only those asked for speak.
+/// Most speakers of a window: Tribune's all join at the start, and only the requested number is active.
 const MAX_SPEAKERS: u16 = 4;
-/// Seconds that can be asked for.
+/// Longest window, in seconds.
 const MAX_SECONDS: u32 = 1_200;
 /// Speech before and after the measured span.
 const AROUND: Duration = Duration::from_millis(500);
-/// At most once in this time it is said how many have joined.
+/// Period of the progress messages during the joins.
 const JOINING_PERIOD: Duration = Duration::from_secs(1);
 
-/// Who contends.
+/// Contender to run.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ContendPlan {
     #[command(subcommand)]
@@ -34,7 +34,7 @@ pub(crate) struct ContendPlan {
 enum Contender {
     /// A relay of its own, with one speaker or four.
     Tribune(TribunePlan),
-    /// Seal, mask and send. Server CPU is that of the sending thread; latency cannot be told.
+    /// Seal, mask and send. Server CPU is that of the sending thread; latency cannot be shown.
     Ceiling(CeilingContender),
 }
 
@@ -70,10 +70,10 @@ struct CeilingContender {
     frame_bytes: u16,
 }
 
-/// Gets ready, then measures a window for each line of standard input.
+/// Starts the contender, then measures a window for each line of standard input.
 ///
 /// # Errors
-/// What prevents a measurement.
+/// An error that prevents a measurement.
 pub(crate) fn run(plan: &ContendPlan) -> Result<()> {
     match &plan.contender {
         Contender::Tribune(plan) => tribune(plan),
@@ -97,12 +97,12 @@ fn tribune(plan: &TribunePlan) -> Result<()> {
         other_sockets: 0,
         reports: false,
     };
-    let mut told = Instant::now();
+    let mut shown = Instant::now();
     let (mut fleet, joining) = Fleet::assemble(&spec, &topology, &mut |shared, _| {
-        if told.elapsed() >= JOINING_PERIOD {
-            told = Instant::now();
-            // Who does not read it will be noticed by the window.
-            let _ = say(&Said::Joining { joined: shared.joined() });
+        if shown.elapsed() >= JOINING_PERIOD {
+            shown = Instant::now();
+            // A closed reader shows at the first window.
+            let _ = say(&Said::Joining { joined: shared.listeners_in() as u32 });
         }
     })?;
     let added = joining.memory.map_or(0.0, |(before, joined)| {
@@ -132,7 +132,7 @@ fn tribune_window(plan: &TribunePlan, relay: u32, fleet: &mut Fleet, ask: Ask) -
     fleet.run_until(to, &mut |_| ())?;
     let reading = meter.read()?;
     let (spoken, heard) = fleet.finish_round(&round)?;
-    let gone = fleet.shared.gone();
+    let gone = fleet.shared().gone();
     ensure!(gone == 0, "{gone} participants are gone");
     Ok(Window {
         speakers: ask.speakers,

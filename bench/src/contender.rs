@@ -1,11 +1,11 @@
-//! One of several systems that are measured in turn, so that all see the same machine. Each is a
-//! process of its own: it starts its server, joins its listeners once, says [`Said::Ready`] and then
-//! measures a window whenever it is asked to. Between two windows it is as quiet as its protocol lets it
-//! be. `tribune-bench peers` asks; each load client answers by [`serve`].
+//! Protocol between `tribune-bench peers` and its contenders, systems that are measured in turn so that all
+//! see the same machine. Each contender is a process: it starts its server, joins its listeners once, sends
+//! [`Said::Ready`], and then measures a window per request. Between two windows it is as quiet as its
+//! protocol allows. [`serve`] is the contender's side.
 //!
-//! Both directions are one JSON object a line: [`Said`] on standard output, [`Ask`] on standard input.
-//! The end of standard input ends the contender with exit code 0. What prevents a measurement is one
-//! sentence on standard error and exit code 2; a server that is not installed is exit code 3.
+//! Both directions are one JSON object per line: [`Said`] on standard output, [`Ask`] on standard input.
+//! The end of standard input ends the contender with exit code 0. An error that prevents a measurement is
+//! one sentence on standard error and exit code 2; a server that is not installed is exit code 3.
 
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
@@ -16,16 +16,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounting::{machine_cpu, process_cpu, process_drops};
 
-/// The exit code of a contender whose server is not there.
+/// Exit code of a contender whose server is not installed.
 pub const MISSING: u8 = 3;
-/// Latencies above are counted as this: they are all too late.
+/// Largest latency that is told apart; later ones count as this.
 const LATEST: Duration = Duration::from_secs(60);
 
-/// What a contender says.
+/// Message of a contender.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Said {
-    /// How far it is with joining, at most once a second.
+    /// Progress of the joins, at most once per second.
     Joining {
         /// Listeners that are in.
         joined: u32,
@@ -36,79 +36,79 @@ pub enum Said {
     Window(Window),
 }
 
-/// What a contender is.
+/// Description of a contender.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ready {
-    /// The server's name and version.
+    /// Name and version of the server.
     pub system: String,
-    /// What of the audio is encrypted, and how.
+    /// Encryption of the audio.
     pub encrypted: String,
-    /// What it does not do, of what the others do.
+    /// Features of the others that it lacks.
     pub lacks: String,
     /// Listeners that are in.
     pub listeners: u32,
-    /// How long joining took, with the pauses that the server needs.
+    /// Duration of the joins, with the pauses that the server needs.
     pub join_seconds: f64,
-    /// Resident memory of the server that joining has added, in KiB a listener.
+    /// Resident memory that the joins added to the server, in KiB per listener.
     pub memory_kib_per_listener: f64,
 }
 
-/// What a contender is asked to measure.
+/// Request for a window.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Ask {
-    /// Speakers, a frame each every 20 ms, their schedules spread over the period.
+    /// Speakers, one frame each per 20 ms, their schedules spread over the period.
     pub speakers: u16,
-    /// Length of the measured span, in seconds. Half a second of speech before and a little after it
-    /// are not counted.
+    /// Length of the measured span, in seconds. Half a second of speech before it, and a little after it, is
+    /// not counted.
     pub seconds: u32,
 }
 
-/// What a window has measured. One that is void says nothing of the server; see [`Window::void`].
+/// Results of a window. A void one says nothing about the server; see [`Window::void`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Window {
     /// Speakers that spoke.
     pub speakers: u16,
     /// Length of the measured span, in seconds.
     pub seconds: f64,
-    /// Frames due in the span, times listeners.
+    /// Frames due in the span, over all listeners.
     pub frames_expected: u64,
-    /// Frames that listeners got in the span.
+    /// Frames received in the span, over all listeners.
     pub frames_delivered: u64,
     /// CPU time of the server's processes in the span, in microseconds.
     pub server_cpu_us: f64,
     /// CPU time of this process in the span, in microseconds.
     pub generator_cpu_us: f64,
-    /// CPU time of everything else on the machine, in cores.
+    /// CPU time of all other processes of the machine, in cores.
     pub others_cores: f64,
     /// Datagrams dropped by the kernel at the sockets of server and generator.
     pub kernel_drops: u64,
-    /// How late frames left the speakers, 99th percentile.
+    /// Lateness of frames at the speakers, 99th percentile.
     pub speaker_late_p99_us: u64,
-    /// From when a frame was due to when a listener had it. All zero where it cannot be told.
+    /// Time from due to received. All zero if it cannot be measured.
     pub latency_us: Percentiles,
 }
 
 impl Window {
-    /// Server CPU per frame that a listener got, in microseconds.
+    /// Server CPU per frame that a listener received, in microseconds.
     #[must_use]
     pub fn cpu_us_per_frame(&self) -> f64 {
         self.server_cpu_us / self.frames_delivered.max(1) as f64
     }
 
-    /// Whether the kernel dropped more than 0.1 % of what was due.
+    /// Whether the kernel dropped more than 0.1 % of the due frames.
     #[must_use]
     pub fn void(&self) -> bool {
         self.kernel_drops as f64 > self.frames_expected as f64 * 0.001
     }
 
-    /// Whether the server did not keep up: less than 99 % of what was due came in time.
+    /// Whether the server did not keep up: less than 99 % of the due frames arrived in time.
     #[must_use]
     pub fn saturated(&self) -> bool {
         (self.frames_delivered as f64) < self.frames_expected as f64 * 0.99
     }
 }
 
-/// A distribution in five numbers, in microseconds.
+/// Percentiles of a distribution, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// The median.
@@ -124,7 +124,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    /// Of what a histogram of microseconds holds.
+    /// Percentiles of a histogram of microseconds.
     #[must_use]
     pub fn of(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile);
@@ -132,7 +132,7 @@ impl Percentiles {
     }
 }
 
-/// A histogram of microseconds.
+/// Empty histogram of microseconds.
 ///
 /// # Errors
 /// None with these bounds.
@@ -140,7 +140,7 @@ pub fn latencies() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, LATEST.as_micros() as u64, 3)?)
 }
 
-/// The system's counters between two moments.
+/// Meter of the system's counters from one instant on.
 #[derive(Debug)]
 pub struct Meter {
     servers: Vec<u32>,
@@ -148,18 +148,18 @@ pub struct Meter {
     first: Counters,
 }
 
-/// What a [`Meter`] has counted.
+/// Reading of a [`Meter`].
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
-    /// How long it counted.
+    /// Time since the start.
     pub span: Duration,
     /// CPU time of the servers.
     pub server_cpu: Duration,
     /// CPU time of this process.
     pub own_cpu: Duration,
-    /// CPU time of everything else.
+    /// CPU time of all other processes.
     pub others: Duration,
-    /// Datagrams dropped at the sockets of both.
+    /// Datagrams dropped at the sockets of the servers and of this process.
     pub drops: u64,
 }
 
@@ -172,7 +172,7 @@ struct Counters {
 }
 
 impl Meter {
-    /// Begins to count, for the processes of a server; none if the server is a part of this process.
+    /// Starts to count for the processes of a server; none if the server is part of this process.
     ///
     /// # Errors
     /// There is no such process, or no /proc.
@@ -181,10 +181,10 @@ impl Meter {
         Ok(Self { first: Counters::read(&servers)?, began: Instant::now(), servers })
     }
 
-    /// What has been counted since the start.
+    /// Counts since the start.
     ///
     /// # Errors
-    /// A server is gone.
+    /// A server has ended.
     pub fn read(&self) -> Result<Reading> {
         let (first, last) = (self.first, Counters::read(&self.servers)?);
         let (server_cpu, own_cpu) = (last.servers - first.servers, last.own - first.own);
@@ -211,10 +211,10 @@ impl Counters {
     }
 }
 
-/// Says something on standard output.
+/// Writes a message to standard output.
 ///
 /// # Errors
-/// Nobody reads it any more.
+/// The reader has closed it.
 pub fn say(said: &Said) -> Result<()> {
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, said)?;
@@ -222,10 +222,10 @@ pub fn say(said: &Said) -> Result<()> {
     out.flush().context("nobody reads what is measured")
 }
 
-/// Says that all are in, then measures a window for each line of standard input, until its end.
+/// Sends [`Said::Ready`], then measures a window for each line of standard input, until its end.
 ///
 /// # Errors
-/// A line is not an [`Ask`]; what `window` says.
+/// A line is not an [`Ask`], or `window` fails.
 pub fn serve(ready: Ready, mut window: impl FnMut(Ask) -> Result<Window>) -> Result<()> {
     say(&Said::Ready(ready))?;
     for line in std::io::stdin().lock().lines() {

@@ -1,27 +1,27 @@
-//! What the speakers say: frames of the size of speech, stamped, so that each listener can tell which
-//! one it heard and how old it was. Used by both sides of a load.
+//! Stamped frames of the size of speech, and their schedule: a listener can tell which frame it received
+//! and how old it is. Used by both sides of a load.
 
 use std::time::{Duration, Instant};
 
 use tribune_protocol::limits::FRAME_PERIOD;
 
-/// Bytes of a stamp, and so of the smallest frame.
+/// Bytes of a stamp: the smallest frame.
 pub const STAMP_BYTES: usize = 18;
-/// Bytes of a stamp and of the moment of sending that may follow it, see [`Stamp::write_sent`].
+/// Bytes of a stamp and of the time of sending that may follow it; see [`Stamp::write_sent`].
 pub const SENT_STAMP_BYTES: usize = STAMP_BYTES + 8;
-/// First bytes of each frame, so that another speaker's audio is not taken for a stamp.
+/// First bytes of each frame, so that other audio is not taken for a stamp.
 const MARK: [u8; 2] = *b"TB";
 
-/// What a frame says of itself.
+/// Stamp of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// The room, counted from 0.
+    /// Room, from 0.
     pub room: u16,
-    /// The speaker, counted from 0 in the room.
+    /// Speaker in the room, from 0.
     pub speaker: u16,
-    /// The frame's place in the schedule, counted from 0.
+    /// Index in the schedule, from 0.
     pub index: u32,
-    /// When it was due, in nanoseconds after the schedule's start.
+    /// Due time, in nanoseconds after the schedule's start.
     pub due_ns: u64,
 }
 
@@ -49,55 +49,55 @@ impl Stamp {
         })
     }
 
-    /// Writes behind the stamp when the frame was really sent, in nanoseconds after the schedule's
-    /// start: what is later than it was due is the speaker's doing, not the server's.
+    /// Writes the actual time of sending behind the stamp, in nanoseconds after the schedule's start: lateness
+    /// of the speaker is not charged to the server.
     pub fn write_sent(frame: &mut [u8], sent_ns: u64) {
         frame[STAMP_BYTES..SENT_STAMP_BYTES].copy_from_slice(&sent_ns.to_be_bytes());
     }
 
-    /// Reads what [`Self::write_sent`] wrote, of a frame that has it.
+    /// Reads the time of sending, if the frame has one.
     pub fn read_sent(frame: &[u8]) -> Option<u64> {
         frame.get(STAMP_BYTES..)?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
     }
 }
 
-/// When each frame is due, whatever has become of the ones before it (open loop).
+/// Open-loop schedule: each frame is due at a fixed time, whatever became of earlier ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
-    /// When the first frame is due.
+    /// Due time of the first frame.
     pub start: Instant,
-    /// Frames of each speaker before the measured ones: acknowledgements and caches settle.
+    /// Frames of each speaker before the measured ones, so that acknowledgements and caches settle.
     pub before: u32,
-    /// Frames of each speaker that count.
+    /// Measured frames of each speaker.
     pub measured: u32,
-    /// Frames of each speaker after that, so that the end of the measured span is not quieter.
+    /// Frames of each speaker after the measured ones, so that the end of the span carries the same load.
     pub after: u32,
 }
 
 impl Schedule {
-    /// When a frame of a speaker is due. The speakers of a load are spread over a frame period.
+    /// Due time of a frame. The speakers of a load are spread over a frame period.
     pub fn due(&self, index: u32, speaker: usize, speakers: usize) -> Instant {
         let shift = FRAME_PERIOD.mul_f64(speaker as f64 / speakers as f64);
         self.start + FRAME_PERIOD * index + shift
     }
 
-    /// Frames of each speaker in all.
+    /// All frames of each speaker.
     pub const fn frames(&self) -> u32 {
         self.before + self.measured + self.after
     }
 
-    /// The place of a frame among the measured ones.
+    /// Index of a frame among the measured ones, if it is one.
     pub fn measured_place(&self, index: u32) -> Option<u32> {
         index.checked_sub(self.before).filter(|place| *place < self.measured)
     }
 
-    /// From when to when the measured frames are due.
+    /// Start and end of the measured span.
     pub fn span(&self) -> (Instant, Instant) {
         let from = self.start + FRAME_PERIOD * self.before;
         (from, from + FRAME_PERIOD * self.measured)
     }
 
-    /// When the last frame has had a second to arrive.
+    /// End of the schedule: a second after the last frame's period.
     pub fn end(&self) -> Instant {
         self.start + FRAME_PERIOD * self.frames() + Duration::from_secs(1)
     }

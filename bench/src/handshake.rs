@@ -1,10 +1,10 @@
-//! `tribune-bench handshakes`: what a join costs the relay beside a bare TLS handshake. The two are
+//! `tribune-bench handshakes`: CPU of a join at the relay, compared with a bare TLS handshake. The two are
 //! measured in turn, round by round.
 //!
-//! A join is everything from the first packet to the `Joined` message and the acknowledgements after
-//! it, in a relay's process of its own with one shard. The bare handshake is the server's side of
-//! rustls alone, in memory: same kind of certificate, same configuration, no packets; once as over TCP
-//! and once as under QUIC, which leaves the records to the packets.
+//! A join lasts from the first packet to the `Joined` message and its acknowledgements, in a relay process
+//! of its own with one shard. The bare handshake is the server side of rustls alone, in memory: same kind
+//! of certificate, same configuration, no packets; once with TLS records, as over TCP, and once without
+//! them, as under QUIC.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,20 +25,20 @@ use tribune_relay::tls::{ServerTrust, TlsIdentity, client_tls, server_tls};
 use crate::joiner::{Guests, idle};
 use crate::relay_process::{RelayProcess, relay_of_this_build};
 
-/// Rest between two sweeps over those who join.
+/// Pause between two sweeps over the participants that are joining.
 const SWEEP: Duration = Duration::from_micros(250);
-/// Rest between two sweeps over those who are in: as late as a client's acknowledgements may be.
+/// Pause between two sweeps over the participants that are in: as late as acknowledgements may be.
 const SWEEP_OF_ALL: Duration = Duration::from_millis(5);
 /// Time for all joins of a round.
 const JOINS_WITHIN: Duration = Duration::from_secs(30);
-/// Rest before and after the joins: acknowledgements and the relay's first seconds are over.
+/// Pause before and after the joins, so that acknowledgements and the relay's start are over.
 const SETTLE: Duration = Duration::from_millis(300);
-/// Handshakes whose server sides are measured in one go, so that reading the clock costs nothing.
+/// Handshakes per reading of the clock, so that the reading costs nothing.
 const BATCH: usize = 100;
-/// Room for what a side says in one go.
+/// Buffer for one flight of a handshake.
 const FLIGHT_BYTES: usize = 4 * 1024;
 
-/// What to measure.
+/// Joins, rounds and concurrency of a run.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct HandshakePlan {
     /// Joins of a round, and bare handshakes of either kind.
@@ -55,32 +55,32 @@ pub(crate) struct HandshakePlan {
     pub(crate) relay: Option<std::path::PathBuf>,
 }
 
-/// What it took. The fields are the JSON; units are in the names.
+/// Cost of joins and bare handshakes. The fields are the JSON; units are in the names.
 #[derive(Debug, Serialize)]
 pub(crate) struct HandshakeReport {
     pub(crate) machine: String,
     pub(crate) joins: u32,
     pub(crate) rounds: u32,
     pub(crate) at_once: u32,
-    /// Of the relay's process, median of the rounds.
+    /// Relay process, median of the rounds.
     pub(crate) relay_cpu_us_per_join: f64,
-    /// Of the server's side, TLS with its records, median of the rounds.
+    /// Server side, TLS with records, median of the rounds.
     pub(crate) bare_cpu_us_per_handshake: f64,
-    /// Of the server's side, TLS as QUIC uses it, median of the rounds.
+    /// Server side, TLS as QUIC uses it, median of the rounds.
     pub(crate) bare_quic_cpu_us_per_handshake: f64,
-    /// Bare handshake over join, median of the rounds' ratios: 1 would be a relay that does nothing else.
+    /// Bare handshake ÷ join, median of the rounds: 1 would be a relay that does nothing else.
     pub(crate) ratio: f64,
-    /// The same of each round.
+    /// Bare handshake ÷ join of each round.
     pub(crate) ratios: Vec<f64>,
-    /// As they came, with relay and generator on this machine; median of the rounds.
+    /// Rate achieved with relay and generator on this machine, median of the rounds.
     pub(crate) joins_per_second: f64,
     pub(crate) other_processes_cores: f64,
 }
 
-/// Measures round by round: a fresh relay and its joins, then bare handshakes of both kinds.
+/// Measures round by round: joins on a fresh relay, then bare handshakes of both kinds.
 ///
 /// # Errors
-/// There is no relay, somebody is not let in, or TLS cannot be set up.
+/// There is no relay, a participant is not admitted, or TLS cannot be set up.
 pub(crate) fn run(plan: &HandshakePlan) -> Result<HandshakeReport> {
     let program = plan.relay.clone().map_or_else(relay_of_this_build, Ok)?;
     let bare = Bare::new()?;
@@ -114,15 +114,15 @@ pub(crate) fn run(plan: &HandshakePlan) -> Result<HandshakeReport> {
     })
 }
 
-/// What the joins of a round took.
+/// Cost of the joins of a round.
 struct Joined {
     relay_cpu: Duration,
     span: Duration,
-    /// CPU of whoever is neither relay nor generator, while the joins ran.
+    /// CPU of all processes but relay and generator during the joins.
     others: Duration,
 }
 
-/// A speaker opens the room; then listeners join, so many at once, until all are in.
+/// A speaker opens the room; then listeners join, a fixed number at once, until all are in.
 fn joins_of_a_round(plan: &HandshakePlan, relay: &RelayProcess) -> Result<Joined> {
     const ROOM: &str = "bench-joins";
     let guests = Guests::new(relay.address(), relay.fingerprint())?;
@@ -164,7 +164,7 @@ fn joins_of_a_round(plan: &HandshakePlan, relay: &RelayProcess) -> Result<Joined
     Ok(Joined { relay_cpu: cpu()?.saturating_sub(cpu_before), span, others })
 }
 
-/// Both sides of a bare handshake, configured as relay and participant are.
+/// Both sides of a bare handshake, configured as relay and participant.
 struct Bare {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
@@ -173,7 +173,7 @@ struct Bare {
 }
 
 impl Bare {
-    /// With a certificate made and read as that of a relay that has none.
+    /// With a certificate that is created and read as a relay without one does.
     fn new() -> Result<Self> {
         let directory = tempfile::tempdir().context("a directory for the certificate")?;
         let identity = TlsIdentity::kept_in(directory.path(), "localhost")?;
@@ -186,7 +186,7 @@ impl Bare {
         })
     }
 
-    /// The server's CPU time of so many handshakes with TLS records.
+    /// CPU time of the server side of `count` handshakes with TLS records.
     fn records(&self, count: u32) -> Result<Duration> {
         self.in_batches(count, |size| {
             let clients = (0..size).map(|_| {
@@ -232,7 +232,7 @@ impl Bare {
         })
     }
 
-    /// The server's CPU time of so many handshakes as QUIC has them, packet keys included.
+    /// CPU time of the server side of `count` handshakes as under QUIC, packet keys included.
     fn quic(&self, count: u32) -> Result<Duration> {
         self.in_batches(count, |size| {
             let clients = (0..size).map(|_| {
@@ -254,7 +254,7 @@ impl Bare {
                 let mut server =
                     quic::ServerConnection::new(config, quic::Version::V1, Vec::new())?;
                 server.read_hs(hello)?;
-                // A level of encryption each: ServerHello, then the rest up to Finished.
+                // One flight per encryption level: ServerHello, then the rest up to Finished.
                 let mut flights = [(); 2].map(|()| Vec::with_capacity(FLIGHT_BYTES));
                 for flight in &mut flights {
                     keys.extend(server.write_hs(flight));
@@ -299,7 +299,7 @@ impl Bare {
     }
 }
 
-/// CPU time of this thread, now: /proc lags by up to a tick for a thread that runs.
+/// CPU time of this thread up to now: /proc lags by up to a tick for a running thread.
 fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))

@@ -28,7 +28,6 @@ mod tally;
 mod worker;
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -118,23 +117,23 @@ fn measure(
     let (from, to) = round.schedule.span();
     fleet.begin_round(round)?;
     let transient = plan.arrivals(from, to).map(|arrivals| {
-        TransientListeners::start(arrivals, &topology.edge, plan.rooms, plan.rtt(), &fleet.shared)
+        TransientListeners::start(arrivals, &topology.edge, plan.rooms, plan.rtt(), fleet.shared())
     });
     let transient = transient.transpose()?;
     fleet.run_until(from, &mut |_| ())?;
-    let first = Snapshot::take(topology, &fleet.shared)?;
+    let first = Snapshot::take(topology, fleet.shared())?;
     let mut samples = Samples::new(
         topology.edge_pid,
         (first.at, first.relay_cpu.unwrap_or_default(), first.own_cpu),
     );
     fleet.run_until(to, &mut |shared| {
-        let heard = shared.frames.load(Ordering::Relaxed) - first.frames;
+        let heard = shared.frames() - first.frames;
         let elapsed = from.elapsed().as_secs_f64();
         let rate = heard as f64 / elapsed.max(0.001);
         progress.show(&format!("{elapsed:.0} of {} s, {rate:.0} frames/s", plan.seconds));
         samples.poll();
     })?;
-    let last = Snapshot::take(topology, &fleet.shared)?;
+    let last = Snapshot::take(topology, fleet.shared())?;
     let samples = samples.finish();
     let (spoken, heard) = fleet.finish_round(&round)?;
     let memory_after = topology.edge_pid.map(process_memory).transpose()?;
@@ -147,7 +146,7 @@ fn measure(
         None => None,
     };
     progress.end();
-    let gone = fleet.shared.gone();
+    let gone = fleet.shared().gone();
     fleet.end()?;
     let transient = transient.map(TransientListeners::end).transpose()?;
     let storm = match (&heard.gaps, &transient) {

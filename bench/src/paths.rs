@@ -1,24 +1,24 @@
-//! Where things are: the workspace that this program was built in, what it writes, what it starts.
+//! Paths: the workspace that this program was built in, its results, programs that it starts.
 
 use std::path::{Path, PathBuf};
 
-/// The directory for what a suite writes: `target/bench` of the workspace, or of the current directory
-/// where there is no workspace.
+/// Directory of a suite's results: `target/bench` of the workspace, or of the current directory if there
+/// is no workspace.
 pub(crate) fn output() -> PathBuf {
     workspace().unwrap_or_default().join("target/bench")
 }
 
-/// The load clients of other systems, as `make bench` builds them.
+/// Directory of the load clients of other systems, as `make bench` builds them.
 pub(crate) fn peers() -> PathBuf {
     workspace().unwrap_or_default().join("bench/peers/target/release")
 }
 
-/// The moq-relay that `scripts/setup bench` installs.
+/// Program of moq-relay that `scripts/setup bench` installs.
 pub(crate) fn moq_relay() -> PathBuf {
     workspace().unwrap_or_default().join("target/peers/bin/moq-relay")
 }
 
-/// The first directory above this program, then above the current one, that has `bench/peers`.
+/// First directory above this program, then above the current one, that has `bench/peers`.
 pub(crate) fn workspace() -> Option<PathBuf> {
     let above =
         |path: PathBuf| path.ancestors().find(|path| is_workspace(path)).map(Path::to_owned);

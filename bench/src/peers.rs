@@ -23,12 +23,12 @@ use self::process::Running;
 use self::results::{Entry, Missing, PeersReport};
 use self::rounds::{Turn, flaws, round};
 
-/// What a window takes beside its length: speech before and after it, and the way there and back.
+/// Time of a window beyond its length: speech before and after it, and the exchange of its messages.
 const AROUND_WINDOW: Duration = Duration::from_millis(900);
-/// What starting a contender takes beside its joins.
+/// Time to start a contender, without its joins.
 const START: Duration = Duration::from_secs(2);
 
-/// Whom to measure, and how often.
+/// Contenders to measure, sizes and rounds.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct PeersPlan {
     /// Listeners of each contender; several sizes may be named.
@@ -55,7 +55,7 @@ pub(crate) struct PeersPlan {
 /// Measures all contenders at all sizes.
 ///
 /// # Errors
-/// A name that nobody has. Whoever cannot be measured is in the report instead.
+/// A name that no contender has. A contender that cannot be measured is named in the report instead.
 pub(crate) fn run(plan: &PeersPlan) -> Result<PeersReport> {
     let names = plan.only.iter().map(|name| by_name(name));
     let only = names.collect::<Result<Vec<_>>>()?;
@@ -96,7 +96,7 @@ pub(crate) fn run(plan: &PeersPlan) -> Result<PeersReport> {
     Ok(contest.report)
 }
 
-/// A run of all contenders.
+/// State of a run over all contenders and sizes.
 struct Contest<'a> {
     plan: &'a PeersPlan,
     field: Vec<&'static Contender>,
@@ -106,14 +106,14 @@ struct Contest<'a> {
     report: PeersReport,
 }
 
-/// A contender that takes part.
+/// Contender that is running.
 struct Player {
     contender: &'static Contender,
     running: Running,
 }
 
 impl Contest<'_> {
-    /// How long a size will take.
+    /// Estimated duration of one size.
     fn estimate(&self, size: u32) -> Duration {
         let windows: usize = self.asked(size).map(|(_, speakers)| speakers.len()).sum();
         let joins = self.asked(size).map(|(contender, _)| {
@@ -134,13 +134,13 @@ impl Contest<'_> {
         asked.filter(|(_, speakers)| !speakers.is_empty())
     }
 
-    /// Brings all in at one size, measures, and lets them go.
+    /// Starts all contenders at one size, measures them, and ends them.
     fn measure(&mut self, place: usize) {
         let size = self.plan.sizes[place];
         let later: Duration =
             self.plan.sizes[place + 1..].iter().map(|size| self.estimate(*size)).sum();
         let budget = Duration::from_secs(u64::from(self.plan.minutes) * 60);
-        // What later sizes will need is kept for them.
+        // The time that later sizes need is reserved.
         let deadline = self.began + budget.saturating_sub(later);
         for contender in self.field.clone() {
             if let Some(why) = contender.not_asked(size) {
@@ -168,7 +168,7 @@ impl Contest<'_> {
         self.settle(&players, &turns);
     }
 
-    /// Starts one contender after the other.
+    /// Starts the contenders one after the other.
     fn bring_in(&mut self, size: u32) -> (Vec<Player>, Vec<Turn>) {
         let (mut players, mut turns) = (Vec::new(), Vec::new());
         for (contender, speakers) in self.asked(size).collect::<Vec<_>>() {
@@ -208,7 +208,7 @@ impl Contest<'_> {
         let ask = Ask { speakers: turn.speakers, seconds: self.plan.seconds };
         let window = player.running.window(ask).map_err(|error| format!("{error:#}"));
         let label = player.contender.label;
-        let told = match &window {
+        let status = match &window {
             Ok(window) => {
                 let delivered =
                     window.frames_delivered as f64 / window.frames_expected.max(1) as f64;
@@ -220,7 +220,7 @@ impl Contest<'_> {
             Err(why) => why.clone(),
         };
         eprintln!(
-            "{size} listeners, round {number} of {}, {label}, {} speaker(s): {told}; about {} min left after this round",
+            "{size} listeners, round {number} of {}, {label}, {} speaker(s): {status}; about {} min left after this round",
             self.plan.rounds,
             turn.speakers,
             minutes(left)
@@ -241,15 +241,15 @@ impl Contest<'_> {
         };
         for turn in turns {
             let Player { contender, running } = &players[turn.contender];
-            let about: &Ready = &running.ready;
+            let about: &Ready = running.ready();
             if turn.taken.is_empty() {
                 let why = turn.out.clone().unwrap_or_default();
                 self.missing(contender, about.listeners, why);
                 continue;
             }
-            // Its own ratio would be 1, and what RTT costs is in the column beside it.
+            // Tribune's own ratio would be 1, and the cost of RTT is in the ceiling's column.
             let tribune = (!contender.is_reference()).then(|| of(TRIBUNE, turn.speakers)).flatten();
-            // The ceiling sends one datagram whatever is in it.
+            // The ceiling sends one datagram, however many frames it stands for.
             let ceiling = of(CEILING, 1).filter(|_| contender.name != CEILING);
             let named = (contender.name, contender.label);
             self.report.entries.push(Entry::new(named, about, turn, ceiling, tribune));
@@ -257,7 +257,7 @@ impl Contest<'_> {
     }
 }
 
-/// Starts a contender, and once more if it does not come up: a port that was free may be taken.
+/// Starts a contender, and once more if that fails: a port that was free may be taken meanwhile.
 fn start(command: &mut Command, mut joined: impl FnMut(u32)) -> Result<Running> {
     Running::start(command, &mut joined).or_else(|first| {
         eprintln!("{first:#}; once more");

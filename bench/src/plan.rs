@@ -1,6 +1,6 @@
-//! `tribune-bench plan`: from what a relay costs to a tree for an audience: relays in each layer, what
-//! each carries, what it takes and what it costs. [`costs`] is where the costs come from, [`tree`] the
-//! arithmetic, [`check`] holds a prediction against a run.
+//! `tribune-bench plan`: a tree for an audience, computed from the costs of a relay: relays per layer, their
+//! load, CPU, memory, traffic and price. [`costs`] chooses the costs, [`tree`] has the arithmetic, [`check`]
+//! compares a prediction with a run.
 
 mod check;
 pub(crate) mod costs;
@@ -18,15 +18,15 @@ use self::costs::{Costs, MeasuredCosts, Sourced};
 use self::tree::{Machine, Speech, Tree};
 use crate::paths;
 
-/// What to plan, with what.
+/// Audiences, costs and machines of a plan.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct TreePlan {
     /// Listeners; several sizes may be named.
     #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1_000, 100_000, 1_000_000], value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     audience: Vec<u64>,
     /// Results of a suite, for what no flag says [default: target/bench/results.json, if it is there]
-    #[arg(long, value_name = "FILE")]
-    figures: Option<PathBuf>,
+    #[arg(long = "figures", value_name = "FILE")]
+    results: Option<PathBuf>,
     /// Relay CPU per frame and listener, one speaker, in microseconds.
     #[arg(long, value_name = "US", value_parser = positive)]
     cpu_us_per_frame: Option<f64>,
@@ -96,29 +96,29 @@ pub(crate) struct TreeReport {
     prices: Vec<Price>,
 }
 
-/// What a tree costs for an hour of 1,000 listeners.
+/// Cost of a tree per hour of 1,000 listeners.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Price {
     core_seconds: f64,
     gigabytes: f64,
-    /// Whole machines for the cores, and what is sent; none without a price.
+    /// Price of whole machines and of the traffic; `None` without a price.
     money: Option<f64>,
 }
 
-/// What the command has to say.
+/// Output of the command.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum PlanReport {
     /// Trees.
     Trees(TreeReport),
-    /// A prediction beside a run.
+    /// A prediction compared with a run.
     Check(Checked),
 }
 
 /// Plans a tree for each audience, or checks a prediction.
 ///
 /// # Errors
-/// Figures that cannot be read, an audience that no tree can serve, a run that fails.
+/// Results that cannot be read, an audience that no tree can serve, a run that fails.
 pub(crate) fn run(plan: &TreePlan) -> Result<PlanReport> {
     let costs = plan.costs()?;
     if plan.check {
@@ -167,12 +167,12 @@ impl TreePlan {
             cpu_us_per_further_frame: self.cpu_us_per_further_frame,
             memory_kib_per_listener: self.memory_kib_per_listener,
             join_cpu_us: self.join_cpu_us,
-            // Who knows only the worst knows no better for the middle.
+            // The flag gives one bound, which is used for the median too.
             hop_p50_ms: self.hop_ms,
             hop_p99_ms: self.hop_ms,
         };
         let usual = paths::output().join("results.json");
-        let path = self.figures.clone().or_else(|| usual.is_file().then_some(usual));
+        let path = self.results.clone().or_else(|| usual.is_file().then_some(usual));
         let suite = path.map(|path| costs::read(&path)).transpose()?.unwrap_or_default();
         Ok(Costs::choose(&flags, &suite))
     }

@@ -1,4 +1,4 @@
-//! Relays started for the length of a run, on ports that the system chooses.
+//! Relay processes that run for the length of a measurement, on ports that the system chooses.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,14 +11,14 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use tribune_relay::config::Fingerprint;
 
-/// Time for a relay to say that it is ready, and then to be attached to its parent.
+/// Time for a relay to print that it is ready, and then to be attached to its parent.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// How often it is asked whether it is attached.
+/// Period in which `/readyz` is polled.
 const ASK_PERIOD: Duration = Duration::from_millis(20);
-/// Bytes of an answer of its HTTP side that are read: a room with a full stage takes an eighth.
+/// Bytes of an HTTP answer that are read: a room with a full stage takes an eighth.
 const ANSWER_BYTES: u64 = 64 * 1024;
 
-/// A relay's process. It ends with this value.
+/// Relay process. It ends with this value.
 #[derive(Debug)]
 pub(crate) struct RelayProcess {
     child: Child,
@@ -26,7 +26,7 @@ pub(crate) struct RelayProcess {
     _data: TempDir,
 }
 
-/// What a relay says of itself when it is ready.
+/// Fields of a relay's `ready` line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ready {
     listen: SocketAddr,
@@ -35,10 +35,10 @@ struct Ready {
 }
 
 impl RelayProcess {
-    /// Starts a relay and waits until it is ready: one with a parent, until it is attached.
+    /// Starts a relay and waits until it is ready, and attached if it has a parent.
     ///
     /// # Errors
-    /// It cannot be started, or ends, or is not ready within ten seconds.
+    /// It cannot be started, ends, or is not ready within ten seconds.
     pub(crate) fn start(program: &Path, shards: u8, parent: Option<&Self>) -> Result<Self> {
         let data = tempfile::tempdir().context("a directory for the relay")?;
         let parent = parent.map_or_else(Vec::new, |parent| {
@@ -70,22 +70,22 @@ impl RelayProcess {
         }
     }
 
-    /// Where it listens.
+    /// QUIC address.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.ready.listen
     }
 
-    /// The fingerprint of its certificate.
+    /// Fingerprint of its certificate.
     pub(crate) const fn fingerprint(&self) -> Fingerprint {
         self.ready.fingerprint
     }
 
-    /// Its HTTP side.
+    /// HTTP address.
     pub(crate) const fn http(&self) -> SocketAddr {
         self.ready.http
     }
 
-    /// Its process.
+    /// Process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -102,16 +102,16 @@ impl RelayProcess {
     }
 }
 
-/// An answer of a relay's HTTP side.
+/// HTTP answer of a relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// Three digits; empty if it is not HTTP.
+    /// Status, three digits; empty if the answer is not HTTP.
     pub(crate) status: String,
-    /// What follows the headers.
+    /// Body.
     pub(crate) body: String,
 }
 
-/// Asks a relay's HTTP side.
+/// Sends a GET request to a relay's HTTP address.
 ///
 /// # Errors
 /// It cannot be reached, or does not answer within ten seconds.
@@ -130,7 +130,7 @@ pub(crate) fn get(http: SocketAddr, path: &str) -> Result<Answer> {
     Ok(Answer { status: status.to_owned(), body: body.to_owned() })
 }
 
-/// A chain of relays: speakers are at the first one, the root, listeners at the last one, the edge.
+/// Chain of relays: speakers join the first one, the root, listeners the last one, the edge.
 #[derive(Debug)]
 pub(crate) struct RelayChain {
     relays: Vec<RelayProcess>,
@@ -140,7 +140,7 @@ impl RelayChain {
     /// Starts a root and `depth - 1` relays below it, each the child of the one before.
     ///
     /// # Errors
-    /// As [`RelayProcess::start`].
+    /// See [`RelayProcess::start`].
     pub(crate) fn start(program: &Path, shards: u8, depth: u8) -> Result<Self> {
         let mut relays: Vec<RelayProcess> = Vec::new();
         for level in 0..depth.max(1) {
@@ -150,17 +150,17 @@ impl RelayChain {
         Ok(Self { relays })
     }
 
-    /// Where speakers are.
+    /// Relay of the speakers.
     pub(crate) fn root(&self) -> &RelayProcess {
         &self.relays[0]
     }
 
-    /// Where listeners are.
+    /// Relay of the listeners.
     pub(crate) fn edge(&self) -> &RelayProcess {
         &self.relays[self.relays.len() - 1]
     }
 
-    /// The processes of all but the edge.
+    /// Process ids of all relays but the edge.
     pub(crate) fn above_edge(&self) -> Vec<u32> {
         self.relays[..self.relays.len() - 1].iter().map(RelayProcess::pid).collect()
     }
@@ -168,23 +168,23 @@ impl RelayChain {
 
 impl Drop for RelayChain {
     fn drop(&mut self) {
-        // From below, so that no child looks for its parent meanwhile.
+        // From the edge up, so that no child redials its parent meanwhile.
         while self.relays.pop().is_some() {}
     }
 }
 
 impl Drop for RelayProcess {
     fn drop(&mut self) {
-        // Nothing of it is kept, so it need not drain.
+        // Its data is discarded, so it need not drain.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The relay of the same build: next to this program.
+/// Relay program of the same build: next to this program.
 ///
 /// # Errors
-/// It is not there.
+/// There is none.
 pub(crate) fn relay_of_this_build() -> Result<PathBuf> {
     let own = std::env::current_exe().context("this program's path")?;
     let relay = own.with_file_name(format!("tribune-relay{}", std::env::consts::EXE_SUFFIX));
@@ -196,7 +196,7 @@ pub(crate) fn relay_of_this_build() -> Result<PathBuf> {
 
 fn wait_until_ready(output: impl Read + Send + 'static) -> Result<Ready> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    // It reads on to the end, so that the relay never writes into a closed pipe.
+    // Reads to the end, so that the relay never writes into a closed pipe.
     std::thread::spawn(move || {
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
         let _ = sender.send(lines.find_map(|line| parse_ready(&line)));
@@ -209,7 +209,7 @@ fn wait_until_ready(output: impl Read + Send + 'static) -> Result<Ready> {
     }
 }
 
-/// `ready listen=ADDR http=ADDR name=… relay=… fingerprint=…`
+/// Parses `ready listen=ADDR http=ADDR name=… relay=… fingerprint=…`.
 fn parse_ready(line: &str) -> Option<Ready> {
     let words = line.strip_prefix("ready ")?;
     let value = |key: &str| {

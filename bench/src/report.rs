@@ -16,26 +16,26 @@ use crate::load::plan::LoadPlan;
 use crate::load::reporting::{Reported, ReportedMetrics};
 use crate::load::samples::Sample;
 
-/// Share of dropped datagrams above which a run says nothing about the relay.
+/// Share of dropped datagrams above which a run is void.
 const VOID_ABOVE: f64 = 0.001;
-/// Share of a core above which a thread of the generator may have been the limit.
+/// Share of a core above which a thread of the generator may have been the bottleneck.
 const BUSY_ABOVE: f64 = 0.9;
-/// Lateness of the schedule, and time between two sweeps of the listeners' sockets, in microseconds at
-/// the 99th percentile, above which the same holds.
+/// Lateness of the schedule, and time between two sweeps of the listeners' sockets, above which the same
+/// holds: 99th percentile, in microseconds.
 const LATE_ABOVE_US: u64 = 5_000;
 
-/// Those who came and went beside the listeners, or came all at once.
+/// Transient listeners of a churn or of a storm.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct TransientReport {
     /// Joins begun.
     pub(crate) begun: u64,
-    /// TransientListeners that were let in.
+    /// Listeners that were admitted.
     pub(crate) joined: u64,
-    /// TransientListeners that left on their own account.
+    /// Listeners that left as planned.
     pub(crate) left: u64,
-    /// TransientListeners that were refused or cut off.
+    /// Listeners that were refused or disconnected.
     pub(crate) failed: u64,
-    /// From the beginning of a join to the relay's welcome.
+    /// From the start of a join to the relay's `Joined`.
     pub(crate) join_us: Percentiles,
 }
 
@@ -46,15 +46,15 @@ impl From<TransientStats> for TransientReport {
     }
 }
 
-/// Whether a run counts.
+/// Validity of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
-    /// Every frame has arrived, but for what the kernel dropped on the generator's side.
+    /// Every frame arrived, but for those that the kernel dropped at the generator's sockets.
     Good,
-    /// The kernel or the generator failed too often to say anything about the relay.
+    /// The kernel or the generator dropped too much to judge the relay.
     Void,
-    /// Frames are missing that the relay has to answer for.
+    /// Frames are missing for which the relay is responsible.
     Lost,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct LoadReport {
     pub(crate) storm: Option<StormMetrics>,
     pub(crate) cpu_by_second: Vec<Sample>,
     pub(crate) reported: Option<ReportedMetrics>,
-    /// Of the first room.
+    /// Reports of the first room at the origin.
     pub(crate) origin_reports: Option<OriginReports>,
 }
 

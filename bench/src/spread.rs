@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// The middle of some figures, and their ends.
+/// Median and range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -11,20 +11,20 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of some figures; none of none.
-    pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut figures: Vec<f64> = figures.into_iter().collect();
-        figures.sort_by(f64::total_cmp);
-        let (min, max) = (*figures.first()?, *figures.last()?);
-        let middle = figures.len() / 2;
-        let median = match figures.len() % 2 {
-            1 => figures[middle],
-            _ => f64::midpoint(figures[middle - 1], figures[middle]),
+    /// Spread of some values; `None` if there are none.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            1 => values[middle],
+            _ => f64::midpoint(values[middle - 1], values[middle]),
         };
         Some(Self { median, min, max })
     }
 
-    /// `8.9 (8.3–9.9)`
+    /// In words: `8.9 (8.3–9.9)`.
     pub(crate) fn words(&self, digits: usize) -> String {
         let Self { median, min, max } = self;
         format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")

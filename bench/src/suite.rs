@@ -1,5 +1,6 @@
-//! `tribune-bench suite`, and what this program does without a command: measures everything that is
-//! judged, prints the table with its verdicts, and leaves all of it in `target/bench/`.
+//! `tribune-bench suite`, also the default without a command: measures everything that is judged, prints
+//! the table of verdicts, and writes the results to `target/bench/`. [`metrics`] computes what is judged,
+//! [`verdict`] has the bounds.
 
 mod metrics;
 mod verdict;
@@ -37,15 +38,15 @@ pub(crate) struct SuitePlan {
     peers_dir: Option<PathBuf>,
 }
 
-/// Sizes of the parts.
+/// Sizes of the measurements.
 struct Scale {
     peers: PeersPlan,
-    /// Of the loads with one shard and with two.
+    /// Listeners of the loads with one shard and with two.
     listeners: u32,
     load_seconds: u32,
     load_pairs: u32,
     handshakes: &'static str,
-    /// Who listen, and who come within a second.
+    /// Connected listeners, and as many that join within a second.
     storm: u32,
     storm_runs: u32,
     hop_listeners: u32,
@@ -93,38 +94,39 @@ impl Scale {
     }
 }
 
-/// Everything that a suite has to say. The fields are the JSON.
+/// Results of a suite. The fields are the JSON.
 #[derive(Debug, Serialize)]
 pub(crate) struct SuiteReport {
     machine: String,
-    /// UTC.
+    /// Start of the run, UTC.
     date: String,
     commit: String,
     command: String,
-    /// Sizes too small for figures that mean something.
+    /// Sizes are too small for meaningful metrics.
     quick: bool,
     took_seconds: f64,
-    figures: Vec<Judged>,
+    #[serde(rename = "figures")]
+    judged: Vec<Judged>,
     costs: MeasuredCosts,
     trees: Option<TreeReport>,
     check: Option<Checked>,
     peers: Option<PeersReport>,
-    /// What could not be run, a sentence each.
+    /// Measurements that failed, one sentence each.
     failures: Vec<String>,
     parts: Vec<PartDuration>,
 }
 
-/// How long a part took.
+/// Duration of one measurement.
 #[derive(Debug, Serialize)]
 struct PartDuration {
     part: &'static str,
     seconds: f64,
 }
 
-/// Measures everything, and writes it down.
+/// Measures everything and writes the results.
 ///
 /// # Errors
-/// The results cannot be written. What cannot be measured is in the report instead.
+/// The results cannot be written. A measurement that fails is named in the report instead.
 pub(crate) fn run(plan: &SuitePlan) -> Result<SuiteReport> {
     let began = Instant::now();
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
@@ -142,7 +144,7 @@ pub(crate) fn run(plan: &SuitePlan) -> Result<SuiteReport> {
         command: command(),
         quick: plan.quick,
         took_seconds: began.elapsed().as_secs_f64(),
-        figures: measurements.judge(),
+        judged: measurements.judge(),
         costs,
         trees,
         check: check.ok(),
@@ -209,8 +211,8 @@ fn storms(scale: &Scale) -> Result<Vec<f64>> {
     (0..scale.storm_runs).map(run).collect()
 }
 
-/// What a relay more on the way adds: half of what two more add, so that the first one, and what the
-/// generator itself takes, are in both sides of a difference.
+/// Delay of one more relay on the way: half of what two more add, so that the first relay and the
+/// generator's own delay cancel out.
 fn hops(scale: &Scale) -> Result<Vec<Hop>> {
     let run = |depth: u8| -> Result<Hop> {
         let load = format!("load --listeners {} --depth {depth} --seconds 4", scale.hop_listeners);
@@ -232,7 +234,7 @@ fn hops(scale: &Scale) -> Result<Vec<Hop>> {
     (0..scale.hop_runs).map(compare).collect()
 }
 
-/// What has been done, and how long it took.
+/// Log of the measurements: durations and failures.
 struct Log {
     began: Instant,
     parts: Vec<PartDuration>,
@@ -262,7 +264,7 @@ fn clock(time: Duration) -> String {
     format!("{}:{:02} min", time.as_secs() / 60, time.as_secs() % 60)
 }
 
-/// The commit that this was built from, if there is a repository, and whether files differ from it.
+/// Commit of the workspace, if it is a repository, and whether files differ from it.
 fn commit() -> String {
     let workspace = paths::workspace().unwrap_or_default();
     let git = |arguments: &[&str]| {
@@ -286,10 +288,10 @@ fn command() -> String {
 }
 
 impl SuiteReport {
-    /// Whether everything that is judged was measured. Short is measured.
+    /// Whether everything that is judged was measured, whatever the verdict.
     pub(crate) fn complete(&self) -> bool {
         let not = |row: &Judged| matches!(row.verdict, Verdict::NotMeasured { .. });
-        self.failures.is_empty() && !self.figures.iter().any(not)
+        self.failures.is_empty() && !self.judged.iter().any(not)
     }
 
     fn write(&self, directory: &Path) -> Result<()> {
@@ -312,7 +314,7 @@ impl SuiteReport {
             writeln!(text, "- {line}")?;
         }
         writeln!(text, "\n## What must be reached\n\nMedian (least–most).\n")?;
-        text.push_str(&verdict::table(&self.figures).markdown());
+        text.push_str(&verdict::table(&self.judged).markdown());
         if let Some(peers) = &self.peers {
             let (rounds, seconds) = (peers.rounds, peers.window_seconds);
             writeln!(
@@ -320,9 +322,9 @@ impl SuiteReport {
                 "\n## Beside other systems\n\nThe same schedule for all: a frame every 20 ms; {rounds} rounds \
                  of windows of {seconds} s, in turn, the order rotated. Median (least–most); ratios within a round.\n"
             )?;
-            text.push_str(&peers.figures().markdown());
+            text.push_str(&peers.metrics_table().markdown());
             text.push('\n');
-            text.push_str(&peers.about().markdown());
+            text.push_str(&peers.systems_table().markdown());
             text.push_str("\nNot measured:\n\n");
             let absent = peers.absent();
             for line in &absent {
@@ -377,7 +379,7 @@ impl std::fmt::Display for SuiteReport {
         if let Some(check) = &self.check {
             writeln!(f, "\n{check}")?;
         }
-        writeln!(f, "\n{}", verdict::table(&self.figures).text())?;
+        writeln!(f, "\n{}", verdict::table(&self.judged).text())?;
         for failure in &self.failures {
             writeln!(f, "could not be run: {failure}")?;
         }

@@ -1,6 +1,6 @@
-//! A table of words: aligned for a terminal, or Markdown for a page.
+//! Table of texts: aligned for a terminal, or as Markdown.
 
-/// Rows under a header, all of the same length.
+/// Header and rows, all of the same length.
 #[derive(Debug, Clone)]
 pub(crate) struct TextTable {
     header: Vec<String>,
@@ -17,7 +17,7 @@ impl TextTable {
         self.rows.push(cells.into());
     }
 
-    /// Columns as wide as their widest cell. The last one is not filled up.
+    /// Text with columns as wide as their widest cell; the last one is not padded.
     pub(crate) fn text(&self) -> String {
         let lines = || std::iter::once(&self.header).chain(&self.rows);
         let width = |column: usize| lines().map(|row| row[column].chars().count()).max();

@@ -1,5 +1,5 @@
-//! What the listeners of one window of a contender have heard. Pure; used by load clients of other
-//! systems.
+//! Tally of one window of a contender: frames that its listeners received in time. Pure; used by load
+//! clients of other systems.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use hdrhistogram::Histogram;
 use crate::contender::latencies;
 use crate::frame::{Schedule, Stamp};
 
-/// A frame that comes later after the end of the span has not come in time: a server that falls
-/// behind does not catch up for free.
+/// Time after the end of the span in which a frame still counts, so that a server that falls behind does
+/// not catch up for free.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// Counts the frames of one window.
+/// Running tally of one window.
 #[derive(Debug)]
 pub struct WindowTally {
     number: u16,
@@ -21,17 +21,17 @@ pub struct WindowTally {
     counted: WindowHeard,
 }
 
-/// What has been counted.
+/// Counts of one window.
 #[derive(Debug)]
 pub struct WindowHeard {
-    /// Measured frames that came in time, over all listeners.
+    /// Measured frames that arrived in time, over all listeners.
     pub frames: u64,
-    /// From when they were due to when they came, in microseconds.
+    /// Time from due to received, in microseconds.
     pub latency_us: Histogram<u64>,
 }
 
 impl WindowTally {
-    /// Nothing heard yet, in the window of that number.
+    /// No frame yet, in the window of that number.
     ///
     /// # Errors
     /// None; see [`latencies`].
@@ -40,7 +40,7 @@ impl WindowTally {
         Ok(Self { number, schedule, counted })
     }
 
-    /// Counts what a listener got, which it gets but once.
+    /// Counts a frame that a listener received. Each is passed once.
     pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
         let Some(stamp) = Stamp::read(frame).filter(|stamp| stamp.room == self.number) else {
             return;
@@ -55,7 +55,7 @@ impl WindowTally {
         self.counted.latency_us.saturating_record(age.as_micros() as u64);
     }
 
-    /// The end of the window.
+    /// Ends the window.
     #[must_use]
     pub fn close(self) -> WindowHeard {
         self.counted

@@ -1,4 +1,4 @@
-//! Small loads over real processes: what is printed adds up. Costs are not judged here.
+//! Small loads over real processes: the printed counts add up. Costs are not judged here.
 
 use std::io::Write;
 use std::path::Path;
@@ -41,9 +41,13 @@ fn a_chain_of_relays_carries_what_one_does() {
 }
 
 #[test]
-fn guests_come_and_leave_beside_those_who_stay() {
+fn transient_listeners_come_and_leave_beside_those_who_stay() {
     let report = load(&["--listeners=10", "--churn=20", "--seconds=2"]);
-    assert_eq!(report["frames_expected"], 10 * 100, "guests are not counted: {report}");
+    assert_eq!(
+        report["frames_expected"],
+        10 * 100,
+        "transient listeners are not counted: {report}"
+    );
     assert_all_came(&report);
     let churn = &report["churn"];
     assert_eq!((&churn["begun"], &churn["joined"]), (&40.into(), &40.into()), "{report}");
@@ -57,9 +61,9 @@ fn a_storm_is_measured_at_those_who_were_there() {
     let report = load(&["--listeners=10", "--storm=30", "--seconds=2"]);
     assert_eq!(report["frames_expected"], 10 * 100, "{report}");
     assert_all_came(&report);
-    let guests = &report["storm_guests"];
-    assert_eq!((&guests["begun"], &guests["joined"]), (&30.into(), &30.into()), "{report}");
-    assert_eq!(guests["left"], 0, "{report}");
+    let joins = &report["storm_guests"];
+    assert_eq!((&joins["begun"], &joins["joined"]), (&30.into(), &30.into()), "{report}");
+    assert_eq!(joins["left"], 0, "{report}");
     let (storm, p99) =
         (&report["storm"], |piece: &Value| piece["p99"].as_i64().expect("microseconds"));
     let added = p99(&storm["gap_during_us"]) - p99(&storm["gap_before_us"]);
@@ -73,15 +77,15 @@ fn listeners_report_the_latency_that_the_generator_knows() {
     assert_all_came(&report);
     let (reported, origin) = (&report["reported"], &report["origin_reports"]);
     let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{report}"));
-    // 12 seconds and some for each listener: two reports at least, and a capture time a second.
+    // Over 12 seconds per listener: two reports at least, and one capture time per second.
     assert!(reported["reports"].as_u64() >= Some(2 * 20), "{report}");
     assert!(reported["stamped_frames"].as_u64() >= Some(11 * 20), "{report}");
-    // Every clock is minutes wrong, and what is left of that is what the clocks do not know. Both ages
-    // are of the same frame at the same instant, so that a slow machine lengthens both.
+    // Every clock is minutes off; the remaining difference is the error of its estimate. Both ages are of the
+    // same frame at the same instant, so that a slow machine lengthens both.
     assert_eq!(reported["share_within_bound"], 1.0, "{report}");
     assert!(number(&reported["worst_listener_mean_difference_us"]) < 2_000.0, "{report}");
     assert!(number(&reported["max_error_us"]) > 0.0, "clocks are never known for sure: {report}");
-    // All of it has come up three hops, and says the same there.
+    // All reports have come up three hops, and their sums are the same there.
     assert_eq!(origin["reports"], reported["reports"], "{report}");
     assert_eq!(origin["reports_sent"], reported["reports"], "{report}");
     assert_eq!(origin["frames_received"], origin["frames_received_sent"], "{report}");
@@ -95,8 +99,8 @@ fn listeners_report_the_latency_that_the_generator_knows() {
 fn reports_take_a_span_that_has_one() {
     let output = run(&["load", "--reports", "--seconds=4"], "");
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("--reports takes --seconds 5 or more"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("--reports takes --seconds 5 or more"), "{stderr}");
 }
 
 #[test]
@@ -112,7 +116,7 @@ fn a_plot_is_a_picture_of_the_run() {
 
 #[test]
 fn contenders_measure_a_window_for_each_line() {
-    for (contender, told) in [("tribune", "tribune-relay"), ("ceiling", "ceiling")] {
+    for (contender, stderr) in [("tribune", "tribune-relay"), ("ceiling", "ceiling")] {
         let asks = "{\"speakers\":1,\"seconds\":1}\n{\"speakers\":4,\"seconds\":1}\n";
         let output = run(&["contend", contender, "--listeners=10"], asks);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -121,7 +125,7 @@ fn contenders_measure_a_window_for_each_line() {
             lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let [ready, one, four] = &said[..] else { panic!("{lines}") };
         assert_eq!((&ready["event"], &ready["listeners"]), (&"ready".into(), &10.into()));
-        assert!(ready["system"].as_str().unwrap().contains(told), "{ready}");
+        assert!(ready["system"].as_str().unwrap().contains(stderr), "{ready}");
         for (window, speakers) in [(one, 1), (four, 4)] {
             assert_eq!(window["event"], "window", "{window}");
             assert_eq!(window["frames_expected"], speakers * 10 * 50, "{window}");
@@ -136,19 +140,19 @@ fn a_window_that_cannot_be_had_is_refused() {
     let ask = "{\"speakers\":5,\"seconds\":1}\n";
     let output = run(&["contend", "ceiling", "--listeners=2"], ask);
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("5 speakers"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("5 speakers"), "{stderr}");
 }
 
 #[test]
 fn a_relay_that_cannot_be_started_is_named() {
     let output = run(&["load", "--relay", "/nowhere/tribune-relay"], "");
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("/nowhere/tribune-relay"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("/nowhere/tribune-relay"), "{stderr}");
 }
 
-/// A load of a second, if not told otherwise, that has to be good.
+/// Runs a load that must be good; one second unless `arguments` has another length.
 fn load(args: &[&str]) -> Value {
     let seconds = if args.iter().any(|arg| arg.starts_with("--seconds")) {
         &[][..]
@@ -156,10 +160,10 @@ fn load(args: &[&str]) -> Value {
         &["--seconds=1"]
     };
     let output = run(&[&["load", "--json"], seconds, args].concat(), "");
-    let told = String::from_utf8_lossy(&output.stderr);
-    let report: Value = serde_json::from_slice(&output.stdout).expect(&told);
-    assert_eq!(report["verdict"], "good", "{report} {told}");
-    assert!(output.status.success(), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout).expect(&stderr);
+    assert_eq!(report["verdict"], "good", "{report} {stderr}");
+    assert!(output.status.success(), "{stderr}");
     report
 }
 

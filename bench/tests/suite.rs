@@ -1,5 +1,5 @@
-//! What runs other measurements, over real processes: whoever takes part is measured, whoever does not
-//! is named. Costs are not judged here.
+//! Commands that run other measurements, over real processes: every contender is measured or named as
+//! missing. Costs are not judged here.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -12,8 +12,8 @@ fn bench(arguments: &[&str]) -> Output {
 }
 
 fn report(output: &Output) -> Value {
-    let told = String::from_utf8_lossy(&output.stderr);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"))
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"))
 }
 
 #[test]

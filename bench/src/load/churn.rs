@@ -1,6 +1,6 @@
-//! Listeners that come and go while others are measured, in a swarm and a thread of their own, so that
-//! the account of those who stay is exact. What they hear is counted as a cost that the relay has, and
-//! not expected of it.
+//! Transient listeners: they join and leave while others are measured. They have a pool and a thread of
+//! their own, so that the count of the listeners that stay is exact. Frames they receive count as work of
+//! the relay, but none is expected of it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,38 +19,38 @@ use crate::swarm::{Arrival, MemberId, News, Place, Swarm, Target};
 
 /// Time in which a storm begins its joins.
 pub(crate) const STORM: Duration = Duration::from_secs(1);
-/// How long a churning guest stays once it is in.
+/// Stay of a churning listener, from its admission.
 const STAY: Duration = Duration::from_secs(1);
 
-/// Who comes when.
+/// Arrivals of transient listeners over the measured span.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Arrivals {
-    /// So many a second join from the beginning to the end, and leave in the same order after a second.
+    /// A fixed rate of joins; each listener leaves after a second, in the order of admission.
     Churn {
-        /// TransientListeners a second.
+        /// Joins per second.
         per_second: u32,
-        /// When the first one comes.
+        /// First join.
         from: Instant,
-        /// When the last one comes.
+        /// End of the joins.
         to: Instant,
     },
-    /// All join within a second, and stay.
+    /// All join within a second and stay.
     Storm {
         /// Listeners in all.
         listeners: u32,
-        /// When the first one comes.
+        /// First join.
         from: Instant,
     },
 }
 
 impl Arrivals {
-    /// Sockets that the guests need: each has its own while it is there, and a while longer.
+    /// Sockets of transient listeners: one each while connected, and until QUIC has drained the connection.
     pub(crate) fn sockets(count: u32, stays: bool) -> usize {
         // QUIC keeps a closed connection for three probe timeouts, here less than a second.
         count as usize * if stays { 1 } else { 3 }
     }
 
-    /// When the guest of that number begins to join, if there is one.
+    /// Start of the join of listener `number`; `None` if there is no such listener.
     fn joins_at(&self, number: u32) -> Option<Instant> {
         match *self {
             Self::Churn { per_second, from, to } => {
@@ -63,7 +63,7 @@ impl Arrivals {
         }
     }
 
-    /// How long one stays once it is in.
+    /// Stay from admission; `None`: until the end.
     fn stay(&self) -> Option<Duration> {
         match self {
             Self::Churn { .. } => Some(STAY),
@@ -79,34 +79,34 @@ impl Arrivals {
     }
 }
 
-/// What became of the guests.
+/// Joins and departures of the transient listeners.
 #[derive(Debug)]
 pub(crate) struct TransientStats {
     /// Joins begun.
     pub(crate) begun: u64,
-    /// TransientListeners that were let in.
+    /// Listeners that were admitted.
     pub(crate) joined: u64,
-    /// TransientListeners that left on their own account.
+    /// Listeners that left as planned.
     pub(crate) left: u64,
-    /// TransientListeners that were refused or cut off.
+    /// Listeners that were refused or disconnected.
     pub(crate) failed: u64,
-    /// From the beginning of a join to the relay's welcome, in microseconds.
+    /// From the start of a join to the relay's `Joined`, in microseconds.
     pub(crate) join_us: Histogram<u64>,
-    /// When the last one was let in.
+    /// Last admission.
     pub(crate) last_in: Option<Instant>,
 }
 
-/// A thread of guests.
+/// Thread of transient listeners.
 #[derive(Debug)]
 pub(crate) struct TransientListeners {
     thread: JoinHandle<Result<TransientStats>>,
 }
 
 impl TransientListeners {
-    /// Has guests come to the rooms in turn.
+    /// Starts the thread; listeners join the rooms in turn.
     ///
     /// # Errors
-    /// No thread can be had.
+    /// The thread cannot be started.
     pub(crate) fn start(
         arrivals: Arrivals,
         target: &Target,
@@ -120,33 +120,33 @@ impl TransientListeners {
         Ok(Self { thread })
     }
 
-    /// Waits for the end of a thread that [`Shared::stop`] ends.
+    /// Waits for the end of the thread, which [`Shared::stop`] ends.
     ///
     /// # Errors
-    /// A socket is unusable, or a guest cannot begin to join.
+    /// A socket is unusable, or a listener cannot begin to join.
     pub(crate) fn end(self) -> Result<TransientStats> {
         self.thread.join().map_err(|_| anyhow!("the guests' thread panicked"))?.context("guests")
     }
 }
 
-/// TransientListeners that are there or about to be.
+/// Transient listeners that are joining or connected.
 #[derive(Default)]
 struct Connected {
-    /// When each began to join.
+    /// Start of each one's join.
     begun: BTreeMap<MemberId, Instant>,
-    /// Those who are in, in that order: when they began to join, and when they were let in.
+    /// Admitted listeners in order of admission: start of the join, admission.
     let_in: VecDeque<(MemberId, Instant, Instant)>,
 }
 
 impl Connected {
-    /// The next one that has been in for that long and still is.
+    /// Next listener whose stay is over and that is still connected.
     fn poll_stayed(&mut self, now: Instant, stay: Duration) -> Option<MemberId> {
         while let Some((member, begun, since)) = self.let_in.front().copied() {
             if now.saturating_duration_since(since) < stay {
                 return None;
             }
             self.let_in.pop_front();
-            // One that was cut off is not there to leave, and its number may be another's.
+            // A listener that was disconnected cannot leave, and its id may be in use again.
             if self.begun.get(&member) == Some(&begun) {
                 self.begun.remove(&member);
                 return Some(member);

@@ -1,5 +1,5 @@
-//! The clocks of a load's participants. Each has one of its own that is wrong, and learns the origin's by
-//! probes, as a real one does (SPEC.md section 7). Pure. Used by [`super::speakers`] and
+//! Clocks of a load's participants: each is off by a fixed offset and estimates the origin's time from
+//! probes, as a real participant does (SPEC.md section 7). Pure. Used by [`super::speakers`] and
 //! [`super::reporting`].
 
 use std::time::Instant;
@@ -10,7 +10,7 @@ use tribune_protocol::media::probe::{Answer, Probe};
 use tribune_protocol::time::{ClockFilter, Offset};
 use tribune_relay_core::clock::WallClock;
 
-/// A participant's clock, and where it believes the origin's to be.
+/// Clock of a participant, with its estimate of the origin's clock.
 #[derive(Debug)]
 pub(crate) struct OwnClock {
     wall: WallClock,
@@ -19,34 +19,34 @@ pub(crate) struct OwnClock {
 }
 
 impl OwnClock {
-    /// A clock that is up to 36 minutes away from `wall`, by the participant's number: whoever took it for
-    /// the origin's would be seen to be wrong. It runs as fast as `wall` does.
+    /// Clock that is up to 36 minutes off from `wall`, depending on the participant's number, so that using
+    /// it as the origin's time shows as an error. It runs at the rate of `wall`.
     pub(crate) fn new(wall: WallClock, number: usize) -> Self {
-        // The golden ratio of 2^32 spreads numbers that follow each other.
+        // The golden ratio of 2^32 spreads consecutive numbers.
         let spread = (number as u32).wrapping_mul(0x9e37_79b9).cast_signed();
         Self { wall, wrong_us: spread.into(), filter: ClockFilter::default() }
     }
 
-    /// The next question for the origin's time, to be sent at once, if it is time for one.
+    /// Next probe for the origin's time, to be sent at once, if one is due.
     pub(crate) fn poll_question(&mut self, now: Instant) -> Option<Probe> {
         let asked_us = self.local_us(now);
         self.filter.poll_question(asked_us).then_some(Probe::Question { asked_us })
     }
 
-    /// The relay's answer has come.
+    /// Takes the relay's answer to a probe.
     pub(crate) fn handle_answer(&mut self, now: Instant, answer: &Answer) {
         self.filter.handle_answer(self.local_us(now), answer);
     }
 
-    /// An instant in the origin's clock, in microseconds, and how far that can be from the truth; `None`
-    /// before the first answer.
+    /// An instant in the origin's clock and the bound of its error, both in microseconds; `None` before the
+    /// first answer.
     pub(crate) fn origin_us(&self, at: Instant) -> Option<(u64, u32)> {
         let local_us = self.local_us(at);
         let offset: Offset = self.filter.offset(local_us)?;
         Some((offset.to_origin(local_us).0, offset.error_us))
     }
 
-    /// The shortest round trip of the last questions, in microseconds; 0 before the first answer.
+    /// Shortest round trip of the last probes, in microseconds; 0 before the first answer.
     pub(crate) fn round_trip_us(&self) -> u32 {
         let shortest = self.filter.round_trip().map_or(0, |rtt| rtt.as_micros().max(1));
         u32::try_from(shortest).unwrap_or(u32::MAX)
@@ -57,21 +57,30 @@ impl OwnClock {
     }
 }
 
-/// A speaker's clock, and which of its frames bear a capture time.
+/// Capture times of a speaker: its clock, and which of its frames carry one.
 #[derive(Debug)]
 pub(crate) struct Stamper {
-    /// The clock.
-    pub(crate) clock: OwnClock,
+    clock: OwnClock,
     stamped: Option<Instant>,
 }
 
 impl Stamper {
-    /// A speaker that has stamped nothing yet.
+    /// Speaker without a stamped frame.
     pub(crate) const fn new(clock: OwnClock) -> Self {
         Self { clock, stamped: None }
     }
 
-    /// The capture time of a frame that is captured now, if it is one that is to bear it.
+    /// Next probe for the origin's time, to be sent at once, if one is due.
+    pub(crate) fn poll_question(&mut self, now: Instant) -> Option<Probe> {
+        self.clock.poll_question(now)
+    }
+
+    /// Takes the relay's answer to a probe.
+    pub(crate) fn handle_answer(&mut self, now: Instant, answer: &Answer) {
+        self.clock.handle_answer(now, answer);
+    }
+
+    /// Capture time of a frame that is captured now, if that frame is to carry one.
     pub(crate) fn poll_capture(&mut self, now: Instant) -> Option<Capture> {
         let is_due = |last| now.saturating_duration_since(last) >= CAPTURE_STAMP_PERIOD;
         if !self.stamped.is_none_or(is_due) {
@@ -92,7 +101,7 @@ pub(crate) mod tests {
     const US: Duration = Duration::from_micros(1);
     pub(crate) const UNIX_US: u64 = 1_700_000_000_000_000;
 
-    /// Asks until the clock does not want to know more, at `now`, of an origin whose clock is `wall`.
+    /// Sends one probe at `now` to an origin whose clock is `wall`, and delivers the answer.
     pub(crate) fn learn(clock: &mut OwnClock, wall: WallClock, now: Instant, round_trip: Duration) {
         let Some(Probe::Question { asked_us }) = clock.poll_question(now) else {
             panic!("it does not ask");
@@ -114,7 +123,7 @@ pub(crate) mod tests {
             assert!(clock.poll_question(wall.at + 99_999 * US).is_none(), "the protocol's pace");
             let at = wall.at + 600 * US;
             let (origin_us, error_us) = clock.origin_us(at).unwrap();
-            // Halves of microseconds are rounded off.
+            // Half microseconds are rounded.
             assert!(origin_us.abs_diff(UNIX_US + 600) <= 1, "{number}: {origin_us}");
             assert_eq!(error_us, 301);
             assert_eq!(clock.round_trip_us(), 600);

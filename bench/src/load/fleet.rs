@@ -1,9 +1,7 @@
-//! The threads of a load and what is done with them: everybody joins once, then there are rounds of
-//! speech. Used by [`crate::load`], which has one round, and by [`crate::contend`], which has as many
-//! as it is asked for.
+//! Fleet of a load: speakers and listeners on worker threads, which join once and then run rounds of
+//! speech. [`crate::load`] runs one round, [`crate::contend`] one per requested window.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
@@ -21,41 +19,41 @@ use super::tally::ListenerStats;
 use super::worker::Worker;
 use crate::pool::sockets::allow_sockets;
 
-/// From the call for a round to its first frame: the threads have taken it by then.
+/// From the start of a round to its first frame, so that all threads have taken it by then.
 const LEAD: Duration = Duration::from_millis(100);
-/// Rest before memory is read, for what joining has left to do.
+/// Pause before memory is read, so that work left over from the joins is done.
 const SETTLE: Duration = Duration::from_millis(500);
-/// Time for the speakers' joins, and for the last joins of listeners beyond what the rate asks for.
+/// Time for the speakers' joins, and for the listeners' beyond the time that the join rate takes.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
-/// How often progress is looked at.
+/// Period in which progress is polled.
 const POLL_PERIOD: Duration = Duration::from_millis(20);
 
-/// What joining took.
+/// Duration and cost of the listeners' joins.
 #[derive(Debug)]
 pub(crate) struct JoinPhase {
-    /// From the first listener's join to the last one's.
+    /// From the first listener's join to the last admission.
     pub(crate) took: Duration,
-    /// Of the edge.
+    /// CPU of the edge.
     pub(crate) cpu: Option<Duration>,
-    /// Of the edge, before and after the listeners have come.
+    /// Memory of the edge, before and after the listeners' joins.
     pub(crate) memory: Option<(Memory, Memory)>,
 }
 
-/// The speakers and listeners of a run. Its threads end with it.
+/// Speakers and listeners of a run. Its threads end with it.
 #[derive(Debug)]
 pub(crate) struct Fleet {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     speakers: Worker<SpeakerStats>,
     listeners: Vec<Worker<ListenerStats>>,
-    /// From which all rounds count their frames, and what time it was.
+    /// Start of all rounds' frame numbers, with the wall clock at that instant.
     epoch: WallClock,
 }
 
 impl Fleet {
-    /// Has everybody join. `progress` is called every few milliseconds with what goes on.
+    /// Joins speakers, then listeners. `progress` is called every few milliseconds with a status line.
     ///
     /// # Errors
-    /// Not everybody was let in.
+    /// A participant was not admitted in time.
     pub(crate) fn assemble(
         spec: &LoadSpec,
         topology: &Topology,
@@ -68,11 +66,11 @@ impl Fleet {
         let until = Instant::now() + JOIN_PATIENCE;
         let all_in = |count: usize, of: usize, who: &str| format!("{count} of {of} {who} are in");
         fleet.wait(until, true, &mut |shared| {
-            let count = shared.speakers_in.load(Ordering::Relaxed);
+            let count = shared.speakers_in();
             progress(shared, &all_in(count, speakers, "speakers"));
             count == speakers
         });
-        if fleet.shared.speakers_in.load(Ordering::Relaxed) < speakers {
+        if fleet.shared.speakers_in() < speakers {
             fleet.end()?;
             bail!("not all speakers were let in");
         }
@@ -87,12 +85,12 @@ impl Fleet {
         let patience = f64::from(spec.listeners) / f64::from(spec.join_rate);
         let until = began + Duration::from_secs_f64(patience) + JOIN_PATIENCE;
         fleet.wait(until, true, &mut |shared| {
-            let count = shared.listeners_in.load(Ordering::Relaxed);
+            let count = shared.listeners_in();
             progress(shared, &all_in(count, listeners, "listeners"));
             count == listeners
         });
         let took = began.elapsed();
-        let joined = fleet.shared.listeners_in.load(Ordering::Relaxed);
+        let joined = fleet.shared.listeners_in();
         if joined < listeners {
             fleet.end()?;
             bail!("only {joined} of {listeners} listeners were let in within {took:.0?}");
@@ -107,7 +105,7 @@ impl Fleet {
         Ok((fleet, joining))
     }
 
-    /// A round that begins soon: speech that is not measured, the measured span, a little more.
+    /// Round that starts shortly: unmeasured speech, the measured span, more unmeasured speech.
     pub(crate) fn plan_round(&self, before: Duration, span: Duration, after: Duration) -> Round {
         let frames = |time: Duration| (time.as_nanos() / FRAME_PERIOD.as_nanos()) as u32;
         let first = frames(self.epoch.at.elapsed() + LEAD) + 1;
@@ -124,10 +122,15 @@ impl Fleet {
         }
     }
 
-    /// Calls everybody to a round.
+    /// Counters that its threads share.
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Starts a round in all threads.
     ///
     /// # Errors
-    /// A thread has ended; why.
+    /// A thread has ended; its error.
     pub(crate) fn begin_round(&mut self, round: Round) -> Result<()> {
         let taken = self.speakers.offer(round);
         let listeners = self.listeners.iter().map(|worker| worker.offer(round));
@@ -137,10 +140,10 @@ impl Fleet {
         Ok(())
     }
 
-    /// Lets time pass. `poll` is called every few milliseconds.
+    /// Waits until an instant. `poll` is called every few milliseconds.
     ///
     /// # Errors
-    /// A thread has ended; why.
+    /// A thread has ended; its error.
     pub(crate) fn run_until(
         &mut self,
         until: Instant,
@@ -153,10 +156,10 @@ impl Fleet {
         if self.is_broken() { self.ended_early() } else { Ok(()) }
     }
 
-    /// Waits until a round is over, and adds up what it has brought.
+    /// Waits until a round is over, and returns the sums of its results.
     ///
     /// # Errors
-    /// A thread has ended; why.
+    /// A thread has ended; its error.
     pub(crate) fn finish_round(&mut self, round: &Round) -> Result<(SpeakerStats, ListenerStats)> {
         self.run_until(round.schedule.end(), &mut |_| ())?;
         let Some(spoken) = self.speakers.result()? else { return self.ended_early() };
@@ -173,15 +176,15 @@ impl Fleet {
     /// Ends the threads.
     ///
     /// # Errors
-    /// What went wrong in one of them.
+    /// The first error of a thread.
     pub(crate) fn end(&mut self) -> Result<()> {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.stop();
         let listeners = self.listeners.iter_mut().map(Worker::join);
         let all = std::iter::once(self.speakers.join()).chain(listeners);
         all.collect::<Vec<_>>().into_iter().collect()
     }
 
-    /// Starts the speakers' thread. Listeners come later: the first speaker opens the room.
+    /// Starts the speakers' thread. Listeners follow later: the first speaker opens the room.
     fn start_speakers(spec: &LoadSpec, topology: &Topology) -> Result<Self> {
         let of_room =
             |room| (0..spec.speakers).map(move |speaker| (room_name(room), room, speaker));
@@ -227,11 +230,11 @@ impl Fleet {
         Ok(())
     }
 
-    /// Looks at `done` again and again: until it is, the time is over, or a thread has ended, which
-    /// none does on its own but by an error. While people join, nobody may be gone either.
+    /// Polls `done` until it holds, the time is over, or a thread has ended, which happens only by an error.
+    /// During the joins, a disconnected participant ends the wait as well.
     fn wait(&self, until: Instant, joining: bool, done: &mut dyn FnMut(&Shared) -> bool) {
         while !done(&self.shared) && Instant::now() < until && !self.is_broken() {
-            if joining && self.shared.gone.load(Ordering::Relaxed) > 0 {
+            if joining && self.shared.gone() > 0 {
                 return;
             }
             std::thread::sleep(POLL_PERIOD.min(until.saturating_duration_since(Instant::now())));
@@ -250,6 +253,6 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.stop();
     }
 }

@@ -1,5 +1,5 @@
-//! The longest silence that each listener had in each second of a round, beyond the period of the
-//! frames: what a crowd that comes in at once does to those who are there. Pure.
+//! Longest gap of each listener in each second of a round, beyond the frame period: the effect of a join
+//! storm on listeners that are already connected. Pure.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -9,24 +9,24 @@ use hdrhistogram::Histogram;
 use tribune_bench::contender::latencies;
 use tribune_protocol::limits::FRAME_PERIOD;
 
-/// The gaps of a thread's listeners in the measured span.
+/// Gaps of a thread's listeners in the measured span.
 #[derive(Debug)]
 pub(crate) struct Gaps {
     from: Instant,
     to: Instant,
     seconds: usize,
     speakers: usize,
-    /// When each listener last heard each speaker.
+    /// Last frame of each speaker at each listener.
     last: Vec<Option<Instant>>,
-    /// Of each listener, second by second, the longest gap that ended in it, in microseconds.
+    /// Per listener and second, the longest gap that ended in it, in microseconds.
     longest_us: Vec<u32>,
-    /// Second by second, the longest time between two sweeps of the sockets, in microseconds: no gap
-    /// is known better.
+    /// Per second, the longest time between two sweeps of the sockets, in microseconds: the resolution of
+    /// the gaps.
     sweeps_us: Vec<u32>,
 }
 
 impl Gaps {
-    /// Nothing heard yet, in a span from one moment to another.
+    /// No frame yet, in a span between two instants.
     pub(crate) fn new((from, to): (Instant, Instant), listeners: usize, speakers: u16) -> Self {
         let seconds = (to - from).as_secs_f64().ceil() as usize;
         let speakers = usize::from(speakers);
@@ -41,7 +41,7 @@ impl Gaps {
         }
     }
 
-    /// A listener has heard a frame: `speaker` counts listeners times speakers.
+    /// Takes a frame that a listener received; `speaker` is the index of the pair of listener and speaker.
     pub(crate) fn handle_frame(&mut self, now: Instant, speaker: usize) {
         if let (Some(last), Some(second)) = (self.last[speaker], self.second(now)) {
             let gap = now.saturating_duration_since(last).saturating_sub(FRAME_PERIOD);
@@ -51,14 +51,14 @@ impl Gaps {
         self.last[speaker] = Some(now);
     }
 
-    /// The sockets are swept, for the first time after that long.
+    /// Takes a sweep of the sockets, `since` after the previous one.
     pub(crate) fn handle_sweep(&mut self, now: Instant, since: Duration) {
         if let Some(second) = self.second(now) {
             self.sweeps_us[second] = self.sweeps_us[second].max(since.as_micros() as u32);
         }
     }
 
-    /// The end of the span: who has not heard a speaker for a while has a gap up to here.
+    /// Ends the span: a silence that lasts to its end counts as a gap.
     pub(crate) fn close(&mut self) {
         let end = self.to - Duration::from_nanos(1);
         for speaker in 0..self.last.len() {
@@ -68,7 +68,7 @@ impl Gaps {
         }
     }
 
-    /// Adds another thread's listeners.
+    /// Adds the listeners of another thread.
     pub(crate) fn merge(&mut self, other: Self) {
         self.longest_us.extend(other.longest_us);
         for (sum, more) in self.sweeps_us.iter_mut().zip(other.sweeps_us) {
@@ -76,12 +76,12 @@ impl Gaps {
         }
     }
 
-    /// Whole or begun seconds of the span.
+    /// Seconds of the span, the last one perhaps incomplete.
     pub(crate) const fn seconds(&self) -> usize {
         self.seconds
     }
 
-    /// The longest gap of each listener in some seconds, in microseconds.
+    /// Longest gap of each listener in a range of seconds, in microseconds.
     ///
     /// # Errors
     /// None with the bounds of a histogram of latencies.
@@ -94,7 +94,7 @@ impl Gaps {
         Ok(all)
     }
 
-    /// The longest time between two sweeps in some seconds, in microseconds.
+    /// Longest time between two sweeps in a range of seconds, in microseconds.
     pub(crate) fn longest_sweep(&self, seconds: Range<usize>) -> u32 {
         self.sweeps_us[seconds].iter().max().copied().unwrap_or_default()
     }

@@ -1,11 +1,10 @@
-//! The listeners' threads of a load: they hear frames and keep count. [`super::fleet`] starts them, has
-//! them do rounds, and talks to them and to the speakers' ([`super::speakers`]) through [`Shared`].
+//! Listeners' threads of a load: they receive frames and count them. [`super::fleet`] starts them, hands
+//! them rounds, and reads their counters and the speakers' ([`super::speakers`]) in [`Shared`].
 
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use tribune_bench::accounting;
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::domain::room::Role;
@@ -19,17 +18,17 @@ use super::shared::{SWEEP, Shared, join, rest_until};
 use super::tally::{ListenerStats, Tally};
 use crate::swarm::{Arrival, News, Place, Swarm, Target};
 
-/// The same once all are in and nobody speaks: enough to acknowledge in time, and no load on who is
-/// measured meanwhile.
+/// Sweep period once all are in and no round runs: enough to acknowledge in time, and no load while
+/// another system is measured.
 const IDLE_SWEEP: Duration = Duration::from_millis(20);
-/// The work of one listeners' thread.
+/// Configuration of one listeners' thread.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerWork {
     /// The relay.
     pub(crate) target: Target,
-    /// The room of each listener, by name and number.
+    /// Room of each listener, by name and number.
     pub(crate) rooms: Vec<(String, u16)>,
-    /// Listeners of each socket.
+    /// Listeners on each socket.
     pub(crate) per_socket: usize,
     /// Round trip to the relay.
     pub(crate) rtt: Duration,
@@ -37,11 +36,11 @@ pub(crate) struct ListenerWork {
     pub(crate) joins_per_second: f64,
     /// Speakers of each room.
     pub(crate) speakers: u16,
-    /// The right time, counted from the schedule's start; `None` if nobody reports.
+    /// True wall clock at the schedule's start; `None` if listeners do not report.
     pub(crate) reports: Option<WallClock>,
 }
 
-/// Joins listeners and counts what they hear in each round, until told to stop.
+/// Joins listeners and counts the frames that they receive in each round, until told to stop.
 ///
 /// # Errors
 /// A socket is unusable, or a listener cannot begin to join.
@@ -52,14 +51,14 @@ pub(crate) fn listen(
     results: &SyncSender<ListenerStats>,
 ) -> Result<()> {
     let thread = accounting::this_thread()?;
-    shared.listener_threads.lock().map_err(|_| anyhow!("a thread has panicked"))?.push(thread);
+    shared.add_listener_thread(thread)?;
     let ListenerWork { target, rooms, per_socket, rtt, joins_per_second, speakers, reports } = work;
     let place =
         Place { sockets: rooms.len().div_ceil(*per_socket), per_socket: *per_socket, rtt: *rtt };
     let mut swarm = Swarm::open(target.clone(), place)?;
     let numbers = || rooms.iter().map(|(_, number)| *number);
     let mut reporters = reports.map(|wall| Reporters::new(wall, numbers(), *speakers));
-    // Who asks for the time wants the answer at once: what it waits in the socket bends the estimate.
+    // With probes, time that an answer waits in the socket would bias the clock estimate.
     let idle_sweep = if reporters.is_some() { SWEEP } else { IDLE_SWEEP };
     let mut tally: Option<Tally> = None;
     let (began, mut joining, mut listeners_in, mut refused) = (Instant::now(), 0, 0, 0);
@@ -90,7 +89,7 @@ pub(crate) fn listen(
                         reporters.handle_in(Instant::now(), member);
                     }
                     listeners_in += 1;
-                    shared.listeners_in.fetch_add(1, Ordering::Relaxed);
+                    shared.count_listener_in();
                 }
                 News::Gone(_, why) => shared.count_gone("a listener", &why),
             }
@@ -109,13 +108,13 @@ pub(crate) fn listen(
     Ok(())
 }
 
-/// Sends listeners' questions and reports, each as soon as it has its time.
+/// Sends the listeners' probes and reports that are due.
 fn send_due(reporters: &mut Reporters, swarm: &mut Swarm) -> Result<()> {
     while let Some((member, due)) = reporters.poll_due(Instant::now()) {
         match due {
-            // One that QUIC does not take is followed by the next, as one is that gets lost.
+            // A probe that QUIC does not take is replaced by the next one, as a lost one is.
             Due::Question(question) => drop(swarm.send_datagram(member, question.write())),
-            // One that it does not take is news.
+            // A report that QUIC does not take ends the participant, which the pool reports.
             Due::Report(report) => {
                 swarm.send_control(member, &FromParticipant::Report(report))?;
             }
@@ -125,7 +124,7 @@ fn send_due(reporters: &mut Reporters, swarm: &mut Swarm) -> Result<()> {
     Ok(())
 }
 
-/// A datagram has come to a listener.
+/// Takes a datagram of a listener.
 fn handle_datagram(
     Arrival { at, member, datagram }: Arrival,
     rtt: Duration,
@@ -133,7 +132,7 @@ fn handle_datagram(
     mut tally: Option<&mut Tally>,
     mut reporters: Option<&mut Reporters>,
 ) {
-    // The account is of what comes off the socket; the listener has it after the way that is simulated.
+    // The tally counts when it comes off the socket; the listener has it after the simulated delay.
     let at_listener = at + rtt / 2;
     match Datagram::parse(datagram) {
         Ok(Datagram::Media(media)) => shared.count(&media, |frame| {

@@ -18,41 +18,41 @@ use super::snapshot::Snapshot;
 use super::speakers::SpeakerStats;
 use super::tally::ListenerStats;
 
-/// What a run has measured.
+/// Metrics of a run.
 #[derive(Debug)]
 pub(crate) struct LoadMetrics {
     pub(crate) span: Duration,
-    /// Measured frames times the listeners of their rooms.
+    /// Measured frames, times the listeners of their rooms.
     pub(crate) expected: u64,
     pub(crate) delivered: u64,
     pub(crate) duplicates: u64,
     pub(crate) foreign: u64,
     pub(crate) listeners_with_loss: u64,
-    /// Measured frames that not one listener heard.
+    /// Measured frames that no listener received.
     pub(crate) lost_before_fanout: u64,
     /// Measured frames that did not leave the generator.
     pub(crate) unsent: u64,
     /// Participants whose connection ended.
     pub(crate) gone: u64,
     pub(crate) frames_per_datagram: f64,
-    /// Of the whole machine, whoever's sockets they were.
+    /// Datagrams dropped by the kernel on the whole machine.
     pub(crate) machine_drops: u64,
-    /// At the generator's own sockets.
+    /// Datagrams dropped at the generator's own sockets.
     pub(crate) generator_drops: u64,
-    /// Packets of listeners that the kernel did not take, over the whole run.
+    /// Packets of listeners that the kernel did not accept, over the whole run.
     pub(crate) generator_refused: u64,
-    /// At the relay's sockets.
+    /// Datagrams dropped at the relays' sockets.
     pub(crate) relay_drops: u64,
-    /// ListenerStats between the two readings of the CPU.
+    /// Datagrams received between the two CPU readings.
     pub(crate) datagrams: u64,
     pub(crate) costs: CpuCosts,
-    /// From when frames were due.
+    /// Time from due to received.
     pub(crate) latency_us: Option<Histogram<u64>>,
-    /// From when they were sent.
+    /// Time from sent to received.
     pub(crate) added_us: Option<Histogram<u64>>,
-    /// From one sweep of the listeners' sockets to the next.
+    /// Time from one sweep of the listeners' sockets to the next.
     pub(crate) sweeps_us: Option<Histogram<u64>>,
-    /// How late frames left the speakers.
+    /// Time from due to sent.
     pub(crate) lateness_us: Histogram<u64>,
     pub(crate) join_time: Duration,
     pub(crate) join_cpu: Option<Duration>,
@@ -60,11 +60,11 @@ pub(crate) struct LoadMetrics {
     pub(crate) memory_joined: Option<u64>,
     pub(crate) memory_after: Option<u64>,
     pub(crate) memory_peak: Option<u64>,
-    /// Those who came and went, or came all at once.
+    /// Transient listeners: churn, or a storm.
     pub(crate) transient: Option<TransientStats>,
     pub(crate) storm: Option<StormMetrics>,
     pub(crate) samples: Vec<Sample>,
-    /// What listeners have reported, and what came of it, if they do.
+    /// Listeners' reports, and what of them reached the origin, if they report.
     pub(crate) reported: Option<Reported>,
     pub(crate) origin_reports: Option<OriginReports>,
 }
@@ -79,7 +79,7 @@ impl LoadMetrics {
         spoken: &SpeakerStats,
         heard: &ListenerStats,
     ) -> Self {
-        // Each room has the same speakers, so each listener is owed its share of all frames.
+        // Each room has the same number of speakers, so each listener is due an equal share of all frames.
         let expected = spoken.frames / u64::from(plan.rooms) * u64::from(plan.listeners);
         let relay_cpu = last.relay_cpu.zip(first.relay_cpu).map(|(last, first)| last - first);
         let (own_cpu, above_cpu) = (last.own_cpu - first.own_cpu, last.above_cpu - first.above_cpu);
@@ -133,45 +133,45 @@ impl LoadMetrics {
     }
 }
 
-/// CPU time between two readings.
+/// CPU time between two snapshots.
 #[derive(Debug)]
 pub(crate) struct CpuCosts {
-    /// Frames that listeners heard between them.
+    /// Frames that listeners received between them.
     pub(crate) frames: u64,
-    /// Of the edge.
+    /// The edge.
     pub(crate) relay_cpu: Option<Duration>,
-    /// Of the relays above it together, if there are any.
+    /// The relays above it together, if there are any.
     pub(crate) above_cpu: Option<Duration>,
     pub(crate) generator_cpu: Duration,
-    /// Of all listeners' threads.
+    /// All listeners' threads.
     pub(crate) listener_threads: Duration,
-    /// Of the listeners' thread that used most.
+    /// The busiest listeners' thread.
     pub(crate) busiest_thread: Duration,
-    /// Of everything else on the machine.
+    /// All other processes of the machine.
     pub(crate) others: Duration,
 }
 
-/// What a crowd that joined within a second did to those who were there.
+/// Effect of a join storm on the listeners that were already connected.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct StormMetrics {
-    /// Length of the storm, in whole seconds: until its last guest was in, as far as the span reaches.
+    /// Length of the storm, in whole seconds: until the last admission, or the end of the span.
     pub(crate) seconds: usize,
-    /// Each listener's longest gap in as many seconds before the storm. A gap is the time between two
-    /// frames of a speaker less 20 ms.
+    /// Each listener's longest gap in as many seconds before the storm. A gap is the time between two frames
+    /// of a speaker, less 20 ms.
     pub(crate) gap_before_us: Percentiles,
     /// The same during the storm.
     pub(crate) gap_during_us: Percentiles,
-    /// 99th percentile during less that before.
+    /// 99th percentile during the storm, less that before.
     pub(crate) added_gap_p99_us: i64,
-    /// Longest time between two sweeps of the listeners' sockets before the storm: what the generator
-    /// itself can have to do with a gap.
+    /// Longest time between two sweeps of the listeners' sockets before the storm: the generator's own share
+    /// of a gap.
     pub(crate) generator_sweep_max_before_us: u32,
     /// The same during the storm.
     pub(crate) generator_sweep_max_during_us: u32,
 }
 
 impl StormMetrics {
-    /// Compares a storm of some seconds with as many seconds before it.
+    /// Compares `seconds` of storm with as many seconds before it.
     ///
     /// # Errors
     /// None with the bounds of a histogram of latencies.

@@ -1,5 +1,5 @@
-//! What the origin of a load's first room knows of how it is heard: what listeners have reported, after
-//! its way up the tree. Asked over the HTTP side of the first relay.
+//! Quality summary at the origin of a load's first room, after the listeners' reports have travelled up
+//! the tree. Read over the HTTP API of the first relay.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,38 +12,38 @@ use super::reporting::{FIRST_ROOM, ReportSum};
 use super::spec::room_name;
 use crate::relay_process::get;
 
-/// Time for what is not the relays' waiting: a machine that is busy.
+/// Time beyond the relays' own report periods, for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the origin is asked.
+/// Period in which the origin is polled.
 const ASK_PERIOD: Duration = Duration::from_millis(250);
 
-/// The origin's summary beside what has been sent.
+/// Summary of the origin beside the sums of the reports that were sent.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct OriginReports {
-    /// Reports that have come. Relays keep half a minute to a minute of them, so that of a longer run it
-    /// has the last ones.
+    /// Reports that arrived. Relays keep half a minute to a minute of them, so a longer run shows only the
+    /// last ones.
     pub(crate) reports: u64,
-    /// Reports that the room's listeners have sent.
+    /// Reports that the room's listeners sent.
     pub(crate) reports_sent: u64,
-    /// Frames received, by the reports that have come.
+    /// Frames received, by the reports that arrived.
     pub(crate) frames_received: u64,
-    /// The same of those that were sent.
+    /// The same by the reports that were sent.
     pub(crate) frames_received_sent: u64,
-    /// Frames lost, by the reports that have come.
+    /// Frames lost, by the reports that arrived.
     pub(crate) frames_lost: u64,
-    /// The same of those that were sent.
+    /// The same by the reports that were sent.
     pub(crate) frames_lost_sent: u64,
-    /// The mean latency of the reports that have come, in whole microseconds.
+    /// Mean latency of the reports that arrived, in whole microseconds.
     pub(crate) mean_latency_us: Option<f64>,
-    /// The mean of the reports that were sent, for the same frames by the generator's own stamp.
+    /// Mean over the reports that were sent, for the same frames by the generator's own stamps.
     pub(crate) mean_by_stamp_us: Option<f64>,
-    /// How far the latencies can be from the truth, for 99 of 100 of those that have come.
+    /// 99th percentile of the latencies' error bounds, in microseconds.
     pub(crate) latency_error_us: Option<u32>,
-    /// From the end of the speech until they had come, or were waited for no longer, in seconds.
+    /// From the end of the speech until all reports had arrived or the wait ended, in seconds.
     pub(crate) waited_seconds: f64,
 }
 
-/// What is read of `GET /api/rooms/NAME`.
+/// Fields of `GET /api/rooms/NAME` that are read.
 #[derive(Debug, Default, Deserialize)]
 struct Room {
     quality: Option<Quality>,
@@ -64,11 +64,11 @@ struct Spread {
 }
 
 impl OriginReports {
-    /// Asks again and again until everything that was sent has come: each relay may hold it back for the
-    /// period of reports before it passes it on. `pause` waits until an instant.
+    /// Polls until every report has arrived: each relay may hold reports back for a report period.
+    /// `pause` waits until an instant.
     ///
     /// # Errors
-    /// The relay does not answer as it should; what `pause` says.
+    /// The relay gives no valid answer, or `pause` fails.
     pub(crate) fn await_all(
         http: SocketAddr,
         depth: u8,
@@ -86,7 +86,7 @@ impl OriginReports {
         }
     }
 
-    /// How long it took until they were there, for people.
+    /// Time until the reports arrived, in words.
     pub(crate) fn age(&self) -> String {
         let seconds = self.waited_seconds;
         if self.reports >= self.reports_sent {

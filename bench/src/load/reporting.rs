@@ -1,9 +1,9 @@
-//! What a thread's listeners report of how they hear (SPEC.md section 8.20), and how far it is from what
-//! the generator knows. Pure.
+//! Quality reports of a thread's listeners (SPEC.md section 8.20), compared with what the generator
+//! knows. Pure.
 //!
-//! A frame with a capture time has its age told twice, at the same instant: by the clocks of its speaker
-//! and its listener, which know the origin's from probes, and by the moment of sending that the generator
-//! has written into it, which needs no clock but its own. What lies between them is the clocks' error.
+//! The age of a frame with a capture time is measured twice, at the same instant: by the estimated clocks
+//! of its speaker and its listener, and by the time of sending that the generator wrote into it, which
+//! needs only the generator's clock. The difference is the error of the clocks.
 
 use std::time::{Duration, Instant};
 
@@ -18,25 +18,25 @@ use tribune_relay_core::clock::WallClock;
 use super::clocks::OwnClock;
 use crate::swarm::MemberId;
 
-/// From one look at who has something to say to the next: a tenth of the protocol's shortest period.
+/// Period in which listeners are polled for probes and reports: a tenth of the protocol's shortest period.
 const POLL_PERIOD: Duration = Duration::from_millis(10);
-/// The room whose reports are looked for at the origin.
+/// Room whose reports are compared at the origin.
 pub(crate) const FIRST_ROOM: u16 = 0;
 
-/// The listeners of a thread, as far as they report.
+/// Reporting side of a thread's listeners.
 #[derive(Debug)]
 pub(crate) struct Reporters {
-    /// When sending is counted from.
+    /// Start of the times of sending.
     start: Instant,
     listeners: Vec<Listener>,
-    /// Who is looked at next.
+    /// Listener that is polled next.
     next: usize,
     poll_from: Instant,
     closed: bool,
     reported: Reported,
 }
 
-/// Something that a listener says.
+/// Message that a listener has to send.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Due {
     /// In a datagram.
@@ -49,20 +49,20 @@ pub(crate) enum Due {
 struct Listener {
     room: u16,
     clock: OwnClock,
-    /// When the next report is due; `None` while it is not in.
+    /// Time of the next report; `None` before admission.
     due: Option<Instant>,
-    /// The last frame of each speaker.
+    /// Highest frame number of each speaker.
     heard: Box<[Option<u32>]>,
     /// Since the last report.
     expected: u32,
     received: u32,
     latency: Latencies,
-    /// Of all frames with a capture time, in microseconds.
+    /// Sum over all frames with a capture time, in microseconds.
     differences_us: u64,
     frames: u64,
 }
 
-/// Of the frames with a capture time since the last report, in microseconds.
+/// Latencies of the frames with a capture time since the last report, in microseconds.
 #[derive(Debug, Clone, Copy, Default)]
 struct Latencies {
     frames: u64,
@@ -72,16 +72,16 @@ struct Latencies {
     error: u32,
 }
 
-/// What has been reported, and how it compares.
+/// Reports of a run, and how their latencies compare with the generator's.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Reported {
-    /// By everybody.
+    /// Of all listeners.
     pub(crate) all: ReportSum,
-    /// By the listeners of [`FIRST_ROOM`].
+    /// Of the listeners of [`FIRST_ROOM`].
     pub(crate) first_room: ReportSum,
-    /// Frames with a capture time that were heard, reported or not.
+    /// Frames received with a capture time, reported or not.
     frames: u64,
-    /// Others that came before their listener knew the origin's time.
+    /// Further ones that arrived before their listener had an estimate of the origin's time.
     frames_too_early: u64,
     frames_within_bound: u64,
     difference_sum_us: u64,
@@ -90,54 +90,54 @@ pub(crate) struct Reported {
     worst_listener_us: f64,
 }
 
-/// Reports, added up.
+/// Sums over reports.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ReportSum {
     /// Reports that were sent.
     pub(crate) reports: u64,
-    /// Frames that they say were received.
+    /// Frames received, by these reports.
     pub(crate) received: u64,
-    /// Frames that they say were lost.
+    /// Frames lost, by these reports.
     pub(crate) lost: u64,
     with_latency: u64,
     by_clocks_us: u64,
     by_stamp_us: u64,
 }
 
-/// The same as it is printed.
+/// [`Reported`] as it is printed.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct ReportedMetrics {
-    /// Reports that listeners have sent.
+    /// Reports that listeners sent.
     pub(crate) reports: u64,
-    /// Of these without a latency: no frame with a capture time had come.
+    /// Of these without a latency, because no frame with a capture time had arrived.
     pub(crate) reports_without_latency: u64,
-    /// Frames with a capture time that listeners have heard, reported or not.
+    /// Frames received with a capture time, reported or not.
     pub(crate) stamped_frames: u64,
-    /// Others that came before their listener knew the origin's time.
+    /// Further ones that arrived before their listener had an estimate of the origin's time.
     pub(crate) stamped_frames_too_early: u64,
-    /// The mean of the reports' latencies, which are by the clocks.
+    /// Mean of the reports' latencies, by the clocks.
     pub(crate) mean_latency_us: Option<f64>,
-    /// The mean of the same for the same frames, by the generator's own stamp.
+    /// Mean for the same frames, by the generator's own stamps.
     pub(crate) mean_latency_by_stamp_us: Option<f64>,
-    /// Between the two for each frame: the mean of its absolute values.
+    /// Mean absolute difference of the two, per frame.
     pub(crate) mean_difference_us: f64,
-    /// The same of the listener for whom it is largest.
+    /// The same for the listener with the largest mean.
     pub(crate) worst_listener_mean_difference_us: f64,
-    /// The largest of them.
+    /// Largest difference.
     pub(crate) max_difference_us: u64,
-    /// The largest bound that was told for them, the speaker's and the listener's error together.
+    /// Largest error bound of a frame: the speaker's and the listener's together.
     pub(crate) max_error_us: u32,
-    /// Frames whose difference is within their bound, of all, from 0 to 1.
+    /// Share of frames whose difference is within its bound, from 0 to 1.
     pub(crate) share_within_bound: f64,
 }
 
 impl Reporters {
-    /// Nobody is in yet. The listeners are in these rooms, each with so many speakers; sending is counted
-    /// from the instant of `wall`.
+    /// No listener admitted yet. `rooms` has the room of each listener, `speakers` is per room; times of
+    /// sending count from the instant of `wall`.
     pub(crate) fn new(wall: WallClock, rooms: impl Iterator<Item = u16>, speakers: u16) -> Self {
         let listener = |(number, room): (usize, u16)| Listener {
             room,
-            // Odd numbers are the speakers'.
+            // Odd numbers belong to speakers.
             clock: OwnClock::new(wall, 2 * number),
             due: None,
             heard: vec![None; speakers.into()].into(),
@@ -157,23 +157,23 @@ impl Reporters {
         }
     }
 
-    /// The relay has let a listener in.
+    /// Takes the admission of a listener.
     pub(crate) fn handle_in(&mut self, now: Instant, member: MemberId) {
         self.listeners[member].due.get_or_insert(now + REPORT_PERIOD);
     }
 
-    /// The relay has told a listener the origin's time.
+    /// Takes the relay's answer to a listener's probe.
     pub(crate) fn handle_answer(&mut self, now: Instant, member: MemberId, answer: &Answer) {
         self.listeners[member].clock.handle_answer(now, answer);
     }
 
-    /// A listener has heard a frame.
+    /// Takes a frame that a listener received.
     pub(crate) fn handle_frame(&mut self, now: Instant, member: MemberId, frame: &Frame) {
         let listener = &mut self.listeners[member];
         let fits = |stamp: &Stamp| stamp.room == listener.room;
         let Some(stamp) = Stamp::read(&frame.opus).filter(fits) else { return };
         let Some(last) = listener.heard.get_mut(usize::from(stamp.speaker)) else { return };
-        // As receivers of RTP count (RFC 3550 appendix A.3): by the highest number.
+        // Loss as in RTP (RFC 3550 appendix A.3): by the highest sequence number.
         listener.received += 1;
         listener.expected += last.map_or(1, |last| stamp.index.saturating_sub(last));
         *last = Some(last.map_or(stamp.index, |last| last.max(stamp.index)));
@@ -195,7 +195,7 @@ impl Reporters {
         self.reported.add_frame(difference_us, error_us);
     }
 
-    /// The next thing that a listener has to say, to be sent at once.
+    /// Next message that a listener has to send, at once.
     pub(crate) fn poll_due(&mut self, now: Instant) -> Option<(MemberId, Due)> {
         if self.closed || now < self.poll_from {
             return None;
@@ -216,7 +216,7 @@ impl Reporters {
         None
     }
 
-    /// The end of the listeners' reports.
+    /// Ends the reports.
     pub(crate) fn close(&mut self) -> Reported {
         self.closed = true;
         for listener in self.listeners.iter().filter(|listener| listener.frames > 0) {
@@ -243,7 +243,7 @@ impl Listener {
             latency_us: mean(latency.by_clocks).map(short),
             latency_max_us: (latency.frames > 0).then_some(latency.longest),
             latency_error_us: (latency.frames > 0).then_some(latency.error),
-            // Nothing is played, so nothing waits, and nothing is late or made up.
+            // Nothing is played, so there is no buffer, no late frame and no concealment.
             ..Report::default()
         };
         let by_stamp_us = mean(latency.by_stamp);
@@ -266,7 +266,7 @@ impl Latencies {
 }
 
 impl Reported {
-    /// Adds what another thread's listeners have reported.
+    /// Adds the reports of another thread's listeners.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.all.merge(&other.all);
         self.first_room.merge(&other.first_room);
@@ -279,7 +279,7 @@ impl Reported {
         self.worst_listener_us = self.worst_listener_us.max(other.worst_listener_us);
     }
 
-    /// As it is printed.
+    /// Metrics as they are printed.
     pub(crate) fn metrics(&self) -> ReportedMetrics {
         let of_frames = |sum: u64| sum as f64 / self.frames.max(1) as f64;
         ReportedMetrics {
@@ -307,12 +307,12 @@ impl Reported {
 }
 
 impl ReportSum {
-    /// The mean of the reports' latencies, each report counting once as it does at a relay.
+    /// Mean of the reports' latencies, each report counting once, as at a relay.
     pub(crate) fn mean_by_clocks_us(&self) -> Option<f64> {
         self.mean(self.by_clocks_us)
     }
 
-    /// The same for the same frames, by the generator's own stamp.
+    /// Mean for the same frames, by the generator's own stamps.
     pub(crate) fn mean_by_stamp_us(&self) -> Option<f64> {
         self.mean(self.by_stamp_us)
     }
@@ -354,7 +354,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A frame of room 0 that was sent 20 ms a place after the start, with its capture time `off_us` wrong.
+    /// Frame of room 0, sent `index` × 20 ms after the start, with a capture time that is `off_us` off.
     fn frame(speaker: u16, index: u32, off_us: Option<i64>) -> Frame {
         let sent = 20 * MS * index;
         let mut opus = [0; SENT_STAMP_BYTES];
@@ -400,7 +400,7 @@ mod tests {
         reporters.handle_in(wall.at, 0);
         reporters.handle_frame(wall.at, 0, &frame(0, 0, Some(0)));
         learn(&mut reporters.listeners[0].clock, wall, wall.at, MS);
-        // 5 ms old by the stamp; by the clocks 200 µs older, and then 600 µs younger.
+        // 5 ms old by the stamp; by the clocks 200 µs older, then 600 µs younger.
         let heard = |index| wall.at + 20 * MS * index + 5 * MS;
         reporters.handle_frame(heard(1), 0, &frame(0, 1, Some(-200)));
         reporters.handle_frame(heard(4), 0, &frame(0, 4, None));
@@ -413,20 +413,20 @@ mod tests {
         assert_eq!((report.received, report.lost), (5, 1), "the fourth never came");
         assert_eq!((report.latency_us, report.latency_max_us), (Some(4_800), Some(5_200)));
         assert_eq!(report.rtt_us, 1_000);
-        // The listener's own error is half of its round trip, what is rounded off, and age.
+        // The listener's own error is half of its round trip, rounding, and age.
         let error = report.latency_error_us.unwrap();
         assert!((900..1_000).contains(&error), "{error}");
         assert_eq!((report.buffer_us, report.jitter_us), (0, 0));
 
-        let figures = reporters.close().metrics();
-        assert_eq!((figures.reports, figures.reports_without_latency), (1, 0));
-        assert_eq!((figures.stamped_frames, figures.stamped_frames_too_early), (2, 1));
-        assert_eq!(figures.mean_latency_us, Some(4_800.0));
-        assert_eq!(figures.mean_latency_by_stamp_us, Some(5_000.0));
-        assert_eq!((figures.max_difference_us, figures.max_error_us), (600, error));
-        assert_eq!(figures.mean_difference_us, 400.0);
-        assert_eq!(figures.worst_listener_mean_difference_us, 400.0);
-        assert_eq!(figures.share_within_bound, 1.0);
+        let metrics = reporters.close().metrics();
+        assert_eq!((metrics.reports, metrics.reports_without_latency), (1, 0));
+        assert_eq!((metrics.stamped_frames, metrics.stamped_frames_too_early), (2, 1));
+        assert_eq!(metrics.mean_latency_us, Some(4_800.0));
+        assert_eq!(metrics.mean_latency_by_stamp_us, Some(5_000.0));
+        assert_eq!((metrics.max_difference_us, metrics.max_error_us), (600, error));
+        assert_eq!(metrics.mean_difference_us, 400.0);
+        assert_eq!(metrics.worst_listener_mean_difference_us, 400.0);
+        assert_eq!(metrics.share_within_bound, 1.0);
     }
 
     #[test]
@@ -442,10 +442,10 @@ mod tests {
         reporters.handle_frame(now, 1, &frame(0, 1, Some(-2_000)));
         let mut sum = Reported::default();
         sum.merge(&reporters.close());
-        let figures = sum.metrics();
-        assert_eq!((figures.share_within_bound, figures.max_difference_us), (0.5, 2_000));
-        assert_eq!(figures.worst_listener_mean_difference_us, 2_000.0);
-        assert_eq!(figures.mean_latency_us, None, "nobody has reported yet");
+        let metrics = sum.metrics();
+        assert_eq!((metrics.share_within_bound, metrics.max_difference_us), (0.5, 2_000));
+        assert_eq!(metrics.worst_listener_mean_difference_us, 2_000.0);
+        assert_eq!(metrics.mean_latency_us, None, "nobody has reported yet");
     }
 
     #[test]

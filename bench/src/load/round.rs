@@ -2,16 +2,16 @@
 
 use tribune_bench::frame::Schedule;
 
-/// A stretch of speech over a standing work. All rounds of a run count their frames from the same
-/// moment, as a speaker's frames do that pauses: their numbers are not used again.
+/// Round of speech of a fleet that has joined. All rounds of a run count frames from the same instant, so
+/// that no sequence number is used twice.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Round {
-    /// When each frame is due. What lies before [`Self::first`] is not said.
+    /// Schedule of the frames. Those before [`Self::first`] are not sent.
     pub(crate) schedule: Schedule,
-    /// The first frame that is said.
+    /// First frame that is sent.
     pub(crate) first: u32,
-    /// Speakers of each room that speak: the first ones.
+    /// Active speakers of each room: the first ones.
     pub(crate) speakers: u16,
-    /// Whether the listeners' gaps are wanted second by second.
+    /// Whether listeners record their gaps second by second.
     pub(crate) gaps: bool,
 }

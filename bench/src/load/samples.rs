@@ -1,24 +1,24 @@
-//! The CPU over a load, for the plot: read again and again while it is measured. Used by [`crate::load`].
+//! CPU over the measured span, second by second, for the plot.
 
 use std::time::{Duration, Instant};
 
 use tribune_bench::accounting::process_cpu;
 
-/// From one reading of the CPU to the next: /proc counts hundredths of a second.
+/// Sampling period: /proc counts hundredths of a second.
 const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
 
-/// CPU used in a piece of the run, in cores.
+/// CPU used in one sampling period, in cores.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub(crate) struct Sample {
-    /// The end of the piece, in seconds of the measured span.
+    /// End of the period, in seconds of the measured span.
     pub(crate) at_seconds: f64,
-    /// Of the edge relay.
+    /// The edge relay.
     pub(crate) relay_cores: f64,
-    /// Of this process.
+    /// This process.
     pub(crate) generator_cores: f64,
 }
 
-/// Reads the CPU again and again.
+/// Samples of a run.
 #[derive(Debug)]
 pub(crate) struct Samples {
     relay: Option<u32>,
@@ -28,12 +28,12 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// Begins with a reading: when, of the edge relay if its process is known, of this process.
+    /// Starts with a first reading: instant, CPU of the edge relay if its process is known, CPU of this process.
     pub(crate) const fn new(relay: Option<u32>, first: (Instant, Duration, Duration)) -> Self {
         Self { relay, began: first.0, last: first, taken: Vec::new() }
     }
 
-    /// Takes a sample if it is time for one.
+    /// Takes a sample if one is due.
     pub(crate) fn poll(&mut self) {
         if self.last.0.elapsed() >= SAMPLE_PERIOD {
             self.take();
@@ -57,7 +57,7 @@ impl Samples {
         self.last = (now, relay_now, own_now);
     }
 
-    /// With what is left, unless it is too short to be told in ticks of 10 ms.
+    /// All samples, with a last one unless its period is too short for ticks of 10 ms.
     pub(crate) fn finish(mut self) -> Vec<Sample> {
         if self.last.0.elapsed() >= SAMPLE_PERIOD / 2 {
             self.take();

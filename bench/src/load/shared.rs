@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tribune_protocol::control::participant::Join;
@@ -12,48 +12,97 @@ use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::SessionKey;
 use tribune_protocol::media::datagram::{Frame, MediaDatagram};
 
-/// From one sweep of all sockets to the next. Latencies are late by half of it on average and by all
-/// of it at worst, which is well below the 3 ms that a relay may add; a sweep of a thousand sockets
-/// that have nothing takes about a tenth of it.
+/// Sweep period of all sockets. It adds half of itself to latencies on average and all of it at worst,
+/// well below the 3 ms that a relay may add; a sweep of a thousand empty sockets takes about a tenth of it.
 pub(crate) const SWEEP: Duration = Duration::from_millis(1);
-/// Why nothing can be done without.
+/// Error of the system's random number generator.
 pub(crate) const NO_RANDOM: &str = "the system gives no random numbers";
 
-/// What the threads of a load share.
+/// Counters and flags that the threads of a load share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// Tells the threads to end.
-    pub(crate) stop: AtomicBool,
+    /// Stop flag of all threads.
+    stop: AtomicBool,
     /// Speakers that are in.
-    pub(crate) speakers_in: AtomicUsize,
+    speakers_in: AtomicUsize,
     /// Listeners that are in.
-    pub(crate) listeners_in: AtomicUsize,
-    /// Participants whose connection is over.
-    pub(crate) gone: AtomicUsize,
-    /// Frames that listeners and guests have heard, measured or not.
-    pub(crate) frames: AtomicU64,
-    /// Datagrams in which they came.
-    pub(crate) datagrams: AtomicU64,
-    /// The numbers of the listeners' threads.
-    pub(crate) listener_threads: Mutex<Vec<u32>>,
+    listeners_in: AtomicUsize,
+    /// Participants whose connection ended.
+    gone: AtomicUsize,
+    /// Frames that all listeners, transient ones included, received, measured or not.
+    frames: AtomicU64,
+    /// Datagrams that carried them.
+    datagrams: AtomicU64,
+    /// Thread ids of the listeners' threads.
+    listener_threads: Mutex<Vec<u32>>,
 }
 
 impl Shared {
+    /// Tells all threads to end.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the threads are to end.
     pub(crate) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
     /// Listeners that are in.
-    pub(crate) fn joined(&self) -> u32 {
-        self.listeners_in.load(Ordering::Relaxed) as u32
+    pub(crate) fn listeners_in(&self) -> usize {
+        self.listeners_in.load(Ordering::Relaxed)
     }
 
-    /// Participants whose connection is over.
+    /// Participants whose connection ended.
     pub(crate) fn gone(&self) -> usize {
         self.gone.load(Ordering::Relaxed)
     }
 
-    /// Counts a datagram that a listener or a guest has got; its frames go to `take`.
+    /// Speakers that are in.
+    pub(crate) fn speakers_in(&self) -> usize {
+        self.speakers_in.load(Ordering::Relaxed)
+    }
+
+    /// Frames received by all listeners, transient ones included, measured or not.
+    pub(crate) fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Datagrams that carried them.
+    pub(crate) fn datagrams(&self) -> u64 {
+        self.datagrams.load(Ordering::Relaxed)
+    }
+
+    /// Thread ids of the listeners' threads.
+    ///
+    /// # Errors
+    /// A thread panicked.
+    pub(crate) fn listener_threads(&self) -> Result<Vec<u32>> {
+        let threads = self.listener_threads.lock();
+        Ok(threads.map_err(|_| anyhow!("a thread panicked"))?.clone())
+    }
+
+    /// Adds the thread id of a listeners' thread.
+    ///
+    /// # Errors
+    /// A thread has panicked.
+    pub(crate) fn add_listener_thread(&self, thread: u32) -> Result<()> {
+        let threads = self.listener_threads.lock();
+        threads.map_err(|_| anyhow!("a thread has panicked"))?.push(thread);
+        Ok(())
+    }
+
+    /// Counts a speaker that was admitted.
+    pub(crate) fn count_speaker_in(&self) {
+        self.speakers_in.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a listener that was admitted.
+    pub(crate) fn count_listener_in(&self) {
+        self.listeners_in.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a datagram that a listener received, and hands its frames to `take`.
     pub(crate) fn count(&self, media: &MediaDatagram, mut take: impl FnMut(&Frame)) {
         self.datagrams.fetch_add(1, Ordering::Relaxed);
         for frame in media.frames().map_while(Result::ok) {
@@ -62,7 +111,7 @@ impl Shared {
         }
     }
 
-    /// A participant's connection is over; the first time it is said why.
+    /// Counts a participant whose connection ended; the first reason goes to standard error.
     pub(crate) fn count_gone(&self, who: &str, why: &str) {
         if self.gone.fetch_add(1, Ordering::Relaxed) == 0 {
             eprintln!("{who} is gone: {why}");
@@ -70,15 +119,15 @@ impl Shared {
     }
 }
 
-/// Sleeps, if there is time left.
+/// Sleeps until an instant, if it is not over.
 pub(crate) fn rest_until(moment: Instant) {
     std::thread::sleep(moment.saturating_duration_since(Instant::now()));
 }
 
-/// What a participant says first.
+/// First message of a participant.
 ///
 /// # Errors
-/// A name that is none.
+/// An invalid room or name.
 pub(crate) fn join(room: &str, role: Role, name: &str, number: usize) -> Result<Join> {
     let mut session = [0; 16];
     SysRng.try_fill_bytes(&mut session).context(NO_RANDOM)?;

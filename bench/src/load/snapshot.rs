@@ -1,6 +1,5 @@
 //! Counters of the system and of the load at one instant; a span is the difference of two.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -11,15 +10,15 @@ use tribune_bench::accounting::{
 use super::shared::Shared;
 use super::spec::Topology;
 
-/// What the system has counted up to a moment.
+/// Totals at one instant.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     pub(crate) at: Instant,
     pub(crate) relay_cpu: Option<Duration>,
-    /// Of the relays above the edge.
+    /// CPU of the relays above the edge.
     pub(crate) above_cpu: Duration,
     pub(crate) own_cpu: Duration,
-    /// Of each listeners' thread.
+    /// CPU of each listeners' thread.
     pub(crate) threads_cpu: Vec<Duration>,
     pub(crate) machine_cpu: Duration,
     pub(crate) machine_drops: u64,
@@ -36,8 +35,7 @@ impl Snapshot {
     /// A process is gone, or there is no /proc.
     pub(crate) fn take(topology: &Topology, shared: &Shared) -> Result<Self> {
         let own = std::process::id();
-        let threads = shared.listener_threads.lock();
-        let threads = threads.map_err(|_| anyhow::anyhow!("a thread panicked"))?.clone();
+        let threads = shared.listener_threads()?;
         let (mut above_cpu, mut relay_drops) = (Duration::ZERO, 0);
         for pid in &topology.above {
             above_cpu += process_cpu(*pid)?;
@@ -54,8 +52,8 @@ impl Snapshot {
             machine_drops: machine_drops()?,
             own_drops: process_drops(own)?,
             relay_drops,
-            frames: shared.frames.load(Ordering::Relaxed),
-            datagrams: shared.datagrams.load(Ordering::Relaxed),
+            frames: shared.frames(),
+            datagrams: shared.datagrams(),
         })
     }
 }

@@ -1,7 +1,6 @@
-//! The speakers' thread of a load: says frames on a schedule, whatever becomes of the ones before.
-//! [`super::fleet`] starts it and has it do rounds.
+//! Speakers' thread of a load: sends frames on an open-loop schedule. [`super::fleet`] starts it and hands
+//! it rounds.
 
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -25,50 +24,50 @@ use super::round::Round;
 use super::shared::{NO_RANDOM, SWEEP, Shared, join, rest_until};
 use crate::swarm::{Arrival, MemberId, News, Place, Swarm, Target};
 
-/// The longest the thread sleeps: acknowledgements want to be read.
+/// Longest sleep of the thread, so that acknowledgements are read.
 const SPEAKER_NAP: Duration = Duration::from_millis(5);
-/// Time for the speakers to be let in.
+/// Time for the admission of a speaker.
 const SPEAKERS_WITHIN: Duration = Duration::from_secs(15);
 
-/// The work of the speakers' thread.
+/// Configuration of the speakers' thread.
 #[derive(Debug, Clone)]
 pub(crate) struct SpeakerWork {
     /// The relay.
     pub(crate) target: Target,
-    /// Room of each speaker by name and number, and the speaker's number in the room. The first of
+    /// Room of each speaker by name and number, and the speaker's number in the room. The first speaker of
     /// each room opens it.
     pub(crate) speakers: Vec<(String, u16, u16)>,
     /// Opus bytes of a frame.
     pub(crate) frame_bytes: usize,
-    /// The right time, counted from the schedule's start; `None` if no frame bears a capture time.
+    /// True wall clock at the schedule's start; `None` if no frame carries a capture time.
     pub(crate) reports: Option<WallClock>,
 }
 
 impl SpeakerWork {
-    /// A clock for each speaker, if they have any.
+    /// Clock of each speaker, if frames carry capture times.
     fn stampers(&self) -> Vec<Stamper> {
         let Some(wall) = self.reports else { return Vec::new() };
-        // Even numbers are the listeners'.
+        // Even numbers belong to listeners.
         let stamper = |number: usize| Stamper::new(OwnClock::new(wall, 2 * number + 1));
         (0..self.speakers.len()).map(stamper).collect()
     }
 }
 
-/// How the schedule of a round was kept.
+/// Frames sent in a round, and their lateness.
 #[derive(Debug)]
 pub(crate) struct SpeakerStats {
-    /// Measured frames that were sent, of all speakers.
+    /// Measured frames that were sent, over all speakers.
     pub(crate) frames: u64,
-    /// Measured frames that QUIC or the kernel did not take.
+    /// Measured frames that QUIC or the kernel did not accept.
     pub(crate) unsent: u64,
-    /// How late frames left, in microseconds.
+    /// Time from due to sent, in microseconds.
     pub(crate) lateness_us: Histogram<u64>,
 }
 
-/// Joins the speakers, then says a frame each whenever a round has one due, until told to stop.
+/// Joins the speakers, then sends each frame of a round when it is due, until told to stop.
 ///
 /// # Errors
-/// A speaker is not let in.
+/// A speaker is not admitted.
 pub(crate) fn speak(
     work: &SpeakerWork,
     shared: &Shared,
@@ -81,7 +80,7 @@ pub(crate) fn speak(
     let mut opus = vec![0; work.frame_bytes];
     SysRng.try_fill_bytes(&mut opus).context(NO_RANDOM)?;
     let mut stampers = work.stampers();
-    // Who asks for the time wants the answer at once: what it waits in the socket bends the estimate.
+    // With probes, time that an answer waits in the socket would bias the clock estimate.
     let nap = if stampers.is_empty() { SPEAKER_NAP } else { SWEEP };
     let mut speech: Option<Speech> = None;
     let mut refused = 0;
@@ -116,27 +115,27 @@ pub(crate) fn speak(
 
 fn send_time_questions(stampers: &mut [Stamper], swarm: &mut Swarm) {
     for (speaker, stamper) in stampers.iter_mut().enumerate() {
-        if let Some(question) = stamper.clock.poll_question(Instant::now()) {
+        if let Some(question) = stamper.poll_question(Instant::now()) {
             swarm.send_datagram(speaker, question.write());
             swarm.flush();
         }
     }
 }
 
-/// Of what comes to a speaker, the other speakers' frames are not listened to.
+/// Takes a datagram of a speaker: answers to probes; other speakers' frames are ignored.
 fn handle_time_answer(stampers: &mut [Stamper], Arrival { at, member, datagram }: Arrival) {
     let Some(stamper) = stampers.get_mut(member) else { return };
     if let Ok(Datagram::Probe(Probe::Answer(answer))) = Datagram::parse(datagram) {
-        stamper.clock.handle_answer(at, &answer);
+        stamper.handle_answer(at, &answer);
     }
 }
 
-/// A round as the speakers' thread goes through it.
+/// Progress of the speakers' thread in a round.
 struct Speech {
     round: Round,
-    /// The speakers that speak, by their paths in the work.
+    /// Active speakers, by their index in the configuration.
     active: Vec<usize>,
-    /// Of all their frames, in the order in which they are due.
+    /// Index of the next frame, over all active speakers in the order in which frames are due.
     next: u64,
     spoken: SpeakerStats,
 }
@@ -149,7 +148,7 @@ impl Speech {
         Ok(Self { round, active, next: 0, spoken })
     }
 
-    /// Returns when the next frame is due.
+    /// Sends the frames that are due. Returns when the next one is; `None` at the end of the round.
     fn send_due(
         &mut self,
         work: &SpeakerWork,
@@ -189,14 +188,14 @@ impl Speech {
     }
 }
 
-/// Brings the speakers in, one after the other, so that the first of each room opens it.
+/// Joins the speakers one after the other, so that the first of each room opens it.
 fn join_speakers(work: &SpeakerWork, shared: &Shared, swarm: &mut Swarm) -> Result<Vec<TrackId>> {
     let mut tracks = Vec::new();
     for (number, (room, _, _)) in work.speakers.iter().enumerate() {
         let member = swarm.join(number, join(room, Role::Speaker, "speaker", number)?)?;
         let track = await_track(swarm, member, Instant::now() + SPEAKERS_WITHIN);
         tracks.push(track.with_context(|| format!("speaker {number} was not let in"))?);
-        shared.speakers_in.fetch_add(1, Ordering::Relaxed);
+        shared.count_speaker_in();
     }
     Ok(tracks)
 }
@@ -224,7 +223,7 @@ fn datagram(
     captured: Option<Capture>,
     opus: &[u8],
 ) -> Result<Bytes> {
-    // All speak, the first one loudest: who leads does not change.
+    // All are voiced and the first is loudest, so that the dominant speaker does not change.
     let level = Level { voice: true, minus_dbov: 20 + place.min(60) as u8 };
     let seq = Seq(index as u16);
     let header = FrameHeader { track, seq, level, talkspurt_end, captured };

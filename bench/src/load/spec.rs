@@ -8,28 +8,28 @@ use tribune_relay::tls::ServerTrust;
 use crate::relay_process::{RelayChain, RelayProcess};
 use crate::swarm::Target;
 
-/// Who takes part, and from where.
+/// Participants of a load.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadSpec {
     /// Listeners in all.
     pub(crate) listeners: u32,
-    /// Speakers of each room.
+    /// Speakers per room.
     pub(crate) speakers: u16,
-    /// Rooms that the listeners are dealt over.
+    /// Rooms over which the listeners are spread.
     pub(crate) rooms: u16,
-    /// Opus bytes of a frame.
+    /// Opus bytes per frame.
     pub(crate) frame_bytes: u16,
-    /// Joins begun in a second.
+    /// Joins begun per second.
     pub(crate) join_rate: u32,
-    /// Threads of listeners.
+    /// Listeners' threads.
     pub(crate) threads: u8,
     /// Listeners on each socket.
     pub(crate) per_socket: u32,
     /// Round trip of the listeners to the relay.
     pub(crate) rtt: Duration,
-    /// Sockets of others in this process.
+    /// Further sockets of this process.
     pub(crate) other_sockets: usize,
-    /// Whether all ask for the origin's time, speakers tell it and listeners report.
+    /// Whether participants probe the origin's time, speakers send capture times and listeners report.
     pub(crate) reports: bool,
 }
 
@@ -42,23 +42,23 @@ impl LoadSpec {
     }
 }
 
-/// The relays that a fleet is at.
+/// Relays that a fleet joins.
 #[derive(Debug, Clone)]
 pub(crate) struct Topology {
-    /// Where speakers are.
+    /// Relay of the speakers.
     pub(crate) root: Target,
-    /// Where listeners are.
+    /// Relay of the listeners.
     pub(crate) edge: Target,
-    /// The edge's process, if it is known.
+    /// Process of the edge, if known.
     pub(crate) edge_pid: Option<u32>,
-    /// The processes of the relays above it.
+    /// Processes of the relays above the edge.
     pub(crate) above: Vec<u32>,
-    /// The HTTP side of the relay where speakers are, if it is known.
+    /// HTTP address of the root, if known.
     pub(crate) root_http: Option<SocketAddr>,
 }
 
 impl Topology {
-    /// A chain of relays that this process has started.
+    /// Topology of a chain that this process has started.
     pub(crate) fn of(relays: &RelayChain) -> Self {
         let target = |relay: &RelayProcess| Target {
             address: relay.address(),
@@ -75,7 +75,7 @@ impl Topology {
     }
 }
 
-/// What a room of a load is called.
+/// Name of a load's room.
 pub(crate) fn room_name(room: u16) -> String {
     format!("bench-{room}")
 }

@@ -1,4 +1,4 @@
-//! What a thread's listeners have heard in a round: each measured frame once, by its number. Pure.
+//! Tally of a thread's listeners in a round: each measured frame counts once, by its number. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,35 +13,35 @@ use super::reporting::Reported;
 use super::round::Round;
 use crate::swarm::MemberId;
 
-/// The sum over a thread's listeners.
+/// Sums over the listeners of a thread, or of all threads.
 #[derive(Debug, Default)]
 pub(crate) struct ListenerStats {
-    /// Measured frames that came, each once per listener.
+    /// Measured frames received, each once per listener.
     pub(crate) frames: u64,
-    /// Measured frames that came again.
+    /// Measured frames received again.
     pub(crate) duplicates: u64,
-    /// Frames that no speaker of the load sent, or that are not what was sent.
+    /// Frames that no speaker of the load sent, or that do not match what was sent.
     pub(crate) foreign: u64,
     /// Listeners that missed a frame.
     pub(crate) listeners_with_loss: u64,
-    /// For each room, a bit for each frame that some listener heard.
+    /// Per room, a bit for each frame that at least one listener received.
     heard_by_some: BTreeMap<u16, Vec<u64>>,
-    /// From when a frame was due to when it was read, in microseconds.
+    /// Time from due to read, in microseconds.
     pub(crate) latency_us: Option<Histogram<u64>>,
-    /// From when a frame was sent to when it was read, in microseconds.
+    /// Time from sent to read, in microseconds.
     pub(crate) added_us: Option<Histogram<u64>>,
-    /// From one sweep of the sockets to the next, in microseconds: how late the two above may be.
+    /// Time from one sweep of the sockets to the next, in microseconds: bound of the error of both latencies.
     pub(crate) sweeps_us: Option<Histogram<u64>>,
-    /// The listeners' gaps, if the round wants them.
+    /// Gaps of the listeners, if the round records them.
     pub(crate) gaps: Option<Gaps>,
-    /// Packets of these listeners that the kernel did not take.
+    /// Packets of these listeners that the kernel did not accept.
     pub(crate) send_refused: u64,
-    /// What the listeners have reported until the end of the round, if they do.
+    /// Reports of the listeners up to the end of the round, if they report.
     pub(crate) reported: Option<Reported>,
 }
 
 impl ListenerStats {
-    /// Adds what another thread's listeners have heard.
+    /// Adds the listeners of another thread.
     pub(crate) fn merge(&mut self, other: Self) {
         self.frames += other.frames;
         self.duplicates += other.duplicates;
@@ -66,8 +66,8 @@ impl ListenerStats {
         }
     }
 
-    /// Frames that at least one listener of the speaker's room heard. Less than were sent: the rest
-    /// was lost on the way to the relay, or in it, before the listeners' ways part.
+    /// Frames that at least one listener of the speaker's room received. The rest of what was sent was lost
+    /// on the way to the relay, or in it before fan-out.
     pub(crate) fn heard_by_some(&self) -> u64 {
         self.heard_by_some.values().flatten().map(|word| u64::from(word.count_ones())).sum()
     }
@@ -80,20 +80,20 @@ fn merge_bits(sum: &mut Vec<u64>, more: &[u64]) {
 
 fn merge_histograms(sum: &mut Option<Histogram<u64>>, more: Option<Histogram<u64>>) {
     match (&mut *sum, more) {
-        // All have the same bounds, so that it fits.
+        // All histograms have the same bounds, so this cannot fail.
         (Some(sum), Some(more)) => drop(sum.add(&more)),
         (None, more) => *sum = more,
         (Some(_), None) => {}
     }
 }
 
-/// Keeps count while a round runs.
+/// Counts of a running round.
 #[derive(Debug)]
 pub(crate) struct Tally {
     round: Round,
-    /// The room of each listener.
+    /// Room of each listener.
     rooms: Vec<u16>,
-    /// A bit for each listener, speaker and measured frame.
+    /// A bit per listener, speaker and measured frame.
     seen: Vec<u64>,
     words_per_speaker: usize,
     swept: Option<Instant>,
@@ -101,7 +101,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Nothing heard yet, by listeners of these rooms.
+    /// No frame yet; `rooms` has the room of each listener.
     pub(crate) fn new(round: Round, rooms: Vec<u16>) -> Self {
         let words_per_speaker = round.schedule.measured.div_ceil(u64::BITS) as usize;
         let words = words_per_speaker * usize::from(round.speakers) * rooms.len();
@@ -116,7 +116,7 @@ impl Tally {
         Self { round, rooms, seen: vec![0; words], words_per_speaker, swept: None, heard }
     }
 
-    /// Counts a frame that a listener has heard.
+    /// Counts a frame that a listener received.
     pub(crate) fn handle_frame(&mut self, now: Instant, listener: MemberId, frame: &Frame) {
         let Round { schedule, speakers, .. } = self.round;
         let fits =
@@ -152,7 +152,7 @@ impl Tally {
         }
     }
 
-    /// The sockets are about to be swept.
+    /// Takes the start of a sweep of the sockets.
     pub(crate) fn handle_sweep(&mut self, now: Instant) {
         let (from, to) = self.round.schedule.span();
         if let Some(before) = self.swept.replace(now).filter(|_| now >= from && now < to) {
@@ -165,12 +165,12 @@ impl Tally {
         }
     }
 
-    /// Whether what has not come yet is lost.
+    /// Whether the round is over, so that missing frames count as lost.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         now >= self.round.schedule.end()
     }
 
-    /// The end of the round.
+    /// Ends the round.
     pub(crate) fn close(mut self) -> ListenerStats {
         let Round { schedule, speakers, .. } = self.round;
         if let Some(gaps) = &mut self.heard.gaps {

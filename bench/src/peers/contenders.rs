@@ -1,4 +1,4 @@
-//! Who is measured beside whom: programs, arguments, sizes, speakers.
+//! List of contenders: programs, arguments, sizes, numbers of speakers.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,51 +7,51 @@ use anyhow::{Context, Result, bail};
 
 use crate::paths;
 
-/// A contender: a process that serves one kind of listener and is asked for windows.
+/// Contender: a process that loads one server with one kind of listener and measures windows on request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Contender {
-    /// Its name on the command line and in JSON.
+    /// Name on the command line and in JSON.
     pub(crate) name: &'static str,
-    /// What it is called in tables.
+    /// Name in tables.
     pub(crate) label: &'static str,
     program: Program,
     arguments: &'static [&'static str],
-    /// What it is asked, and at which sizes.
+    /// Numbers of speakers that are measured, and at which sizes.
     asked: &'static [(u16, At)],
-    /// About how long one listener takes to join, in milliseconds. For estimates.
+    /// Approximate time of one listener's join, in milliseconds, for estimates.
     pub(crate) join_ms: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Program {
-    /// A command of this program. Its figures are what others are divided by.
+    /// A command of this program: the reference that others are divided by.
     Own(&'static str),
-    /// A load client of another system.
+    /// Load client of another system.
     Peer(&'static str),
 }
 
-/// At which sizes something is asked.
+/// Sizes at which a contender is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Every,
-    /// What one size is enough for.
+    /// Only the largest size.
     Largest,
-    /// Beyond, the server cannot keep up on two cores, or disturbs everything else while it waits.
+    /// Up to this size: beyond it the server cannot keep up on two cores, or disturbs the others while idle.
     UpTo(u32),
 }
 
-/// The name of Tribune among the contenders.
+/// Name of Tribune.
 pub(crate) const TRIBUNE: &str = "tribune";
-/// The name of the ceiling.
+/// Name of the ceiling.
 pub(crate) const CEILING: &str = "ceiling";
-/// Tribune with listeners 50 ms away.
+/// Tribune with listeners at an RTT of 50 ms.
 pub(crate) const TRIBUNE_FAR: &str = "tribune-rtt50";
-/// mumble-server with listeners that ping as real ones do.
+/// mumble-server with listeners that ping as real clients do.
 pub(crate) const MUMBLE: &str = "mumble";
-/// moq-relay with a group for each frame.
+/// moq-relay with one group per frame.
 pub(crate) const MOQ: &str = "moq-1";
 
-/// Janus skips loopback interfaces, so that its load client gets a network of its own.
+/// Load client of Janus. Janus skips loopback interfaces, so it runs in a network namespace of its own.
 const JANUS: &str = "peer-janus";
 
 /// All contenders, in the order of tables.
@@ -149,16 +149,16 @@ pub(crate) const CONTENDERS: [Contender; 12] = [
         label: "Janus, streaming plugin",
         program: Program::Peer(JANUS),
         arguments: &["--event-loops", "2"],
-        // At rest it takes a quarter of a core for 1,000 viewers, which would disturb all others.
+        // Idle, it takes a quarter of a core for 1,000 viewers, which would disturb all others.
         asked: &[(1, At::UpTo(500))],
         join_ms: 20.0,
     },
 ];
 
-/// Names of contenders, parsed.
+/// Contender of a name.
 ///
 /// # Errors
-/// A sentence that names the one which does not exist.
+/// There is none; the sentence names it.
 pub(crate) fn by_name(name: &str) -> Result<&'static Contender> {
     let found = CONTENDERS.iter().find(|contender| contender.name == name);
     let names = || CONTENDERS.map(|contender| contender.name).join(", ");
@@ -166,7 +166,7 @@ pub(crate) fn by_name(name: &str) -> Result<&'static Contender> {
 }
 
 impl Contender {
-    /// The numbers of speakers that it is asked for at a size.
+    /// Numbers of speakers that are measured at a size.
     pub(crate) fn speakers(&self, size: u32, largest: u32) -> Vec<u16> {
         let asked = self.asked.iter().filter(|(_, at)| match at {
             At::Every => true,
@@ -176,7 +176,7 @@ impl Contender {
         asked.map(|(speakers, _)| *speakers).collect()
     }
 
-    /// Why it is not asked at a size, if that has a reason.
+    /// Reason not to measure it at a size, if there is one.
     pub(crate) fn not_asked(&self, size: u32) -> Option<String> {
         self.asked.iter().find_map(|(_, at)| match at {
             At::Every | At::Largest => None,
@@ -187,12 +187,12 @@ impl Contender {
         })
     }
 
-    /// Whether it is of this program, and so what others are compared with.
+    /// Whether it is a command of this program, and so a reference for the others.
     pub(crate) const fn is_reference(&self) -> bool {
         matches!(self.program, Program::Own(_))
     }
 
-    /// How to start it.
+    /// Command that starts it.
     ///
     /// # Errors
     /// Its program has not been built.
@@ -219,7 +219,7 @@ impl Contender {
     }
 }
 
-/// A program in a network of its own, with an address besides the loopback one. Needs to be root.
+/// Program in a network namespace of its own, with a non-loopback address. Needs root.
 fn isolated(program: PathBuf) -> Command {
     const NETWORK: &str = r#"
         ip link set lo up
@@ -232,17 +232,17 @@ fn isolated(program: PathBuf) -> Command {
     command
 }
 
-/// Where programs of other systems are.
+/// Paths of programs of other systems.
 #[derive(Debug, Clone)]
 pub(crate) struct ProgramPaths {
-    /// The directory of the load clients.
+    /// Directory of the load clients.
     pub(crate) peers: PathBuf,
     /// moq-relay itself, which no distribution has.
     pub(crate) moq_relay: PathBuf,
 }
 
 impl ProgramPaths {
-    /// As `make bench` leaves them, unless told otherwise.
+    /// Paths as `make bench` leaves them, with another directory of load clients if given.
     pub(crate) fn new(peers: Option<PathBuf>) -> Self {
         Self { peers: peers.unwrap_or_else(paths::peers), moq_relay: paths::moq_relay() }
     }

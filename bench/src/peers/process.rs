@@ -1,4 +1,4 @@
-//! A contender as a process: started, waited for, asked, ended.
+//! Process of a contender: start, readiness, requests, end.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -9,32 +9,31 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use tribune_bench::contender::{Ask, MISSING, Ready, Said, Window};
 
-/// How long joining may stand still.
+/// Longest time without progress while listeners join.
 const STANDSTILL: Duration = Duration::from_secs(45);
-/// How long joining may take in all: the slowest takes 25 ms a listener.
+/// Longest time for all joins: the slowest system takes 25 ms per listener.
 const JOIN_WITHIN: Duration = Duration::from_secs(180);
 /// Time for a window beyond its length.
 const WINDOW_PATIENCE: Duration = Duration::from_secs(30);
-/// Time for a contender to end by itself, once nothing is asked any more.
+/// Time for a contender to end by itself after its input is closed.
 const END_WITHIN: Duration = Duration::from_secs(10);
-/// How often its end is looked for.
+/// Period in which its end is polled.
 const GLANCE: Duration = Duration::from_millis(20);
-/// Lines that may wait: a contender says one a second, and one a window.
+/// Lines that may wait: a contender writes one per second while joining, then one per window.
 const LINES: usize = 64;
 
-/// A contender whose listeners are in. It ends with this value.
+/// Contender whose listeners are in. It ends with this value.
 #[derive(Debug)]
 pub(crate) struct Running {
     process: Process,
-    /// What it says of itself.
-    pub(crate) ready: Ready,
+    ready: Ready,
 }
 
 impl Running {
-    /// Starts it and waits until its listeners are in; `joined` hears how many are.
+    /// Starts it and waits until its listeners are in; `joined` gets their number as it grows.
     ///
     /// # Errors
-    /// One sentence: it cannot be started, its server is missing, it ends or stands still.
+    /// One sentence: it cannot be started, its server is missing, it ends or makes no progress.
     pub(crate) fn start(command: &mut Command, mut joined: impl FnMut(u32)) -> Result<Self> {
         let mut process = Process::start(command)?;
         let (began, mut moved, mut count) = (Instant::now(), Instant::now(), 0);
@@ -55,7 +54,12 @@ impl Running {
         }
     }
 
-    /// Has it measure a window.
+    /// Its description of itself.
+    pub(crate) const fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Requests a window.
     ///
     /// # Errors
     /// One sentence: it has ended, or does not answer.
@@ -70,7 +74,7 @@ impl Running {
     }
 }
 
-/// The process, with what it says.
+/// Process with its messages.
 #[derive(Debug)]
 struct Process {
     child: Child,
@@ -110,7 +114,7 @@ impl Process {
         Ok(())
     }
 
-    /// The next thing it says; none if it says nothing for so long.
+    /// Next message; `None` after `patience` without one.
     fn hear(&mut self, patience: Duration) -> Result<Option<Said>> {
         match self.said.recv_timeout(patience) {
             Ok(Ok(said)) => Ok(Some(said)),
@@ -120,7 +124,7 @@ impl Process {
         }
     }
 
-    /// Why it has ended, in its own words if it left any.
+    /// Reason of its end, in its own words if it left any.
     fn obituary(&mut self) -> String {
         let status = self.end();
         let words = self.complaints.last();
@@ -134,7 +138,7 @@ impl Process {
         }
     }
 
-    /// Ends it, by itself if it can: its server is its own to end.
+    /// Ends it, by closing its input if that works, so that it can end its server.
     fn end(&mut self) -> Option<ExitStatus> {
         self.asks = None;
         let by = Instant::now() + END_WITHIN;
@@ -156,7 +160,7 @@ impl Drop for Process {
     }
 }
 
-/// The last line of a process's standard error; where it has errors among its lines, the last of them.
+/// Last line of a process's standard error; the last line that is an error, if there is one.
 #[derive(Debug)]
 struct Complaints {
     last: Arc<Mutex<String>>,
@@ -172,7 +176,7 @@ impl Complaints {
             for line in BufReader::new(errors).lines().map_while(Result::ok) {
                 let line = line.trim();
                 let Ok(mut last) = written.lock() else { return };
-                // A wrong argument is named first, and followed by advice.
+                // clap names a wrong argument first, then gives advice.
                 if is_error(line) || !line.is_empty() && !is_error(&last) {
                     line.clone_into(&mut last);
                 }
@@ -182,7 +186,7 @@ impl Complaints {
         Self { last, end }
     }
 
-    /// What it was. A server that is left behind may hold the pipe open, so the end is not waited for long.
+    /// The line. A server that is left behind may hold the pipe open, so the wait for its end is short.
     fn last(&self) -> String {
         let _ = self.end.recv_timeout(Duration::from_secs(1));
         self.last.lock().map(|last| last.clone()).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! What came of the rounds: medians over windows, and ratios within a round, so that a slow minute of
-//! the machine slows both sides of a ratio.
+//! Results of the rounds: medians over windows, and ratios within a round, so that a slow minute of the
+//! machine slows both sides of a ratio.
 
 use std::fmt;
 
@@ -10,47 +10,47 @@ use super::rounds::{Flaw, Taken, Turn};
 use crate::spread::Spread;
 use crate::text_table::TextTable;
 
-/// Share of what was due that has to arrive, in percent, for a contender to have kept up.
+/// Share of due frames that a contender must deliver to have kept up, in percent.
 const KEPT_UP_PERCENT: f64 = 99.0;
 
-/// What one contender did at one size, with one number of speakers.
+/// Results of one contender at one size with one number of speakers.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Entry {
-    /// The contender's name.
+    /// Name of the contender.
     pub(crate) contender: &'static str,
     pub(crate) label: &'static str,
     pub(crate) listeners: u32,
     pub(crate) speakers: u16,
-    /// What it says of itself.
+    /// Its description of itself.
     pub(crate) about: Ready,
-    /// Server CPU per frame that a listener got, in microseconds.
+    /// Server CPU per frame that a listener received, in microseconds.
     pub(crate) cpu_us_per_frame: Option<Spread>,
-    /// That, divided by the ceiling's of the same round.
+    /// CPU per frame ÷ the ceiling's of the same round.
     pub(crate) over_ceiling: Option<Spread>,
-    /// The ceiling's of the same round, divided by that.
+    /// The ceiling's of the same round ÷ CPU per frame.
     pub(crate) ceiling_share: Option<Spread>,
-    /// That, divided by Tribune's of the same round with as many speakers.
+    /// CPU per frame ÷ Tribune's of the same round with as many speakers.
     pub(crate) over_tribune: Option<Spread>,
-    /// Median over the windows of their median and 99th percentile, in milliseconds.
+    /// Medians over the windows of their median and 99th percentile latency, in milliseconds.
     pub(crate) latency_p50_ms: Option<f64>,
     pub(crate) latency_p99_ms: Option<f64>,
-    /// CPU of the load client per frame, in microseconds: what the measurement itself costs.
+    /// CPU of the load client per frame, in microseconds: the cost of the measurement itself.
     pub(crate) generator_us_per_frame: Option<Spread>,
-    /// Of all frames that were due.
+    /// Share of due frames that were delivered.
     pub(crate) delivered_percent: f64,
-    /// Less than 99 % came, and the machine was not to blame.
+    /// Less than 99 % of due frames arrived, and the machine was not the cause.
     pub(crate) did_not_keep_up: bool,
-    /// What all its windows suffer from, if none of them is without flaw.
+    /// Flaws of its windows, if none is without one.
     pub(crate) flaws: Vec<Flaw>,
-    /// Windows measured again.
+    /// Windows that were repeated.
     pub(crate) repeated: u32,
-    /// Why it was not asked in all rounds.
+    /// Reason why it was not measured in all rounds.
     pub(crate) out: Option<String>,
     pub(crate) windows: Vec<Taken>,
 }
 
 impl Entry {
-    /// From what was taken of a contender and of those it is compared with.
+    /// Results from a contender's windows and those that it is compared with.
     pub(crate) fn new(
         (contender, label): (&'static str, &'static str),
         about: &Ready,
@@ -116,20 +116,20 @@ impl Entry {
     }
 }
 
-/// The windows without flaw, or all if there are none.
+/// Windows without a flaw, or all if there are none.
 fn usable(taken: &[Taken]) -> Vec<&Taken> {
     let flawless = |taken: &&Taken| taken.flaws.is_empty();
     let any = taken.iter().any(|taken| taken.flaws.is_empty());
     taken.iter().filter(|taken| !any || flawless(taken)).collect()
 }
 
-/// Somebody who was not measured.
+/// Contender that was not measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Missing {
     pub(crate) contender: &'static str,
     pub(crate) label: &'static str,
     pub(crate) listeners: u32,
-    /// One sentence.
+    /// Reason, one sentence.
     pub(crate) why: String,
 }
 
@@ -141,15 +141,15 @@ pub(crate) struct PeersReport {
     pub(crate) rounds: u32,
     pub(crate) window_seconds: u32,
     pub(crate) took_seconds: f64,
-    /// What was left out for want of time.
+    /// Rounds that were left out for want of time.
     pub(crate) cut_short: Vec<String>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) missing: Vec<Missing>,
 }
 
 impl PeersReport {
-    /// The entry of the largest size at which a contender kept up with so many speakers: what a frame
-    /// costs says little where most are lost, whoever is to blame.
+    /// Entry of the largest size at which a contender kept up with `speakers`: cost per frame means little
+    /// where most frames are lost, whatever the cause.
     pub(crate) fn largest(&self, contender: &str, speakers: u16) -> Option<&Entry> {
         let fits = |entry: &&Entry| {
             let kept_up = !entry.did_not_keep_up && entry.delivered_percent >= KEPT_UP_PERCENT;
@@ -159,7 +159,7 @@ impl PeersReport {
         self.entries.iter().filter(fits).max_by_key(|entry| entry.listeners)
     }
 
-    /// Why there is no such entry.
+    /// Reason why there is no such entry.
     pub(crate) fn why_not(&self, contender: &str) -> String {
         let missing = self.missing.iter().find(|missing| missing.contender == contender);
         let entry = self.entries.iter().find(|entry| entry.contender == contender);
@@ -170,8 +170,8 @@ impl PeersReport {
         }
     }
 
-    /// Figures, a row for each entry.
-    pub(crate) fn figures(&self) -> TextTable {
+    /// Table of metrics, a row per entry.
+    pub(crate) fn metrics_table(&self) -> TextTable {
         let mut table = TextTable::new(&[
             "listeners",
             "system",
@@ -207,13 +207,13 @@ impl PeersReport {
         table
     }
 
-    /// What each system is, encrypts and lacks.
-    pub(crate) fn about(&self) -> TextTable {
+    /// Table of systems: version, encryption, what they do not do.
+    pub(crate) fn systems_table(&self) -> TextTable {
         let mut table = TextTable::new(&["system", "version", "encrypted", "does not do"]);
-        let mut told: Vec<&str> = Vec::new();
+        let mut listed: Vec<&str> = Vec::new();
         for entry in &self.entries {
-            if !told.contains(&entry.contender) {
-                told.push(entry.contender);
+            if !listed.contains(&entry.contender) {
+                listed.push(entry.contender);
                 let Ready { system, encrypted, lacks, .. } = &entry.about;
                 let cells = [system, encrypted, lacks].map(String::clone);
                 let [system, encrypted, lacks] = cells;
@@ -223,7 +223,7 @@ impl PeersReport {
         table
     }
 
-    /// Who is not in the tables, and why; and what was cut short.
+    /// Contenders that are not in the tables, with reasons, and rounds that were left out.
     pub(crate) fn absent(&self) -> Vec<String> {
         let missing = self.missing.iter().map(|missing| {
             format!("{} at {} listeners: {}", missing.label, missing.listeners, missing.why)
@@ -239,8 +239,8 @@ impl fmt::Display for PeersReport {
             "{}; median (least–most) of {} rounds of {} s, {:.0} s in all",
             self.machine, self.rounds, self.window_seconds, self.took_seconds
         )?;
-        writeln!(f, "\n{}", self.figures().text())?;
-        write!(f, "{}", self.about().text())?;
+        writeln!(f, "\n{}", self.metrics_table().text())?;
+        write!(f, "{}", self.systems_table().text())?;
         for absent in self.absent() {
             write!(f, "\nNot measured: {absent}")?;
         }

@@ -1,29 +1,29 @@
-//! Windows in turn: each contender once a round, the order rotated from round to round, so that what
-//! the machine does in a minute happens to all. What says nothing about a server is measured again.
+//! Rounds of windows: each contender once per round, in an order that rotates from round to round, so
+//! that a slow minute of the machine affects all. Flawed windows are repeated.
 
 use serde::Serialize;
 use tribune_bench::contender::Window;
 
-/// Cores that others may use in a window.
+/// Cores that other processes may use in a window.
 const OTHERS_ABOVE: f64 = 0.3;
-/// Cores above which a load client may have been the limit.
+/// Cores above which a load client may have been the bottleneck.
 const BUSY_ABOVE: f64 = 0.9;
-/// How late frames may leave the speakers, in microseconds at the 99th percentile.
+/// Bound of the speakers' lateness: 99th percentile, in microseconds.
 const LATE_ABOVE_US: u64 = 5_000;
-/// How often one turn is measured, if the first windows cannot be used.
+/// Attempts per turn, if the first window is flawed.
 const ATTEMPTS: u32 = 2;
-/// Windows in which a server may fail to keep up before it is not asked again.
+/// Windows in which a server may fail to keep up before it is dropped.
 const SATURATED_AT_MOST: usize = 2;
 
-/// Why a window says little about the server.
+/// Reason why a window says little about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Flaw {
-    /// The kernel dropped more than 0.1 %.
+    /// The kernel dropped more than 0.1 % of the datagrams.
     Void,
     /// Other processes used more than 0.3 cores.
     Disturbed,
-    /// The load client, not the server, may have been the limit.
+    /// The load client, not the server, may have been the bottleneck.
     GeneratorLimit,
 }
 
@@ -38,7 +38,7 @@ impl Flaw {
     }
 }
 
-/// What a window suffers from.
+/// Flaws of a window.
 pub(crate) fn flaws(window: &Window) -> Vec<Flaw> {
     let generator = window.generator_cpu_us / 1e6 / window.seconds.max(0.001);
     let late = window.speaker_late_p99_us > LATE_ABOVE_US;
@@ -50,37 +50,37 @@ pub(crate) fn flaws(window: &Window) -> Vec<Flaw> {
     all.into_iter().filter_map(|(is, flaw)| is.then_some(flaw)).collect()
 }
 
-/// A window that counts for a round.
+/// Window that counts for a round.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Taken {
-    /// The round, counted from 1.
+    /// Number of the round, from 1.
     pub(crate) round: u32,
     pub(crate) flaws: Vec<Flaw>,
     pub(crate) window: Window,
 }
 
 impl Taken {
-    /// Whether the server, and not the machine, is to blame that frames are missing.
+    /// Whether frames are missing because of the server, not of the machine.
     pub(crate) fn saturated(&self) -> bool {
         let machine = self.flaws.contains(&Flaw::Void) || self.flaws.contains(&Flaw::Disturbed);
         self.window.saturated() && !machine
     }
 }
 
-/// What one contender is asked in each round.
+/// Windows of one contender with one number of speakers, one per round.
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {
-    /// Its place among the contenders that run.
+    /// Index among the running contenders.
     pub(crate) contender: usize,
     pub(crate) speakers: u16,
-    /// Whether it stays even if it does not keep up: others are compared with it.
+    /// Whether it stays even if it does not keep up, as a reference for others.
     pub(crate) stays: bool,
     pub(crate) taken: Vec<Taken>,
-    /// Windows measured again.
+    /// Windows that were repeated.
     pub(crate) repeated: u32,
-    /// Why it is not asked any more.
+    /// Reason why it was dropped.
     pub(crate) out: Option<String>,
-    /// Repeats have not helped before.
+    /// Repeats did not help before.
     hopeless: bool,
 }
 
@@ -90,7 +90,7 @@ impl Turn {
         Self { contender, speakers, stays, taken, repeated: 0, out: None, hopeless: false }
     }
 
-    /// Measures until a window can be used, as often as may be. `again` says if there is time for more.
+    /// Measures until a window has no flaw, up to the limit of attempts. `again`: there is time for another.
     fn take(
         &mut self,
         round: u32,
@@ -121,7 +121,7 @@ impl Turn {
     }
 }
 
-/// One round: each turn that is still in, beginning with another one each time.
+/// One round over all turns that are not dropped, starting with another one each time.
 pub(crate) fn round(
     turns: &mut [Turn],
     round: u32,
@@ -188,7 +188,7 @@ pub(crate) mod tests {
         assert_eq!((turns[0].repeated, &turns[0].taken[0].flaws[..]), (1, &[][..]));
         round(&mut turns, 2, &mut ask, || true);
         assert_eq!((turns[0].repeated, &turns[0].taken[1].flaws[..]), (2, &[Flaw::Disturbed][..]));
-        // Two in vain: from then on once.
+        // After two attempts in vain, one per round.
         round(&mut turns, 3, &mut ask, || true);
         assert_eq!((turns[0].repeated, turns[0].taken.len(), asked), (2, 3, 5));
     }

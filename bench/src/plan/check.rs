@@ -1,5 +1,5 @@
-//! Whether a plan's arithmetic holds: a tree that runs on this machine is predicted, run, and compared.
-//! Each layer is one relay; the last one has all listeners.
+//! Check of the plan's arithmetic: a tree on this machine is predicted, run, and compared. Each layer is
+//! one relay; the last one has all listeners.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::costs::Costs;
 use super::tree::{Prediction, Speech, predict};
 use crate::child_run::{ChildRun, split_words};
 
-/// A tree that is run.
+/// Size of the tree that is run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Size {
     pub(crate) listeners: u32,
@@ -22,21 +22,22 @@ pub(crate) struct Size {
     pub(crate) frame_bytes: u16,
 }
 
-/// A prediction beside what was measured.
+/// Prediction and measurement, row by row.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Checked {
     pub(crate) size: Size,
     pub(crate) rows: Vec<Row>,
 }
 
-/// One figure, predicted and measured.
+/// One metric, predicted and measured.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
-    pub(crate) figure: &'static str,
+    #[serde(rename = "figure")]
+    pub(crate) metric: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) predicted: f64,
     pub(crate) measured: f64,
-    /// How far the prediction is from the measurement, in percent of the measurement.
+    /// Error of the prediction, in percent of the measurement.
     pub(crate) error_percent: f64,
 }
 
@@ -55,8 +56,8 @@ pub(crate) fn run(costs: &Costs, size: Size) -> Result<Checked> {
 }
 
 fn compare(size: Size, predicted: &Prediction, load: &ChildRun) -> Result<Checked> {
-    let row = |figure, unit, predicted: f64, measured: f64| Row {
-        figure,
+    let row = |metric, unit, predicted: f64, measured: f64| Row {
+        metric,
         unit,
         predicted,
         measured,
@@ -88,9 +89,9 @@ impl fmt::Display for Checked {
         writeln!(f, "{listeners} listeners behind {depth} layer(s), {seconds} s")?;
         write!(f, "  {:<28}{:>12}{:>12}{:>10}", "figure", "predicted", "measured", "error")?;
         for row in &self.rows {
-            let figure = format!("{}, {}", row.figure, row.unit);
+            let metric = format!("{}, {}", row.metric, row.unit);
             let (predicted, measured) = (row.predicted, row.measured);
-            write!(f, "\n  {figure:<28}{predicted:>12.2}{measured:>12.2}")?;
+            write!(f, "\n  {metric:<28}{predicted:>12.2}{measured:>12.2}")?;
             write!(f, "{:>8.0} %", row.error_percent)?;
         }
         Ok(())

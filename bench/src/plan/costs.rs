@@ -1,5 +1,5 @@
-//! What a relay costs, as measured: what a plan is made of. A flag counts most, then what the last
-//! suite has measured on this machine, then what is built in, from bench/RESULTS.md.
+//! Costs of a relay, the input of a plan: from flags, else from the last suite on this machine, else built
+//! in from bench/RESULTS.md.
 
 use std::fs;
 use std::path::Path;
@@ -7,38 +7,38 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// Costs of a relay that a suite has measured, as they are in its JSON; none where nothing was measured.
+/// Costs of a relay as a suite writes them in its JSON; `None` if not measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct MeasuredCosts {
-    /// Relay CPU per frame that a listener got, one speaker, in microseconds.
+    /// Relay CPU per frame that a listener received, one speaker, in microseconds.
     pub(crate) cpu_us_per_frame: Option<f64>,
-    /// What each further frame in the same datagram adds to that, in microseconds.
+    /// Relay CPU per further frame in the same datagram, in microseconds.
     pub(crate) cpu_us_per_further_frame: Option<f64>,
     /// Resident memory of a relay per listener, after speech, in KiB.
     pub(crate) memory_kib_per_listener: Option<f64>,
     /// Relay CPU of a listener's handshake and join, in microseconds.
     pub(crate) join_cpu_us: Option<f64>,
-    /// What a relay more on the way adds to the delay, half of the frames, in milliseconds.
+    /// Delay of one more relay on the way, median, in milliseconds.
     pub(crate) hop_p50_ms: Option<f64>,
-    /// The same for all but a hundredth of the frames.
+    /// Delay of one more relay on the way, 99th percentile, in milliseconds.
     pub(crate) hop_p99_ms: Option<f64>,
 }
 
-/// A cost and where it comes from.
+/// Cost with its source.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Sourced {
     pub(crate) value: f64,
     pub(crate) source: Source,
 }
 
-/// Where a cost comes from.
+/// Source of a cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Source {
     /// The command line.
     Flag,
-    /// The figures of a suite.
+    /// The results of a suite.
     Suite,
     /// A constant of this file, from bench/RESULTS.md.
     BuiltIn,
@@ -73,7 +73,7 @@ pub(crate) struct Costs {
 }
 
 impl Costs {
-    /// Takes each cost from the first of flags, suite and page that knows it.
+    /// Takes each cost from the first of flags, suite and built-in values that has it.
     pub(crate) fn choose(flags: &MeasuredCosts, suite: &MeasuredCosts) -> Self {
         let choose = |cost: fn(&MeasuredCosts) -> Option<f64>, otherwise| {
             let flag = cost(flags).map(|value| Sourced { value, source: Source::Flag });
@@ -88,13 +88,13 @@ impl Costs {
             cpu_us_per_further_frame: choose(|costs| costs.cpu_us_per_further_frame, 0.02),
             memory_kib_per_listener: choose(|costs| costs.memory_kib_per_listener, 19.8),
             join_cpu_us: choose(|costs| costs.join_cpu_us, 480.0),
-            // Half of what two relays more add.
+            // Half of the delay that two more relays add.
             hop_p50_ms: choose(|costs| costs.hop_p50_ms, 0.1),
             hop_p99_ms: choose(|costs| costs.hop_p99_ms, 0.1),
         }
     }
 
-    /// CPU of a relay for a datagram with a frame of each of so many speakers, in microseconds.
+    /// Relay CPU per datagram with one frame of each speaker, in microseconds.
     pub(crate) fn cpu_us_per_datagram(&self, speakers: u16) -> f64 {
         let further = f64::from(speakers.saturating_sub(1));
         self.cpu_us_per_frame.value + further * self.cpu_us_per_further_frame.value
@@ -104,7 +104,7 @@ impl Costs {
 /// Reads the costs in a suite's JSON.
 ///
 /// # Errors
-/// The file cannot be read or is none of a suite.
+/// The file cannot be read, or does not hold results of a suite.
 pub(crate) fn read(path: &Path) -> Result<MeasuredCosts> {
     #[derive(Deserialize)]
     struct Results {

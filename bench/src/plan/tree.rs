@@ -1,5 +1,5 @@
-//! From costs to a tree: how many relays in which layers, what each of them carries, what it takes.
-//! Arithmetic only. Networks between relays add their own delay; nothing here knows them.
+//! Arithmetic of a tree: relays per layer, their fan-out, CPU, memory, traffic and delay. The delay of the
+//! network between relays is not included.
 
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
@@ -15,23 +15,23 @@ const DATAGRAM_OVERHEAD_BYTES: u32 = 40 + 8 + 11 + 3 + 2 + 16;
 /// Bytes before the Opus packet in a frame: track 1, sequence number 2, level 1, length 2.
 const FRAME_HEADER_BYTES: u32 = 6;
 
-/// One relay's machine, and how much of it is to be used.
+/// Machine of one relay, and the share of it that may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cores: u16,
     /// Share of CPU and link that speech may use, above 0 and below 1; the rest is for joins and peaks.
     pub(crate) utilisation: f64,
     pub(crate) memory_gib: f64,
-    /// Of the link, each way, in Gbit/s.
+    /// Link speed, each way, in Gbit/s.
     pub(crate) gbit: f64,
     /// `--max-connections` of the relay.
     pub(crate) connections: u32,
 }
 
-/// What is said.
+/// Audio of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Speech {
-    /// Who talk at the same time; one datagram carries a frame of each.
+    /// Simultaneous speakers; one datagram carries a frame of each.
     pub(crate) speakers: u16,
     /// Opus bytes in a frame.
     pub(crate) frame_bytes: u16,
@@ -44,13 +44,13 @@ impl Speech {
         DATAGRAM_OVERHEAD_BYTES + u32::from(self.speakers) * frame
     }
 
-    /// Mbit/s that so many receivers get.
+    /// Mbit/s to a number of receivers.
     fn mbit(self, receivers: f64) -> f64 {
         receivers * datagrams_per_second() * f64::from(self.wire_bytes()) * 8.0 / 1e6
     }
 }
 
-/// What keeps a relay from serving more.
+/// Resource that limits a relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bound {
@@ -62,7 +62,7 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
-    /// In a word.
+    /// Name in tables.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Cpu => "CPU",
@@ -74,17 +74,17 @@ impl Bound {
     }
 }
 
-/// How many one relay can serve, and why not more.
+/// Fan-out that one relay can serve, and its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Capacity {
     pub(crate) fan_out: u32,
     pub(crate) bound: Bound,
 }
 
-/// Relays of the same distance from the origin. Figures of a relay are those of the fullest one.
+/// Relays at the same distance from the origin. Values per relay are those of the fullest one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Layer {
-    /// 1 is the origin.
+    /// Distance from the origin, which is 1.
     pub(crate) level: u8,
     pub(crate) relays: u64,
     /// Relays below each, or listeners at the last layer.
@@ -94,22 +94,22 @@ pub(crate) struct Layer {
     pub(crate) egress_mbit: f64,
 }
 
-/// A tree for an audience.
+/// Tree for an audience.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Tree {
     pub(crate) audience: u64,
-    /// From the origin to the relays that have the listeners.
+    /// Layers from the origin to the relays of the listeners.
     pub(crate) layers: Vec<Layer>,
     pub(crate) edge_capacity: Capacity,
-    /// What all relays send, on the wire.
+    /// Traffic that all relays send, on the wire.
     pub(crate) egress_gbit: f64,
-    /// CPU that all relays use.
+    /// CPU of all relays.
     pub(crate) busy_cores: f64,
-    /// Delay in relays, half of the frames. The network between them is not in it.
+    /// Delay in relays, median, without the network between them.
     pub(crate) latency_p50_ms: f64,
-    /// The same for all but a hundredth: an upper bound, the sum of what each layer has.
+    /// Delay in relays, 99th percentile: an upper bound, the sum over the layers.
     pub(crate) latency_p99_ms: f64,
-    /// Until all are in if all come at once, during speech, with the CPU that speech leaves.
+    /// Time until all have joined if all come at once, with the CPU that speech leaves.
     pub(crate) join_seconds: f64,
 }
 
@@ -119,12 +119,12 @@ impl Tree {
         self.layers.iter().map(|layer| layer.relays).sum()
     }
 
-    /// GB that all relays send in an hour to 1,000 listeners.
+    /// GB that all relays send per hour of 1,000 listeners.
     pub(crate) fn gb_per_1000_listener_hours(&self) -> f64 {
         self.egress_gbit / 8.0 * 3_600.0 / self.per_1000()
     }
 
-    /// CPU time in an hour of 1,000 listeners, in core-seconds.
+    /// CPU per hour of 1,000 listeners, in core-seconds.
     pub(crate) fn core_seconds_per_1000_listener_hours(&self) -> f64 {
         self.busy_cores * 3_600.0 / self.per_1000()
     }
@@ -134,10 +134,10 @@ impl Tree {
     }
 }
 
-/// Plans the tree with the fewest relays that keeps all of them within their bounds.
+/// Plans the tree with the fewest relays that keeps each of them within its limits.
 ///
 /// # Errors
-/// Not even one listener fits, or the tree would be deeper than the protocol allows.
+/// A relay cannot serve one listener, or the tree would be deeper than the protocol allows.
 pub(crate) fn plan(
     audience: u64,
     costs: &Costs,
@@ -161,7 +161,7 @@ pub(crate) fn plan(
         }
     }
     let depth = counts.len() - 1;
-    // From the origin down: how many relays, and how many they serve together.
+    // From the origin down: the number of relays, and of receivers that they serve together.
     let layers = (1..=depth).map(|level| {
         let (served, relays) = (counts[depth - level], counts[depth + 1 - level]);
         let below = if level == depth { Below::Listeners } else { Below::Relays };
@@ -171,7 +171,7 @@ pub(crate) fn plan(
     Ok(summed(audience, layers, edge_capacity, costs, machine, speech, &counts))
 }
 
-/// What a chain of relays with listeners at its end is expected to take, each relay with one shard.
+/// Predicted cost of a chain of relays with listeners at its end, each relay with one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Prediction {
     pub(crate) edge_cores: f64,
@@ -180,7 +180,7 @@ pub(crate) struct Prediction {
     pub(crate) p99_ms: f64,
 }
 
-/// What `depth` relays in a row will take, with all listeners at the last one.
+/// Predicts a chain of `depth` relays with all listeners at the last one.
 pub(crate) fn predict(costs: &Costs, listeners: u32, depth: u8, speech: Speech) -> Prediction {
     let counts: Vec<u32> = (1..depth).map(|_| 1).chain([listeners]).collect();
     let spreads = counts.iter().map(|fan_out| spread_ms(*fan_out, costs, 1, speech));
@@ -193,12 +193,12 @@ pub(crate) fn predict(costs: &Costs, listeners: u32, depth: u8, speech: Speech) 
     }
 }
 
-/// How long the last receiver waits until all before it are served, by as many shards as cores.
+/// Wait of the last receiver while all others are served, by as many shards as cores.
 fn spread_ms(fan_out: u32, costs: &Costs, cores: u16, speech: Speech) -> f64 {
     f64::from(fan_out) * costs.cpu_us_per_datagram(speech.speakers) / f64::from(cores) / 1e3
 }
 
-/// What a relay serves.
+/// Receivers of a relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Below {
     Relays,
@@ -223,7 +223,7 @@ fn capacity(below: Below, costs: &Costs, machine: &Machine, speech: Speech) -> C
     Capacity { fan_out: fan_out.max(0.0) as u32, bound }
 }
 
-/// CPU of what comes in: a packet of each speaker every period, taken to cost what one to send costs.
+/// CPU of incoming packets: one per speaker and period, estimated at the cost of a sent one.
 fn incoming_cores(costs: &Costs, speech: Speech) -> f64 {
     f64::from(speech.speakers) * datagrams_per_second() * costs.cpu_us_per_frame.value / 1e6
 }
@@ -269,7 +269,7 @@ fn summed(
     };
     let (latency_p50_ms, latency_p99_ms) =
         (delay(costs.hop_p50_ms.value, 0.5), delay(costs.hop_p99_ms.value, 1.0));
-    // Everything but the origin is sent to: listeners and relays.
+    // Receivers are all listeners and all relays but the origin.
     let receivers = (counts.iter().sum::<u64>() - 1) as f64;
     let relays = layers.iter().map(|layer| layer.relays).sum::<u64>() as f64;
     let edge = layers.last().map_or((0.0, 0.0), |edge| (edge.fan_out.into(), edge.busy_cores));
@@ -391,7 +391,7 @@ mod tests {
             }
             let layers: f64 =
                 tree.layers.iter().map(|layer| layer.relays as f64 * layer.busy_cores).sum();
-            // The fullest relay stands for its layer, so the layers are at most a receiver a relay above.
+            // Each layer counts its fullest relay, so the sum exceeds the tree's by at most one receiver per relay.
             prop_assert!(tree.busy_cores <= layers + 1e-9);
             prop_assert!(
                 layers - tree.busy_cores <= tree.relays() as f64 * 50.0 * (cpu_us + 2.0) / 1e6

@@ -1,13 +1,13 @@
-//! A line that hands on what goes into it after a fixed time: half of a round trip. Pure.
+//! Delay line: hands on items after a fixed time, half of a simulated round trip. Pure.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Things that wait in a line: ten thousand listeners' packets at 50 a second and half a second of
-/// delay. What comes on top is dropped, as a full router does, and counted.
+/// Items that wait in a line: packets of ten thousand listeners at 50 per second and half a second of
+/// delay. Further ones are dropped, as by a full router, and counted.
 const MAX_WAITING: usize = 250_000;
 
-/// What is on its way. All of it has the same delay, so that it leaves in the order in which it came.
+/// Items on their way. All have the same delay, so they leave in the order of arrival.
 #[derive(Debug)]
 pub(crate) struct DelayLine<T> {
     delay: Duration,
@@ -21,7 +21,7 @@ impl<T> DelayLine<T> {
         Self { delay, waiting: VecDeque::new(), dropped: 0 }
     }
 
-    /// Takes something in. `now` does not run backwards.
+    /// Adds an item. `now` does not run backwards.
     pub(crate) fn push(&mut self, now: Instant, item: T) {
         if self.waiting.len() < MAX_WAITING {
             self.waiting.push_back((now, item));
@@ -30,7 +30,7 @@ impl<T> DelayLine<T> {
         }
     }
 
-    /// The next thing whose time has come, and when it went in.
+    /// Next item that is due, and when it was added.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<(Instant, T)> {
         let (since, _) = self.waiting.front()?;
         if now.saturating_duration_since(*since) < self.delay {
@@ -39,7 +39,7 @@ impl<T> DelayLine<T> {
         self.waiting.pop_front()
     }
 
-    /// Things for which there was no room.
+    /// Items for which there was no room.
     pub(crate) const fn dropped(&self) -> u64 {
         self.dropped
     }

@@ -1,7 +1,7 @@
-//! UDP sockets that nobody waits on. A reactor would have each packet that the relay sends pay for its
-//! book-keeping and for waking this process; here one `poll` call that does not wait tells which
-//! sockets have something, as often as the caller likes. That costs the relay nothing, and this process
-//! about 0.1 µs a socket.
+//! UDP sockets without a reactor. A reactor would charge each packet that the relay sends with its
+//! book-keeping and with waking this process; here one non-blocking `poll` tells which sockets are
+//! readable, as often as the caller likes. That costs the relay nothing, and this process about 0.1 µs
+//! per socket.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -16,15 +16,15 @@ use tribune_relay::drivers::socket::bind;
 use tribune_relay_core::messages::Packet;
 use tribune_relay_core::shard::Outgoing;
 
-/// Bytes of one packet received; the kernel may join several of the same sender (GRO).
+/// Bytes of one received packet; the kernel may join several of the same sender (GRO).
 const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
-/// Batches of packets taken from one socket before the next one has its turn.
+/// Batches taken from one socket before the next one has its turn.
 const RECEIVES_PER_SOCKET: usize = 4;
 /// Open files beside the sockets: standard ones, pipes of relays, /proc.
 const OTHER_FILES: u64 = 64;
 const DO_NOT_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// The sockets of one thread, with one buffer for all.
+/// Sockets of one thread, with one buffer for all.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     sockets: Vec<(UdpSocket, UdpSocketState)>,
@@ -32,11 +32,11 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Opens sockets from which `target` can be reached. A sweep takes `batch` packets at a time off
-    /// one: as many as there are participants on it.
+    /// Opens `count` sockets that can reach `target`. A sweep takes `batch` packets at a time from one: as
+    /// many as it has participants.
     ///
     /// # Errors
-    /// What the system says about sockets.
+    /// A socket cannot be opened.
     pub(crate) fn open(target: SocketAddr, count: usize, batch: usize) -> Result<Self> {
         let any: IpAddr = match (target, target.ip().is_loopback()) {
             (SocketAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
@@ -58,10 +58,10 @@ impl Sockets {
         })
     }
 
-    /// Takes what has come off all sockets. Returns how many packets that were.
+    /// Receives from all sockets. Returns the number of packets.
     ///
     /// # Errors
-    /// What a socket says, if it is unusable.
+    /// A socket is unusable.
     pub(crate) fn receive(&mut self, mut take: impl FnMut(Packet)) -> io::Result<usize> {
         let mut fds: Vec<PollFd<'_>> =
             self.sockets.iter().map(|(socket, _)| PollFd::new(socket, PollFlags::IN)).collect();
@@ -84,14 +84,14 @@ impl Sockets {
         Ok(packets)
     }
 
-    /// Sends a packet. Returns whether the kernel took it.
+    /// Sends a packet. Returns whether the kernel accepted it.
     pub(crate) fn send(&self, socket: usize, packet: &Outgoing) -> bool {
         let Some(destination) = packet.destination else { return true };
         self.sockets[socket].0.send_to(&packet.payload, destination).is_ok()
     }
 }
 
-/// Returns how many packets there were, and whether there may be more.
+/// Returns the number of packets, and whether there may be more.
 fn receive_batch(
     socket: &UdpSocket,
     state: &UdpSocketState,
@@ -108,7 +108,7 @@ fn receive_batch(
     let received = match received {
         Ok(received) => received,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((0, false)),
-        // An ICMP answer to an earlier packet; QUIC's timers know better.
+        // An ICMP answer to an earlier packet; QUIC's timers decide.
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok((0, false)),
         Err(error) => return Err(error),
     };
@@ -127,10 +127,10 @@ fn receive_batch(
     Ok((packets, received == batch))
 }
 
-/// Lets this process have that many sockets, if the system allows it.
+/// Raises the limit of open files to that many sockets, if the system allows it.
 ///
 /// # Errors
-/// The hard limit of open files is lower.
+/// The hard limit is lower.
 pub(crate) fn allow_sockets(sockets: usize) -> Result<()> {
     let wanted = sockets as u64 + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);
@@ -199,8 +199,8 @@ mod tests {
     #[test]
     fn more_sockets_than_the_system_allows_are_refused_with_both_numbers() {
         let Some(most) = getrlimit(Resource::Nofile).maximum else { return };
-        let told = allow_sockets(most as usize).unwrap_err().to_string();
-        assert!(told.contains(&most.to_string()) && told.contains("ulimit"), "{told}");
+        let error = allow_sockets(most as usize).unwrap_err().to_string();
+        assert!(error.contains(&most.to_string()) && error.contains("ulimit"), "{error}");
         allow_sockets(10).unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! `--plot`: a load as a picture, written by hand as SVG: the distribution of latencies, and the CPU
-//! over the run. Its colours follow the reader's: dark on light or light on dark.
+//! `--plot`: a load as an SVG: the distribution of latencies, and the CPU over the run. Its colours follow
+//! the reader's light or dark scheme.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -20,7 +20,7 @@ const PANELS: [(f64, f64); 2] = [(80.0, 350.0), (450.0, 690.0)];
 const STEPS: u32 = 5;
 /// Points of the curve in a decade of the axis.
 const POINTS_PER_DECADE: u32 = 60;
-/// The axis ends at the decade in which the last frame lies, but not before 99.9 %.
+/// Range of decades of the axis: it ends with the last frame's, but not before 99.9 %.
 const DECADES: std::ops::RangeInclusive<u32> = 3..=7;
 
 const STYLE: &str = "\
@@ -64,11 +64,11 @@ fn draw(
     svg + "</svg>\n"
 }
 
-/// A frame with a scale of values at its left side.
+/// Panel with a scale at its left side.
 struct Panel {
     top: f64,
     bottom: f64,
-    /// The value at the top; 0 is at the bottom.
+    /// Value at the top; 0 is at the bottom.
     most: f64,
 }
 
@@ -110,7 +110,7 @@ impl Panel {
     }
 }
 
-/// Latency over the share of frames that had at most that: 90 %, 99 %, 99.9 % are equally far apart.
+/// Latency over the cumulative share of frames: 90 %, 99 %, 99.9 % are equally far apart.
 fn latency_panel(svg: &mut String, latency_us: Option<&Histogram<u64>>) {
     let most = latency_us.map_or(1.0, |all| all.max() as f64 / 1e3);
     let heading = "Latency, from when a frame was due to when it came off a listener's socket";
@@ -132,7 +132,7 @@ fn latency_panel(svg: &mut String, latency_us: Option<&Histogram<u64>>) {
     panel.curve(svg, "a", points);
 }
 
-/// What each sample has measured is drawn over the time in which it did.
+/// CPU as steps: each sample spans its period.
 fn cpu_panel(svg: &mut String, seconds: f64, samples: &[Sample]) {
     let of_both = samples.iter().flat_map(|sample| [sample.relay_cores, sample.generator_cores]);
     let most = of_both.fold(0.01, f64::max) * 100.0;
@@ -161,26 +161,26 @@ fn cpu_panel(svg: &mut String, seconds: f64, samples: &[Sample]) {
     text(svg, "bt", "end", (SIDES.1, panel.top - 14.0), "generator");
 }
 
-/// From a share of the axis to a place in the picture.
+/// Horizontal position of a share of the axis.
 fn x(at: f64) -> f64 {
     SIDES.0 + (SIDES.1 - SIDES.0) * at
 }
 
-/// The next value above that divides well.
+/// Next larger value that divides well.
 fn round_up(value: f64) -> f64 {
     let decade = 10_f64.powf(value.max(1e-3).log10().floor());
     let steps = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0];
     decade * steps.into_iter().find(|step| step * decade >= value).unwrap_or(10.0)
 }
 
-/// At most two digits behind the point, and none that say nothing.
+/// At most two decimals, without trailing zeros.
 fn short(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn text(svg: &mut String, class: &str, anchor: &str, (x, y): (f64, f64), text: &str) {
-    // The texts are our own and have nothing in them that XML would take for its own.
+    // All texts are constants of this program without XML's special characters.
     let _ = writeln!(
         svg,
         "<text class=\"{class}\" text-anchor=\"{anchor}\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"

@@ -1,4 +1,4 @@
-//! The report of a load as a table for people. [`crate::report`] has the figures.
+//! Report of a load as a table.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ impl fmt::Display for LoadReport {
         self.what_ran(row)?;
         self.what_came(row)?;
         self.costs(row)?;
-        self.guests(row)?;
+        self.transient_listeners(row)?;
         self.reports(row)?;
         let verdict = match self.verdict {
             Verdict::Good => "good: no frame lost by the relay",
@@ -30,7 +30,7 @@ impl fmt::Display for LoadReport {
 }
 
 impl LoadReport {
-    /// The plan in a line.
+    /// Parameters of the load in one line.
     pub(crate) fn title(&self) -> String {
         let plural = |count, what: &str| match count {
             1 => format!("1 {what}"),
@@ -142,18 +142,18 @@ impl LoadReport {
         )
     }
 
-    fn guests(&self, row: &mut Row<'_>) -> fmt::Result {
-        let transient = |guests: &TransientReport| {
-            let TransientReport { begun, joined, left, failed, .. } = guests;
+    fn transient_listeners(&self, row: &mut Row<'_>) -> fmt::Result {
+        let counts = |report: &TransientReport| {
+            let TransientReport { begun, joined, left, failed, .. } = report;
             format!("{joined} of {begun} let in, {left} left, {failed} failed")
         };
         if let Some(churn) = &self.churn {
-            row("churn", transient(churn))?;
+            row("churn", counts(churn))?;
             row("  joins took", in_ms(&churn.join_us))?;
         }
-        if let Some(guests) = &self.storm_joins {
-            row("storm", transient(guests))?;
-            row("  joins took", in_ms(&guests.join_us))?;
+        if let Some(joins) = &self.storm_joins {
+            row("storm", counts(joins))?;
+            row("  joins took", in_ms(&joins.join_us))?;
         }
         if let Some(storm) = &self.storm {
             row("  listeners' gaps before it", in_ms(&storm.gap_before_us))?;

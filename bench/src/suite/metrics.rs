@@ -1,4 +1,4 @@
-//! From what was measured to the figures that are judged, and to the costs that trees are planned with.
+//! Metrics that are judged, and costs that trees are planned with, from the measurements of a suite.
 //! Arithmetic only.
 
 use super::verdict::{Judged, METRICS, Measured, MetricId, judge};
@@ -7,62 +7,62 @@ use crate::peers::results::{Entry, PeersReport};
 use crate::plan::costs::MeasuredCosts;
 use crate::spread::Spread;
 
-/// Bytes of a KiB, in KB: memory is read in the one and judged in the other.
+/// KB per KiB: memory is read in KiB and judged in KB.
 const KB_PER_KIB: f64 = 1.024;
 
-/// A measurement, or one sentence why there is none.
+/// A measurement, or one sentence on why there is none.
 pub(crate) type Outcome<T> = Result<T, String>;
 
-/// What a load has said of a relay.
+/// Results of one load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LoadRun {
     pub(crate) cpu_us_per_frame: f64,
     pub(crate) join_cpu_us: f64,
-    /// Resident memory per listener once joined, in KiB.
+    /// Resident memory per listener after the joins, in KiB.
     pub(crate) joined_kib: f64,
     /// The same after the speech.
     pub(crate) after_kib: f64,
     pub(crate) p99_ms: f64,
 }
 
-/// What a relay more on the way adds, in milliseconds.
+/// Delay of one more relay on the way, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Hop {
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
 
-/// Everything that a suite has measured.
+/// Measurements of a suite.
 #[derive(Debug, Clone)]
 pub(crate) struct Measurements {
     pub(crate) peers: Outcome<PeersReport>,
-    /// Listeners of the loads with one shard and with two.
+    /// Listeners of the loads with one shard and with two shards.
     pub(crate) listeners: u32,
     /// Runs with one shard, each followed by one with two.
     pub(crate) one_shard: Outcome<Vec<LoadRun>>,
     pub(crate) two_shards: Outcome<Vec<LoadRun>>,
-    /// Joins per second ÷ bare handshakes, of each round.
+    /// Joins per second ÷ bare handshakes, per round.
     pub(crate) handshakes: Outcome<Vec<f64>>,
-    /// What a join storm adds to the longest gap of those who listen, p99, of each run, in milliseconds.
+    /// Longest gap that a join storm adds for connected listeners, p99 per run, in milliseconds.
     pub(crate) storm_ms: Outcome<Vec<f64>>,
     pub(crate) storm: String,
-    /// Of each comparison of trees that differ in depth.
+    /// Hop delay, per comparison of chains of different depth.
     pub(crate) hops: Outcome<Vec<Hop>>,
 }
 
 impl Measurements {
-    /// All figures, judged.
+    /// All metrics, judged.
     pub(crate) fn judge(&self) -> Vec<Judged> {
         let spread_ms = self.median(|load| load.cpu_us_per_frame);
         let spread_ms = spread_ms.map(|cpu_us| cpu_us * f64::from(self.listeners) / 1e3);
-        METRICS.iter().map(|figure| judge(figure, self.measured(figure.id), spread_ms)).collect()
+        METRICS.iter().map(|metric| judge(metric, self.measured(metric.id), spread_ms)).collect()
     }
 
     /// Costs to plan trees with.
     pub(crate) fn costs(&self) -> MeasuredCosts {
         let hop = |of: fn(&Hop) -> f64| {
             let hops = self.hops.as_ref().ok()?;
-            // Where a relay adds less than runs differ by, the difference may fall below zero.
+            // If a relay adds less than runs vary, the difference may be negative.
             Spread::of(hops.iter().map(of)).map(|spread| spread.median.max(0.0))
         };
         MeasuredCosts {
@@ -75,9 +75,9 @@ impl Measurements {
         }
     }
 
-    fn measured(&self, figure: MetricId) -> Measured {
+    fn measured(&self, metric: MetricId) -> Measured {
         let listeners = self.listeners;
-        match figure {
+        match metric {
             MetricId::CeilingShare => self.share(TRIBUNE, 1),
             MetricId::CeilingShareFar => self.share(TRIBUNE_FAR, 1),
             MetricId::CeilingShareFour => self.share(TRIBUNE, 4),
@@ -86,7 +86,7 @@ impl Measurements {
             MetricId::MumbleOverTribuneFour => self.ratio(MUMBLE, 4),
             MetricId::MemoryPerListener => of_runs(
                 &self.one_shard,
-                // After speech it is more than right after joining; the larger one is judged.
+                // Memory after speech is more than right after the joins; the larger one is judged.
                 |load| load.joined_kib.max(load.after_kib) * KB_PER_KIB,
                 &format!("{listeners} listeners, after the speech"),
             ),
@@ -101,7 +101,7 @@ impl Measurements {
         }
     }
 
-    /// The ceiling's CPU per datagram ÷ a contender's CPU per frame.
+    /// Ceiling's CPU per datagram ÷ a contender's CPU per frame.
     fn share(&self, contender: &str, speakers: u16) -> Measured {
         self.of_peers(contender, speakers, |entry| entry.ceiling_share)
     }
@@ -149,7 +149,7 @@ impl Measurements {
         of_runs(&Ok(ratios), |ratio| *ratio, &format!("{} listeners, in turn", self.listeners))
     }
 
-    /// What each frame beyond the first adds to a datagram, from windows with one speaker and with four.
+    /// CPU per further frame in a datagram, from windows with one speaker and with four.
     fn further_frame(&self) -> Option<f64> {
         let peers = self.peers.as_ref().ok()?;
         let four = peers.largest(TRIBUNE, 4)?;
@@ -218,7 +218,7 @@ mod tests {
         let memory = measured(&measurements, MetricId::MemoryPerListener).unwrap();
         assert!((memory - 25.6).abs() < 1e-9, "KB, not KiB: {memory}");
         assert_eq!(measured(&measurements, MetricId::AddedDelay), Some(10.0));
-        // 1.1, 1.0, 1.0: within pairs, not between medians.
+        // 1.1, 1.0, 1.0: ratios within pairs, not of medians.
         assert_eq!(measured(&measurements, MetricId::TwoShards), Some(1.0));
         assert_eq!(measured(&measurements, MetricId::Handshakes), None);
     }
@@ -227,7 +227,7 @@ mod tests {
     fn all_figures_are_judged_measured_or_not() {
         let judged = measurements().judge();
         assert_eq!(judged.len(), 11);
-        let verdict = |id| &judged.iter().find(|row| row.figure == id).unwrap().verdict;
+        let verdict = |id| &judged.iter().find(|row| row.metric == id).unwrap().verdict;
         // 9 µs × 1,000 + 1 ms.
         assert_eq!(verdict(MetricId::AddedDelay), &Verdict::ReachedAim);
         assert!(matches!(verdict(MetricId::Storm), Verdict::Short { .. }));

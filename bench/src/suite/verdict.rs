@@ -1,11 +1,11 @@
-//! What a relay must reach and what it aims at, and whether it did. The bounds are all in [`METRICS`].
+//! Bounds that a relay must reach, aims beyond them, and the verdicts. All bounds are in [`METRICS`].
 
 use serde::Serialize;
 
 use crate::spread::Spread;
 use crate::text_table::TextTable;
 
-/// A figure that is judged.
+/// Metric that is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MetricId {
@@ -22,13 +22,13 @@ pub(crate) enum MetricId {
     Storm,
 }
 
-/// A figure with its bounds.
+/// Metric with its bounds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Metric {
     pub(crate) id: MetricId,
     pub(crate) name: &'static str,
     unit: &'static str,
-    /// Digits behind the point.
+    /// Decimals.
     digits: usize,
     better: Better,
     must: Bound,
@@ -41,15 +41,15 @@ enum Better {
     Less,
 }
 
-/// A bound that is a number, or follows from another measurement.
+/// Bound of a metric: a number, or derived from another measurement.
 #[derive(Debug, Clone, Copy)]
 enum Bound {
     Fixed(f64),
-    /// So many milliseconds above the time in which a relay serves all listeners once.
+    /// Milliseconds above the time in which a relay serves all listeners once.
     AboveSpread(f64),
 }
 
-/// All figures, in the order of the table.
+/// All metrics, in the order of the table.
 pub(crate) const METRICS: [Metric; 11] = [
     Metric {
         id: MetricId::CeilingShare,
@@ -152,23 +152,24 @@ pub(crate) const METRICS: [Metric; 11] = [
     },
 ];
 
-/// What was measured for a figure.
+/// Measurement of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Measured {
-    /// Figures of several windows or runs, and how they came about, in a few words.
+    /// Spread over several windows or runs, and how they were measured, in a few words.
     Value { spread: Spread, how: String },
-    /// One sentence.
+    /// One sentence on why there is none.
     Not { why: String },
 }
 
-/// A figure, judged. The fields are the JSON.
+/// Metric with its verdict. The fields are the JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Judged {
-    pub(crate) figure: MetricId,
+    #[serde(rename = "figure")]
+    pub(crate) metric: MetricId,
     name: &'static str,
     unit: &'static str,
     measured: Option<Spread>,
-    /// How it was measured.
+    /// How it was measured, in a few words.
     how: String,
     must: Option<f64>,
     aim: Option<f64>,
@@ -180,36 +181,36 @@ pub(crate) struct Judged {
     better: Better,
 }
 
-/// Whether a figure is reached, by its median.
+/// Verdict on a metric, by its median.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub(crate) enum Verdict {
-    /// What was aimed at.
+    /// The aim is reached.
     ReachedAim,
-    /// What must be.
+    /// The bound is reached.
     Reached,
-    /// Not what must be.
+    /// The bound is missed.
     Short {
-        /// By how much, in percent of what must be.
+        /// Distance to the bound, in percent of the bound.
         short_by_percent: f64,
     },
-    /// Nobody knows.
+    /// There is no measurement.
     NotMeasured {
-        /// One sentence.
+        /// One sentence on why there is none.
         why: String,
     },
 }
 
-/// Judges a figure. `spread_ms` is the time in which a relay serves all listeners once, if it is known.
-pub(crate) fn judge(figure: &Metric, measured: Measured, spread_ms: Option<f64>) -> Judged {
+/// Judges a metric. `spread_ms` is the time in which a relay serves all listeners once, if known.
+pub(crate) fn judge(metric: &Metric, measured: Measured, spread_ms: Option<f64>) -> Judged {
     let bound = |bound| match bound {
         Bound::Fixed(value) => Some(value),
         Bound::AboveSpread(ms) => spread_ms.map(|spread| spread + ms),
     };
-    let (must, aim) = (bound(figure.must), bound(figure.aim));
+    let (must, aim) = (bound(metric.must), bound(metric.aim));
     let (spread, how, verdict) = match (measured, must.zip(aim)) {
         (Measured::Value { spread, how }, Some((must, aim))) => {
-            let verdict = against(figure.better, spread.median, must, aim);
+            let verdict = against(metric.better, spread.median, must, aim);
             (Some(spread), how, verdict)
         }
         (Measured::Value { spread, how }, None) => {
@@ -218,8 +219,8 @@ pub(crate) fn judge(figure: &Metric, measured: Measured, spread_ms: Option<f64>)
         }
         (Measured::Not { why }, _) => (None, String::new(), Verdict::NotMeasured { why }),
     };
-    let Metric { id, name, unit, digits, better, .. } = *figure;
-    Judged { figure: id, name, unit, measured: spread, how, must, aim, verdict, digits, better }
+    let Metric { id, name, unit, digits, better, .. } = *metric;
+    Judged { metric: id, name, unit, measured: spread, how, must, aim, verdict, digits, better }
 }
 
 fn against(better: Better, value: f64, must: f64, aim: f64) -> Verdict {
@@ -247,7 +248,7 @@ impl Verdict {
     }
 }
 
-/// The table of all figures.
+/// Table of all metrics.
 pub(crate) fn table(judged: &[Judged]) -> TextTable {
     let mut table = TextTable::new(&[
         "figure",
@@ -283,14 +284,14 @@ pub(crate) fn table(judged: &[Judged]) -> TextTable {
 mod tests {
     use super::*;
 
-    fn figure(id: MetricId) -> &'static Metric {
-        METRICS.iter().find(|figure| figure.id == id).unwrap()
+    fn metric(id: MetricId) -> &'static Metric {
+        METRICS.iter().find(|metric| metric.id == id).unwrap()
     }
 
     fn verdict(id: MetricId, value: f64, spread_ms: Option<f64>) -> Verdict {
         let spread = Spread { median: value, min: value, max: value };
         let measured = Measured::Value { spread, how: String::new() };
-        judge(figure(id), measured, spread_ms).verdict
+        judge(metric(id), measured, spread_ms).verdict
     }
 
     #[test]
@@ -325,7 +326,7 @@ mod tests {
     #[test]
     fn what_was_not_measured_is_in_the_table_with_its_reason() {
         let why = "icecast is not a figure".to_owned();
-        let judged = judge(figure(MetricId::Storm), Measured::Not { why }, None);
+        let judged = judge(metric(MetricId::Storm), Measured::Not { why }, None);
         let text = table(&[judged]).text();
         assert!(text.contains("not measured: icecast is not a figure"), "{text}");
         assert!(text.contains("≤ 20.0 ms"), "{text}");
@@ -333,13 +334,13 @@ mod tests {
 
     #[test]
     fn every_aim_is_harder_than_what_must_be() {
-        for figure in &METRICS {
-            let (must, aim) = match (figure.must, figure.aim) {
+        for metric in &METRICS {
+            let (must, aim) = match (metric.must, metric.aim) {
                 (Bound::Fixed(must), Bound::Fixed(aim)) => (must, aim),
                 (Bound::AboveSpread(must), Bound::AboveSpread(aim)) => (must, aim),
                 (must, aim) => panic!("{must:?} and {aim:?} are of two kinds"),
             };
-            assert!(if figure.better == Better::More { aim > must } else { aim < must });
+            assert!(if metric.better == Better::More { aim > must } else { aim < must });
         }
     }
 }
