@@ -34,7 +34,7 @@ pub(crate) struct ContendPlan {
 enum Contender {
     /// A relay of its own, with one speaker or four.
     Tribune(TribunePlan),
-    /// Seal, mask and send. Server CPU is that of the sending thread; latency cannot be shown.
+    /// Seal, mask and send. Server CPU is that of the sending thread; latency cannot be told.
     Ceiling(CeilingContender),
 }
 

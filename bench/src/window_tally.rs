@@ -18,12 +18,12 @@ const GRACE: Duration = Duration::from_millis(200);
 pub struct WindowTally {
     number: u16,
     schedule: Schedule,
-    counted: WindowHeard,
+    counted: WindowCounts,
 }
 
 /// Counts of one window.
 #[derive(Debug)]
-pub struct WindowHeard {
+pub struct WindowCounts {
     /// Measured frames that arrived in time, over all listeners.
     pub frames: u64,
     /// Time from due to received, in microseconds.
@@ -36,7 +36,7 @@ impl WindowTally {
     /// # Errors
     /// None; see [`latencies`].
     pub fn new(number: u16, schedule: Schedule) -> Result<Self> {
-        let counted = WindowHeard { frames: 0, latency_us: latencies()? };
+        let counted = WindowCounts { frames: 0, latency_us: latencies()? };
         Ok(Self { number, schedule, counted })
     }
 
@@ -57,7 +57,7 @@ impl WindowTally {
 
     /// Ends the window.
     #[must_use]
-    pub fn close(self) -> WindowHeard {
+    pub fn close(self) -> WindowCounts {
         self.counted
     }
 }

@@ -1,4 +1,4 @@
-//! The listeners: plain TCP connections that one thread sweeps, without waiting on any of them.
+//! Listeners: plain TCP connections that one thread sweeps without blocking.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tribune_bench::contender::{Said, say};
 use tribune_bench::frame::Schedule;
-use tribune_bench::window_tally::{WindowHeard, WindowTally};
+use tribune_bench::window_tally::{WindowCounts, WindowTally};
 
 use crate::pages::StreamParser;
 use crate::source::MOUNT;
 
-/// From one connection to the next: Icecast's queue of new connections has five places.
+/// Time from one connection to the next: Icecast's accept queue has five places.
 const JOIN_PERIOD: Duration = Duration::from_millis(4);
-/// Time for the last answers beyond that.
+/// Time for the last answers beyond the joins.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
-/// From one sweep to the next in a window, and so the resolution of the latencies. Nobody waits on a
-/// socket, so that the server is not charged for waking this process.
+/// Sweep period in a window, and so the resolution of the latencies. No thread blocks on a socket, so that
+/// the server is not charged for waking this process.
 const SWEEP: Duration = Duration::from_millis(4);
-/// The same between windows, where only silence comes.
+/// Sweep period between windows, when only silence arrives.
 const IDLE_SWEEP: Duration = Duration::from_millis(100);
-/// Rest after a sweep that took too long, so that others can have what is shared.
+/// Pause after a sweep that took too long, so that other threads can take the lock.
 const LEAST_REST: Duration = Duration::from_micros(100);
-/// Bytes that are read at once: more than a second of speech.
+/// Bytes per read: more than a second of speech.
 const READ_BYTES: usize = 16 * 1024;
 
 /// Listeners that are in. They leave with this value.
@@ -36,30 +36,30 @@ pub(crate) struct Audience {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the listeners' thread shares.
+/// State shared with the listeners' thread.
 #[derive(Debug, Default)]
 struct Shared {
-    /// The window that goes on.
+    /// Tally of the running window.
     tally: Mutex<Option<WindowTally>>,
-    /// Listeners whose connection is over.
+    /// Listeners whose connection ended.
     gone: AtomicU32,
-    /// Tells the thread to end.
+    /// Stop flag of the thread.
     stop: AtomicBool,
 }
 
-/// A connection of a listener.
+/// Connection of a listener.
 #[derive(Debug)]
 struct Listener {
-    /// `None` when it is over.
+    /// `None` once it has ended.
     stream: Option<TcpStream>,
     parser: StreamParser,
 }
 
 impl Audience {
-    /// Joins listeners, and says how far it is.
+    /// Joins listeners and reports progress.
     ///
     /// # Errors
-    /// One of them is not let in.
+    /// A listener is not admitted.
     pub(crate) fn join(server: SocketAddr, count: u32) -> Result<Self> {
         let listeners = join_all(server, count)?;
         let shared = Arc::new(Shared::default());
@@ -69,12 +69,12 @@ impl Audience {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Listeners whose connection is over.
+    /// Listeners whose connection ended.
     pub(crate) fn gone(&self) -> u32 {
         self.shared.gone.load(Ordering::Relaxed)
     }
 
-    /// Begins to count a window.
+    /// Starts the tally of a window.
     ///
     /// # Errors
     /// None; see [`WindowTally::new`].
@@ -83,11 +83,11 @@ impl Audience {
         Ok(())
     }
 
-    /// Ends a window.
+    /// Ends the window and returns its counts.
     ///
     /// # Errors
-    /// None was begun.
-    pub(crate) fn end(&self) -> Result<WindowHeard> {
+    /// No window is running.
+    pub(crate) fn end(&self) -> Result<WindowCounts> {
         self.shared.tally().take().map(WindowTally::close).context("no window goes on")
     }
 }
@@ -117,10 +117,10 @@ impl Listener {
         Ok(Self { stream: Some(stream), parser: StreamParser::default() })
     }
 
-    /// Reads what has come.
+    /// Reads all available bytes.
     ///
     /// # Errors
-    /// The connection is over, or brings something else than the stream.
+    /// The connection ended, or carries something other than the stream.
     fn sweep(&mut self, buffer: &mut [u8], mut packet: impl FnMut(&[u8])) -> Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         loop {
@@ -155,7 +155,7 @@ fn join_all(server: SocketAddr, count: u32) -> Result<Vec<Listener>> {
             say(&Said::Joining { joined })?;
             said = Instant::now();
         }
-        // Whoever finds the queue full is told so by silence, so no pause is skipped to catch up.
+        // A full accept queue drops connections silently, so no pause is skipped to catch up.
         std::thread::sleep(JOIN_PERIOD);
         let number = listeners.len();
         if number < count as usize {
@@ -174,7 +174,7 @@ fn join_all(server: SocketAddr, count: u32) -> Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-/// The listeners' thread.
+/// Main loop of the listeners' thread.
 fn attend(mut listeners: Vec<Listener>, shared: &Shared) {
     let mut buffer = vec![0; READ_BYTES];
     let mut next = Instant::now();
@@ -195,7 +195,7 @@ fn attend(mut listeners: Vec<Listener>, shared: &Shared) {
             }
         }
         drop(tally);
-        // A sweep that took too long is not made up for.
+        // A sweep that took too long is not caught up with.
         let now = Instant::now();
         next = (next + period).max(now + LEAST_REST);
         std::thread::sleep(next - now);

@@ -1,10 +1,10 @@
-//! `peer-icecast`: starts an Icecast, which gives one source's stream to its listeners over TCP, and
-//! measures a window whenever it is asked to (`tribune_bench::contender`).
+//! `peer-icecast`: Icecast, which streams one source to its listeners over TCP, as a contender of
+//! `tribune-bench peers` (`tribune_bench::contender`).
 //!
-//! * [`server`] is Icecast's process
-//! * [`source`] is the one who speaks
+//! * [`server`] runs the Icecast process
+//! * [`source`] is the speaker
 //! * [`audience`] is the listeners
-//! * [`pages`] is Ogg, for both
+//! * [`pages`] reads and writes Ogg for both
 
 mod audience;
 mod pages;
@@ -28,11 +28,11 @@ use crate::source::{Manner, Source};
 
 /// Speech before and after the measured span: whole pages of either size.
 const AROUND: Duration = Duration::from_millis(500);
-/// How often Icecast is started: it rarely crashes while its first clients come.
+/// Attempts to start Icecast, which rarely crashes while its first clients connect.
 const STARTS: u32 = 3;
-/// Rest before memory is read, for what starting and joining have left to do.
+/// Pause before memory is read, so that work left over from start and joins is done.
 const SETTLE: Duration = Duration::from_millis(500);
-/// From the begin of a window to its first frame.
+/// Time from the start of a window to its first frame.
 const LEAD: Duration = Duration::from_millis(100);
 /// Open files beside the listeners' connections.
 const OTHER_FILES: u64 = 64;
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, version: &str) -> Result<()> {
-    // Icecast inherits it.
+    // Icecast inherits the limit.
     allow_open_files(u64::from(cli.listeners) + OTHER_FILES)?;
     let joined = join(cli.listeners)?;
     let frames = cli.page_ms.frames();
@@ -117,7 +117,7 @@ fn run(cli: &Cli, version: &str) -> Result<()> {
     })
 }
 
-/// Everybody who is in, and what that took. Dropped in this order.
+/// Server, source and listeners, with the cost of the joins. Dropped in this order.
 struct Joined {
     audience: Audience,
     source: Source,
@@ -126,7 +126,7 @@ struct Joined {
     memory_bytes: u64,
 }
 
-/// Starts Icecast and joins all, again with a new one if it crashes in its first moments.
+/// Starts Icecast and joins all; retries with a new process if it crashes meanwhile.
 fn join(listeners: u32) -> Result<Joined> {
     let mut starts_left = STARTS;
     loop {
@@ -159,7 +159,7 @@ fn join_server(server: &Server, listeners: u32) -> Result<(Audience, Source, f64
     Ok((audience, source, join_seconds, memory_bytes))
 }
 
-/// Measures a window. The frames that it expects are those of one listener.
+/// Measures a window. The expected frames are those of one listener.
 fn measure(ask: Ask, number: u16, manner: Manner, joined: &Joined) -> Result<Window> {
     let Joined { audience, source, server, .. } = joined;
     let Ask { speakers, seconds } = ask;

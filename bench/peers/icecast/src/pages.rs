@@ -1,42 +1,42 @@
-//! Ogg (RFC 3533) both ways: pages of Opus frames for the source, and frames out of a stream of bytes,
-//! wherever the reads have cut it, for the listeners. Pure.
+//! Ogg (RFC 3533): pages of Opus frames for the source, and an incremental parser from a byte stream to
+//! frames for the listeners. Pure.
 
 use anyhow::{Context, Result, ensure};
 use ogg::{PacketWriteEndInfo, PacketWriter};
 
 /// Opus samples in a frame of 20 ms, always counted at 48 kHz (RFC 7845).
 const SAMPLES_PER_FRAME: u64 = 960;
-/// The number of the one logical stream.
+/// Serial number of the only logical stream.
 const SERIAL: u32 = 0x5472_6962;
-/// Bytes of a page's header before its lacing values.
+/// Bytes of a page header before its lacing values.
 const HEADER_BYTES: usize = 27;
-/// Where the header says how many lacing values follow.
+/// Offset of the count of lacing values in the header.
 const SEGMENTS_AT: usize = 26;
-/// Bytes that a full segment has; a shorter one ends a packet.
+/// Bytes of a full segment; a shorter one ends a packet.
 const FULL_SEGMENT: u8 = 255;
-/// Longest head of a response that is read, in bytes.
+/// Longest accepted response head, in bytes.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
-/// Longest packet that is put together from pages, in bytes: Opus and its tags stay far below.
+/// Longest accepted packet across pages, in bytes: Opus and its tags are far shorter.
 const MAX_PACKET_BYTES: usize = 128 * 1024;
 
-/// Writes an Ogg Opus stream page by page.
+/// Writer of an Ogg Opus stream, page by page.
 #[derive(Debug)]
 pub(crate) struct PageWriter {
     writer: PacketWriterDebug,
     frames: u64,
 }
 
-/// Parses what a listener reads: the head of the response, then pages.
+/// Parser of a listener's stream: the response head, then pages.
 #[derive(Debug, Default)]
 pub(crate) struct StreamParser {
-    /// Bytes that have been read, of a page or head that is not complete.
+    /// Bytes of an incomplete head or page.
     rest: Vec<u8>,
-    /// The begin of a packet that goes on in the next page.
+    /// Start of a packet that continues in the next page.
     packet: Vec<u8>,
     headed: bool,
 }
 
-/// The writer of crate `ogg`, which says nothing of itself.
+/// The writer of crate `ogg` has no Debug.
 struct PacketWriterDebug(PacketWriter<'static, Vec<u8>>);
 
 impl std::fmt::Debug for PacketWriterDebug {
@@ -46,7 +46,7 @@ impl std::fmt::Debug for PacketWriterDebug {
 }
 
 impl PageWriter {
-    /// A new stream, and its first bytes: a page each with head and tags (RFC 7845).
+    /// New stream with its first bytes: one page each with head and tags (RFC 7845).
     ///
     /// # Errors
     /// None: it writes to memory.
@@ -67,10 +67,10 @@ impl PageWriter {
         Ok((Self { writer: PacketWriterDebug(writer), frames: 0 }, bytes))
     }
 
-    /// The next page, with these frames.
+    /// Next page, with these frames.
     ///
     /// # Errors
-    /// There is no frame, or they do not fit a page.
+    /// There is no frame, or the frames do not fit into a page.
     pub(crate) fn page(&mut self, frames: &[Vec<u8>]) -> Result<Vec<u8>> {
         let (last, others) = frames.split_last().context("a page without a frame")?;
         let segments: usize = frames.iter().map(|frame| frame.len() / 255 + 1).sum();
@@ -89,10 +89,10 @@ impl PageWriter {
 }
 
 impl StreamParser {
-    /// Takes bytes as they were read, and gives away each packet that they complete.
+    /// Takes bytes as they were read, and hands on each packet that they complete.
     ///
     /// # Errors
-    /// The response is a refusal, or its body is no Ogg.
+    /// The response is a refusal, or its body is not Ogg.
     pub(crate) fn handle_bytes(
         &mut self,
         bytes: &[u8],
@@ -109,12 +109,12 @@ impl StreamParser {
         Ok(())
     }
 
-    /// Whether the server has agreed to send the stream.
+    /// Whether the server has accepted the listener.
     pub(crate) const fn headed(&self) -> bool {
         self.headed
     }
 
-    /// Returns how many bytes of it are done with.
+    /// Returns the number of consumed bytes.
     fn read_head(&mut self) -> Result<usize> {
         let end = self.rest.windows(4).position(|bytes| bytes == b"\r\n\r\n");
         let Some(end) = end else {
@@ -133,7 +133,7 @@ impl StreamParser {
     }
 }
 
-/// A complete page.
+/// Complete page.
 struct Page<'bytes> {
     lacing: &'bytes [u8],
     body: &'bytes [u8],
@@ -141,7 +141,7 @@ struct Page<'bytes> {
 }
 
 impl<'bytes> Page<'bytes> {
-    /// The page that these bytes begin with, if all of it is there.
+    /// Page at the start of these bytes, if it is complete.
     fn find(bytes: &'bytes [u8]) -> Result<Option<Self>> {
         let begin = &bytes[..bytes.len().min(4)];
         ensure!(b"OggS".starts_with(begin), "what the server sends is no Ogg");
@@ -153,7 +153,7 @@ impl<'bytes> Page<'bytes> {
         Ok(bytes.map(|body| Self { lacing, body, bytes: body_at + body_bytes }))
     }
 
-    /// Gives away each packet that ends in this page; `pending` is what earlier ones had of the first.
+    /// Hands on each packet that ends in this page; `pending` has the start of the first one from earlier pages.
     fn for_each_packet(&self, pending: &mut Vec<u8>, packet: &mut impl FnMut(&[u8])) -> Result<()> {
         let (mut from, mut to) = (0, 0);
         for segment in self.lacing {
@@ -234,7 +234,7 @@ mod tests {
         let pages: Vec<_> = all.chunks(5).map(|five| writer.page(five).unwrap()).collect();
         assert!(pages.iter().all(|page| page.len() == HEADER_BYTES + 5 * 121), "{pages:?}");
         stream.extend(pages.concat());
-        // It checks each page's sum and number.
+        // The reader checks each page's checksum and sequence number.
         let mut reader = ogg::PacketReader::new(Cursor::new(stream));
         let head = reader.read_packet_expected().unwrap();
         assert!(head.first_in_stream() && head.data.len() == 19, "{}", head.data.len());

@@ -1,4 +1,4 @@
-//! Icecast as a process, with a configuration of its own, on a loopback port.
+//! Icecast process with a configuration of its own, on a loopback port.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,26 +11,26 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-/// Name of Debian's program.
+/// Program name in Debian.
 const PROGRAM: &str = "icecast2";
-/// Time for it to listen.
+/// Time until it must listen.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// How often it is asked whether it listens.
+/// Period in which a connection is tried.
 const GLANCE: Duration = Duration::from_millis(20);
-/// Time in which a crash of it is seen.
+/// Time in which a crash shows.
 const CRASH_WITHIN: Duration = Duration::from_millis(500);
-/// Ports that are tried: another process may take one that was just free.
+/// Ports that are tried, since another process may take one that was just free.
 const PORTS: u32 = 3;
-/// Who Icecast is when this process is root, as which it does not run.
+/// User of Icecast if this process is root, as which Icecast does not run.
 const NOBODY: u32 = 65_534;
-/// Bytes by which a listener may be behind before it is dropped: far more than a window has.
+/// Bytes that a listener may lag before it is dropped: far more than a window has.
 const QUEUE_BYTES: u32 = 64 << 20;
-/// Connections beside the listeners': the source, and the ones that only see whether it listens.
+/// Connections beside the listeners': the source, and those that only probe the port.
 const OTHER_CLIENTS: u32 = 50;
-/// What sources log in with. It protects nothing: the port is on loopback, and closed after the run.
+/// Password of the source. It protects nothing: the port is on loopback and closed after the run.
 pub(crate) const SOURCE_PASSWORD: &str = "tribune";
 
-/// Icecast's process. It ends with this value, and with this process.
+/// Icecast process. It ends with this value, and with this process.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -39,7 +39,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it for that many listeners and waits until it listens.
+    /// Starts it for a number of listeners and waits until it listens.
     ///
     /// # Errors
     /// It cannot be started, or does not listen within ten seconds.
@@ -64,7 +64,7 @@ impl Server {
         }
         let config = path.join("icecast.xml");
         std::fs::write(&config, configuration(address, listeners, path))?;
-        // setpriv becomes Icecast, which then ends with this process, also if that is killed.
+        // setpriv execs Icecast, which then ends with this process even if that is killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", PROGRAM, "-c"]).arg(&config);
         if root {
@@ -77,22 +77,22 @@ impl Server {
         Ok(server)
     }
 
-    /// Where it listens.
+    /// Address on which it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
+    /// Process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// How it has ended, if it has.
+    /// Exit status, if it has ended.
     ///
     /// # Errors
-    /// What the system says.
+    /// Its status cannot be read.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        // What has just cut its connections may still be about to end.
+        // A process that has just closed its connections may still be about to exit.
         std::thread::sleep(CRASH_WITHIN);
         Ok(self.child.try_wait()?)
     }
@@ -119,14 +119,14 @@ impl Drop for Server {
     }
 }
 
-/// What the installed program says of its version; `None` if there is none.
+/// Version of the installed program; `None` if it is not installed.
 pub(crate) fn version() -> Option<String> {
     let output = Command::new(PROGRAM).arg("-v").output().ok()?;
     let said = String::from_utf8_lossy(&output.stdout);
     said.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
-/// Icecast takes no port 0.
+/// Free port: Icecast does not accept port 0.
 fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
@@ -135,7 +135,7 @@ fn configuration(address: SocketAddr, listeners: u32, directory: &Path) -> Strin
     let mut xml = String::from("<icecast>\n");
     let directory = directory.display();
     let clients = listeners + OTHER_CLIENTS;
-    // Writing to memory does not fail.
+    // Writing to a String does not fail.
     let _ = write!(
         xml,
         "<limits>

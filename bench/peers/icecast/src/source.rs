@@ -1,5 +1,5 @@
-//! The one who speaks: a source client, which sends the stamped stream in a window and silence between
-//! windows, as Icecast drops a source that sends nothing.
+//! Source client: the only speaker. It sends the stamped stream in a window and silence between windows, as
+//! Icecast drops a source that sends nothing.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,20 +15,20 @@ use tribune_bench::frame::{Schedule, Stamp};
 
 use crate::pages::PageWriter;
 
-/// Where the stream is.
+/// Mountpoint of the stream.
 pub(crate) const MOUNT: &str = "/speech.ogg";
 /// `source:` and [`crate::server::SOURCE_PASSWORD`], in Base64.
 const CREDENTIALS: &str = "c291cmNlOnRyaWJ1bmU=";
-/// Time for the server to agree.
+/// Time for the server to accept the source.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// From one page of silence to the next between windows.
+/// Time from one page of silence to the next between windows.
 const SILENCE_PERIOD: Duration = Duration::from_secs(2);
-/// A frame of silence: 20 ms of CELT that says nothing.
+/// Frame of silence: 20 ms of CELT.
 const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
-/// How often the thread of silence looks whether it is over.
+/// Period in which the thread of silence polls its stop flag.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// The source. Between windows it is silent by itself.
+/// Source client. Between windows it sends silence by itself.
 #[derive(Debug)]
 pub(crate) struct Source {
     speaker: Arc<Mutex<Speaker>>,
@@ -36,27 +36,27 @@ pub(crate) struct Source {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The connection and what is written to it.
+/// Connection and stream writer.
 #[derive(Debug)]
 struct Speaker {
     stream: TcpStream,
     pages: PageWriter,
 }
 
-/// How the source speaks.
+/// Format of the stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
     /// Bytes of a frame.
     pub(crate) frame_bytes: usize,
-    /// Frames of a page. It is sent when the last one is due.
+    /// Frames per page. A page is sent when its last frame is due.
     pub(crate) frames_per_page: u32,
 }
 
 impl Source {
-    /// Connects, and begins the stream.
+    /// Connects and starts the stream.
     ///
     /// # Errors
-    /// The server does not let it in.
+    /// The server refuses the source.
     pub(crate) fn connect(server: SocketAddr) -> Result<Self> {
         let mut speaker = Speaker::connect(server)?;
         speaker.pause()?;
@@ -67,7 +67,7 @@ impl Source {
         Ok(Self { speaker, stop, thread: Some(thread) })
     }
 
-    /// Speaks a window of that number to its end. Yields how late measured pages left, in microseconds.
+    /// Sends the frames of window `number`. Returns the lateness of measured pages, in microseconds.
     ///
     /// # Errors
     /// The server has closed the connection.
@@ -154,9 +154,9 @@ fn keep_silent(speaker: &Mutex<Speaker>, stop: &AtomicBool) {
             continue;
         }
         next += SILENCE_PERIOD;
-        // In a window somebody else has it.
+        // In a window the speaker holds it.
         if let Ok(mut speaker) = speaker.try_lock() {
-            // That the server is gone shows in the next window.
+            // A server that has ended shows in the next window.
             let _ = speaker.pause();
         }
     }

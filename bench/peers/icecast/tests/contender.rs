@@ -1,4 +1,4 @@
-//! The contender as it is run by others, where Icecast is installed.
+//! The contender over its protocol, where Icecast is installed.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -13,13 +13,13 @@ fn run(arguments: &[&str], asks: &str) -> std::io::Result<Output> {
         .stderr(Stdio::piped())
         .spawn()?;
     if let Some(mut stdin) = peer.stdin.take() {
-        // One that ends at once does not read it.
+        // A contender that ends at once does not read it.
         let _ = stdin.write_all(asks.as_bytes());
     }
     peer.wait_with_output()
 }
 
-/// Whether Icecast is not installed, and it says so.
+/// Whether the contender reports that Icecast is not installed.
 fn missing(output: &Output) -> bool {
     let missing = output.status.code() == Some(i32::from(MISSING));
     let why = String::from_utf8_lossy(&output.stderr);
@@ -47,7 +47,7 @@ fn listeners_hear_the_source_in_pages_of_either_size() {
         for window in [first, second] {
             assert_eq!(window.frames_expected, 3 * 50);
             assert!(window.frames_delivered <= window.frames_expected, "{window:?}");
-            // On a busy machine some come too late to be counted.
+            // On a busy machine some frames arrive too late to count.
             assert!(window.frames_delivered > window.frames_expected / 2, "{window:?}");
             assert!(window.latency_us.max > 0, "{window:?}");
         }

@@ -1,4 +1,4 @@
-//! Janus's API over its Unix socket: a JSON message a packet, answers and events in the same stream.
+//! Janus API over its Unix socket: one JSON message per packet, answers and events in the same stream.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -11,43 +11,43 @@ use nix::sys::socket::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The largest message that is read, in bytes: an offer with its description has about 1,500.
+/// Largest message, in bytes: an offer with its SDP has about 1,500.
 const MESSAGE_BYTES: usize = 64 * 1024;
 
-/// The only mountpoint of the server that this program starts.
+/// Id of the only mountpoint.
 pub(crate) const MOUNTPOINT: u64 = 1;
 
-/// A session as Janus numbers it.
+/// Session id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SessionId(pub(crate) u64);
 
-/// A viewer's connection to the streaming plugin as Janus numbers it.
+/// Handle id: a viewer's attachment to the streaming plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HandleId(pub(crate) u64);
 
-/// What a request is told by in its answer: the viewer's number.
+/// Transaction id, which an answer repeats: the viewer's number.
 pub(crate) type RequestId = usize;
 
-/// What Janus says.
+/// Message of Janus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum News {
-    /// Its version.
+    /// Version of Janus.
     Version(String),
-    /// A session or a handle was made.
+    /// A session or a handle was created.
     Made(RequestId, u64),
-    /// The description of what a viewer is to receive.
+    /// SDP offer to a viewer.
     Offer(SessionId, String),
-    /// A viewer's keys are agreed, and its audio flows.
+    /// WebRTC is up for a viewer, and its audio flows.
     Up(SessionId),
-    /// A viewer's connection is over.
+    /// A viewer's connection ended.
     Over(SessionId, String),
-    /// A request was not granted.
+    /// A request failed.
     Refused(String),
-    /// Something that needs no answer.
+    /// A message that needs no reaction.
     Other,
 }
 
-/// The client's end of the socket.
+/// Client side of the socket.
 #[derive(Debug)]
 pub(crate) struct Api {
     socket: OwnedFd,
@@ -58,7 +58,7 @@ impl Api {
     /// Connects.
     ///
     /// # Errors
-    /// Nobody listens at the path.
+    /// No server listens at the path.
     pub(crate) fn connect(path: &Path) -> Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
@@ -67,17 +67,17 @@ impl Api {
         Ok(Self { socket, buffer: vec![0; MESSAGE_BYTES] })
     }
 
-    /// Asks for the version.
+    /// Requests the version.
     pub(crate) fn ask_version(&self) -> Result<()> {
         self.send(&json!({ "janus": "info", "transaction": "0" }))
     }
 
-    /// Asks for a session.
+    /// Requests a session.
     pub(crate) fn create(&self, request: RequestId) -> Result<()> {
         self.send(&json!({ "janus": "create", "transaction": request.to_string() }))
     }
 
-    /// Asks for a handle of the streaming plugin.
+    /// Requests a handle of the streaming plugin.
     pub(crate) fn attach(&self, request: RequestId, session: SessionId) -> Result<()> {
         self.send(&json!({
             "janus": "attach",
@@ -87,7 +87,7 @@ impl Api {
         }))
     }
 
-    /// Asks for the mountpoint's offer.
+    /// Requests the mountpoint's offer.
     pub(crate) fn watch(
         &self,
         request: RequestId,
@@ -103,7 +103,7 @@ impl Api {
         }))
     }
 
-    /// Gives the answer to the offer.
+    /// Sends the answer to the offer.
     pub(crate) fn start(
         &self,
         request: RequestId,
@@ -114,7 +114,7 @@ impl Api {
         self.send(&json!({
             "janus": "message",
             "body": { "request": "start" },
-            // The answer has all candidates: none will trickle in.
+            // The answer has all candidates; none will trickle in.
             "jsep": { "type": "answer", "sdp": answer, "trickle": false },
             "session_id": session.0,
             "handle_id": handle.0,
@@ -122,10 +122,10 @@ impl Api {
         }))
     }
 
-    /// The next message, if one is there.
+    /// Next message, if one is available.
     ///
     /// # Errors
-    /// Janus has closed the socket, or says what is not understood.
+    /// Janus has closed the socket, or sent an unknown message.
     pub(crate) fn poll(&mut self) -> Result<Option<News>> {
         match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
             Ok(0) => bail!("Janus has closed its API's socket"),
@@ -137,7 +137,7 @@ impl Api {
 
     fn send(&self, message: &Value) -> Result<()> {
         let bytes = serde_json::to_vec(message)?;
-        // What waits here is small: few viewers join at once, each with one request.
+        // The socket's queue stays short: few viewers join at once, each with one request.
         send(self.socket.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL)
             .context("Janus's API takes no request")?;
         Ok(())

@@ -1,5 +1,5 @@
-//! All viewers in one thread: they join a few at a time, then are swept every few milliseconds. No
-//! thread waits on their sockets, so that Janus is not charged for waking it.
+//! Viewers on one thread: they join a few at a time and are then swept every few milliseconds. No thread
+//! blocks on their sockets, so that Janus is not charged for waking it.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -14,77 +14,78 @@ use tribune_bench::frame::{Schedule, Stamp};
 use crate::api::{Api, HandleId, News, RequestId, SessionId};
 use crate::viewer::{DATAGRAM_BYTES, Viewer};
 
-/// Rest between two sweeps: the resolution of the latencies.
+/// Pause between two sweeps: the resolution of the latencies.
 const SWEEP: Duration = Duration::from_millis(2);
-/// The same between windows, so that others are measured in peace. Connectivity checks can wait longer.
+/// Pause between two sweeps outside windows, so that other systems are measured undisturbed. Connectivity
+/// checks tolerate more.
 const IDLE_SWEEP: Duration = Duration::from_millis(50);
-/// Viewers that join at the same time: enough that Janus is not idle, few enough that none times out.
+/// Concurrent joins: enough that Janus is not idle, few enough that none times out.
 const JOIN_AT_ONCE: usize = 8;
-/// Time without anybody getting in after which joining is given up.
+/// Time without an admission after which joining is given up.
 const JOIN_WITHIN: Duration = Duration::from_secs(20);
-/// Between two reports of how far joining is.
+/// Period of progress reports while joining.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Asks the audience to listen for a window.
+/// Request to the audience to count a window.
 #[derive(Debug)]
 pub(crate) struct Listen {
-    /// Tells this window's frames from those of others.
+    /// Number of the window, which its frames carry.
     pub(crate) window: u16,
-    /// Its frames.
+    /// Schedule of its frames.
     pub(crate) schedule: Schedule,
-    /// Gets what was heard, once the last frame has had time to arrive.
+    /// Receives the counts, once the last frame has had time to arrive.
     pub(crate) heard: SyncSender<Heard>,
 }
 
-/// What all viewers of a window have heard.
+/// Counts of a window over all viewers.
 #[derive(Debug)]
 pub(crate) struct Heard {
-    /// Measured frames.
+    /// Measured frames received.
     pub(crate) frames: u64,
-    /// Their ages, in microseconds.
+    /// Their latencies, in microseconds.
     pub(crate) latency_us: Histogram<u64>,
 }
 
-/// The viewers.
+/// All viewers.
 #[derive(Debug)]
 pub(crate) struct Audience {
     api: Api,
     address: Ipv4Addr,
-    /// By the number of their requests.
+    /// By the number in their requests.
     seats: Vec<Seat>,
     sessions: HashMap<SessionId, RequestId>,
     joined: usize,
     gone: Option<String>,
 }
 
-/// How far a viewer is.
+/// State of a viewer's join.
 #[derive(Debug)]
 enum Seat {
-    /// It has asked for a session.
+    /// Session requested.
     Creating,
-    /// It has asked for a handle.
+    /// Handle requested.
     Attaching(SessionId),
-    /// It has asked for an offer.
+    /// Offer requested.
     Watching(SessionId, HandleId),
-    /// It has answered. Janus's side may be through before its own.
+    /// Answer sent. Janus's side may be up before the viewer's.
     Connecting { viewer: Viewer, janus_up: bool },
-    /// It listens.
+    /// Media flows.
     In(Viewer),
-    /// Its connection is over.
+    /// Connection ended.
     Gone,
 }
 
 impl Audience {
-    /// An audience that nobody has joined.
+    /// Audience without viewers.
     pub(crate) fn new(api: Api, address: Ipv4Addr) -> Self {
         let (seats, sessions) = (Vec::new(), HashMap::new());
         Self { api, address, seats, sessions, joined: 0, gone: None }
     }
 
-    /// Lets viewers join; `report` gets their number now and then.
+    /// Joins viewers; `report` gets their number from time to time.
     ///
     /// # Errors
-    /// Janus refuses one, or loses one, or is too slow.
+    /// Janus refuses or loses a viewer, or is too slow.
     pub(crate) fn join(
         &mut self,
         listeners: usize,
@@ -118,7 +119,7 @@ impl Audience {
         Ok(())
     }
 
-    /// Listens until nobody can ask any more.
+    /// Serves requests until their channel is closed.
     ///
     /// # Errors
     /// Janus's API is gone.
@@ -137,14 +138,14 @@ impl Audience {
             })?;
             if let Some(over) = tally.take_if(|tally| tally.listen.schedule.end() < Instant::now())
             {
-                // Whoever has asked and does not wait has failed otherwise.
+                // A requester that does not wait has failed elsewhere.
                 let _ = over.listen.heard.send(over.heard);
             }
             std::thread::sleep(if tally.is_some() { SWEEP } else { IDLE_SWEEP });
         }
     }
 
-    /// One sweep: what Janus says, then all viewers.
+    /// One sweep: messages of Janus, then all viewers.
     fn turn(&mut self, heard: &mut impl FnMut(Instant, &[u8])) -> Result<()> {
         while let Some(news) = self.api.poll()? {
             self.handle_news(news)?;
@@ -215,7 +216,7 @@ impl Audience {
         Ok(())
     }
 
-    /// A viewer is in once both sides say so.
+    /// Marks a viewer as in once both sides are up.
     fn seat_connected(&mut self, number: RequestId) {
         let seat = &mut self.seats[number];
         let through =
@@ -226,7 +227,7 @@ impl Audience {
         }
     }
 
-    /// The first one is told of; the others are missing in what is measured.
+    /// Reports the first viewer that is lost; others show as missing frames.
     fn lose(&mut self, number: RequestId, why: String) {
         self.seats[number] = Seat::Gone;
         if self.gone.is_none() {
@@ -241,7 +242,7 @@ impl Audience {
     }
 }
 
-/// The counting of a window.
+/// Running tally of a window.
 struct Tally {
     listen: Listen,
     heard: Heard,

@@ -1,5 +1,5 @@
-//! Janus as a contender: a Janus of its own whose streaming plugin gives one speaker's audio to WebRTC
-//! viewers. See [`tribune_bench::contender`] for what it says and is asked.
+//! `peer-janus`: Janus, whose streaming plugin forwards one speaker's audio to WebRTC viewers, as a contender
+//! of `tribune-bench peers` ([`tribune_bench::contender`]).
 
 mod api;
 mod audience;
@@ -23,15 +23,15 @@ use crate::audience::{Audience, Listen};
 use crate::server::{Missing, Server};
 use crate::speaker::Speaker;
 
-/// From the beginning of a window to its first frame.
+/// Time from the start of a window to its first frame.
 const START_AFTER: Duration = Duration::from_millis(100);
-/// Frames in a second.
+/// Frames per second.
 const FRAMES_PER_SECOND: u32 = 50;
-/// Frames before those that count: half a second.
+/// Frames before the measured ones: half a second.
 const FRAMES_BEFORE: u32 = 25;
-/// Frames after them.
+/// Frames after the measured ones.
 const FRAMES_AFTER: u32 = 10;
-/// The exit code of what prevents a measurement.
+/// Exit code of an error that prevents a measurement.
 const FAILED: u8 = 2;
 
 /// Measures Janus: one speaker, WebRTC viewers.
@@ -66,20 +66,20 @@ fn run(args: &Args) -> Result<()> {
     let mut audience = Audience::new(api, server.media());
     audience.join(args.listeners as usize, |joined| say(&Said::Joining { joined }))?;
     let join_seconds = began.elapsed().as_secs_f64();
-    let mut house = House::open(server, audience, args)?;
-    // Memory that the first audio takes belongs to the listeners, too; and all must hear it.
-    let rehearsal = house.window(Ask { speakers: 1, seconds: 1 })?;
+    let mut testbed = Testbed::open(server, audience, args)?;
+    // A first window, since memory of the first audio counts for the listeners too, and all must receive it.
+    let rehearsal = testbed.window(Ask { speakers: 1, seconds: 1 })?;
     if rehearsal.frames_delivered == 0 {
         bail!("no viewer hears the speaker");
     }
-    let after = process_memory(house.server.pid())?.resident_bytes;
+    let after = process_memory(testbed.server.pid())?.resident_bytes;
     let threads = match args.event_loops {
         0 => "a thread per viewer".to_owned(),
         1 => "1 event loop".to_owned(),
         loops => format!("{loops} event loops"),
     };
     let ready = Ready {
-        system: format!("Janus {}, {threads}", house.server.version()),
+        system: format!("Janus {}, {threads}", testbed.server.version()),
         encrypted:
             "SRTP (AES-256-GCM) from Janus to each viewer, keys by DTLS 1.2; the speaker's RTP \
                     is not"
@@ -94,12 +94,12 @@ fn run(args: &Args) -> Result<()> {
             / 1024.0
             / f64::from(args.listeners),
     };
-    serve(ready, |ask| house.window(ask))
+    serve(ready, |ask| testbed.window(ask))
 }
 
-/// A server with speaker and audience.
-struct House {
-    // Before the server, so that the audience has left when Janus ends.
+/// Server with speaker and audience.
+struct Testbed {
+    // Declared before the server, so that the audience leaves before Janus ends.
     audience: Option<(SyncSender<Listen>, JoinHandle<Result<()>>)>,
     server: Server,
     speaker: Speaker,
@@ -107,7 +107,7 @@ struct House {
     windows: u16,
 }
 
-impl House {
+impl Testbed {
     fn open(server: Server, audience: Audience, args: &Args) -> Result<Self> {
         let speaker = Speaker::new(server.mountpoint(), usize::from(args.frame_bytes))?;
         let (asks, asked) = sync_channel(1);
@@ -166,7 +166,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Testbed {
     fn drop(&mut self) {
         if let Some((asks, thread)) = self.audience.take() {
             drop(asks);
@@ -183,7 +183,8 @@ fn read_meter(pid: u32, schedule: &Schedule) -> Result<tribune_bench::contender:
     meter.read()
 }
 
-/// Each viewer is a socket here and a few descriptors in Janus, which inherits the limit.
+/// Raises the limit of open files: each viewer is a socket here and a few descriptors in Janus, which
+/// inherits it.
 fn allow_many_sockets() -> Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files")?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).context("the limit of open files")

@@ -1,4 +1,4 @@
-//! A Janus of our own: its configuration in a directory that goes away, its process ended with it.
+//! Janus process with a configuration of its own in a temporary directory.
 
 use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
@@ -15,24 +15,24 @@ use tempfile::TempDir;
 use crate::api::{Api, MOUNTPOINT, News};
 use crate::speaker::PAYLOAD_TYPE;
 
-/// Time for Janus to answer, once it is started.
+/// Time from the start of Janus to its first answer.
 const READY_WITHIN: Duration = Duration::from_secs(5);
-/// Janus 1.1.2 may end at its start: the thread of its Unix socket ends at once if it runs before the
-/// thread that made it has gone on. On a busy machine that is about one start in four.
+/// Attempts to start Janus. 1.1.2 may end at its start: the thread of its Unix socket ends at once if it
+/// runs before the thread that created it continues. On a busy machine that is about one start in four.
 const START_TRIES: u32 = 20;
-/// Rest between two looks whether it does.
+/// Period in which an answer is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Lines of Janus's log that an error shows.
+/// Lines of Janus's log in an error.
 const LOG_LINES: usize = 5;
-/// All plugins of Debian's package but the one that is measured.
+/// Disabled plugins: all of Debian's package but the measured one.
 const OTHER_PLUGINS: &str = "libjanus_audiobridge.so,libjanus_duktape.so,libjanus_echotest.so,\
     libjanus_lua.so,libjanus_nosip.so,libjanus_recordplay.so,libjanus_sip.so,\
     libjanus_textroom.so,libjanus_videocall.so,libjanus_videoroom.so,libjanus_voicemail.so";
-/// All transports of Debian's package but the Unix socket.
+/// Disabled transports: all of Debian's package but the Unix socket.
 const OTHER_TRANSPORTS: &str = "libjanus_http.so,libjanus_mqtt.so,libjanus_nanomsg.so,\
     libjanus_rabbitmq.so,libjanus_websockets.so";
 
-/// Janus is not there.
+/// Error: Janus is not installed.
 #[derive(Debug)]
 pub(crate) struct Missing;
 
@@ -44,7 +44,7 @@ impl Display for Missing {
 
 impl std::error::Error for Missing {}
 
-/// A running Janus. It ends with this value.
+/// Janus process. It ends with this value.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -55,11 +55,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts Janus and waits until it answers. No event loops means a thread per viewer.
+    /// Starts Janus and waits until it answers. 0 event loops: a thread per viewer.
     ///
     /// # Errors
-    /// [`Missing`]; it ends, or does not answer in time, again and again; the machine has no address
-    /// for it.
+    /// [`Missing`]; it ends or does not answer in time in all attempts; the machine has no suitable address.
     pub(crate) fn start(event_loops: u16) -> Result<(Self, Api)> {
         let janus = installed().ok_or(Missing)?;
         let media = media_address()?;
@@ -81,7 +80,7 @@ impl Server {
         let mountpoint = free_port()?;
         configure(directory.path(), media, mountpoint, event_loops)?;
         let log = File::create(directory.path().join("log")).context("a log for Janus")?;
-        // Janus ends with this process, however that ends.
+        // Janus ends with this process, even if that is killed.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .arg(janus)
@@ -95,22 +94,22 @@ impl Server {
         Ok(Self { child, media, mountpoint, version: String::new(), directory })
     }
 
-    /// Its process.
+    /// Process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The address at which it sends media. Janus uses no loopback interface.
+    /// Address of its media. Janus uses no loopback interface.
     pub(crate) const fn media(&self) -> Ipv4Addr {
         self.media
     }
 
-    /// Where it takes the speaker's RTP.
+    /// Address of the mountpoint's RTP port.
     pub(crate) const fn mountpoint(&self) -> SocketAddr {
         self.mountpoint
     }
 
-    /// Its version.
+    /// Version of Janus.
     pub(crate) fn version(&self) -> &str {
         &self.version
     }
@@ -147,7 +146,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing of it is kept, so it need not close its sessions.
+        // Its state is discarded, so it need not close its sessions.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -160,8 +159,7 @@ fn installed() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The machine's first address that Janus gathers candidates from. Packets from a machine to its own
-/// address do not leave it.
+/// First address of the machine from which Janus gathers candidates. Packets to it do not leave the machine.
 fn media_address() -> Result<Ipv4Addr> {
     let needed = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
     let mut interfaces = getifaddrs().context("the machine's addresses cannot be read")?;
@@ -173,8 +171,7 @@ fn media_address() -> Result<Ipv4Addr> {
     address.context("Janus uses no loopback interface, and the machine has no other with IPv4")
 }
 
-/// The mountpoint's port is set in a file that Janus reads later, so that it may be taken meanwhile;
-/// Janus then says so.
+/// Free port of the mountpoint. It may be taken before Janus reads its configuration; Janus then reports it.
 fn free_port() -> Result<SocketAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for the mountpoint")?;
     Ok(socket.local_addr()?)
@@ -210,7 +207,7 @@ fn configure(
     Ok(())
 }
 
-/// Sessions do not time out, so that viewers need send no keepalives.
+/// Settings of the core. Sessions do not time out, so that viewers need not send keepalives.
 fn core_settings(media: Ipv4Addr, event_loops: u16) -> String {
     format!(
         "general: {{\n debug_level = 3\n debug_colors = false\n session_timeout = 0\n \

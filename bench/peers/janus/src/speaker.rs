@@ -1,4 +1,4 @@
-//! The speaker: RTP packets with stamped frames, to Janus's mountpoint, each when it is due.
+//! Speaker: RTP packets with stamped frames to Janus's mountpoint, each when it is due.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Instant;
@@ -8,40 +8,40 @@ use hdrhistogram::Histogram;
 use tribune_bench::contender::latencies;
 use tribune_bench::frame::{Schedule, Stamp};
 
-/// What RTP calls Opus here: the number that browsers use.
+/// RTP payload type of Opus: the number that browsers use.
 pub(crate) const PAYLOAD_TYPE: u8 = 111;
 /// Bytes of an RTP header without extensions (RFC 3550 section 5.1).
 const HEADER_BYTES: usize = 12;
-/// Of the RTP clock, in a frame of 20 ms: Opus counts at 48 kHz (RFC 7587 section 4.1).
+/// RTP timestamp units of a 20 ms frame: Opus has a 48 kHz clock (RFC 7587 section 4.1).
 const TICKS_PER_FRAME: u32 = 960;
-/// The stream's source number. Any will do: there is one.
+/// SSRC of the only stream.
 const SOURCE: u32 = 0x7472_6962;
 
-/// A speaker, from one window to the next.
+/// RTP state of the speaker, kept across windows.
 #[derive(Debug)]
 pub(crate) struct Speaker {
     socket: UdpSocket,
-    /// Packets so far.
+    /// Packets sent so far.
     sent: u32,
     packet: Vec<u8>,
 }
 
 impl Speaker {
-    /// A speaker to a mountpoint.
+    /// Speaker of a mountpoint.
     ///
     /// # Errors
-    /// There is no socket.
+    /// No socket can be opened.
     pub(crate) fn new(mountpoint: SocketAddr, frame_bytes: usize) -> Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("the speaker's socket")?;
         socket.connect(mountpoint).context("the speaker's socket")?;
-        // What Opus bytes are is all the same to Janus: it does not decode them.
+        // The content is arbitrary: Janus does not decode Opus.
         Ok(Self { socket, sent: 0, packet: vec![0xa5; HEADER_BYTES + frame_bytes] })
     }
 
-    /// Says all frames of a window. How late the measured ones left, in microseconds.
+    /// Sends all frames of a window. Returns the lateness of the measured ones, in microseconds.
     ///
     /// # Errors
-    /// The mountpoint is gone.
+    /// The mountpoint has closed its port.
     pub(crate) fn speak(&mut self, schedule: &Schedule, window: u16) -> Result<Histogram<u64>> {
         let mut lateness_us = latencies()?;
         for index in 0..schedule.frames() {

@@ -1,5 +1,4 @@
-//! The WebRTC side of one viewer: a socket, and str0m, which is driven by whoever sweeps it. All that
-//! comes is decrypted.
+//! WebRTC side of one viewer: a socket and str0m, driven by the sweep. All packets are decrypted.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -10,31 +9,31 @@ use str0m::change::SdpOffer;
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 
-/// The largest datagram that is read, in bytes.
+/// Largest datagram, in bytes.
 pub(crate) const DATAGRAM_BYTES: usize = 2_048;
 
-/// One viewer.
+/// Viewer with its connection.
 #[derive(Debug)]
 pub(crate) struct Viewer {
     socket: UdpSocket,
     local: SocketAddr,
     rtc: Box<Rtc>,
-    /// When str0m wants to be woken.
+    /// Next timeout of str0m.
     due: Instant,
     connected: bool,
 }
 
 impl Viewer {
-    /// A viewer that answers an offer, and the answer.
+    /// Viewer for an offer, with its answer.
     ///
     /// # Errors
-    /// There is no socket; the offer is not understood.
+    /// No socket can be opened, or the offer is invalid.
     pub(crate) fn answer(address: Ipv4Addr, offer: &str) -> Result<(Self, String)> {
         let now = Instant::now();
         let socket = UdpSocket::bind((address, 0)).context("a viewer's socket")?;
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
-        // Frames are wanted as they come: a browser's jitter buffer is no part of the server.
+        // Frames are taken as they arrive: a browser's jitter buffer is not part of the server.
         let mut rtc = Box::new(Rtc::builder().set_rtp_mode(true).build(now));
         rtc.add_local_candidate(Candidate::host(local, Protocol::Udp)?);
         let offer = SdpOffer::from_sdp_string(offer).context("Janus's offer is not understood")?;
@@ -44,15 +43,15 @@ impl Viewer {
         Ok((viewer, answer.to_sdp_string()))
     }
 
-    /// Whether keys are agreed.
+    /// Whether DTLS is complete.
     pub(crate) const fn connected(&self) -> bool {
         self.connected
     }
 
-    /// Takes all datagrams that have come, and does what is due. `heard` gets each frame with its time.
+    /// Receives all datagrams and handles timeouts. `heard` gets each frame with its time of arrival.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection ended.
     pub(crate) fn sweep(
         &mut self,
         buffer: &mut [u8; DATAGRAM_BYTES],
@@ -87,7 +86,7 @@ impl Viewer {
                 }
                 Output::Transmit(transmit) => {
                     match self.socket.send_to(&transmit.contents, transmit.destination) {
-                        // What the kernel does not take is lost, as on any network.
+                        // A packet that the kernel does not accept is lost, as on any network.
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                         sent => drop(sent.context("a viewer cannot send")?),
                     }

@@ -1,4 +1,4 @@
-//! The contender as others run it. Where Janus is not installed, it has to say so.
+//! The contender over its protocol. Where Janus is not installed, it must report so.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -13,7 +13,7 @@ fn run(arguments: &[&str], asks: &str) -> std::io::Result<Output> {
         .stderr(Stdio::piped())
         .spawn()?;
     if let Some(mut stdin) = peer.stdin.take() {
-        // One that ends before it is asked closes its end: its exit code tells why.
+        // A contender that ends before a request closes its input; its exit code has the reason.
         let _ = stdin.write_all(asks.as_bytes());
     }
     peer.wait_with_output()
@@ -50,7 +50,7 @@ fn viewers_hear_the_speaker_with_event_loops_and_without() {
         assert!(ready.system.starts_with("Janus 1.") && ready.system.ends_with(system));
         for window in [first, second] {
             assert_eq!(window.frames_expected, 10 * 50);
-            // A busy machine may lose some, but never counts one twice.
+            // A busy machine may lose frames, but never counts one twice.
             assert!(window.frames_delivered <= 10 * 50, "{window:?}");
             assert!(window.frames_delivered > 10 * 25, "{window:?}");
             assert!(window.latency_us.p50 > 0, "{window:?}");

@@ -1,4 +1,4 @@
-//! The listeners: a QUIC connection each, on a few threads with a few sockets.
+//! Listeners: a QUIC connection each, on a few threads with a few sockets.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,35 +19,34 @@ use crate::stage::{BROADCAST, Delivery, track_name};
 
 /// Listeners that share a UDP socket.
 const PER_SOCKET: usize = 50;
-/// Joins under way at once in a thread.
+/// Concurrent joins per thread.
 const JOINS: usize = 16;
-/// Time to join, and for each listener on top of it.
+/// Time to join: a base, and a part per listener.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 const JOIN_PATIENCE_EACH: Duration = Duration::from_millis(30);
-/// How often progress is looked at, and how often it is said.
+/// Periods in which progress is polled and reported.
 const GLANCE: Duration = Duration::from_millis(10);
 const SAID_EVERY: Duration = Duration::from_secs(1);
-/// Rest after joining, before memory is read.
+/// Pause after joining, before memory is read.
 const SETTLE: Duration = Duration::from_millis(500);
-/// Rest after a subscription that failed.
+/// Pause after a subscription that failed.
 const RETRY: Duration = Duration::from_millis(200);
-/// How old a group may get before the relay gives it up: as late as speech is still of use. The
-/// protocol's default gives up a group as soon as the next one is there, which loses frames by mere
-/// reordering.
+/// Age at which the relay drops a group: as late as speech is still useful. The protocol's default drops a
+/// group as soon as the next one is there, which loses frames by mere reordering.
 const MAX_AGE: Duration = Duration::from_millis(500);
-/// Without a frame for this long, a window has run dry.
+/// Silence after which a window is complete.
 const DRY_AFTER: Duration = Duration::from_millis(500);
-/// A window that does not run dry is left alone after this long.
+/// Longest wait for that silence.
 const DRY_WITHIN: Duration = Duration::from_secs(15);
 
-/// Who listens.
+/// Configuration of the audience.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Crowd {
+pub(crate) struct AudienceSpec {
     /// Listeners.
     pub(crate) listeners: u32,
-    /// Threads that they are dealt over.
+    /// Threads of listeners.
     pub(crate) threads: usize,
-    /// What brings their frames.
+    /// Delivery of frames.
     pub(crate) delivery: Delivery,
 }
 
@@ -60,16 +59,16 @@ pub(crate) struct Audience {
     state: Arc<State>,
 }
 
-/// What listeners say of themselves.
+/// State of all listeners.
 #[derive(Debug, Default)]
 struct State {
-    /// Subscriptions that are live.
+    /// Live subscriptions.
     live: AtomicU32,
-    /// What went wrong last.
+    /// Last error.
     trouble: Mutex<Option<String>>,
 }
 
-/// What a thread of listeners works with.
+/// Configuration of one thread of listeners.
 #[derive(Debug, Clone)]
 struct Seats {
     certificate: PathBuf,
@@ -82,23 +81,23 @@ struct Seats {
 }
 
 impl Audience {
-    /// Lets all listeners in, subscribed to the first speaker, and says how long that took.
+    /// Joins all listeners, subscribed to the first speaker, and returns the duration.
     ///
     /// # Errors
-    /// Not all were in within 30 seconds and 30 ms for each.
-    pub(crate) fn join(relay: &Relay, crowd: &Crowd) -> Result<(Self, Duration)> {
+    /// Not all were in within 30 seconds plus 30 ms per listener.
+    pub(crate) fn join(relay: &Relay, spec: &AudienceSpec) -> Result<(Self, Duration)> {
         let began = Instant::now();
         let mut heard = Vec::new();
         let (speakers, _) = watch::channel(1);
         let state = Arc::new(State::default());
-        for thread in 0..crowd.threads {
+        for thread in 0..spec.threads {
             let own = Arc::new(Mutex::new(Heard::new()?));
             heard.push(Arc::clone(&own));
             let seats = Seats {
                 certificate: relay.certificate(),
                 url: relay.url()?,
-                count: (thread..crowd.listeners as usize).step_by(crowd.threads).count(),
-                delivery: crowd.delivery,
+                count: (thread..spec.listeners as usize).step_by(spec.threads).count(),
+                delivery: spec.delivery,
                 heard: own,
                 speakers: speakers.subscribe(),
                 state: Arc::clone(&state),
@@ -107,7 +106,7 @@ impl Audience {
             let builder = std::thread::Builder::new().name(format!("listeners-{thread}"));
             builder.spawn(move || runtime.block_on(seats.fill()))?;
         }
-        let audience = Self { listeners: crowd.listeners, heard, speakers, state };
+        let audience = Self { listeners: spec.listeners, heard, speakers, state };
         audience.wait_for(1, |joined| say(&Said::Joining { joined }))?;
         let joining = began.elapsed();
         std::thread::sleep(SETTLE);
@@ -119,23 +118,23 @@ impl Audience {
         self.listeners
     }
 
-    /// Has all subscribe to so many speakers, or more if more have spoken already. Those that an
+    /// Subscribes all to a number of speakers, or more if more have spoken before. Subscriptions that an
     /// overloaded relay has lost get time to come back.
     ///
     /// # Errors
-    /// It takes longer than joining may.
+    /// It takes longer than the joins may.
     pub(crate) fn subscribe(&self, speakers: u16) -> Result<()> {
         let speakers = speakers.max(*self.speakers.borrow());
         self.speakers.send_replace(speakers);
         self.wait_for(speakers, |_| Ok(()))
     }
 
-    /// Counts from now on what belongs to a window.
+    /// Starts the tally of a window.
     pub(crate) fn begin(&self, span: Span) {
         self.heard.iter().for_each(|heard| lock(heard).begin(span));
     }
 
-    /// Waits until no more frames come, fifteen seconds at most.
+    /// Waits until no more frames arrive, fifteen seconds at most.
     pub(crate) fn run_dry(&self) {
         let began = Instant::now();
         while began.elapsed() < DRY_WITHIN {
@@ -148,7 +147,7 @@ impl Audience {
         }
     }
 
-    /// Frames heard in the window, and how old they were.
+    /// Frames received in the window, and their latencies.
     ///
     /// # Errors
     /// None.
@@ -162,7 +161,7 @@ impl Audience {
         Ok((frames, latency))
     }
 
-    /// Subscriptions that are gone, and why the last one went.
+    /// Lost subscriptions, with the last error.
     pub(crate) fn lost(&self) -> Option<String> {
         let due = self.listeners * u32::from(*self.speakers.borrow());
         let live = self.state.live.load(Ordering::Relaxed);
@@ -196,7 +195,7 @@ impl Audience {
 }
 
 impl Seats {
-    /// Lets the listeners of a thread in, and keeps them.
+    /// Joins the listeners of a thread and keeps them.
     async fn fill(self) {
         let gate = Arc::new(Semaphore::new(JOINS));
         let mut listeners = Vec::new();
@@ -220,12 +219,12 @@ impl Seats {
         }
     }
 
-    /// A listener: a connection, and a subscription to each speaker.
+    /// Runs a listener: a connection with a subscription to each speaker.
     async fn listen(mut self, client: Client, gate: Arc<Semaphore>) -> Result<()> {
         let mut turn = Some(gate.acquire_owned().await?);
         let origin = moq_tokio::origin::spawn();
         let broadcasts = origin.consume();
-        // It dials again by itself, as long as it is held.
+        // It redials by itself while it is held.
         let _connection =
             client.with_subscriber(origin).connect(self.url.clone()).established().await?;
         let mut subscribed = 0;
@@ -241,7 +240,7 @@ impl Seats {
         }
     }
 
-    /// Hears a speaker, and subscribes again when that ends.
+    /// Receives a speaker, and subscribes again when the subscription ends.
     async fn follow(
         self,
         broadcasts: origin::Consumer,
@@ -283,7 +282,7 @@ async fn subscribe(broadcasts: &origin::Consumer, track: &str) -> Result<track::
 
 async fn hear_groups(mut track: track::Subscriber, heard: &Mutex<Heard>) -> moq_net::Result<()> {
     while let Some(mut group) = track.recv_group().await? {
-        // A group that was given up is an error of the group's own; the next one is none the worse.
+        // A dropped group is an error of that group only.
         while let Ok(Some(frame)) = group.read_frame().await {
             lock(heard).hear(&frame.payload, Instant::now());
         }
@@ -298,7 +297,7 @@ async fn hear_datagrams(mut track: track::Subscriber, heard: &Mutex<Heard>) -> m
     Ok(())
 }
 
-/// What a thread that panicked has counted is as good as before.
+/// Counts stay valid if a thread panics.
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

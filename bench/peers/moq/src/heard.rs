@@ -1,4 +1,4 @@
-//! What listeners have heard in a window.
+//! Tally of the frames that listeners received in a window.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use tribune_bench::contender::latencies;
 use tribune_bench::frame::{Schedule, Stamp};
 
-/// What the listeners of a thread have heard.
+/// Counts of a thread's listeners.
 #[derive(Debug)]
 pub(crate) struct Heard {
     window: Option<Span>,
@@ -16,17 +16,17 @@ pub(crate) struct Heard {
     last: Option<Instant>,
 }
 
-/// A window, as its frames know it.
+/// Window to which frames belong.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
-    /// The window's number, which frames carry in place of the room's.
+    /// Number of the window, which frames carry in place of the room.
     pub(crate) number: u16,
-    /// What the speakers keep to.
+    /// Schedule of the speakers.
     pub(crate) schedule: Schedule,
 }
 
 impl Heard {
-    /// Nothing yet.
+    /// No frame yet.
     ///
     /// # Errors
     /// None.
@@ -34,15 +34,15 @@ impl Heard {
         Ok(Self { window: None, frames: 0, latency: latencies()?, last: None })
     }
 
-    /// Forgets what was heard, and counts from now on what belongs to a window.
+    /// Resets the counts and starts a window.
     pub(crate) fn begin(&mut self, span: Span) {
         self.window = Some(span);
         self.frames = 0;
         self.latency.reset();
     }
 
-    /// A frame has come. It counts if it comes while the measured frames are due, whichever it is: so
-    /// the count is of the same span as the relay's CPU time.
+    /// Takes a frame. It counts if it arrives while measured frames are due, whichever frame it is, so that the
+    /// count covers the same span as the relay's CPU time.
     pub(crate) fn hear(&mut self, frame: &[u8], now: Instant) {
         self.last = Some(now);
         let (Some(span), Some(stamp)) = (self.window, Stamp::read(frame)) else { return };
@@ -55,17 +55,17 @@ impl Heard {
         self.latency.saturating_record(now.saturating_duration_since(due).as_micros() as u64);
     }
 
-    /// Frames heard in the window.
+    /// Frames received in the window.
     pub(crate) const fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// How old they were, in microseconds.
+    /// Their latencies, in microseconds.
     pub(crate) const fn latency(&self) -> &Histogram<u64> {
         &self.latency
     }
 
-    /// When any frame came last.
+    /// Arrival of the last frame.
     pub(crate) const fn last(&self) -> Option<Instant> {
         self.last
     }

@@ -1,5 +1,5 @@
-//! A load client of moq-relay: speakers publish a track each of a broadcast, listeners subscribe, each
-//! by a connection of its own. How it is asked and what it answers: [`tribune_bench::contender`].
+//! `peer-moq`: moq-relay as a contender of `tribune-bench peers` ([`tribune_bench::contender`]). Speakers
+//! publish one track each of a broadcast; listeners subscribe over a connection each.
 
 mod audience;
 mod heard;
@@ -18,13 +18,13 @@ use tribune_bench::accounting::process_memory;
 use tribune_bench::contender::{MISSING, Ready, serve};
 use tribune_bench::frame::STAMP_BYTES;
 
-use crate::audience::{Audience, Crowd};
+use crate::audience::{Audience, AudienceSpec};
 use crate::relay::{Relay, find};
 use crate::stage::{Delivery, Stage};
 
-/// The exit code of what prevents a measurement.
+/// Exit code of an error that prevents a measurement.
 const FAILED: u8 = 2;
-/// The largest frame: a datagram of 1,200 bytes carries it in any case.
+/// Largest frame that a datagram of 1,200 bytes always carries.
 const MAX_FRAME_BYTES: i64 = 1_000;
 
 /// Measures what listeners cost a moq-relay. Windows are asked for on standard input.
@@ -88,13 +88,13 @@ fn run(args: &Args, program: &std::path::Path) -> Result<()> {
     let mut relay = Relay::start(program, args.workers)?;
     let mut stage = Stage::open(&relay, args.delivery(), args.frame_bytes.into())?;
     let cores = std::thread::available_parallelism().context("the number of cores")?;
-    let crowd = Crowd {
+    let spec = AudienceSpec {
         listeners: args.listeners,
         threads: args.threads.map_or(cores.get(), usize::from),
         delivery: args.delivery(),
     };
     let empty = process_memory(relay.pid())?.resident_bytes;
-    let (audience, joining) = Audience::join(&relay, &crowd)?;
+    let (audience, joining) = Audience::join(&relay, &spec)?;
     let full = process_memory(relay.pid())?.resident_bytes;
     let ready = Ready {
         system: relay.version()?,
@@ -109,7 +109,7 @@ fn run(args: &Args, program: &std::path::Path) -> Result<()> {
     serve(ready, |ask| window::measure(ask, &mut relay, &mut stage, &audience))
 }
 
-/// Offers one cipher suite, the one that Tribune's listeners prefer, so that both pay for the same.
+/// Offers only the cipher suite that Tribune's listeners prefer, so that both pay for the same one.
 fn offer_one_cipher() -> Result<()> {
     let mut provider = ring::default_provider();
     provider.cipher_suites.retain(|it| it.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);

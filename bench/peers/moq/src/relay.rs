@@ -1,5 +1,4 @@
-//! The relay's process, on a port that the system chooses, open to everybody, with a certificate made
-//! for it.
+//! Relay process on a port that the system chooses, without authentication, with a certificate of its own.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -14,16 +13,16 @@ use moq_tokio::{Client, connect};
 use tempfile::TempDir;
 use url::Url;
 
-/// The program's name.
+/// Name of the program.
 const PROGRAM: &str = "moq-relay";
-/// Time for the relay to say where it listens.
+/// Time for the relay to log its address.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// Logs that the relay writes: errors, and where it listens.
+/// Log filter: errors, and the address on which it listens.
 const LOGS: &str = "error,moq_relay::relay=info";
-/// What comes before the address in the line that says where it listens.
+/// Text before the address in that line.
 const ADDRESS: &str = "listening addr=";
 
-/// A relay's process. It ends with this value.
+/// Relay process. It ends with this value.
 #[derive(Debug)]
 pub(crate) struct Relay {
     child: Child,
@@ -32,7 +31,7 @@ pub(crate) struct Relay {
     data: TempDir,
 }
 
-/// The relay's program: the one named, or the first on the PATH. None if it is not there.
+/// Program of the relay: the given one, or the first on the PATH; `None` if there is none.
 pub(crate) fn find(named: Option<&Path>) -> Option<PathBuf> {
     if let Some(path) = named {
         return path.is_file().then(|| path.to_owned());
@@ -42,10 +41,10 @@ pub(crate) fn find(named: Option<&Path>) -> Option<PathBuf> {
 }
 
 impl Relay {
-    /// Starts a relay and waits until it says where it listens.
+    /// Starts a relay and waits until it logs its address.
     ///
     /// # Errors
-    /// It cannot be started, or ends, or says nothing for ten seconds.
+    /// It cannot be started, ends, or logs no address within ten seconds.
     pub(crate) fn start(program: &Path, workers: Option<u16>) -> Result<Self> {
         let data = tempfile::tempdir().context("a directory for the relay's certificate")?;
         let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
@@ -75,12 +74,12 @@ impl Relay {
         }
     }
 
-    /// Its process.
+    /// Process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it still runs.
+    /// Checks that it still runs.
     ///
     /// # Errors
     /// It has ended.
@@ -91,34 +90,34 @@ impl Relay {
         }
     }
 
-    /// Its name and version, as it says itself.
+    /// Name and version, as it prints them.
     ///
     /// # Errors
-    /// It does not say.
+    /// It prints none.
     pub(crate) fn version(&self) -> Result<String> {
         let said = Command::new(&self.program).arg("--version").output();
         let said = said.with_context(|| format!("{} --version", self.program.display()))?;
         Ok(String::from_utf8(said.stdout).context("the relay's version")?.trim().to_owned())
     }
 
-    /// Where clients dial: MoQ over QUIC, without WebTransport in between.
+    /// URL for clients: MoQ over raw QUIC, without WebTransport.
     ///
     /// # Errors
-    /// None with an address.
+    /// None with a socket address.
     pub(crate) fn url(&self) -> Result<Url> {
         Ok(Url::parse(&format!("moqt://{}/", self.address))?)
     }
 
-    /// Where its certificate is.
+    /// Path of its certificate.
     pub(crate) fn certificate(&self) -> PathBuf {
         certificate(&self.data)
     }
 }
 
-/// A client that trusts a certificate, and has a socket of its own.
+/// Client that trusts a certificate, with a socket of its own.
 ///
 /// # Errors
-/// There is no free socket.
+/// No socket can be opened.
 pub(crate) fn client(certificate: &Path) -> Result<Client> {
     let mut config = connect::Config::default();
     config.bind = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -140,7 +139,7 @@ fn certificate(data: &TempDir) -> PathBuf {
 
 fn wait_for_address(logs: impl Read + Send + 'static) -> Result<SocketAddr> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    // It reads on to the end, so that the relay never writes into a closed pipe.
+    // Reads to the end, so that the relay never writes into a closed pipe.
     std::thread::spawn(move || {
         for line in BufReader::new(logs).lines().map_while(Result::ok) {
             match parse_address(&line) {
@@ -159,12 +158,12 @@ fn wait_for_address(logs: impl Read + Send + 'static) -> Result<SocketAddr> {
     }
 }
 
-/// Whether a line is no error: that a client left is logged as a warning.
+/// Whether a line is not an error: a client that leaves is logged as a warning.
 fn is_chatter(line: &str) -> bool {
     [" INFO ", " WARN "].iter().any(|level| line.contains(level))
 }
 
-/// `2026-01-01T00:00:00Z  INFO moq_relay::relay: listening addr=127.0.0.1:4443 kind="quic"`
+/// Parses `2026-01-01T00:00:00Z  INFO moq_relay::relay: listening addr=127.0.0.1:4443 kind="quic"`.
 fn parse_address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(ADDRESS)?;
     rest.split_whitespace().next()?.parse().ok()

@@ -1,5 +1,5 @@
-//! The speakers: one connection that announces a broadcast with a track for each of them, and a thread
-//! that writes frames when they are due.
+//! Speakers: one connection that announces a broadcast with a track per speaker, and a thread that writes
+//! frames when they are due.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -15,17 +15,17 @@ use tribune_bench::frame::Stamp;
 use crate::heard::Span;
 use crate::relay::Relay;
 
-/// The broadcast's name.
+/// Name of the broadcast.
 pub(crate) const BROADCAST: &str = "speech";
-/// Speakers at most: each is a subscription of each listener.
+/// Most speakers: each is a subscription of each listener.
 pub(crate) const MAX_SPEAKERS: u16 = 16;
-/// Time for the relay to take the broadcast.
+/// Time for the relay to accept the broadcast.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often a connection that is lost is looked at.
+/// Period in which a lost connection is polled.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// What carries frames.
+/// Transport of frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
     /// Groups, a QUIC stream each.
@@ -37,12 +37,12 @@ pub(crate) enum Delivery {
     Datagrams,
 }
 
-/// The name of a speaker's track.
+/// Name of a speaker's track.
 pub(crate) fn track_name(speaker: u16) -> String {
     format!("speaker-{speaker}")
 }
 
-/// The speakers, silent until asked.
+/// Speakers, silent between windows.
 pub(crate) struct Stage {
     voices: Vec<Voice>,
     frame: Vec<u8>,
@@ -51,7 +51,7 @@ pub(crate) struct Stage {
     connection: Connection,
 }
 
-/// A speaker's track, and the group that it is in the middle of.
+/// Track of a speaker, with its open group.
 struct Voice {
     track: track::Producer,
     group: Option<group::Producer>,
@@ -97,8 +97,8 @@ impl Stage {
         Ok(Self { voices, frame: vec![0x5a; frame_bytes], delivery, windows: 0, connection })
     }
 
-    /// Waits until the speakers are connected, ten seconds at most: an overloaded relay loses them, and
-    /// they dial again by themselves.
+    /// Waits until the speakers are connected, ten seconds at most: an overloaded relay loses them, and they
+    /// redial by themselves.
     pub(crate) fn wait_for_relay(&self) {
         let began = Instant::now();
         while !self.connection.connected() && began.elapsed() < OPEN_WITHIN {
@@ -106,17 +106,16 @@ impl Stage {
         }
     }
 
-    /// The number of the next window, so that a frame of the one before is not taken for one of it.
+    /// Number of the next window, so that frames of different windows are told apart.
     pub(crate) const fn next_window(&mut self) -> u16 {
         self.windows = self.windows.wrapping_add(1);
         self.windows
     }
 
-    /// Speaks a window's frames, each when it is due, whatever became of those before. Says how late
-    /// they were written, in microseconds.
+    /// Writes a window's frames on an open-loop schedule. Returns their lateness, in microseconds.
     ///
     /// # Errors
-    /// The track is no more.
+    /// The track is closed.
     pub(crate) fn speak(&mut self, span: &Span, speakers: u16) -> Result<Histogram<u64>> {
         let mut late = latencies()?;
         let schedule = &span.schedule;

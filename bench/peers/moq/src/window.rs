@@ -1,4 +1,4 @@
-//! One window: speak, count, wait until it is quiet again.
+//! Window: speak, count, wait until the relay is quiet again.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use crate::heard::Span;
 use crate::relay::Relay;
 use crate::stage::{MAX_SPEAKERS, Stage};
 
-/// Frames of each speaker in a second.
+/// Frames of each speaker per second.
 const FRAMES_PER_SECOND: u32 = 50;
 /// Frames of each speaker before the measured ones, and after them.
 const BEFORE: u32 = 25;
 const AFTER: u32 = 10;
-/// Time for the speakers' thread to be there when the first frame is due.
+/// Lead time of the speakers' thread before the first frame.
 const AHEAD: Duration = Duration::from_millis(50);
 
 /// Measures a window.
@@ -34,7 +34,7 @@ pub(crate) fn measure(
     }
     relay.check()?;
     if let Err(error) = audience.subscribe(ask.speakers) {
-        // The window is of those that are left: frames are due to all, so it shows.
+        // The window goes on without lost listeners; their missing frames show.
         eprintln!("{error:#}");
     }
     stage.wait_for_relay();

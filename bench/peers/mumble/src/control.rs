@@ -1,4 +1,4 @@
-//! A client's TLS connection: it gets the client in and keeps it there.
+//! TLS connection of a client: it joins, and keeps the client connected.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,15 +15,15 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use crate::messages::{FromClient, FromServer, Inbox};
 use crate::ocb2::Secrets;
 
-/// Time for the server to answer what one client waits for.
+/// Time for the server to answer a client.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often a client that waits looks.
+/// Polling period of a client that waits.
 const GLANCE: Duration = Duration::from_micros(200);
-/// The most that is read at once, in bytes: what rustls hands on at once.
+/// Bytes per read: as many as rustls returns at once.
 const READ_BYTES: usize = 16 * 1024;
 
-/// The TLS of all clients. They take any certificate: the server has been started for them and makes
-/// its own.
+/// TLS configuration of all clients. They accept any certificate: the server was started for them and has
+/// one of its own.
 ///
 /// # Errors
 /// None with this provider.
@@ -38,7 +38,7 @@ pub(crate) fn tls() -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// The connection of a client that is in.
+/// Connection of a client that was admitted.
 #[derive(Debug)]
 pub(crate) struct Control {
     socket: TcpStream,
@@ -48,22 +48,22 @@ pub(crate) struct Control {
     seen: Seen,
 }
 
-/// What the server has said to a client.
+/// State that the server has announced to a client.
 #[derive(Debug, Default)]
 struct Seen {
     release: Option<String>,
     session: Option<u32>,
     secrets: Option<Secrets>,
     deaf: bool,
-    /// It has asked for the nonce.
+    /// The server has requested the nonce.
     wants_nonce: bool,
 }
 
 impl Control {
-    /// Connects and is let in.
+    /// Connects and joins.
     ///
     /// # Errors
-    /// The server does not answer as it should, or not in time, or does not let it in.
+    /// The server refuses the client, or gives no valid answer in time.
     pub(crate) fn join(
         config: &Arc<ClientConfig>,
         server: SocketAddr,
@@ -85,28 +85,28 @@ impl Control {
     /// Key and nonces for UDP.
     ///
     /// # Errors
-    /// None once it is in.
+    /// None once it was admitted.
     pub(crate) fn secrets(&self) -> Result<&Secrets> {
         self.seen.secrets.as_ref().context("the server has sent no key")
     }
 
-    /// The name of the server's release.
+    /// Name of the server's release.
     pub(crate) fn release(&self) -> &str {
         self.seen.release.as_deref().unwrap_or("of unknown version")
     }
 
-    /// Says that it is still there.
+    /// Sends a ping.
     ///
     /// # Errors
-    /// The connection is gone.
+    /// The connection ended.
     pub(crate) fn ping(&mut self) -> Result<()> {
         self.say(&FromClient::Ping)
     }
 
-    /// Gets no audio from now on, or gets it again; waits until the server has understood.
+    /// Turns deaf or not; waits for the server's confirmation.
     ///
     /// # Errors
-    /// The connection is gone, or the server does not answer.
+    /// The connection ended, or the server does not answer.
     pub(crate) fn set_deaf(&mut self, deaf: bool) -> Result<()> {
         if self.seen.deaf != deaf {
             self.say(&FromClient::Deaf(deaf))?;
@@ -115,12 +115,11 @@ impl Control {
         Ok(())
     }
 
-    /// Tells the server the nonce of the client's last packet, if it has asked for it. A server that
-    /// drops what it has no time for does, for a client in 256: it takes what follows a gap for a
-    /// repetition.
+    /// Sends the nonce of the client's last packet, if the server has requested it. An overloaded server that
+    /// drops packets does, for one client in 256: it takes the packet after a gap for a replay.
     ///
     /// # Errors
-    /// The connection is gone.
+    /// The connection ended.
     pub(crate) fn answer(&mut self, nonce: [u8; 16]) -> Result<()> {
         if std::mem::take(&mut self.seen.wants_nonce) {
             self.say(&FromClient::Nonce(nonce))?;
@@ -128,10 +127,10 @@ impl Control {
         Ok(())
     }
 
-    /// Reads all that has come.
+    /// Reads all available messages.
     ///
     /// # Errors
-    /// The connection is gone, or the server has said what ends a measurement.
+    /// The connection ended, or the server sent a message that ends a measurement.
     pub(crate) fn drain(&mut self) -> Result<()> {
         self.exchange().with_context(|| format!("{}'s connection", self.name))
     }
@@ -207,7 +206,7 @@ impl Seen {
     }
 }
 
-/// Believes every certificate.
+/// Verifier that accepts every certificate.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,10 +1,10 @@
-//! A contender next to a relay: mumble-server. Speakers and listeners join it as mumble's clients do;
-//! audio goes by UDP, sealed for each listener with OCB2-AES128.
+//! `peer-mumble`: mumble-server as a contender of `tribune-bench peers`. Speakers and listeners join as
+//! mumble's clients do; audio is UDP, sealed for each listener with OCB2-AES128.
 //!
-//! * [`server`] starts the server
+//! * [`server`] runs the server
 //! * [`messages`], [`control`] are a client's TLS connection; [`ocb2`], [`voice`], [`udp`] its audio
-//! * [`meeting`] is everybody who is in, [`rota`] who of them pings when
-//! * [`window`] is a measurement
+//! * [`meeting`] holds all clients, [`rota`] the schedule of their pings
+//! * [`window`] measures
 
 mod control;
 mod meeting;
@@ -28,11 +28,11 @@ use tribune_bench::frame::STAMP_BYTES;
 use crate::meeting::{Meeting, SPEAKERS};
 use crate::server::Server;
 
-/// The exit code when a measurement is prevented.
+/// Exit code of an error that prevents a measurement.
 const PREVENTED: u8 = 2;
-/// The longest frame: mumble's packets are 1,024 bytes at most.
+/// Longest frame: mumble's packets are 1,024 bytes at most.
 const MAX_FRAME_BYTES: i64 = 960;
-/// Files that are open besides the clients' sockets.
+/// Open files besides the clients' sockets.
 const OTHER_FILES: u64 = 64;
 
 /// Starts mumble-server, has listeners join it, and measures a window for each line on standard input.
@@ -76,7 +76,7 @@ fn run(arguments: &Arguments, server: Server) -> Result<()> {
     serve(ready, |ask| window::measure(&mut meeting, ask, frame_bytes))
 }
 
-/// Allows this process, and so the server, the files that it needs: two sockets for each client.
+/// Raises the limit of open files of this process, and so of the server: two sockets per client.
 fn allow_files(listeners: u32) -> Result<()> {
     let needed = 2 * (u64::from(listeners) + SPEAKERS as u64) + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);

@@ -1,4 +1,4 @@
-//! A server and all who are in: the speakers, who came first, and the listeners.
+//! Server with its clients: the speakers, which joined first, and the listeners.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,27 +13,27 @@ use crate::rota::Rota;
 use crate::server::Server;
 use crate::udp::{self, Ear, Mouth};
 
-/// Speakers that are in. Those who do not speak in a window are deaf meanwhile.
+/// Speakers. Those that do not speak in a window are deaf meanwhile.
 pub(crate) const SPEAKERS: usize = 4;
-/// Joins after which all read what the server has told them of it.
+/// Joins after which all clients read the messages that the joins caused.
 const JOINS_PER_DRAIN: usize = 16;
-/// Rest before memory is read, and before a window, for what the server still has to tell.
+/// Pause before memory is read and before a window, for messages that the server still has to send.
 const SETTLE: Duration = Duration::from_millis(500);
-/// How often it is said how far joining is.
+/// Period of progress reports while joining.
 const SAY_EVERY: Duration = Duration::from_secs(1);
 
-/// All who are in.
+/// Server with all clients.
 #[derive(Debug)]
 pub(crate) struct Meeting {
     pub(crate) server: Server,
     pub(crate) clients: Clients,
-    /// Windows that have been measured.
+    /// Number of measured windows.
     pub(crate) windows: u16,
-    /// Turns of pings; none if listeners are silent.
+    /// Turns of pings; `None` if listeners are silent.
     pub(crate) pings: Option<Pings>,
 }
 
-/// The clients by what they have, each in the order of joining: the speakers, then the listeners.
+/// Parts of the clients, each in the order of joining: the speakers, then the listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     pub(crate) controls: Vec<Control>,
@@ -41,21 +41,21 @@ pub(crate) struct Clients {
     pub(crate) mouths: Vec<Mouth>,
 }
 
-/// When who pings.
+/// Schedules of pings.
 #[derive(Debug)]
 pub(crate) struct Pings {
-    /// On the TLS connections of all.
+    /// On all TLS connections.
     pub(crate) by_tcp: Rota,
-    /// From the UDP sockets of the listeners.
+    /// On the listeners' UDP sockets.
     pub(crate) by_udp: Rota,
 }
 
 impl Meeting {
-    /// Has speakers and listeners join, one at a time: the server tries the key of everybody who has not
-    /// been heard by UDP yet on every packet from an address that it does not know.
+    /// Joins speakers and listeners, one at a time: on a packet from an unknown address the server tries the
+    /// keys of all clients that it has not yet received by UDP.
     ///
     /// # Errors
-    /// Somebody is not let in.
+    /// A client is not admitted.
     pub(crate) fn gather(
         server: Server,
         listeners: u32,
@@ -107,10 +107,10 @@ impl Meeting {
         Ok((Self { server, clients, windows: 0, pings }, ready))
     }
 
-    /// Has that many speakers ready to speak, and all quiet otherwise.
+    /// Makes a number of speakers ready to speak, and the other speakers deaf.
     ///
     /// # Errors
-    /// There are not that many; somebody is gone.
+    /// There are fewer, or a client has been disconnected.
     pub(crate) fn prepare(&mut self, speakers: usize) -> Result<()> {
         if !(1..=SPEAKERS).contains(&speakers) {
             bail!("{speakers} speakers are asked for, of {SPEAKERS}");
@@ -124,10 +124,10 @@ impl Meeting {
 }
 
 impl Clients {
-    /// Reads all that the server has told anybody, and tells it what it wants to know.
+    /// Reads all clients' messages, and answers the server's requests.
     ///
     /// # Errors
-    /// Somebody is gone.
+    /// A client has been disconnected.
     pub(crate) fn drain(&mut self) -> Result<()> {
         for (control, mouth) in self.controls.iter_mut().zip(&self.mouths) {
             control.drain()?;
@@ -154,11 +154,11 @@ mod tests {
     use super::*;
     use crate::voice::Packet;
 
-    /// Time for the server to miss a client's packets and ask; it waits for 5 s itself.
+    /// Time for the server to miss a client's packets and request a resync; it waits for 5 s itself.
     const PATIENCE: Duration = Duration::from_secs(60);
     const GLANCE: Duration = Duration::from_millis(50);
 
-    /// More packets are lost at once than the byte of the nonce that a packet shows can tell.
+    /// More packets are lost at once than the nonce byte of a packet can count.
     #[test]
     fn a_client_whose_packets_were_lost_is_understood_again() {
         let Some(program) = Server::find() else {

@@ -1,37 +1,37 @@
-//! The messages on a client's TLS connection: those that joining and staying needs. Field numbers and
-//! kinds are those of mumble's `Mumble.proto`; fields that nobody here looks at are left out.
+//! Messages on a client's TLS connection, as far as joining and staying need them. Field numbers and kinds
+//! are those of mumble's `Mumble.proto`; unused fields are left out.
 
 use anyhow::{Context, Result, bail};
 use prost::Message;
 
 /// Bytes before a message: its kind and its length.
 const HEAD_BYTES: usize = 6;
-/// The longest message that mumble allows, in bytes.
+/// Longest message that mumble allows, in bytes.
 const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024 - 1;
-/// The release that clients say they are: the last one that speaks the older UDP format only, so that
-/// newer servers use it too.
+/// Release that clients announce: the last one that has the older UDP format only, so that newer servers
+/// use it too.
 const CLIENT_VERSION: u32 = 0x0001_0304;
 
-/// What a client says.
+/// Message of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FromClient {
-    /// First of all.
+    /// Version, the first message.
     Version,
-    /// Who it is, and that it knows Opus.
+    /// Authentication: name, and support of Opus.
     Authenticate {
-        /// Its name.
+        /// Name of the client.
         name: String,
     },
-    /// That it is still there.
+    /// Ping that keeps the connection alive.
     Ping,
-    /// Whether it wants no audio. Who wants none cannot speak either.
+    /// Deafness: a deaf client gets no audio and cannot speak either.
     Deaf(bool),
-    /// The nonce of its last packet by UDP, for a server that could not open what came after it.
+    /// Nonce of its last UDP packet, for a server that could not open later ones.
     Nonce([u8; 16]),
 }
 
 impl FromClient {
-    /// The message with its head.
+    /// Encoded message with its header.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (kind, body) = match self {
             Self::Version => (kind::VERSION, Version::of_client().encode_to_vec()),
@@ -58,62 +58,62 @@ impl FromClient {
     }
 }
 
-/// What a server says, of what a client has to know.
+/// Message of a server, as far as clients need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FromServer {
-    /// What server it is.
+    /// Version of the server.
     Version {
-        /// The name of its release.
+        /// Name of its release.
         release: String,
     },
-    /// It does not let the client in.
+    /// The client is refused.
     Reject {
-        /// Why.
+        /// Reason.
         reason: String,
     },
-    /// The client is in.
+    /// The client is admitted.
     In {
-        /// Its number.
+        /// Session id of the client.
         session: u32,
     },
     /// Key and nonces for UDP.
     Crypt {
-        /// Of both directions.
+        /// Key of both directions.
         key: Vec<u8>,
-        /// Of what the client sends.
+        /// Nonce of the client's packets.
         client_nonce: Vec<u8>,
-        /// Of what the server sends.
+        /// Nonce of the server's packets.
         server_nonce: Vec<u8>,
     },
-    /// The nonces no longer fit: the server could not open what it got, and wants the client's.
+    /// Resync: the server could not open a packet and requests the client's nonce.
     Resync,
     /// Audio that did not come by UDP.
     Tunnel,
-    /// A client has become deaf, or hears again.
+    /// A client has become deaf, or is no longer.
     Deaf {
-        /// Its number.
+        /// Session id of the client.
         session: u32,
-        /// Whether it hears nothing.
+        /// Whether it is deaf.
         deaf: bool,
     },
 }
 
-/// Takes the messages off a stream of bytes.
+/// Incremental parser of messages.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     bytes: Vec<u8>,
 }
 
 impl Inbox {
-    /// Takes in what has come.
+    /// Adds received bytes.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         self.bytes.extend(bytes);
     }
 
-    /// Hands on each message that is complete and matters to a client.
+    /// Hands on each complete message that matters to a client.
     ///
     /// # Errors
-    /// What came is no message; what `each` says.
+    /// The bytes are not a message, or `each` fails.
     pub(crate) fn drain(&mut self, mut each: impl FnMut(FromServer) -> Result<()>) -> Result<()> {
         let mut rest = &self.bytes[..];
         while let Some((head, tail)) = rest.split_first_chunk::<HEAD_BYTES>() {
@@ -163,7 +163,7 @@ fn decode(kind: u16, body: &[u8]) -> Result<Option<FromServer>> {
                     FromServer::Crypt { key, client_nonce, server_nonce }
                 }
                 (None, None, None) => FromServer::Resync,
-                // An answer to what nobody here asks.
+                // An answer to a request that is never sent here.
                 _ => return Ok(None),
             }
         }

@@ -1,9 +1,9 @@
-//! OCB2 with AES-128 as mumble uses it on UDP: an implicit nonce that counts up, of which a packet shows
-//! the last byte, and the first three bytes of the tag.
+//! OCB2 with AES-128 as mumble uses it on UDP: a counter as implicit nonce, of which a packet carries the
+//! last byte, and the first three bytes of the tag.
 //!
-//! mumble's own sealing steers clear of plaintexts whose last block but one is zero but for its last
-//! byte (<https://eprint.iacr.org/2019/311>). Stamped frames and pings never look like that, so here is
-//! nothing against it.
+//! mumble itself avoids plaintexts whose last block but one is zero except for its last byte
+//! (<https://eprint.iacr.org/2019/311>). Stamped frames and pings are never of that form, so this module has
+//! no countermeasure.
 
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128, Block};
@@ -14,22 +14,22 @@ const BLOCK_BYTES: usize = 16;
 /// Bytes before the ciphertext: one of the nonce, three of the tag.
 const HEAD_BYTES: usize = 4;
 
-/// What the server and a client agree on over TLS.
+/// Key and nonces that server and client agree on over TLS.
 #[derive(Debug, Clone)]
 pub(crate) struct Secrets {
-    /// Of both directions.
+    /// Key of both directions.
     pub(crate) key: [u8; BLOCK_BYTES],
-    /// The nonce before the client's first packet.
+    /// Nonce before the client's first packet.
     pub(crate) client_nonce: [u8; BLOCK_BYTES],
-    /// The nonce before the server's first packet.
+    /// Nonce before the server's first packet.
     pub(crate) server_nonce: [u8; BLOCK_BYTES],
 }
 
 impl Secrets {
-    /// Of what a server has sent.
+    /// Key and nonces as a server sent them.
     ///
     /// # Errors
-    /// One has not 16 bytes.
+    /// One of them does not have 16 bytes.
     pub(crate) fn new(key: &[u8], client_nonce: &[u8], server_nonce: &[u8]) -> Result<Self> {
         let whole = |bytes: &[u8], name| {
             <[u8; BLOCK_BYTES]>::try_from(bytes)
@@ -42,18 +42,18 @@ impl Secrets {
         })
     }
 
-    /// For what the client sends.
+    /// Sealer of the client's packets.
     pub(crate) fn sealer(&self) -> Sealer {
         Sealer { key: Ocb2::new(&self.key), counter: u128::from_le_bytes(self.client_nonce) }
     }
 
-    /// For what the client gets.
+    /// Opener of the server's packets.
     pub(crate) fn opener(&self) -> Opener {
         Opener { key: Ocb2::new(&self.key), counter: u128::from_le_bytes(self.server_nonce) }
     }
 }
 
-/// Seals the packets of one direction.
+/// Sealer of one direction's packets.
 #[derive(Debug)]
 pub(crate) struct Sealer {
     key: Ocb2,
@@ -61,12 +61,12 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    /// The nonce of the last packet.
+    /// Nonce of the last packet.
     pub(crate) const fn nonce(&self) -> [u8; BLOCK_BYTES] {
         self.counter.to_le_bytes()
     }
 
-    /// Makes the packet of a plaintext.
+    /// Seals a plaintext into a packet.
     pub(crate) fn seal(&mut self, plain: &[u8], packet: &mut Vec<u8>) {
         self.counter = self.counter.wrapping_add(1);
         packet.clear();
@@ -78,17 +78,17 @@ impl Sealer {
     }
 }
 
-/// Opens the packets of one direction.
+/// Opener of one direction's packets.
 #[derive(Debug)]
 pub(crate) struct Opener {
     key: Ocb2,
-    /// The largest that was seen.
+    /// Largest nonce so far.
     counter: u128,
 }
 
 impl Opener {
-    /// The plaintext of a packet, in its own bytes. None if it is not of this direction, or more than
-    /// 127 packets after the last one that was opened.
+    /// Opens a packet in place. `None` if it is not of this direction, or more than 127 packets after the last
+    /// one that was opened.
     pub(crate) fn open<'a>(&mut self, packet: &'a mut [u8]) -> Option<&'a [u8]> {
         let (head, text) = packet.split_first_chunk_mut::<HEAD_BYTES>()?;
         let ahead = head[0].wrapping_sub(self.counter as u8) as i8;
@@ -104,12 +104,12 @@ impl Opener {
     }
 }
 
-/// The counter's lowest byte comes first.
+/// Nonce of a counter, whose lowest byte comes first.
 const fn nonce(counter: u128) -> u128 {
     counter.swap_bytes()
 }
 
-/// The mode itself. Blocks are numbers, their first byte the highest.
+/// The mode itself. Blocks are big-endian numbers.
 struct Ocb2(Aes128);
 
 impl std::fmt::Debug for Ocb2 {
@@ -141,7 +141,7 @@ impl Ocb2 {
         self.encrypt(double(delta) ^ delta ^ checksum).to_be_bytes()
     }
 
-    /// Decrypts in place, whether or not the tag will be the right one.
+    /// Decrypts in place, without checking the tag.
     fn open(&self, nonce: u128, text: &mut [u8]) -> [u8; BLOCK_BYTES] {
         let mut delta = self.encrypt(nonce);
         let mut checksum = 0;
@@ -172,25 +172,25 @@ impl Ocb2 {
     }
 }
 
-/// The blocks before the last one, and the last one, which may be short and is empty only if all is.
+/// All blocks but the last, and the last one, which may be short and is empty only if all is.
 fn split(text: &mut [u8]) -> (&mut [u8], &mut [u8]) {
     let whole = text.len().saturating_sub(1) / BLOCK_BYTES * BLOCK_BYTES;
     text.split_at_mut(whole)
 }
 
-/// Twice a number of GF(2^128).
+/// Doubling in GF(2^128).
 const fn double(number: u128) -> u128 {
     (number << 1) ^ ((number >> 127) * 0x87)
 }
 
-/// The bytes of a block, with zeros behind a short one.
+/// Number of a block, a short one padded with zeros.
 fn number(block: &[u8]) -> u128 {
     let mut bytes = [0; BLOCK_BYTES];
     bytes[..block.len()].copy_from_slice(block);
     u128::from_be_bytes(bytes)
 }
 
-/// The length of a block.
+/// Length of a block, in bits.
 const fn bits(block: &[u8]) -> u128 {
     block.len() as u128 * 8
 }
@@ -216,7 +216,7 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02X}")).collect()
     }
 
-    /// Those of draft-krovetz-ocb-00, which has key and nonce 00 01 … 0F.
+    /// Vectors of draft-krovetz-ocb-00, with key and nonce 00 01 … 0F.
     #[test]
     fn the_published_vectors_come_out() {
         let ocb = Ocb2::new(&counting());

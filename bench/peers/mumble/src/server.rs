@@ -1,5 +1,5 @@
-//! A mumble-server for the length of a run: its own settings and database in a directory of its own, on
-//! a port that the system chooses.
+//! mumble-server process of a run, with settings and database in a directory of its own, on a port that the
+//! system chooses.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-/// What the program is called: now, and in Debian 12.
+/// Program names: the current one, and Debian 12's.
 const PROGRAMS: [&str; 2] = ["mumble-server", "murmurd"];
-/// Where servers lie, also if the shell does not look there.
+/// Directories of servers, which may not be on the PATH.
 const DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"];
-/// Time to listen. It makes a database and a certificate first.
+/// Time until it must listen. It creates a database and a certificate first.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// How often a connection is tried.
+/// Period in which a connection is tried.
 const GLANCE: Duration = Duration::from_millis(50);
-/// Lines of its log that are shown when it fails.
+/// Lines of its log in an error.
 const LAST_LINES: usize = 3;
-/// Ports are tried again that often: TCP's may be taken for UDP.
+/// Attempts to find a port: one free for TCP may be taken for UDP.
 const PORT_TRIES: u32 = 20;
 
-/// A server's process. It ends with this value, and with this process.
+/// Server process. It ends with this value, and with this process.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -32,7 +32,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The program, if there is one.
+    /// Path of the program, if it is installed.
     pub(crate) fn find() -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let directories: Vec<PathBuf> =
@@ -43,10 +43,10 @@ impl Server {
         programs.find(|program| program.is_file())
     }
 
-    /// Starts a server for that many clients and waits until it listens.
+    /// Starts a server for a number of clients and waits until it listens.
     ///
     /// # Errors
-    /// It cannot be started, or ends, or does not listen in time.
+    /// It cannot be started, ends, or does not listen in time.
     pub(crate) fn start(program: &Path, clients: u32) -> Result<Self> {
         let directory = tempfile::tempdir().context("a directory for the server")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -56,7 +56,7 @@ impl Server {
         let log_path = directory.path().join("log");
         let log = File::create(&log_path)
             .with_context(|| format!("{} cannot be written", log_path.display()))?;
-        // setpriv ends the server also when this process is killed and can do nothing any more.
+        // setpriv ends the server even if this process is killed.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .arg(program)
@@ -73,12 +73,12 @@ impl Server {
         Ok(server)
     }
 
-    /// Where it listens, both TCP and UDP.
+    /// Address on which it listens, TCP and UDP.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
+    /// Process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -101,13 +101,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing of it is kept, so it need not say goodbye to anybody.
+        // Its state is discarded, so it need not close its connections.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A port that nobody has, neither for TCP nor for UDP.
+/// Port that is free for both TCP and UDP.
 fn free_port() -> Result<u16> {
     for _ in 0..PORT_TRIES {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
@@ -119,13 +119,13 @@ fn free_port() -> Result<u16> {
     bail!("no port is free for both TCP and UDP after {PORT_TRIES} tries")
 }
 
-/// The settings: everything that slows down many clients of one address is off, and so is everything
-/// that reaches outside of this machine. A day's timeout, so that clients may be silent between windows.
+/// Settings: limits on many clients of one address are off, and so is everything that reaches outside this
+/// machine. The timeout is a day, so that clients may be silent between windows.
 fn ini(directory: &Path, port: u16, clients: u32) -> String {
     let directory = directory.display();
     let room = clients + 10;
-    // Started by root it would become another user, who may not write there and whom setpriv's signal
-    // does not reach.
+    // Started by root it would switch to another user, who may not write there and whom setpriv's signal does
+    // not reach.
     let user = if rustix::process::geteuid().is_root() { "uname=root\n" } else { "" };
     format!(
         "database={directory}/server.sqlite\n\

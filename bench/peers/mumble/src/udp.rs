@@ -1,5 +1,4 @@
-//! A client's UDP socket: what it says and what it hears. The two halves are apart, so that a speaker
-//! can be heard by one thread while another has it speak.
+//! UDP socket of a client, in two halves, so that one thread can receive for a speaker while another sends.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -11,20 +10,20 @@ use anyhow::{Context, Result, bail};
 use crate::ocb2::{Opener, Sealer, Secrets};
 use crate::voice::{self, Packet};
 
-/// Room for any packet: mumble's are 1,024 bytes at most.
+/// Buffer for any packet: mumble's are 1,024 bytes at most.
 const MAX_PACKET_BYTES: usize = 2_048;
-/// Time for the answer to a ping, before it is sent again.
+/// Time for the answer to a ping before it is sent again.
 const PING_AGAIN: Duration = Duration::from_millis(250);
-/// Pings that are sent before the server is taken to be deaf.
+/// Pings that are sent before the server counts as unreachable.
 const PING_TRIES: u32 = 20;
-/// How often an answer is looked for.
+/// Period in which an answer is polled.
 const GLANCE: Duration = Duration::from_micros(200);
 
-/// Opens a client's socket and has the server know it: it sends audio by UDP to who has sent it a packet
-/// that it could open.
+/// Opens a client's socket and registers it: the server sends audio by UDP to addresses from which it has
+/// received a valid packet.
 ///
 /// # Errors
-/// There is no socket to be had, or the server does not answer.
+/// No socket can be opened, or the server does not answer.
 pub(crate) fn open(secrets: &Secrets, server: SocketAddr) -> Result<(Mouth, Ear)> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no UDP socket is free")?;
     socket.connect(server)?;
@@ -48,7 +47,7 @@ pub(crate) fn open(secrets: &Secrets, server: SocketAddr) -> Result<(Mouth, Ear)
     bail!("the server has answered none of {PING_TRIES} pings by UDP")
 }
 
-/// What a client says.
+/// Sending half of a client.
 #[derive(Debug)]
 pub(crate) struct Mouth {
     socket: Arc<UdpSocket>,
@@ -57,32 +56,32 @@ pub(crate) struct Mouth {
 }
 
 impl Mouth {
-    /// Says something to the channel.
+    /// Sends a frame to the channel.
     ///
     /// # Errors
-    /// The kernel does not take it: the server is gone, or out of buffers.
+    /// The kernel does not accept it: the server has ended, or there is no buffer.
     pub(crate) fn say(&mut self, sequence: u64, opus: &[u8]) -> Result<()> {
         let mut plain = Vec::with_capacity(opus.len() + 16);
         voice::write_opus(sequence, opus, &mut plain);
         self.send(&plain)
     }
 
-    /// Asks the server for an answer.
+    /// Sends a ping.
     ///
     /// # Errors
-    /// The kernel does not take it.
+    /// The kernel does not accept it.
     pub(crate) fn ping(&mut self) -> Result<()> {
         let mut plain = Vec::with_capacity(16);
         voice::write_ping(1, &mut plain);
         self.send(&plain)
     }
 
-    /// The nonce of the last packet.
+    /// Nonce of the last packet.
     pub(crate) const fn nonce(&self) -> [u8; 16] {
         self.sealer.nonce()
     }
 
-    /// As if that many packets had been lost on their way.
+    /// Skips nonces, as if packets had been lost on their way.
     #[cfg(test)]
     pub(crate) fn lose(&mut self, packets: u32) {
         for _ in 0..packets {
@@ -97,7 +96,7 @@ impl Mouth {
     }
 }
 
-/// What a client hears.
+/// Receiving half of a client.
 #[derive(Debug)]
 pub(crate) struct Ear {
     socket: Arc<UdpSocket>,
@@ -105,11 +104,11 @@ pub(crate) struct Ear {
 }
 
 impl Ear {
-    /// Hands on what has come, that many packets at most. It never waits: nobody is woken by what the
-    /// server sends, so that waking is not a part of what sending costs it.
+    /// Hands on received packets, up to a limit. It never blocks: no thread is woken by the server's packets,
+    /// so that waking is not part of its cost of sending.
     ///
     /// # Errors
-    /// The server is gone, or sends what cannot be opened.
+    /// The server has ended, or sends a packet that cannot be opened.
     pub(crate) fn listen(&mut self, most: usize, mut each: impl FnMut(Packet<'_>)) -> Result<()> {
         let mut packet = [0; MAX_PACKET_BYTES];
         for _ in 0..most {

@@ -1,29 +1,29 @@
-//! The plaintext of mumble's UDP packets, as all versions before 1.5 speak it and the later ones still
-//! do: Opus frames and pings.
+//! Plaintext of mumble's UDP packets in the format before 1.5, which later versions still accept: Opus
+//! frames and pings.
 
-/// The codec of an Opus frame, in the first byte's upper three bits.
+/// Codec of an Opus frame, in the upper three bits of the first byte.
 const OPUS: u8 = 4;
-/// A ping, in the same place.
+/// A ping, in the same bits.
 const PING: u8 = 1;
-/// The bits below are the target; 0 is everybody in the speaker's channel.
+/// Target, in the lower bits; 0 is the speaker's channel.
 const KIND_SHIFT: u32 = 5;
-/// The bits of an Opus frame's length; the one above ends a talkspurt.
+/// Mask of an Opus frame's length; the bit above ends a talkspurt.
 const OPUS_LENGTH: u64 = 0x1fff;
 
-/// What a server sends.
+/// Packet of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packet<'a> {
-    /// A frame of some speaker.
+    /// Frame of a speaker.
     Opus(&'a [u8]),
-    /// The answer to a ping.
+    /// Answer to a ping.
     Ping {
-        /// What was sent.
+        /// Timestamp of the ping.
         timestamp: u64,
     },
 }
 
 impl<'a> Packet<'a> {
-    /// Reads a plaintext.
+    /// Parses a plaintext.
     pub(crate) fn read(plain: &'a [u8]) -> Option<Self> {
         let (first, mut rest) = plain.split_first()?;
         match first >> KIND_SHIFT {
@@ -39,7 +39,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Writes the plaintext of a frame that a client says to its channel. The sequence counts 10 ms.
+/// Writes the plaintext of a client's frame to its channel. The sequence number counts 10 ms.
 pub(crate) fn write_opus(sequence: u64, opus: &[u8], plain: &mut Vec<u8>) {
     plain.clear();
     plain.push(OPUS << KIND_SHIFT);
@@ -55,8 +55,8 @@ pub(crate) fn write_ping(timestamp: u64, plain: &mut Vec<u8>) {
     write_number(timestamp, plain);
 }
 
-/// The ones at the start of the first byte tell how many bytes follow, up to three; larger numbers are
-/// four or eight bytes behind one that says so.
+/// Writes a variable-length integer: leading ones of the first byte give the number of further bytes, up to
+/// three; larger numbers are four or eight bytes behind a prefix byte.
 fn write_number(number: u64, out: &mut Vec<u8>) {
     let bytes = number.to_be_bytes();
     match number {
@@ -75,7 +75,7 @@ fn write_number(number: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads a number that is not negative.
+/// Reads a variable-length integer that is not negative.
 fn read_number(rest: &mut &[u8]) -> Option<u64> {
     let (first, tail) = rest.split_first()?;
     let (high, more) = match first {
@@ -122,7 +122,7 @@ mod tests {
             assert!(rest.is_empty());
             assert_eq!(read_number(&mut &out[..bytes - 1]), None, "{number:#x} cut short");
         }
-        // As the protocol's documentation writes them.
+        // Examples of the protocol's documentation.
         assert_eq!(read_number(&mut &[0x81, 0x02][..]), Some(0x102));
         assert_eq!(read_number(&mut &[0xf8][..]), None);
     }

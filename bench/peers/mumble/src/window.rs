@@ -1,6 +1,6 @@
-//! A window: the speakers speak on their schedule, everybody else listens, and the system's counters
-//! are read at both ends of the measured span. One thread speaks, one has the TLS connections, one reads
-//! the counters, and this one sweeps the UDP sockets.
+//! Window: speakers send on their schedule, all others receive, and the system's counters are read at both
+//! ends of the measured span. One thread sends, one has the TLS connections, one reads the counters, and
+//! the calling one sweeps the UDP sockets.
 
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
@@ -16,29 +16,29 @@ use crate::rota::Rota;
 use crate::udp::{Ear, Mouth};
 use crate::voice::Packet;
 
-/// Frames a second of a speaker.
+/// Frames of a speaker per second.
 const FRAMES_PER_SECOND: u32 = 50;
 /// Frames before the measured ones: half a second.
 const FRAMES_BEFORE: u32 = 25;
-/// Frames after them: a fifth of a second.
+/// Frames after the measured ones: a fifth of a second.
 const FRAMES_AFTER: u32 = 10;
-/// Time for the threads to be there before the first frame is due.
+/// Lead time of the threads before the first frame.
 const LEAD: Duration = Duration::from_millis(50);
-/// From one sweep over all sockets to the next.
+/// Sweep period of all sockets.
 const SWEEP_EVERY: Duration = Duration::from_millis(4);
-/// Silence after which the server has sent all that it will.
+/// Silence after which the server has sent everything.
 const SILENCE: Duration = Duration::from_millis(300);
-/// A server that has more to send so long after the last frame is left to itself.
+/// Longest wait for that silence after the schedule's end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The sequence of mumble's frames counts 10 ms.
 const SEQUENCE_PER_FRAME: u64 = 2;
-/// What a frame holds behind its stamp.
+/// Filler of a frame behind its stamp.
 const FILLER: u8 = 0xa5;
 
 /// Measures a window.
 ///
 /// # Errors
-/// What prevents it: somebody is gone, the server fails.
+/// A client has been disconnected, or the server fails.
 pub(crate) fn measure(meeting: &mut Meeting, ask: Ask, frame_bytes: usize) -> Result<Window> {
     let speakers = usize::from(ask.speakers);
     meeting.prepare(speakers)?;
@@ -68,7 +68,7 @@ pub(crate) fn measure(meeting: &mut Meeting, ask: Ask, frame_bytes: usize) -> Re
     })?;
     clients.drain()?;
 
-    // Speakers hear each other: nobody else is spared either.
+    // Speakers receive each other too.
     let hearers = meeting.clients.ears.len() - SPEAKERS + speakers - 1;
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
     Ok(Window {
@@ -89,7 +89,7 @@ fn done<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread.join().map_err(|_| anyhow!("a thread of the load has panicked"))?
 }
 
-/// The system's counters over the measured span.
+/// Reads the system's counters over the measured span.
 fn meter(server: u32, schedule: &Schedule) -> Result<Reading> {
     let (from, to) = schedule.span();
     sleep_until(from);
@@ -98,7 +98,7 @@ fn meter(server: u32, schedule: &Schedule) -> Result<Reading> {
     meter.read()
 }
 
-/// What the speakers of a window say.
+/// Schedule and frames of a window's speakers.
 #[derive(Debug)]
 struct Speech {
     schedule: Schedule,
@@ -106,13 +106,13 @@ struct Speech {
     frame_bytes: usize,
 }
 
-/// Sends each frame when it is due; says how late the measured ones were, in microseconds.
+/// Sends each frame when it is due. Returns the lateness of the measured ones, in microseconds.
 fn speak(mouths: &mut [Mouth], speech: &Speech) -> Result<Histogram<u64>> {
     let schedule = &speech.schedule;
     let mut lateness = latencies()?;
     let mut frame = vec![FILLER; speech.frame_bytes];
     let speakers = mouths.len();
-    // Windows go on where the last one has ended, or later.
+    // Sequence numbers continue where the last window ended, or later.
     let first = u64::from(speech.window) * u64::from(u16::MAX);
     for index in 0..schedule.frames() {
         for (speaker, mouth) in mouths.iter_mut().enumerate() {
@@ -130,7 +130,7 @@ fn speak(mouths: &mut [Mouth], speech: &Speech) -> Result<Histogram<u64>> {
     Ok(lateness)
 }
 
-/// Has clients ping by TCP, as mumble's own do next to UDP, and reads what they were answered.
+/// Pings by TCP, as mumble's own clients do beside UDP, and reads the answers.
 fn ping(controls: &mut [Control], rota: &mut Rota, schedule: &Schedule) -> Result<()> {
     sleep_until(schedule.start);
     rota.resume(schedule.start);
@@ -145,24 +145,24 @@ fn ping(controls: &mut [Control], rota: &mut Rota, schedule: &Schedule) -> Resul
     Ok(())
 }
 
-/// All UDP sockets, and whose turn it is to ping from one.
+/// All UDP sockets, with the turns of their pings.
 #[derive(Debug)]
 struct Sweep<'a> {
     ears: &'a mut [Ear],
-    /// Of the listeners.
+    /// Turns of the listeners' pings.
     mouths: &'a mut [Mouth],
     pings: Option<&'a mut Rota>,
     speakers: usize,
 }
 
 impl Sweep<'_> {
-    /// Looks into every socket again and again, until everything said has been heard.
+    /// Sweeps all sockets until the schedule has ended and the server is silent.
     fn run(mut self, mut heard: Heard) -> Result<Heard> {
         let end = last_due(&heard.schedule);
         if let Some(pings) = &mut self.pings {
             pings.resume(heard.schedule.start);
         }
-        // What comes in a sweep's time and then some: less than a frame of each speaker, and answers.
+        // More than arrives in a sweep period: less than a frame of each speaker, and answers.
         let most = self.speakers + 1;
         loop {
             let began = Instant::now();
@@ -188,18 +188,18 @@ impl Sweep<'_> {
     }
 }
 
-/// What has been heard in a window.
+/// Counts of a window.
 #[derive(Debug)]
 struct Heard {
     window: u16,
     schedule: Schedule,
     from: Instant,
     to: Instant,
-    /// Frames that came in the measured span.
+    /// Frames received in the measured span.
     frames: u64,
-    /// From when a measured frame was due to when it was read.
+    /// Time from due to read, of measured frames.
     latency_us: Histogram<u64>,
-    /// When any frame came last.
+    /// Arrival of the last frame.
     last: Instant,
 }
 
@@ -210,7 +210,7 @@ impl Heard {
         Ok(Self { window, schedule, from, to, frames: 0, latency_us: latencies()?, last })
     }
 
-    /// Counts a packet. Frames of an earlier window only show that the server is not done.
+    /// Counts a packet. Frames of an earlier window only show that the server is still sending.
     fn take(&mut self, now: Instant, packet: Packet<'_>) {
         let Packet::Opus(frame) = packet else { return };
         self.last = now;
@@ -224,7 +224,7 @@ impl Heard {
     }
 }
 
-/// When the period of the last frame ends.
+/// End of the last frame's period.
 fn last_due(schedule: &Schedule) -> Instant {
     schedule.due(schedule.frames(), 0, 1)
 }

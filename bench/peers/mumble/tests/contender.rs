@@ -1,4 +1,4 @@
-//! The whole of it, with a real mumble-server. Where none is installed, that is what is tested.
+//! The contender with a real mumble-server. Where none is installed, the test checks that it reports so.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ fn a_contender_measures_what_it_is_asked_to() {
     assert!(ready.system.starts_with("mumble-server 1."), "{ready:?}");
     assert_eq!(ready.listeners, 3);
 
-    // Each speaker hears the others, and those who do not speak hear nothing.
+    // Each active speaker receives the others; inactive ones receive nothing.
     for (speakers, hearers) in [(4, 3 + 3), (1, 3)] {
         writeln!(asks, r#"{{"speakers":{speakers},"seconds":1}}"#).unwrap();
         let Some(Said::Window(window)) = said.next() else { panic!("no window") };

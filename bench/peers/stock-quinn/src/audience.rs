@@ -1,4 +1,4 @@
-//! The listeners: connections on few sockets, a task each, on one thread that has its own runtime.
+//! Listeners: connections on few sockets, a task each, on one thread with its own runtime.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -10,20 +10,20 @@ use quinn::{Connection, Endpoint, VarInt};
 use tokio::task::JoinSet;
 use tribune_bench::contender::{Said, say};
 use tribune_bench::frame::Schedule;
-use tribune_bench::window_tally::{WindowHeard, WindowTally};
+use tribune_bench::window_tally::{WindowCounts, WindowTally};
 
 use crate::server::Dial;
 
 /// Listeners that share a socket, as in Tribune's own load.
 const PER_SOCKET: usize = 100;
-/// From one join to the next: 250 a second.
+/// Time from one join to the next: 250 per second.
 const JOIN_PERIOD: Duration = Duration::from_millis(4);
-/// Time for the last joins beyond that.
+/// Time for the last joins beyond the schedule.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
-/// Rest between two looks at the sockets in a window, as in Tribune's own load: no thread waits on
-/// them, so that the relay is not charged for waking it.
+/// Pause between two sweeps of the sockets in a window, as in Tribune's own load: no thread blocks on them,
+/// so that the relay is not charged for waking it.
 const SWEEP: Duration = Duration::from_micros(250);
-/// How often the thread looks whether there is a window.
+/// Period in which the thread polls for a window.
 const IDLE: Duration = Duration::from_millis(20);
 
 /// Listeners that are in. They leave with this value.
@@ -33,26 +33,26 @@ pub(crate) struct Audience {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the listeners' thread shares.
+/// State shared with the listeners' thread.
 #[derive(Debug, Default)]
 struct Shared {
-    /// The window that goes on.
+    /// Tally of the running window.
     tally: Mutex<Option<WindowTally>>,
-    /// Datagrams that have come, counted or not.
+    /// Datagrams received, counted or not.
     arrived: AtomicU64,
     /// Listeners that are in.
     joined: AtomicU32,
-    /// Listeners whose connection is over.
+    /// Listeners whose connection ended.
     gone: AtomicU32,
-    /// Tells the thread to end.
+    /// Stop flag of the thread.
     stop: AtomicBool,
 }
 
 impl Audience {
-    /// Joins listeners, and says how far it is.
+    /// Joins listeners and reports progress.
     ///
     /// # Errors
-    /// One of them does not get in.
+    /// A listener is not admitted.
     pub(crate) fn join(dial: Dial, listeners: u32) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let (sender, joined) = mpsc::sync_channel(1);
@@ -60,7 +60,7 @@ impl Audience {
         let builder = std::thread::Builder::new().name("listeners".to_owned());
         let thread = builder.spawn(move || {
             if let Err(error) = attend(&dial, listeners, &theirs, &sender) {
-                // Nobody listens any more if all were in before.
+                // The receiver is gone once all were in.
                 let _ = sender.try_send(Err(error));
             }
         })?;
@@ -79,12 +79,12 @@ impl Audience {
         }
     }
 
-    /// Listeners whose connection is over.
+    /// Listeners whose connection ended.
     pub(crate) fn gone(&self) -> u32 {
         self.shared.gone.load(Ordering::Relaxed)
     }
 
-    /// Begins to count a window.
+    /// Starts the tally of a window.
     ///
     /// # Errors
     /// None; see [`WindowTally::new`].
@@ -93,11 +93,11 @@ impl Audience {
         Ok(())
     }
 
-    /// Ends a window.
+    /// Ends the window and returns its counts.
     ///
     /// # Errors
-    /// None was begun.
-    pub(crate) fn end(&self) -> Result<WindowHeard> {
+    /// No window is running.
+    pub(crate) fn end(&self) -> Result<WindowCounts> {
         self.shared.tally().take().map(WindowTally::close).context("no window goes on")
     }
 }
@@ -121,7 +121,7 @@ impl Shared {
     }
 }
 
-/// The listeners' thread, from the first join to the end.
+/// Main function of the listeners' thread, from the first join to the end.
 fn attend(
     dial: &Dial,
     listeners: u32,
@@ -161,7 +161,7 @@ async fn join_all(
             tokio::spawn(listen(connection, shared));
             anyhow::Ok(())
         });
-        // The relay's refusal of one is enough to end it all.
+        // One refusal ends the run.
         while let Some(outcome) = joining.try_join_next() {
             outcome??;
         }
@@ -190,8 +190,8 @@ async fn listen(connection: Connection, shared: Arc<Shared>) {
     }
 }
 
-/// Paces the runtime until the end. In a window this thread sleeps outside the reactor, or each packet
-/// would wake it.
+/// Paces the runtime until the end. In a window this thread sleeps outside the reactor, as each packet would
+/// wake it otherwise.
 async fn sweep(shared: &Shared) {
     let mut before = 0;
     while !shared.stopped() {

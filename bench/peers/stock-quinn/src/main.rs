@@ -1,8 +1,8 @@
-//! `peer-stock-quinn`: starts `stock-quinn-relay` as a process, joins listeners to it, and measures a
-//! window whenever it is asked to (`tribune_bench::contender`).
+//! `peer-stock-quinn`: `stock-quinn-relay` as a contender of `tribune-bench peers`
+//! (`tribune_bench::contender`).
 //!
-//! * [`server`] is the relay's process, and how it is dialled
-//! * [`audience`] is the listeners, in a thread of their own
+//! * [`server`] runs the relay process and dials it
+//! * [`audience`] is the listeners, on a thread of their own
 //! * [`stage`] is the speakers of one window
 
 mod audience;
@@ -23,13 +23,13 @@ use crate::audience::Audience;
 use crate::server::Server;
 use crate::stage::Stage;
 
-/// Speakers that can be asked for.
+/// Most speakers of a window.
 const MAX_SPEAKERS: u16 = 4;
 /// Speech before and after the measured span.
 const AROUND: Duration = Duration::from_millis(500);
-/// Rest before memory is read, for what joining has left to do.
+/// Pause before memory is read, so that work left over from the joins is done.
 const SETTLE: Duration = Duration::from_millis(500);
-/// From when the speakers are in to their first frame.
+/// Time from the speakers' joins to their first frame.
 const LEAD: Duration = Duration::from_millis(100);
 
 /// The first relay that one writes with quinn, under load.

@@ -1,6 +1,6 @@
-//! `stock-quinn-relay`: the relay that one writes first with quinn as it is, to compare with. Everybody
-//! is in one room; what one connection sends is given to all the others, one `send_datagram` each. It
-//! ends when its standard input does, so that it cannot outlive who started it.
+//! `stock-quinn-relay`: the simplest relay over unmodified quinn, as a reference. All connections are in one
+//! room; a datagram of one is sent to all others, one `send_datagram` each. It ends with its standard input,
+//! so that it cannot outlive the process that started it.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ struct Cli {
     single_thread: bool,
 }
 
-/// All who are connected.
+/// All connections.
 type Room = Arc<RwLock<Vec<Connection>>>;
 
 fn main() -> ExitCode {
@@ -67,16 +67,16 @@ fn run(cli: &Cli) -> Result<()> {
     })
 }
 
-/// As `Endpoint::server`, but for the room that a crowd's acknowledgements need.
+/// As `Endpoint::server`, but with room for the acknowledgements of many listeners.
 fn listen(config: ServerConfig, address: SocketAddr) -> Result<Endpoint> {
     let socket = std::net::UdpSocket::bind(address)?;
-    // More is better, less works too.
+    // A smaller buffer works too.
     let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
     let (endpoint, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
     Ok(Endpoint::new(endpoint, Some(config), socket, runtime)?)
 }
 
-/// quinn's default settings with a fresh certificate for `localhost`.
+/// quinn's default configuration with a fresh certificate for `localhost`.
 fn server_config(certificate: &Path) -> Result<ServerConfig> {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
     std::fs::write(certificate, made.cert.der())
@@ -86,14 +86,14 @@ fn server_config(certificate: &Path) -> Result<ServerConfig> {
 }
 
 async fn attend(incoming: Incoming, room: Room) {
-    // Who does not get through the handshake is not in.
+    // A failed handshake is ignored.
     let Ok(connection) = incoming.await else { return };
     let own = connection.stable_id();
     room.write().unwrap_or_else(PoisonError::into_inner).push(connection.clone());
     while let Ok(datagram) = connection.read_datagram().await {
         for other in room.read().unwrap_or_else(PoisonError::into_inner).iter() {
             if other.stable_id() != own {
-                // Who is just leaving gets nothing more.
+                // A connection that is closing gets nothing more.
                 let _ = other.send_datagram(datagram.clone());
             }
         }

@@ -1,4 +1,4 @@
-//! The relay as a process, on a port that the system chooses, and how it is dialled.
+//! Relay process on a port that the system chooses, and the client side to dial it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,22 +19,22 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tempfile::TempDir;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 
-/// Time for the relay to say that it is ready.
+/// Time for the relay to print that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// As Tribune's participants have it.
+/// As in Tribune's participants.
 const IDLE_TIMEOUT_MS: u32 = 15_000;
-/// As Tribune's participants have it.
+/// As in Tribune's participants.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Datagrams that wait to be read, per connection: as Tribune's listeners have it.
+/// Datagrams that wait to be read, per connection, as in Tribune's listeners.
 const RECEIVE_DATAGRAMS: usize = 64;
-/// Datagrams that wait for the network, per connection: as Tribune's listeners have it.
+/// Datagrams that wait for the network, per connection, as in Tribune's listeners.
 const SEND_DATAGRAMS: usize = 16;
-/// Stream bytes of a connection, which has none: as Tribune's listeners have it.
+/// Stream window of a connection, which has no streams, as in Tribune's listeners.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// Receive buffer of a client's socket; the kernel may allow less.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
-/// The relay's process. It ends with this value, and with this process.
+/// Relay process. It ends with this value, and with this process.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -43,7 +43,7 @@ pub(crate) struct Server {
     _directory: TempDir,
 }
 
-/// How to reach the relay.
+/// Address and certificate of the relay.
 #[derive(Debug, Clone)]
 pub(crate) struct Dial {
     address: SocketAddr,
@@ -54,14 +54,14 @@ impl Server {
     /// Starts the relay of the same build and waits until it is ready.
     ///
     /// # Errors
-    /// It is not there, ends, or says nothing for ten seconds.
+    /// It is not built, ends, or is not ready within ten seconds.
     pub(crate) fn start(single_thread: bool) -> Result<Self> {
         let own = std::env::current_exe().context("this program's path")?;
         let program = own.with_file_name("stock-quinn-relay");
         ensure!(program.is_file(), "{} is not there: build it", program.display());
         let directory = tempfile::tempdir().context("a directory for the relay")?;
         let path = directory.path().join("certificate.der");
-        // The relay ends with its standard input: also if this process is killed.
+        // The relay ends with its standard input, even if this process is killed.
         let mut child = Command::new(&program)
             .arg("--certificate")
             .arg(&path)
@@ -87,15 +87,15 @@ impl Server {
         }
     }
 
-    /// Its process.
+    /// Process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// How to reach it.
+    /// Client side of the relay.
     ///
     /// # Errors
-    /// Its certificate is none.
+    /// Its certificate is invalid.
     pub(crate) fn dial(&self) -> Result<Dial> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).context("the relay's certificate")?;
@@ -117,30 +117,30 @@ impl Drop for Server {
 }
 
 impl Dial {
-    /// A socket for connections to the relay. To be called in the runtime that is to drive it.
+    /// Socket for connections to the relay. Must be called in the runtime that drives it.
     ///
     /// # Errors
-    /// What the system says.
+    /// A socket cannot be opened.
     pub(crate) fn endpoint(&self) -> Result<Endpoint> {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-        // More is better, less works too.
+        // A smaller buffer works too.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         socket.bind(&any.into())?;
         let config = EndpointConfig::default();
         Ok(Endpoint::new(config, None, socket.into(), Arc::new(TokioRuntime))?)
     }
 
-    /// A connection over a socket.
+    /// Connects over a socket.
     ///
     /// # Errors
-    /// The relay does not answer, or not as expected.
+    /// The relay gives no valid answer.
     pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<Connection> {
         Ok(endpoint.connect_with(self.client.clone(), self.address, "localhost")?.await?)
     }
 }
 
-/// AES-128-GCM first, as Tribune's participants prefer it.
+/// TLS with AES-128-GCM first, as in Tribune's participants.
 fn crypto_provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![
@@ -152,7 +152,7 @@ fn crypto_provider() -> Arc<CryptoProvider> {
     })
 }
 
-/// As the participants of Tribune's own load have it.
+/// Transport settings of the participants of Tribune's own load.
 fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
@@ -171,7 +171,7 @@ fn transport() -> TransportConfig {
 
 fn wait_until_ready(output: impl Read + Send + 'static) -> Result<SocketAddr> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    // A line is all that it says.
+    // The relay prints only one line.
     std::thread::spawn(move || {
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
         let _ = sender.send(lines.find_map(|line| line.strip_prefix("ready ")?.parse().ok()));

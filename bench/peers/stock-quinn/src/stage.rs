@@ -1,5 +1,5 @@
-//! The speakers of one window: a connection and a socket each. They come before it and leave after it,
-//! so that in a window of one speaker nobody else is served.
+//! Speakers of one window: a connection and a socket each. They join before it and leave after it, so that
+//! in a window of one speaker the relay serves no other.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,11 @@ use tribune_bench::frame::{Schedule, Stamp};
 
 use crate::server::Dial;
 
-/// Time for a speaker to be let in.
+/// Time for the admission of a speaker.
 const ENTER_WITHIN: Duration = Duration::from_secs(15);
-/// The longest that the speakers' thread sleeps: acknowledgements want to be read.
+/// Longest sleep of the speakers' thread, so that acknowledgements are read.
 const NAP: Duration = Duration::from_millis(5);
-/// Time for the relay to take note that the speakers leave.
+/// Time for the relay to notice that the speakers leave.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Speakers that are in.
@@ -25,16 +25,16 @@ pub(crate) struct Stage {
     speakers: Vec<(Endpoint, Connection)>,
     number: u16,
     frame: Vec<u8>,
-    /// The next frame of all speakers' frames, in the order in which they are due.
+    /// Index of the next frame, over all speakers in the order in which frames are due.
     next: u64,
     lateness_us: Histogram<u64>,
 }
 
 impl Stage {
-    /// Connects the speakers of the window of that number.
+    /// Connects the speakers of window `number`.
     ///
     /// # Errors
-    /// One of them does not get in.
+    /// A speaker is not admitted.
     pub(crate) async fn enter(
         dial: Dial,
         speakers: u16,
@@ -52,7 +52,7 @@ impl Stage {
         Ok(Self { speakers: entered, number, frame, next: 0, lateness_us: latencies()? })
     }
 
-    /// Says each frame that is due before a moment, and returns at that moment.
+    /// Sends each frame that is due before an instant, and returns at that instant.
     pub(crate) async fn speak_until(&mut self, schedule: &Schedule, until: Instant) {
         loop {
             let due = self.say_what_is_due(schedule, until);
@@ -67,17 +67,17 @@ impl Stage {
         }
     }
 
-    /// Has the speakers leave. Yields how late measured frames left, in microseconds.
+    /// Disconnects the speakers. Returns the lateness of measured frames, in microseconds.
     pub(crate) async fn leave(self) -> Histogram<u64> {
         for (endpoint, connection) in &self.speakers {
             connection.close(VarInt::from_u32(0), b"");
-            // Whoever is not heard to leave is dropped later.
+            // A speaker whose close is lost times out later.
             let _ = tokio::time::timeout(LEAVE_WITHIN, endpoint.wait_idle()).await;
         }
         self.lateness_us
     }
 
-    /// Returns when the next frame is due, if there is one.
+    /// Sends the frames that are due. Returns when the next one is, if there is one.
     fn say_what_is_due(&mut self, schedule: &Schedule, until: Instant) -> Option<Instant> {
         let count = self.speakers.len();
         while self.next < u64::from(schedule.frames()) * count as u64 {
@@ -90,7 +90,7 @@ impl Stage {
             let due_ns = (due - schedule.start).as_nanos() as u64;
             let stamp = Stamp { room: self.number, speaker: speaker as u16, index, due_ns };
             stamp.write(&mut self.frame);
-            // What is not taken is not delivered, and so shows.
+            // A datagram that is not accepted shows as a missing frame.
             let _ = self.speakers[speaker].1.send_datagram(Bytes::copy_from_slice(&self.frame));
             if schedule.measured_place(index).is_some() {
                 self.lateness_us.saturating_record((now - due).as_micros() as u64);

@@ -1,4 +1,4 @@
-//! The contender as it is run by others: a few listeners, a window of each kind.
+//! The contender over its protocol: a few listeners, a window of each kind.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -27,7 +27,7 @@ fn listeners_hear_all_speakers() {
     for (window, speakers) in [(one, 1), (four, 4)] {
         assert_eq!(window.frames_expected, speakers * 3 * 50);
         assert!(window.frames_delivered <= window.frames_expected, "{window:?}");
-        // On a busy machine some come too late to be counted.
+        // On a busy machine some frames arrive too late to count.
         assert!(window.frames_delivered > window.frames_expected / 2, "{window:?}");
         assert!(window.latency_us.max > 0, "{window:?}");
     }
