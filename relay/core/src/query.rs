@@ -55,7 +55,7 @@ pub enum Answer {
     /// To [`Query::Tree`].
     Tree {
         /// The relays.
-        sight: TreeAnswer,
+        tree: TreeAnswer,
         /// Whether the root has answered; if not, it is this relay and what is below it.
         is_rooted: bool,
     },
@@ -91,7 +91,7 @@ pub struct Status {
     /// Whether it is the origin of its rooms.
     pub is_origin: bool,
     /// The rest.
-    pub vitals: RelayStatus,
+    pub relay: RelayStatus,
 }
 
 /// A room, as a relay has it.

@@ -11,7 +11,7 @@ use tribune_relay_core::query::{RoomGlance, Status};
 
 /// `GET /api/status`.
 pub(super) fn status(status: &Status) -> Value {
-    let vitals = &status.vitals;
+    let vitals = &status.relay;
     json!({
         "relay": vitals.relay.to_string(),
         "name": vitals.name.to_string(),

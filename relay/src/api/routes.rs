@@ -109,7 +109,7 @@ async fn status(State(api): State<Api>) -> Outcome {
 
 async fn tree(State(api): State<Api>) -> Outcome {
     let answer = api.queries.ask(Query::Tree).await?;
-    let Answer::Tree { sight, is_rooted } = answer else { return Err(unexpected(&answer)) };
+    let Answer::Tree { tree: sight, is_rooted } = answer else { return Err(unexpected(&answer)) };
     Ok(Json(json::tree(&sight, is_rooted)))
 }
 

@@ -1,28 +1,23 @@
-//! A relay that is to end: nobody new, and everybody here is told where to go. And one that has as
-//! many participants as it is meant to: the next ones are told where else there is room.
+//! Drain of a relay that is to end, and the relays named to participants beyond its capacity.
 
 use std::time::{Duration, Instant};
 
-use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::trunk::ToChild;
-use tribune_protocol::ids::RoomName;
-
-use super::Hub;
-use super::participants::Sender;
-use crate::messages::ShardSet;
-use crate::room::Room;
-use crate::room::edge::overload::Overload;
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Draining {
+    drain: Option<Drain>,
+    /// Participants that a relay was named to in turn.
+    redirected: usize,
+}
 
 /// A drain that has begun.
 #[derive(Debug, Clone)]
-pub(super) struct Drain {
+struct Drain {
     step: DrainStep,
-    /// The place that was named to those who are to go.
+    /// Relay named to those who are to go.
     to: Option<String>,
 }
 
-/// How far a drain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DrainStep {
     /// Participants and children may go by themselves until then.
@@ -33,68 +28,61 @@ enum DrainStep {
     Told,
 }
 
-impl Hub {
-    /// The relay is to end: nobody new, and everybody here is told to go to `to` within that time. Without
-    /// a place it is the one of the settings, without a time that of the settings. Said again, it goes
-    /// by the later call, except that a place that was named before stays if none is named now.
-    pub fn handle_drain(&mut self, now: Instant, to: Option<String>, within: Option<Duration>) {
-        let before = match self.drain.take() {
-            Some(Drain { step: DrainStep::Until(_), to }) => to,
-            Some(over) => {
-                self.drain = Some(over);
-                return;
-            }
-            None => self.config.drain_to.clone(),
+impl Draining {
+    /// Begins a drain, or changes the one under way: a relay named before stays if none is named now.
+    /// Gives the relay to name; `None` if the drain is over.
+    pub(super) fn begin(
+        &mut self,
+        until: Instant,
+        to: Option<String>,
+        default_to: Option<&String>,
+    ) -> Option<Option<String>> {
+        let before = match &self.drain {
+            Some(Drain { step: DrainStep::Until(_), to }) => to.clone(),
+            Some(Drain { step: DrainStep::Over | DrainStep::Told, .. }) => return None,
+            None => default_to.cloned(),
         };
         let to = to.or(before);
-        let within = within.unwrap_or(self.config.drain_timeout);
-        self.drain = Some(Drain { step: DrainStep::Until(now + within), to: to.clone() });
-        let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
-        let moved = ToParticipant::Moved { to: to.clone(), within_ms };
-        let all = ShardSet((0..self.config.shards).fold(0, |set, shard| set | 1 << (shard & 63)));
-        for (id, room) in &self.rooms {
-            self.out.to_participants(*id, all, &moved);
-            // Who is about to come in hears nothing of the room yet.
-            for link in room.joining_links() {
-                self.out.to_participant(link, None, &moved);
-            }
-            self.counters.moved += room.members() as u64;
-        }
-        for link in self.children.links() {
-            self.out.to_child(link, &ToChild::GoAway { to: to.clone(), within_ms });
-        }
-        self.settle(now);
+        self.drain = Some(Drain { step: DrainStep::Until(until), to: to.clone() });
+        Some(to)
     }
 
-    /// Where everybody is sent, and how much time is left.
-    pub(super) fn drain_as_it_is(&self, now: Instant) -> (Option<String>, Duration) {
-        let to = self.drain.as_ref().and_then(|drain| drain.to.clone());
-        let left = self.drain_until().map(|until| until.saturating_duration_since(now));
-        (to, left.unwrap_or_default())
+    /// Whether a drain has begun.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.drain.is_some()
     }
 
-    /// Until when those who are here may go by themselves, while the relay drains.
-    pub(super) fn drain_until(&self) -> Option<Instant> {
+    /// Relay named to those who are to go.
+    pub(super) fn to(&self) -> Option<String> {
+        self.drain.as_ref().and_then(|drain| drain.to.clone())
+    }
+
+    /// End of the drain, while it is under way.
+    pub(super) fn until(&self) -> Option<Instant> {
         match self.drain.as_ref()?.step {
             DrainStep::Until(until) => Some(until),
             DrainStep::Over | DrainStep::Told => None,
         }
     }
 
+    /// Time left of the drain.
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        let left = self.until().map(|until| until.saturating_duration_since(now));
+        left.unwrap_or_default()
+    }
+
     /// Ends the drain once nobody is left, or the time is over.
-    pub(super) fn check_drained(&mut self, now: Instant) {
-        let nobody = self.participants.is_empty() && self.errands.is_empty();
-        let alone = nobody && self.children.is_empty();
+    pub(super) fn check(&mut self, now: Instant, nobody_left: bool) {
         if let Some(Drain { step, .. }) = &mut self.drain
             && let DrainStep::Until(until) = *step
-            && (alone || now >= until)
+            && (nobody_left || now >= until)
         {
             *step = DrainStep::Over;
         }
     }
 
-    /// Whether the relay can end, for whoever asks first.
-    pub(super) fn take_drained(&mut self) -> bool {
+    /// Whether the drain is over; said once.
+    pub(super) const fn take_over(&mut self) -> bool {
         match &mut self.drain {
             Some(Drain { step: step @ DrainStep::Over, .. }) => {
                 *step = DrainStep::Told;
@@ -104,48 +92,10 @@ impl Hub {
         }
     }
 
-    pub(super) fn refuse_drained(&mut self, from: Sender) -> bool {
-        let Some(Drain { to, .. }) = &self.drain else { return false };
-        let moved = ToParticipant::Moved { to: to.clone(), within_ms: 0 };
-        self.out.to_participant(from.link, None, &moved);
-        self.refuse(from, ErrorCode::Draining, "This relay is draining.");
-        true
-    }
-
-    /// What somebody is told who would be one too many, if they are. Who has a place here already is
-    /// known to the room.
-    pub(super) fn overload(&mut self) -> Option<Overload> {
-        let capacity = self.config.capacity.filter(|most| self.participants.len() >= *most)?;
-        // Among the connections are some that were refused and have not gone yet.
-        let inside: usize = self.rooms.values().map(Room::members).sum();
-        if inside < capacity {
-            return None;
-        }
-        let places = &self.config.redirect_to;
+    /// Relay for the next participant beyond the capacity, each of `places` in turn.
+    pub(super) fn next_place(&mut self, places: &[String]) -> Option<String> {
         let to = places.get(self.redirected % places.len().max(1)).cloned();
         self.redirected = self.redirected.wrapping_add(1);
-        Some(Overload { to })
-    }
-
-    /// Refuses at once who would be one too many and cannot have a place: nothing is known here of the
-    /// room, and they say that they have none.
-    pub(super) fn refuse_overload(
-        &mut self,
-        from: Sender,
-        room: &RoomName,
-        returning: bool,
-        overload: Option<&Overload>,
-    ) -> bool {
-        let Some(overload) = overload.filter(|_| !returning && !self.names.contains_key(room))
-        else {
-            return false;
-        };
-        self.counters.joins_redirected += u64::from(overload.to.is_some());
-        let refusal = overload.refusal();
-        if let Some(moved) = overload.moved() {
-            self.out.to_participant(from.link, None, &moved);
-        }
-        self.refuse(from, refusal.code, &refusal.text);
-        true
+        to
     }
 }

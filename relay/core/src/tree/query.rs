@@ -1,5 +1,5 @@
-//! Questions about relays and listeners on their way along the tree: who asked, who is still to answer,
-//! and what has been seen so far. Pure; the hub asks and answers. SPEC.md section 8.21.
+//! Queries about relays and listeners on their way along the tree: the asker, the relays still to
+//! answer, and the answer so far. Pure; the hub asks and answers. SPEC.md section 8.21.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -11,18 +11,18 @@ use tribune_protocol::limits::MAX_RELAYS_SEEN;
 use crate::messages::{LinkId, RoomId};
 use crate::quality::worst_first;
 
-/// Questions that a relay works on at the same time: some people's screens, and their tools.
-const MAX_LOOKS: usize = 64;
-/// How long one level of the tree may take to answer. A child gets that much for each level from it down,
-/// so that a relay next to a broken one answers before those above give it up.
+/// Queries that a relay works on at the same time: some people's screens, and their tools.
+const MAX_QUERIES: usize = 64;
+/// Time for one level of the tree to answer. A child gets that much for each level from it down, so
+/// that a relay next to a broken one answers before those above give it up.
 const LEVEL_PATIENCE: Duration = Duration::from_millis(500);
-/// How long the root may take: down a tree of eight levels and up again.
+/// Time for the root to answer: down a tree of eight levels and up again.
 const ROOT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Who wants to know.
+/// Sender of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asker {
-    /// Another relay, by its number of the question.
+    /// Another relay, by its number of the query.
     Relay {
         /// The trunk.
         link: LinkId,
@@ -31,9 +31,9 @@ pub enum Asker {
     },
     /// Somebody in a room of which this relay is the origin.
     Room {
-        /// Which room.
+        /// The room.
         room: RoomId,
-        /// Who.
+        /// The participant.
         to: ParticipantId,
         /// Their request.
         request: Option<RequestId>,
@@ -42,24 +42,24 @@ pub enum Asker {
     Operator(Ticket),
 }
 
-/// An operator's question, numbered by whoever passes it on.
+/// Number of an operator's query, given by the HTTP side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// A question that has been answered, as far as it will be.
+/// A query that has been answered, as far as it will be.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Looked {
-    /// Who wants to know.
+pub struct Answered {
+    /// Its sender.
     pub asker: Asker,
-    /// What was asked.
+    /// The query.
     pub about: TreeQuery,
-    /// What there is to see.
-    pub sight: TreeAnswer,
-    /// Whether it was for the root to answer, and the root has not.
+    /// The answer.
+    pub answer: TreeAnswer,
+    /// It was for the root to answer, and the root has not.
     pub without_root: bool,
 }
 
-/// Whom a question goes to.
+/// Relay that a query goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Askable {
     /// A child, with the levels from it down to its deepest leaf.
@@ -68,27 +68,27 @@ pub enum Askable {
     Parent(LinkId),
 }
 
-/// All questions that are open.
+/// All queries that are open.
 #[derive(Debug, Default)]
 pub struct TreeQueries {
-    open: BTreeMap<u32, Look>,
+    open: BTreeMap<u32, OpenQuery>,
     next: u32,
-    done: VecDeque<Looked>,
+    done: VecDeque<Answered>,
 }
 
 #[derive(Debug)]
-struct Look {
+struct OpenQuery {
     asker: Asker,
     about: TreeQuery,
-    sight: TreeAnswer,
+    answer: TreeAnswer,
     waiting: BTreeSet<(LinkId, Instant)>,
     asks_root: bool,
 }
 
 impl TreeQueries {
-    /// Takes up a question that this relay answers by `own` and by what others see. Gives the number under
-    /// which to ask them; `None` if there is nobody to ask, or no room for the question: then the answer
-    /// is there already.
+    /// Takes up a query that this relay answers by `own` and by the answers of others. Gives the number
+    /// under which to ask them; `None` if there is nobody to ask, or too many queries are open: then the
+    /// answer is there already.
     pub fn open(
         &mut self,
         now: Instant,
@@ -97,64 +97,64 @@ impl TreeQueries {
         own: TreeAnswer,
         others: &[Askable],
     ) -> Option<u32> {
-        let mut look = Look {
+        let mut query = OpenQuery {
             asker,
             about,
-            sight: TreeAnswer::default(),
+            answer: TreeAnswer::default(),
             waiting: BTreeSet::new(),
             asks_root: false,
         };
-        if self.open.len() >= MAX_LOOKS {
-            look.sight.missing = 1;
-            self.done.push_back(look.finish());
+        if self.open.len() >= MAX_QUERIES {
+            query.answer.missing = 1;
+            self.done.push_back(query.finish());
             return None;
         }
-        look.take(own);
+        query.take(own);
         for other in others {
             match other {
                 Askable::Child(link, height) => {
                     let patience = LEVEL_PATIENCE * u32::from((*height).max(1));
-                    look.waiting.insert((*link, now + patience));
+                    query.waiting.insert((*link, now + patience));
                 }
                 Askable::Parent(link) => {
-                    look.asks_root = true;
-                    look.waiting.insert((*link, now + ROOT_PATIENCE));
+                    query.asks_root = true;
+                    query.waiting.insert((*link, now + ROOT_PATIENCE));
                 }
             }
         }
-        if look.waiting.is_empty() {
-            self.done.push_back(look.finish());
+        if query.waiting.is_empty() {
+            self.done.push_back(query.finish());
             return None;
         }
         let number = self.next;
         self.next = self.next.wrapping_add(1);
-        self.open.insert(number, look);
+        self.open.insert(number, query);
         Some(number)
     }
 
-    /// A part of an answer. One that nobody waits for is passed over.
-    pub fn handle_seen(&mut self, link: LinkId, number: u32, sight: TreeAnswer, more: bool) {
-        let Some(look) = self.open.get_mut(&number) else { return };
-        let Some(waiting) = look.waiting.iter().find(|(from, _)| *from == link).copied() else {
+    /// Part of an answer. One that nobody waits for is ignored.
+    pub fn handle_answer(&mut self, link: LinkId, number: u32, answer: TreeAnswer, more: bool) {
+        let Some(query) = self.open.get_mut(&number) else { return };
+        let Some(waiting) = query.waiting.iter().find(|(from, _)| *from == link).copied() else {
             return;
         };
-        look.take(sight);
+        query.take(answer);
         if !more {
-            look.waiting.remove(&waiting);
-            look.asks_root = false;
+            query.waiting.remove(&waiting);
+            query.asks_root = false;
             self.finish_if_answered(number);
         }
     }
 
-    /// A trunk is gone, and with it what was to come over it.
+    /// A trunk is gone, and the answers over it with it.
     pub fn handle_lost(&mut self, link: LinkId) {
         self.give_up(|(from, _)| *from == link);
         self.open.retain(
-            |_, look| !matches!(look.asker, Asker::Relay { link: asker, .. } if asker == link),
+            |_, query| !matches!(query.asker, Asker::Relay { link: asker, .. } if asker == link),
         );
     }
 
-    /// What has been waited for long enough.
+    /// Gives up what has been waited for long enough.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.give_up(|(_, until)| *until <= now);
     }
@@ -162,49 +162,49 @@ impl TreeQueries {
     /// When to call [`Self::handle_timeout`] next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.open.values().flat_map(|look| &look.waiting).map(|(_, until)| *until).min()
+        self.open.values().flat_map(|query| &query.waiting).map(|(_, until)| *until).min()
     }
 
-    /// The next question that has been answered.
-    pub fn poll_looked(&mut self) -> Option<Looked> {
+    /// The next query that has been answered.
+    pub fn poll_answered(&mut self) -> Option<Answered> {
         self.done.pop_front()
     }
 
     fn give_up(&mut self, is_late: impl Fn(&(LinkId, Instant)) -> bool) {
         for number in self.open.keys().copied().collect::<Vec<_>>() {
-            let Some(look) = self.open.get_mut(&number) else { continue };
-            let before = look.waiting.len();
-            look.waiting.retain(|waiting| !is_late(waiting));
-            let gone = u32::try_from(before - look.waiting.len()).unwrap_or(u32::MAX);
-            look.sight.missing = look.sight.missing.saturating_add(gone);
+            let Some(query) = self.open.get_mut(&number) else { continue };
+            let before = query.waiting.len();
+            query.waiting.retain(|waiting| !is_late(waiting));
+            let gone = u32::try_from(before - query.waiting.len()).unwrap_or(u32::MAX);
+            query.answer.missing = query.answer.missing.saturating_add(gone);
             self.finish_if_answered(number);
         }
     }
 
     fn finish_if_answered(&mut self, number: u32) {
-        if self.open.get(&number).is_some_and(|look| look.waiting.is_empty())
-            && let Some(look) = self.open.remove(&number)
+        if self.open.get(&number).is_some_and(|query| query.waiting.is_empty())
+            && let Some(query) = self.open.remove(&number)
         {
-            self.done.push_back(look.finish());
+            self.done.push_back(query.finish());
         }
     }
 }
 
-impl Look {
-    fn take(&mut self, sight: TreeAnswer) {
-        let TreeAnswer { relays, listeners, missing } = sight;
-        let seen = &mut self.sight;
-        let room = MAX_RELAYS_SEEN.saturating_sub(seen.relays.len());
+impl OpenQuery {
+    fn take(&mut self, answer: TreeAnswer) {
+        let TreeAnswer { relays, listeners, missing } = answer;
+        let sum = &mut self.answer;
+        let room = MAX_RELAYS_SEEN.saturating_sub(sum.relays.len());
         let beyond = u32::try_from(relays.len().saturating_sub(room)).unwrap_or(u32::MAX);
-        seen.missing = seen.missing.saturating_add(missing).saturating_add(beyond);
-        seen.relays.extend(relays.into_iter().take(room));
-        seen.listeners.extend(listeners);
-        seen.listeners = match &self.about {
+        sum.missing = sum.missing.saturating_add(missing).saturating_add(beyond);
+        sum.relays.extend(relays.into_iter().take(room));
+        sum.listeners.extend(listeners);
+        sum.listeners = match &self.about {
             TreeQuery::Listeners { worst, by, .. } => {
-                worst_first(std::mem::take(&mut seen.listeners), *by, usize::from(*worst))
+                worst_first(std::mem::take(&mut sum.listeners), *by, usize::from(*worst))
             }
             // In two places at once, while they move: the report that is newer.
-            TreeQuery::Listener { .. } => std::mem::take(&mut seen.listeners)
+            TreeQuery::Listener { .. } => std::mem::take(&mut sum.listeners)
                 .into_iter()
                 .min_by_key(|l| l.age_ms)
                 .into_iter()
@@ -213,9 +213,9 @@ impl Look {
         };
     }
 
-    fn finish(self) -> Looked {
-        let Self { asker, about, sight, waiting: _, asks_root } = self;
-        Looked { asker, about, sight, without_root: asks_root }
+    fn finish(self) -> Answered {
+        let Self { asker, about, answer, waiting: _, asks_root } = self;
+        Answered { asker, about, answer, without_root: asks_root }
     }
 }
 
@@ -237,7 +237,7 @@ mod tests {
         TreeQuery::Listeners { room: "stage".parse().unwrap(), worst: 2, by: Ranking::Lost }
     }
 
-    fn sight(lost: &[u32]) -> TreeAnswer {
+    fn answer(lost: &[u32]) -> TreeAnswer {
         let listener = |lost: &u32| ListenerReport {
             participant: ParticipantId((*lost).into()),
             name: "Ada".parse().unwrap(),
@@ -249,70 +249,70 @@ mod tests {
         TreeAnswer { listeners: lost.iter().map(listener).collect(), ..TreeAnswer::default() }
     }
 
-    fn lost(looked: &Looked) -> Vec<u32> {
-        looked.sight.listeners.iter().map(|listener| listener.report.lost).collect()
+    fn lost(answered: &Answered) -> Vec<u32> {
+        answered.answer.listeners.iter().map(|listener| listener.report.lost).collect()
     }
 
     #[test]
     fn the_worst_of_all_parts_are_kept() {
         let now = Instant::now();
-        let mut looks = TreeQueries::default();
+        let mut queries = TreeQueries::default();
         let children = [Askable::Child(link(1), 1), Askable::Child(link(2), 2)];
-        let number = looks.open(now, ME, about(), sight(&[5, 1]), &children).unwrap();
-        looks.handle_seen(link(1), number, sight(&[9, 3]), true);
-        looks.handle_seen(link(3), number, sight(&[99]), false);
-        looks.handle_seen(link(1), number, sight(&[4]), false);
-        looks.handle_seen(link(1), number, sight(&[98]), false);
-        assert_eq!(looks.poll_looked(), None);
-        looks.handle_seen(link(2), number, sight(&[7]), false);
-        let looked = looks.poll_looked().unwrap();
-        assert_eq!((lost(&looked), looked.sight.missing), (vec![9, 7], 0));
+        let number = queries.open(now, ME, about(), answer(&[5, 1]), &children).unwrap();
+        queries.handle_answer(link(1), number, answer(&[9, 3]), true);
+        queries.handle_answer(link(3), number, answer(&[99]), false);
+        queries.handle_answer(link(1), number, answer(&[4]), false);
+        queries.handle_answer(link(1), number, answer(&[98]), false);
+        assert_eq!(queries.poll_answered(), None);
+        queries.handle_answer(link(2), number, answer(&[7]), false);
+        let answered = queries.poll_answered().unwrap();
+        assert_eq!((lost(&answered), answered.answer.missing), (vec![9, 7], 0));
     }
 
     #[test]
     fn who_does_not_answer_is_counted_and_not_waited_for() {
         let now = Instant::now();
-        let mut looks = TreeQueries::default();
+        let mut queries = TreeQueries::default();
         let children = [Askable::Child(link(1), 1), Askable::Child(link(2), 3)];
-        let number = looks.open(now, ME, about(), sight(&[5]), &children).unwrap();
-        assert_eq!(looks.poll_timeout(), Some(now + LEVEL_PATIENCE));
-        looks.handle_timeout(now + LEVEL_PATIENCE);
-        assert_eq!(looks.poll_timeout(), Some(now + 3 * LEVEL_PATIENCE));
-        looks.handle_lost(link(2));
-        let looked = looks.poll_looked().unwrap();
-        assert_eq!((lost(&looked), looked.sight.missing), (vec![5], 2));
-        looks.handle_seen(link(2), number, sight(&[9]), false);
-        assert_eq!(looks.poll_looked(), None);
+        let number = queries.open(now, ME, about(), answer(&[5]), &children).unwrap();
+        assert_eq!(queries.poll_timeout(), Some(now + LEVEL_PATIENCE));
+        queries.handle_timeout(now + LEVEL_PATIENCE);
+        assert_eq!(queries.poll_timeout(), Some(now + 3 * LEVEL_PATIENCE));
+        queries.handle_lost(link(2));
+        let answered = queries.poll_answered().unwrap();
+        assert_eq!((lost(&answered), answered.answer.missing), (vec![5], 2));
+        queries.handle_answer(link(2), number, answer(&[9]), false);
+        assert_eq!(queries.poll_answered(), None);
     }
 
     #[test]
     fn a_root_that_is_silent_is_told_apart() {
         let now = Instant::now();
-        let mut looks = TreeQueries::default();
+        let mut queries = TreeQueries::default();
         let parent = [Askable::Parent(link(1))];
-        looks.open(now, ME, TreeQuery::Relays {}, TreeAnswer::default(), &parent).unwrap();
-        looks.handle_timeout(now + ROOT_PATIENCE);
-        assert!(looks.poll_looked().unwrap().without_root);
+        queries.open(now, ME, TreeQuery::Relays {}, TreeAnswer::default(), &parent).unwrap();
+        queries.handle_timeout(now + ROOT_PATIENCE);
+        assert!(queries.poll_answered().unwrap().without_root);
         let number =
-            looks.open(now, ME, TreeQuery::Relays {}, TreeAnswer::default(), &parent).unwrap();
-        looks.handle_seen(link(1), number, TreeAnswer::default(), false);
-        assert!(!looks.poll_looked().unwrap().without_root);
+            queries.open(now, ME, TreeQuery::Relays {}, TreeAnswer::default(), &parent).unwrap();
+        queries.handle_answer(link(1), number, TreeAnswer::default(), false);
+        assert!(!queries.poll_answered().unwrap().without_root);
     }
 
     #[test]
     fn questions_are_bounded_and_go_with_their_asker() {
         let now = Instant::now();
-        let mut looks = TreeQueries::default();
+        let mut queries = TreeQueries::default();
         let child = [Askable::Child(link(1), 1)];
-        for number in 0..MAX_LOOKS as u32 {
+        for number in 0..MAX_QUERIES as u32 {
             let asker = Asker::Relay { link: link(2), number };
-            assert!(looks.open(now, asker, about(), TreeAnswer::default(), &child).is_some());
+            assert!(queries.open(now, asker, about(), TreeAnswer::default(), &child).is_some());
         }
-        assert_eq!(looks.open(now, ME, about(), sight(&[1]), &child), None);
-        let looked = looks.poll_looked().unwrap();
-        assert_eq!((lost(&looked), looked.sight.missing), (vec![], 1));
-        looks.handle_lost(link(2));
-        assert_eq!(looks.poll_timeout(), None);
-        assert!(looks.open(now, ME, about(), TreeAnswer::default(), &child).is_some());
+        assert_eq!(queries.open(now, ME, about(), answer(&[1]), &child), None);
+        let answered = queries.poll_answered().unwrap();
+        assert_eq!((lost(&answered), answered.answer.missing), (vec![], 1));
+        queries.handle_lost(link(2));
+        assert_eq!(queries.poll_timeout(), None);
+        assert!(queries.open(now, ME, about(), TreeAnswer::default(), &child).is_some());
     }
 }

@@ -32,14 +32,14 @@ impl Evening {
         tree.join(LEAF, 3, Role::Listener);
         tree.join(OTHER_LEAF, 4, Role::Listener);
         tree.pass(Duration::from_secs(2));
-        let old = tree.hubs[LEAF].attach.parent().unwrap();
+        let old = tree.hubs[LEAF].uplink.parent().unwrap();
         let old_at_origin = tree.child_link(ORIGIN, MID).unwrap();
         let now = tree.now;
         tree.hubs[MID].handle_drain(now, None, None);
         tree.settle();
         tree.pass(Duration::from_millis(10));
         let evening = Self { tree, host, speaker, old, old_at_origin };
-        assert_ne!(evening.tree.hubs[LEAF].attach.parent(), Some(old));
+        assert_ne!(evening.tree.hubs[LEAF].uplink.parent(), Some(old));
         assert!(evening.tree.child_link(MID, LEAF).is_some(), "the old trunk is kept");
         evening
     }
@@ -100,7 +100,7 @@ fn frames_of_both_sides_count_for_two_seconds_and_no_longer() {
     };
     let origin = former(evening.old_at_origin, true);
     assert_eq!(of(&evening, ORIGIN, 1), (spare, origin));
-    let above = evening.tree.hubs[LEAF].attach.parent();
+    let above = evening.tree.hubs[LEAF].uplink.parent();
     assert_eq!(of(&evening, LEAF, 0), (above, former(evening.old, false)));
     assert_eq!(of(&evening, LEAF, 1).1, None, "the speaker has not moved");
     evening.tree.pass(Duration::from_millis(1_500));
@@ -199,11 +199,11 @@ fn an_answer_comes_by_the_old_way_too() {
 #[test]
 fn a_new_parent_that_is_lost_takes_the_old_one_along() {
     let mut evening = Evening::moving();
-    let link = evening.tree.hubs[LEAF].attach.parent().unwrap();
+    let link = evening.tree.hubs[LEAF].uplink.parent().unwrap();
     evening.tree.no_dials = true;
     evening.tree.event(LEAF, ShardEvent::Closed { link, why: "lost".to_owned() });
     assert!(evening.tree.child_link(MID, LEAF).is_none(), "nobody says what is in force");
-    assert_eq!(evening.tree.hubs[LEAF].attach.parent(), None);
+    assert_eq!(evening.tree.hubs[LEAF].uplink.parent(), None);
     evening.tree.no_dials = false;
     evening.tree.pass(Duration::from_secs(15));
     assert!(evening.tree.child_link(SPARE, LEAF).is_some());

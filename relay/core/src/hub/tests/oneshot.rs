@@ -131,7 +131,7 @@ fn a_connection_that_goes_leaves_no_errand_behind() {
     assert!(tree.child_room(LEAF));
     tree.close(clerk);
     tree.pass(Duration::from_millis(10));
-    assert!(!tree.child_room(LEAF) && tree.hubs[LEAF].errands.is_empty());
+    assert!(!tree.child_room(LEAF) && tree.hubs[LEAF].connections.is_empty());
     tree.pass(Duration::from_secs(20));
     assert!(!tree.child_room(MID));
     assert!(tree.child_room(ORIGIN), "what is being stored is waited for");

@@ -196,27 +196,28 @@ fn any_relay_tells_an_operator_about_the_whole_tree() {
     audience(&mut tree, 3);
     tree.pass(5 * SECOND);
     for relay in [ORIGIN, MID, LEAF, OTHER_LEAF] {
-        let Some(Answer::Tree { sight, is_rooted }) = ask(&mut tree, relay, Query::Tree) else {
+        let Some(Answer::Tree { tree: answer, is_rooted }) = ask(&mut tree, relay, Query::Tree)
+        else {
             panic!("no answer at relay {relay}")
         };
         assert!(is_rooted);
-        let mut relays: Vec<_> = sight
+        let mut relays: Vec<_> = answer
             .relays
             .iter()
-            .map(|vitals| (vitals.relay.0, vitals.parent.map(|parent| parent.0), vitals.depth))
+            .map(|relay| (relay.relay.0, relay.parent.map(|parent| parent.0), relay.depth))
             .collect();
         relays.sort_unstable();
         let whole = [(1, None, 1), (2, Some(1), 2), (3, Some(2), 3), (4, Some(2), 3)];
-        assert_eq!((relays, sight.missing), (whole.to_vec(), 0), "at relay {relay}");
+        assert_eq!((relays, answer.missing), (whole.to_vec(), 0), "at relay {relay}");
         let listeners =
-            |id| sight.relays.iter().find(|v| v.relay == RelayId(id)).unwrap().listeners;
+            |id| answer.relays.iter().find(|v| v.relay == RelayId(id)).unwrap().listeners;
         assert_eq!([1, 2, 3, 4].map(listeners), [6, 6, 3, 3]);
     }
     let Some(Answer::Status(status)) = ask(&mut tree, LEAF, Query::Status) else {
         panic!("no answer")
     };
-    let Status { path, vitals, is_origin, .. } = *status;
-    assert_eq!((path.len(), vitals.participants, is_origin), (3, 3, false));
+    let Status { path, relay, is_origin, .. } = *status;
+    assert_eq!((path.len(), relay.participants, is_origin), (3, 3, false));
 }
 
 #[test]
@@ -224,14 +225,14 @@ fn a_relay_without_a_way_to_the_origin_tells_what_it_has() {
     let mut tree = Tree::new();
     tree.no_dials = true;
     tree.break_trunk(MID);
-    let Some(Answer::Tree { sight, is_rooted }) = ask(&mut tree, MID, Query::Tree) else {
+    let Some(Answer::Tree { tree: answer, is_rooted }) = ask(&mut tree, MID, Query::Tree) else {
         panic!("no answer")
     };
-    assert_eq!((sight.relays.len(), is_rooted), (3, false));
-    let Some(Answer::Tree { sight, is_rooted }) = ask(&mut tree, LEAF, Query::Tree) else {
+    assert_eq!((answer.relays.len(), is_rooted), (3, false));
+    let Some(Answer::Tree { tree: answer, is_rooted }) = ask(&mut tree, LEAF, Query::Tree) else {
         panic!("no answer")
     };
-    assert_eq!((sight.relays.len(), is_rooted), (3, false));
+    assert_eq!((answer.relays.len(), is_rooted), (3, false));
 }
 
 #[test]
@@ -293,8 +294,8 @@ fn a_large_tree_is_told_in_parts() {
         let Some(Answer::Status(status)) = ask(&mut tree, LEAF, Query::Status) else {
             panic!("no answer")
         };
-        let vitals = RelayStatus { relay: *relay, ..status.vitals };
-        let sight = TreeAnswer { relays: vec![vitals], ..TreeAnswer::default() };
+        let status = RelayStatus { relay: *relay, ..status.relay };
+        let sight = TreeAnswer { relays: vec![status], ..TreeAnswer::default() };
         tree.event(MID, child(*link, ToParent::Seen { number, sight, more: false }));
     }
     let to_asker = tree.strays.iter().filter(|(at, to, _)| (*at, *to) == (MID, asker));
