@@ -14,13 +14,10 @@ use super::{Hub, HubEffect};
 use crate::messages::{LinkId, ShardCommand};
 use crate::outbox::Outbox;
 use crate::room::Room;
+use crate::room::replica::routing::RelayedAction;
 use crate::room::replica::rulings::TooManyRulings;
-use crate::room::routing::RelayedAction;
 use crate::tree::query::Asker;
 use crate::tree::uplink::AttachEffect;
-
-/// Rooms that one child may be subscribed to at the same time.
-const MAX_CHANNELS_PER_CHILD: usize = 10_000;
 
 impl Hub {
     pub(super) fn handle_child(
@@ -330,11 +327,7 @@ impl Hub {
     }
 
     fn handle_subscribe(&mut self, now: Instant, link: LinkId, channel: Channel, name: RoomName) {
-        let Some(child) = self.children.get(link) else { return };
-        let (height, full) = (child.height, child.channels.len() >= MAX_CHANNELS_PER_CHILD);
-        if full || child.channels.contains_key(&channel) {
-            return;
-        }
+        let Some(height) = self.children.may_subscribe(link, channel) else { return };
         let Some(id) = self.open(now, name) else { return };
         if let Some(child) = self.children.get_mut(link) {
             child.channels.insert(channel, id);

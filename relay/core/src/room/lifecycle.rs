@@ -222,7 +222,9 @@ impl Room {
         let view = RoomView::new(&self.replica, &self.context);
         let Some((admission, hears)) = self.edge.let_in(view, who) else { return };
         let Admission { link, request, greeting, .. } = admission;
-        self.attach(link, hears, out);
+        self.idle_since = None;
+        let here = self.stage_here();
+        self.replica.attach(link, hears, &here, out);
         let joined = Joined {
             relay: greeting.relay,
             depth: greeting.depth,

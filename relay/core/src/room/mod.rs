@@ -17,7 +17,7 @@ mod lifecycle;
 pub mod names;
 pub(crate) mod person_rulings;
 pub mod replica;
-pub mod routing;
+mod routing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod view;
@@ -25,19 +25,23 @@ pub(crate) mod view;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::query::{TreeAnswer, TreeQuery};
+use tribune_protocol::control::trunk::ToParent;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
 use tribune_protocol::ids::{Channel, DisplayName, ParticipantId, Revision, RoomName};
 use tribune_protocol::limits::MAX_LISTENERS_A_MESSAGE;
 use tribune_protocol::quality::QualitySummary;
 
 use self::authority::commit::{Authority, Kept};
+use self::authority::effect::OriginEffect;
 use self::context::RoomContext;
 use self::edge::Edge;
-use self::replica::{Replica, StageHere};
+use self::replica::{HeldAnswer, Replica, StageHere};
 use self::view::RoomView;
 use crate::messages::{LinkId, RoomId};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, RoomRequest};
+use crate::store::{LogPage, StoreError};
 
 /// Time for which a relay keeps a room that nobody here or below wants, so that one listener's
 /// reconnect does not take it down and up again.
@@ -197,6 +201,39 @@ impl Room {
         TreeAnswer { listeners, ..TreeAnswer::default() }
     }
 
+    /// The tree below a child has become deeper, or flatter.
+    pub fn handle_height(&mut self, link: LinkId, height: u8) {
+        self.replica.set_height(link, height);
+    }
+
+    /// The store has kept a decision of the authority, or has not.
+    pub fn handle_stored(
+        &mut self,
+        now: Instant,
+        result: Result<(), StoreError>,
+        out: &mut Outbox,
+    ) {
+        if let Some(authority) = &mut self.authority {
+            authority.handle_stored(now, result);
+        }
+        self.drain_authority(now, out);
+        self.note_idle(now);
+    }
+
+    /// A part of the log that the authority has asked for.
+    pub fn handle_log(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        result: Result<LogPage, StoreError>,
+        out: &mut Outbox,
+    ) {
+        if let Some(authority) = &mut self.authority {
+            authority.handle_log(now, ticket, result);
+        }
+        self.drain_authority(now, out);
+    }
+
     /// Handles the passing of time.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         if let Some(authority) = &mut self.authority {
@@ -227,6 +264,96 @@ impl Room {
     #[must_use]
     pub fn is_done(&self, now: Instant) -> bool {
         self.idle_until().is_some_and(|until| now >= until)
+    }
+
+    /// Carries out the authority's effects.
+    fn drain_authority(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some(authority) = &mut self.authority {
+            match authority.poll_effect() {
+                None => return,
+                Some(OriginEffect::Rule { rulings, lifted }) => {
+                    if self.handle_rulings(false, &rulings, &lifted, out).is_err() {
+                        let room = self.name();
+                        tracing::error!(%room, "the origin has made more rulings than it may");
+                    }
+                }
+                Some(OriginEffect::Publish) => {
+                    let (revision, state) = (authority.revision(), authority.state().clone());
+                    self.apply(now, revision, state, out);
+                }
+                Some(OriginEffect::Write(batch)) => {
+                    out.store(self.id, RoomRequest::Write(batch));
+                }
+                Some(OriginEffect::ReadLog { ticket, from, limit }) => {
+                    out.store(self.id, RoomRequest::ReadLog { ticket, from, limit });
+                }
+                Some(OriginEffect::Look { to, request, about }) => {
+                    out.query(self.id, to, request, about);
+                }
+                Some(OriginEffect::Displace { who }) => self.handle_replaced(now, who, out),
+                Some(OriginEffect::Deliver { to, request, message, after }) => match after {
+                    Some(revision) if self.replica.in_force() < revision => {
+                        self.replica.hold(HeldAnswer { revision, to, request, message });
+                    }
+                    Some(_) | None => self.handle_deliver(now, to, request, message, out),
+                },
+                // The room may have been opened again by what came in between.
+                Some(OriginEffect::Finished) if self.state().phase == Phase::Ended => {
+                    out.over(self.id);
+                }
+                Some(OriginEffect::Finished) => {}
+            }
+        }
+    }
+
+    /// Takes over a state: here first, then below.
+    fn apply(&mut self, now: Instant, revision: Revision, state: RoomState, out: &mut Outbox) {
+        let before = self.replica.replace(revision, state);
+        self.send_routes(now, out);
+        self.replica.send_state_to_all(now, out);
+        let touched = before.stage.iter().chain(&self.state().stage).map(|entry| entry.participant);
+        for who in touched.collect::<Vec<_>>() {
+            self.follow_rights(who, out);
+        }
+        self.follow_rulings(now, out);
+        if before.stage != self.state().stage {
+            let stage = ToParticipant::Stage { stage: self.state().stage.clone() };
+            out.to_participants(self.id, self.replica.shards(), &stage);
+        }
+        if before.settings != self.state().settings && self.edge.inside() > 0 {
+            let info = ToParticipant::Room(self.info());
+            out.to_participants(self.id, self.replica.shards(), &info);
+        }
+        self.relist(out);
+        if self.state().phase == Phase::Ended && before.phase == Phase::Live {
+            self.end(out);
+        }
+        self.proceed_all(now, out);
+        self.proceed_one_shots(now, out);
+        self.check_in_force(now, out);
+    }
+
+    /// At the origin, the list of public rooms follows the state.
+    fn relist(&self, out: &mut Outbox) {
+        if self.is_origin() {
+            out.listed(self.name().clone(), self.listing().is_some());
+        }
+    }
+
+    /// Sends the number of listeners, if it is time: upwards or, at the origin, downwards.
+    fn send_count(&mut self, now: Instant, out: &mut Outbox) {
+        let listeners = self.listeners();
+        if self.replica.counts().due(listeners).is_none_or(|due| now < due) {
+            return;
+        }
+        self.replica.counts().note_sent(now, listeners);
+        if let Some(authority) = &mut self.authority {
+            authority.handle_audience(now, listeners);
+            self.handle_count(listeners, out);
+            self.drain_authority(now, out);
+        } else if let Some(channel) = self.replica.channel() {
+            out.to_parent(&ToParent::Audience { channel, listeners });
+        }
     }
 
     /// Deadline of a room that nobody wants. One that is not open is not kept at all: made-up names

@@ -1,5 +1,5 @@
 //! Ways of a room up and down the tree: the parent's state and rulings, relays below, actions on their
-//! way to the authority, its effects and answers on their way back.
+//! way to the authority, answers on their way back.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -8,34 +8,20 @@ use tribune_protocol::control::participant::{ListenerReports, ToParticipant};
 use tribune_protocol::control::query::TreeAnswer;
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Phase, Reaction, RoomState, Ruling};
+use tribune_protocol::domain::room::{Reaction, RoomState, Ruling};
 use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision};
 use tribune_protocol::quality::Quality;
 
 use super::Room;
-use super::authority::effect::OriginEffect;
 use super::edge::Received;
 use super::edge::oneshot::WayBack;
 use super::edge::refusal::unavailable;
+use super::replica::routing::RelayedAction;
 use super::replica::rulings::TooManyRulings;
 use super::replica::{HandoffEnd, HeldAnswer};
 use super::view::RoomView;
-use crate::messages::{Hears, LinkId, ShardId};
-use crate::outbox::{Outbox, RoomRequest};
-use crate::store::{LogPage, StoreError};
-
-/// Action of a participant below.
-#[derive(Debug)]
-pub struct RelayedAction {
-    /// The participant, or the id by which a one-shot request is routed.
-    pub who: ParticipantId,
-    /// The request to be answered.
-    pub request: Option<RequestId>,
-    /// Credentials as the edge has checked them.
-    pub by: Option<Credentials>,
-    /// The action.
-    pub action: Action,
-}
+use crate::messages::{LinkId, ShardId};
+use crate::outbox::Outbox;
 
 impl Room {
     /// The trunk to the parent is there: subscribes, and tells the origin who is here.
@@ -131,7 +117,7 @@ impl Room {
         self.replica.take_rulings(reset, rulings, lifted, out)
     }
 
-    /// Message to one participant, from the parent.
+    /// Delivers a message of the origin to a participant, here or below.
     pub fn handle_deliver(
         &mut self,
         now: Instant,
@@ -140,7 +126,32 @@ impl Room {
         message: ToParticipant,
         out: &mut Outbox,
     ) {
-        self.deliver(now, to, request, message, out);
+        if self.edge.connection(to).is_some() {
+            let view = RoomView::new(&self.replica, &self.context);
+            match self.edge.receive(view, to, request, message, out) {
+                Received::Done => {}
+                Received::Admit => self.admit(now, to, out),
+                Received::TurnedAway => {
+                    self.act(now, to, None, None, Action::Left {}, out);
+                    self.note_idle(now);
+                }
+            }
+        } else if let Some((link, channel)) = self.replica.way_down(to) {
+            out.to_child(link, &ToChild::Deliver { channel, participant: to, request, message });
+        } else {
+            match self.edge.one_shots().way_back(to, request) {
+                Some(WayBack::Here(link)) => out.to_participant(link, request, &message),
+                Some(WayBack::Below(link)) => {
+                    if let Some(channel) = self.replica.channel_below(link) {
+                        let participant = to;
+                        let deliver = ToChild::Deliver { channel, participant, request, message };
+                        out.to_child(link, &deliver);
+                    }
+                }
+                None => {}
+            }
+            self.note_idle(now);
+        }
     }
 
     /// Number of listeners in the whole tree, from the parent.
@@ -184,11 +195,6 @@ impl Room {
         self.note_idle(now);
         self.send_count(now, out);
         self.check_in_force(now, out);
-    }
-
-    /// The tree below a child has become deeper, or flatter.
-    pub fn handle_height(&mut self, link: LinkId, height: u8) {
-        self.replica.set_height(link, height);
     }
 
     /// Number of listeners at a relay below.
@@ -241,10 +247,9 @@ impl Room {
         &mut self,
         now: Instant,
         link: LinkId,
-        relayed: RelayedAction,
+        RelayedAction { who, request, by, action }: RelayedAction,
         out: &mut Outbox,
     ) {
-        let RelayedAction { who, request, by, action } = relayed;
         if !self.replica.is_subscriber(link) {
             return;
         }
@@ -297,34 +302,6 @@ impl Room {
         self.check_in_force(now, out);
     }
 
-    /// The store has kept a decision of the authority, or has not.
-    pub fn handle_stored(
-        &mut self,
-        now: Instant,
-        result: Result<(), StoreError>,
-        out: &mut Outbox,
-    ) {
-        if let Some(authority) = &mut self.authority {
-            authority.handle_stored(now, result);
-        }
-        self.drain_authority(now, out);
-        self.note_idle(now);
-    }
-
-    /// A part of the log that the authority has asked for.
-    pub fn handle_log(
-        &mut self,
-        now: Instant,
-        ticket: u64,
-        result: Result<LogPage, StoreError>,
-        out: &mut Outbox,
-    ) {
-        if let Some(authority) = &mut self.authority {
-            authority.handle_log(now, ticket, result);
-        }
-        self.drain_authority(now, out);
-    }
-
     /// Answer of the tree to a participant's query about single listeners.
     pub fn handle_tree_answer(
         &mut self,
@@ -336,7 +313,7 @@ impl Room {
     ) {
         let TreeAnswer { listeners, missing, relays: _ } = answer;
         let reports = ListenerReports { room: self.quality(now), listeners, missing };
-        self.deliver(now, to, request, ToParticipant::ListenerReports(reports), out);
+        self.handle_deliver(now, to, request, ToParticipant::ListenerReports(reports), out);
     }
 
     /// Passes an action on, from here or below, to the authority.
@@ -355,78 +332,8 @@ impl Room {
         } else if let Some(channel) = self.replica.channel() {
             out.to_parent(&ToParent::Act { channel, participant: who, request, by, action });
         } else if request.is_some() {
-            self.deliver(now, who, request, unavailable(), out);
+            self.handle_deliver(now, who, request, unavailable(), out);
         }
-    }
-
-    /// Carries out the authority's effects.
-    pub(super) fn drain_authority(&mut self, now: Instant, out: &mut Outbox) {
-        while let Some(authority) = &mut self.authority {
-            match authority.poll_effect() {
-                None => return,
-                Some(OriginEffect::Rule { rulings, lifted }) => {
-                    if self.handle_rulings(false, &rulings, &lifted, out).is_err() {
-                        let room = self.name();
-                        tracing::error!(%room, "the origin has made more rulings than it may");
-                    }
-                }
-                Some(OriginEffect::Publish) => {
-                    let (revision, state) = (authority.revision(), authority.state().clone());
-                    self.apply(now, revision, state, out);
-                }
-                Some(OriginEffect::Write(batch)) => {
-                    out.store(self.id, RoomRequest::Write(batch));
-                }
-                Some(OriginEffect::ReadLog { ticket, from, limit }) => {
-                    out.store(self.id, RoomRequest::ReadLog { ticket, from, limit });
-                }
-                Some(OriginEffect::Look { to, request, about }) => {
-                    out.query(self.id, to, request, about);
-                }
-                Some(OriginEffect::Displace { who }) => self.handle_replaced(now, who, out),
-                Some(OriginEffect::Deliver { to, request, message, after }) => match after {
-                    Some(revision) if self.replica.in_force() < revision => {
-                        self.replica.hold(HeldAnswer { revision, to, request, message });
-                    }
-                    Some(_) | None => self.deliver(now, to, request, message, out),
-                },
-                // The room may have been opened again by what came in between.
-                Some(OriginEffect::Finished) if self.state().phase == Phase::Ended => {
-                    out.over(self.id);
-                }
-                Some(OriginEffect::Finished) => {}
-            }
-        }
-    }
-
-    /// At the origin, the list of public rooms follows the state.
-    pub(super) fn relist(&self, out: &mut Outbox) {
-        if self.is_origin() {
-            out.listed(self.name().clone(), self.listing().is_some());
-        }
-    }
-
-    /// Sends the number of listeners, if it is time: upwards or, at the origin, downwards.
-    pub(super) fn send_count(&mut self, now: Instant, out: &mut Outbox) {
-        let listeners = self.listeners();
-        if self.replica.counts().due(listeners).is_none_or(|due| now < due) {
-            return;
-        }
-        self.replica.counts().note_sent(now, listeners);
-        if let Some(authority) = &mut self.authority {
-            authority.handle_audience(now, listeners);
-            self.handle_count(listeners, out);
-            self.drain_authority(now, out);
-        } else if let Some(channel) = self.replica.channel() {
-            out.to_parent(&ToParent::Audience { channel, listeners });
-        }
-    }
-
-    /// Attaches a connection to the room.
-    pub(super) fn attach(&mut self, link: LinkId, hears: Hears, out: &mut Outbox) {
-        self.idle_since = None;
-        let here = self.stage_here();
-        self.replica.attach(link, hears, &here, out);
     }
 
     /// Gives all shards of the room the present routes.
@@ -448,7 +355,7 @@ impl Room {
     pub(super) fn check_in_force(&mut self, now: Instant, out: &mut Outbox) {
         let reached = self.replica.in_force();
         for HeldAnswer { to, request, message, revision: _ } in self.replica.release(reached) {
-            self.deliver(now, to, request, message, out);
+            self.handle_deliver(now, to, request, message, out);
         }
         self.replica.confirm_to_parent(reached, out);
         self.replica.follow_in_force(now, out);
@@ -471,70 +378,6 @@ impl Room {
         }
         if self.replica.is_on_stage(who) {
             self.send_routes(now, out);
-        }
-    }
-
-    /// Takes over a state: here first, then below.
-    fn apply(&mut self, now: Instant, revision: Revision, state: RoomState, out: &mut Outbox) {
-        let before = self.replica.replace(revision, state);
-        self.send_routes(now, out);
-        self.replica.send_state_to_all(now, out);
-        let touched = before.stage.iter().chain(&self.state().stage).map(|entry| entry.participant);
-        for who in touched.collect::<Vec<_>>() {
-            self.follow_rights(who, out);
-        }
-        self.follow_rulings(now, out);
-        if before.stage != self.state().stage {
-            let stage = ToParticipant::Stage { stage: self.state().stage.clone() };
-            out.to_participants(self.id, self.replica.shards(), &stage);
-        }
-        if before.settings != self.state().settings && self.edge.inside() > 0 {
-            let info = ToParticipant::Room(self.info());
-            out.to_participants(self.id, self.replica.shards(), &info);
-        }
-        self.relist(out);
-        if self.state().phase == Phase::Ended && before.phase == Phase::Live {
-            self.end(out);
-        }
-        self.proceed_all(now, out);
-        self.proceed_one_shots(now, out);
-        self.check_in_force(now, out);
-    }
-
-    /// Delivers a message to a participant, here or below.
-    fn deliver(
-        &mut self,
-        now: Instant,
-        to: ParticipantId,
-        request: Option<RequestId>,
-        message: ToParticipant,
-        out: &mut Outbox,
-    ) {
-        if self.edge.connection(to).is_some() {
-            let view = RoomView::new(&self.replica, &self.context);
-            match self.edge.receive(view, to, request, message, out) {
-                Received::Done => {}
-                Received::Admit => self.admit(now, to, out),
-                Received::TurnedAway => {
-                    self.act(now, to, None, None, Action::Left {}, out);
-                    self.note_idle(now);
-                }
-            }
-        } else if let Some((link, channel)) = self.replica.way_down(to) {
-            out.to_child(link, &ToChild::Deliver { channel, participant: to, request, message });
-        } else {
-            match self.edge.one_shots().way_back(to, request) {
-                Some(WayBack::Here(link)) => out.to_participant(link, request, &message),
-                Some(WayBack::Below(link)) => {
-                    if let Some(channel) = self.replica.channel_below(link) {
-                        let participant = to;
-                        let deliver = ToChild::Deliver { channel, participant, request, message };
-                        out.to_child(link, &deliver);
-                    }
-                }
-                None => {}
-            }
-            self.note_idle(now);
         }
     }
 

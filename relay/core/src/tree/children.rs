@@ -13,6 +13,9 @@ use crate::messages::{LinkId, RoomId};
 /// Children of one relay at the same time. A parent that feeds more has no CPU left for its own.
 pub const MAX_CHILDREN: usize = 256;
 
+/// Rooms that one child may be subscribed to at the same time.
+const MAX_CHANNELS_PER_CHILD: usize = 10_000;
+
 /// The relays below.
 #[derive(Debug, Default)]
 pub struct Children {
@@ -72,6 +75,15 @@ impl Children {
     #[must_use]
     pub fn get(&self, link: LinkId) -> Option<&ChildRelay> {
         self.by_link.get(&link)
+    }
+
+    /// Levels below a child that may subscribe a room on that channel: the channel is free, and the child
+    /// has less than 10,000 rooms.
+    #[must_use]
+    pub fn may_subscribe(&self, link: LinkId, channel: Channel) -> Option<u8> {
+        let child = self.get(link)?;
+        let full = child.channels.len() >= MAX_CHANNELS_PER_CHILD;
+        (!full && !child.channels.contains_key(&channel)).then_some(child.height)
     }
 
     /// Takes a child out.

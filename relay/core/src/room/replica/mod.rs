@@ -14,7 +14,7 @@ mod confirmation;
 mod handoff;
 mod quality;
 mod reactions;
-mod routing;
+pub mod routing;
 pub mod rulings;
 mod state;
 mod subscription;

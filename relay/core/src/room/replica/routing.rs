@@ -1,11 +1,25 @@
-//! Routing of answers: the child below which each participant is that the origin knows of. Part of
-//! [`crate::room::replica::Replica`].
+//! Routing: actions on their way up, and for their answers the child below which each participant is
+//! that the origin knows of. Part of [`crate::room::replica::Replica`].
 
 use std::collections::BTreeMap;
 
-use tribune_protocol::ids::ParticipantId;
+use tribune_protocol::control::trunk::{Action, Credentials};
+use tribune_protocol::ids::{ParticipantId, RequestId};
 
 use crate::messages::LinkId;
+
+/// Action of a participant below.
+#[derive(Debug)]
+pub struct RelayedAction {
+    /// The participant, or the id by which a one-shot request is routed.
+    pub who: ParticipantId,
+    /// The request to be answered.
+    pub request: Option<RequestId>,
+    /// Credentials as the edge has checked them.
+    pub by: Option<Credentials>,
+    /// The action.
+    pub action: Action,
+}
 
 /// Homes of the participants below who have acted: joined the stage, raised a hand, asked something.
 #[derive(Debug, Default)]
