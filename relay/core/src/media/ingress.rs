@@ -90,11 +90,6 @@ impl Ingress {
         self.tracks.iter().find(|entry| entry.route.track == track).map(|entry| &entry.ring)
     }
 
-    /// The tracks of the room, with what is kept of each.
-    pub fn rings(&self) -> impl Iterator<Item = (&TrackRoute, &Ring)> {
-        self.tracks.iter().map(|track| (&track.route, &track.ring))
-    }
-
     fn track_mut(&mut self, track: TrackId) -> Option<&mut Track> {
         self.tracks.iter_mut().find(|entry| entry.route.track == track)
     }

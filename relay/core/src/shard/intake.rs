@@ -1,10 +1,14 @@
-//! What a connection brings: the end of its handshake, control messages, its own end. Datagrams are
-//! read in [`super::datagrams`].
+//! Connections of a shard, but for their datagrams: attempts, which wait for their turn so that a storm
+//! of joins does not delay a frame; dials; control streams; the end. Datagrams are in
+//! [`super::datagrams`].
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use quinn_proto::crypto::rustls::HandshakeData;
-use quinn_proto::{ConnectionError, Dir, Event, ReadError, StreamEvent};
+use quinn_proto::{
+    Connection, ConnectionError, ConnectionHandle, Dir, Event, Incoming, ReadError, StreamEvent,
+};
 use serde::de::DeserializeOwned;
 use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::codes::CloseCode;
@@ -14,12 +18,99 @@ use tribune_protocol::limits::JOIN_TIMEOUT;
 use tribune_protocol::time::ClockFilter;
 
 use super::Shard;
-use super::connection::PeerKind;
-use super::limits::EVENTS_WAITING;
+use super::connection::{Peer, PeerKind};
+use super::limits::{ADMITTED_PER_TURN, EVENTS_WAITING, INCOMING_WAITING, RETRY_ABOVE};
 use crate::counters::HandshakeResult;
-use crate::messages::ShardEvent;
+use crate::messages::{DialId, LinkId, ShardEvent};
 
 impl Shard {
+    /// Queues a connection attempt, or refuses it if too many wait.
+    pub(super) fn handle_incoming(&mut self, incoming: Incoming) {
+        let full = self.incoming.len() >= INCOMING_WAITING
+            || self.endpoint.open_connections() >= self.config.max_connections;
+        if !full {
+            self.incoming.push_back(incoming);
+            return;
+        }
+        self.counters.handshakes.count(HandshakeResult::Refused, 1);
+        let mut reply = Vec::new();
+        let transmit = self.endpoint.refuse(incoming, &mut reply);
+        self.reply(transmit.destination, reply, transmit.size);
+    }
+
+    /// Answers a few of the attempts that wait.
+    pub(super) fn admit(&mut self, now: Instant) {
+        for _ in 0..ADMITTED_PER_TURN {
+            let Some(incoming) = self.incoming.pop_front() else { return };
+            let mut reply = Vec::new();
+            if self.handshaking >= RETRY_ABOVE && incoming.may_retry() {
+                self.counters.handshakes.count(HandshakeResult::Retried, 1);
+                if let Ok(transmit) = self.endpoint.retry(incoming, &mut reply) {
+                    self.reply(transmit.destination, reply, transmit.size);
+                }
+                continue;
+            }
+            match self.endpoint.accept(incoming, now, &mut reply, None) {
+                Ok((handle, conn)) => {
+                    let slot = self.insert(now, handle, conn, PeerKind::Arriving);
+                    self.drive(now, slot);
+                }
+                Err(error) => {
+                    self.counters.handshakes.count(HandshakeResult::Failed, 1);
+                    if let Some(transmit) = error.response {
+                        self.reply(transmit.destination, reply, transmit.size);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins a trunk to a parent.
+    pub(super) fn dial(
+        &mut self,
+        now: Instant,
+        dial: DialId,
+        parent: usize,
+        address: SocketAddr,
+        name: &str,
+    ) {
+        let Some(client) = self.config.clients.get(parent).cloned() else {
+            let why = "this relay has no such parent".to_owned();
+            self.events.push_back(ShardEvent::DialFailed { dial, why });
+            return;
+        };
+        match self.endpoint.connect(now, client, address, name) {
+            Ok((handle, conn)) => {
+                let slot = self.insert(now, handle, conn, PeerKind::Dialling(dial));
+                self.drive(now, slot);
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.events.push_back(ShardEvent::DialFailed { dial, why });
+            }
+        }
+    }
+
+    fn insert(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        conn: Connection,
+        kind: PeerKind,
+    ) -> u32 {
+        let slot = handle.0;
+        if self.peers.len() <= slot {
+            self.peers.resize_with(slot + 1, || None);
+        }
+        self.generation = self.generation.wrapping_add(1);
+        let link = LinkId { shard: self.config.id, slot: slot as u32, generation: self.generation };
+        let mut peer = Peer::new(now, conn, link, kind);
+        peer.speak_by = Some(now + JOIN_TIMEOUT);
+        self.peers[slot] = Some(Box::new(peer));
+        self.handshaking += 1;
+        link.slot
+    }
+
     /// Takes everything off a connection that has been given a packet, a deadline or a command, and
     /// has it asked what it has to send.
     pub(super) fn drive(&mut self, now: Instant, slot: u32) {
@@ -74,7 +165,7 @@ impl Shard {
     /// Whether there was anything to exchange.
     fn exchange_endpoint_events(&mut self, slot: u32) -> bool {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return false };
-        let handle = quinn_proto::ConnectionHandle(slot as usize);
+        let handle = ConnectionHandle(slot as usize);
         let (mut any, mut drained) = (false, false);
         while let Some(event) = peer.conn.poll_endpoint_events() {
             any = true;

@@ -5,26 +5,20 @@
 //! Call `handle_*` with what has come, then drain [`Shard::poll_transmit`], [`Shard::poll_event`] and
 //! [`Shard::poll_shard_message`], then wait until [`Shard::poll_timeout`] or the next input.
 //!
-//! * [`connection`] — what is kept for each connection
-//! * [`intake`] — what connections bring: streams, their end
-//! * [`datagrams`] — frames, and what belongs to them
-//! * [`delivery`] — frames and broadcasts to the connections of a room
-//! * [`transmit`] — packets out
-//! * [`accept`] — how connections begin, both ways
+//! * [`connection`] — state of each connection
+//! * [`intake`] — connections from their attempt to their end, control streams
+//! * [`datagrams`] — frames in, through a room's views, and packets out
 //! * [`steering`], [`timers`], [`bucket`], [`limits`] — parts
 //! * [`keys`] — keys under resets, Retry tokens and connection IDs
 
-mod accept;
 mod bucket;
 mod connection;
 mod datagrams;
-mod delivery;
 mod intake;
 pub mod keys;
 pub mod limits;
 pub mod steering;
 mod timers;
-mod transmit;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -37,17 +31,20 @@ use quinn_proto::{
 };
 use rustc_hash::FxHashMap;
 use tribune_protocol::codes::CloseCode;
+use tribune_protocol::ids::Channel;
 use tribune_protocol::time::Offset;
 
 use self::connection::{Peer, PeerKind};
+use self::datagrams::Departing;
 use self::limits::TIMEOUTS_PER_TURN;
 use self::steering::SteeringKey;
 use self::timers::Timers;
-use self::transmit::Departing;
 use crate::clock::WallClock;
 use crate::counters::{DropCause, HandshakeResult, ShardCounters};
 use crate::media::fanout::RoomMedia;
-use crate::messages::{LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId, ShardMessage};
+use crate::messages::{
+    Hears, LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId, ShardMessage,
+};
 
 /// What a shard is made of.
 #[derive(Debug)]
@@ -273,6 +270,31 @@ impl Shard {
                 self.reply(transmit.destination, reply, transmit.size);
             }
         }
+    }
+
+    fn broadcast(&mut self, room: RoomId, message: &Bytes) {
+        let Some(media) = self.rooms.get(&room) else { return };
+        let slots: Vec<u32> = media.participants().collect();
+        for slot in slots {
+            if let Some(link) = self.peers[slot as usize].as_ref().map(|peer| peer.link) {
+                self.send_control(link, message.clone());
+            }
+        }
+    }
+
+    fn attach(&mut self, link: LinkId, room: RoomId, hears: Hears) {
+        let Some(peer) = self.peer(link) else { return };
+        if peer.closed {
+            return;
+        }
+        let channel = match hears {
+            Hears::Trunk(channel) => channel,
+            Hears::Everything | Hears::AllBut(_) | Hears::Nothing => Channel(0),
+        };
+        peer.rooms.retain(|(_, known)| *known != room);
+        peer.rooms.push((channel, room));
+        peer.speak_by = None; // it has joined
+        self.room_mut(room).attach(link, hears);
     }
 
     fn send_control(&mut self, link: LinkId, message: Bytes) {
