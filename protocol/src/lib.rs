@@ -24,6 +24,7 @@ mod text;
 pub mod time;
 pub mod token;
 pub mod varint;
+mod wellformed;
 
 /// ALPN of a participant's connection (RFC 7301). The digit is the protocol's major version.
 pub const ALPN_PARTICIPANT: &[u8] = b"tribune/1";

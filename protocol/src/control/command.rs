@@ -2,12 +2,13 @@
 //! The same from a participant's connection (`govern`) and without joining (`errand`). SPEC.md
 //! section 8.
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
+use crate::domain::access::Access;
 use crate::domain::permission::Permission;
-use crate::domain::room::{Access, Duplicates, Role, RoomSettings};
+use crate::domain::role::Role;
+use crate::domain::settings::{Duplicates, RoomSettings};
+pub use crate::domain::target::Target;
 use crate::ids::{Note, ParticipantId, Subject};
 use crate::quality::report::Ranking;
 
@@ -310,18 +311,6 @@ impl Govern {
     }
 }
 
-/// Whom a request is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// One stay in the room.
-    Participant(ParticipantId),
-    /// Somebody, in all sessions.
-    Subject(Subject),
-    /// Everybody at an address: an IPv4 address, or the first 64 bits of an IPv6 one.
-    Address(#[serde(with = "address_as_text")] IpAddr),
-}
-
 /// Settings to be changed. What is absent stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RoomChange {
@@ -392,27 +381,6 @@ impl RoomChange {
             (false, false, true) => Permission::ClearHands,
             (true, _, _) | (false, true, true) | (false, false, false) => Permission::SetRoom,
         }
-    }
-}
-
-/// An address as text in every format: serde by itself takes other forms for CBOR than for JSON.
-mod address_as_text {
-    use std::net::IpAddr;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        address: &IpAddr,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(address)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<IpAddr, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| serde::de::Error::custom("the address is no IP address"))
     }
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::RequestId;
 use crate::limits::{MAX_MESSAGE_BYTES, MAX_MESSAGE_DEPTH};
 use crate::varint;
+use crate::wellformed::is_one_item;
 
 /// Names the kinds of a direction's messages, each as the wire's `type` does.
 macro_rules! kinds {
@@ -33,9 +34,6 @@ pub mod command;
 pub mod participant;
 pub mod query;
 pub mod trunk;
-mod wellformed;
-
-pub(crate) use wellformed::is_one_item;
 
 /// A message with the number that ties answers to requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

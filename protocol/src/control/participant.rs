@@ -6,12 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Govern;
 use crate::codes::ErrorCode;
+use crate::domain::ban::Ban;
+use crate::domain::key::LogPublicKey;
 use crate::domain::permission::PermissionSet;
-use crate::domain::room::{Ban, Hand, Listing, Phase, Reaction, Role, RoomSettings, StageEntry};
+use crate::domain::reaction::Reaction;
+use crate::domain::role::Role;
+use crate::domain::room::{Listing, Phase};
+pub use crate::domain::ruling::Moderated;
+use crate::domain::settings::RoomSettings;
+use crate::domain::stage::{Hand, StageEntry};
 use crate::ids::{
     ByteString, DisplayName, Note, ParticipantId, RoomName, Seq, SessionKey, TrackId,
 };
-use crate::log::{LogAction, LogPublicKey};
 use crate::quality::QualitySummary;
 use crate::quality::report::{ListenerReport, Report};
 use crate::token::TokenText;
@@ -293,45 +299,6 @@ impl ToParticipant {
     #[must_use]
     pub const fn as_you(&self) -> Option<&You> {
         if let Self::Joined(Joined { you, .. }) | Self::You(you) = self { Some(you) } else { None }
-    }
-}
-
-/// What somebody has done to you.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moderated {
-    /// What, in a word of the log; `None` for a word of a later version.
-    #[serde(with = "action_or_later")]
-    pub action: Option<LogAction>,
-    /// Who; absent if the relay itself did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<DisplayName>,
-    /// Why; may be empty.
-    #[serde(default)]
-    pub reason: Note,
-    /// The log's entry: an appeal names it.
-    pub entry: u64,
-    /// Until when, seconds since the Unix epoch; 0: until it is lifted, or it does not last.
-    #[serde(default)]
-    pub until_s: u64,
-}
-
-/// A later version of the log has words that are not known here. They are no reason to leave a room.
-mod action_or_later {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::log::LogAction;
-
-    pub(super) fn serialize<S: Serializer>(
-        action: &Option<LogAction>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(action.map_or("unknown", LogAction::as_str))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<LogAction>, D::Error> {
-        Ok(String::deserialize(deserializer)?.parse().ok())
     }
 }
 

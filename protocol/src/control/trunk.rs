@@ -11,7 +11,10 @@ use super::command::Govern;
 use super::participant::{Heard, ToParticipant};
 use super::query::{TreeAnswer, TreeQuery};
 use crate::domain::person::PersonKey;
-use crate::domain::room::{Listing, Reaction, Role, RoomState, Ruling};
+use crate::domain::reaction::Reaction;
+use crate::domain::role::Role;
+use crate::domain::room::{Listing, RoomState};
+use crate::domain::ruling::Ruling;
 use crate::ids::{
     Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Subject,
 };

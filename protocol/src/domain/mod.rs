@@ -1,7 +1,17 @@
 //! Terms that messages, tokens, logs and decisions share.
 
 pub mod access;
+pub mod action;
 pub mod attributes;
+pub mod ban;
+pub mod invalid_text;
+pub mod key;
 pub mod permission;
 pub mod person;
+pub mod reaction;
+pub mod role;
 pub mod room;
+pub mod ruling;
+pub mod settings;
+pub mod stage;
+pub mod target;

@@ -2,7 +2,7 @@
 
 use super::chain::Head;
 use super::entry::{Entry, Party};
-use super::key::Hash;
+use crate::domain::key::Hash;
 
 /// What the hash of an entry begins with.
 const ENTRY_PREFIX: &[u8] = b"tribune log entry 1\n";

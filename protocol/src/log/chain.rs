@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::action::LogAction;
 use super::canonical;
 use super::entry::{Detail, Entry, Party};
-use super::key::{Hash, LogKey, LogPublicKey, Signature};
 use super::verify::{EntryFault, HeadFault};
-use crate::control::is_one_item;
+use crate::domain::action::LogAction;
+use crate::domain::key::{Hash, LogKey, LogPublicKey, Signature};
 use crate::ids::{Note, RoomName};
 use crate::limits::MAX_LOG_ENTRY_BYTES;
+use crate::wellformed::is_one_item;
 
 /// An entry, tied to the one before it and signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,7 +213,7 @@ impl SignedEntry {
 mod tests {
     use super::*;
     use crate::control::tests::spec_vector;
-    use crate::domain::room::Role;
+    use crate::domain::role::Role;
     use crate::ids::ParticipantId;
 
     #[test]

@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::LogAction;
 use super::time::{span, utc};
-use crate::domain::room::Role;
+use crate::domain::action::LogAction;
+use crate::domain::invalid_text::InvalidText;
+use crate::domain::role::Role;
 use crate::ids::{DisplayName, Note, ParticipantId, RoomName, Subject};
 use crate::limits::{MAX_ADDRESS_BYTES, MAX_DETAIL_BYTES};
 
@@ -72,15 +73,6 @@ pub struct Detail(String);
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(String);
-
-/// A word or text that does not belong in a log, with the reason.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {value:?} {why}")]
-pub struct InvalidText {
-    what: &'static str,
-    value: String,
-    why: &'static str,
-}
 
 impl Entry {
     /// The entry in plain words, with its time and number in front:
@@ -277,17 +269,6 @@ macro_rules! text {
     )*};
 }
 text!(Detail, Address);
-
-impl InvalidText {
-    /// Quotes the start of a long value only.
-    pub(super) fn new(what: &'static str, value: &str, why: &'static str) -> Self {
-        let value = match value.char_indices().nth(80) {
-            Some((at, _)) => format!("{}…", &value[..at]),
-            None => value.to_owned(),
-        };
-        Self { what, value, why }
-    }
-}
 
 fn is_empty(note: &Note) -> bool {
     note.as_str().is_empty()

@@ -5,26 +5,22 @@
 //! nothing was changed, left out, put in or cut off. [`export`] makes files of a log that people read
 //! and that can be verified byte for byte. Pure: no clock, no I/O, no randomness.
 //!
-//! * [`action`] — the words for what is done
 //! * [`entry`] — an entry, and the sentence it makes
-//! * [`key`] — keys, hashes, signatures
 //! * [`chain`] — how entries are tied together and signed
 //! * [`verify`](mod@verify) — whether they are
 //! * [`export`] — JSON, CSV and a page that can be printed
 
-pub mod action;
 mod canonical;
 pub mod chain;
 pub mod entry;
 pub mod export;
-pub mod key;
 mod time;
 pub mod verify;
 
-pub use action::LogAction;
+pub use crate::domain::action::LogAction;
+pub use crate::domain::key::{Hash, LogKey, LogPublicKey, Signature};
 pub use chain::{Chain, Draft, Head, SignedEntry};
 pub use entry::{Address, Detail, Entry, Party};
 pub use export::{Export, Format, verify_bytes};
-pub use key::{Hash, LogKey, LogPublicKey, Signature};
 pub use time::{span, utc};
 pub use verify::{EntryFault, Fault, HeadFault, Verified, Verifier, verify};

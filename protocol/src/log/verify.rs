@@ -2,7 +2,7 @@
 
 use super::canonical;
 use super::chain::{Head, SignedEntry};
-use super::key::{Hash, LogPublicKey};
+use crate::domain::key::{Hash, LogPublicKey};
 use crate::ids::RoomName;
 
 /// What is known of a log that was found in order.

@@ -3,166 +3,21 @@
 //!
 //! Pure and of fixed size: a [`Quality`] has about 1.3 KB, whatever the number of listeners.
 
-pub mod report;
-
 use serde::{Deserialize, Serialize};
 
-use crate::quality::report::Report;
+mod distribution;
+mod measure;
+pub mod report;
 
-/// Buckets of a [`Distribution`] at the most: those of the measure with the most bounds, and the one
-/// above all bounds.
-pub const MAX_BUCKETS: usize = 20;
+use distribution::WrittenDistribution;
+pub use distribution::{Distribution, MAX_BUCKETS};
+pub use measure::Measure;
+use report::Report;
+
 /// Longest latency that is told apart, in microseconds: a longer one is a clock's fault.
 const MAX_MEASURED_US: u32 = 60_000_000;
 /// Parts of a whole, in the unit of ratios.
 const MILLION: u64 = 1_000_000;
-
-/// What is measured of how a listener hears. The value of each report goes into one distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Measure {
-    /// From capture at the speaker to playout, in microseconds: the mean of the frames that tell.
-    Latency,
-    /// How far that can be from the truth, in microseconds.
-    LatencyError,
-    /// Interarrival jitter (RFC 3550 section 6.4.1), in microseconds.
-    Jitter,
-    /// Sound that waits to be played, in microseconds.
-    Buffer,
-    /// Round trip to the edge, in microseconds.
-    RoundTrip,
-    /// Frames that never came in time, of those that should have, in millionths.
-    Loss,
-    /// Frame periods made up, of those in which somebody spoke, in millionths.
-    Concealed,
-}
-
-impl Measure {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::Latency,
-        Self::LatencyError,
-        Self::Jitter,
-        Self::Buffer,
-        Self::RoundTrip,
-        Self::Loss,
-        Self::Concealed,
-    ];
-
-    /// The name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Latency => "latency",
-            Self::LatencyError => "latency_error",
-            Self::Jitter => "jitter",
-            Self::Buffer => "buffer",
-            Self::RoundTrip => "round_trip",
-            Self::Loss => "loss",
-            Self::Concealed => "concealment",
-        }
-    }
-
-    /// The upper bounds of the buckets, ascending, each inclusive, in the measure's unit. One more
-    /// bucket is above them all.
-    #[must_use]
-    pub const fn bounds(self) -> &'static [u32] {
-        match self {
-            // Fine around what a conversation bears (150 ms, ITU-T G.114), coarse beyond.
-            Self::Latency => &[
-                10_000, 20_000, 30_000, 40_000, 50_000, 60_000, 80_000, 100_000, 120_000, 150_000,
-                200_000, 250_000, 300_000, 400_000, 500_000, 750_000, 1_000_000, 2_000_000,
-                5_000_000,
-            ],
-            Self::LatencyError => {
-                &[100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000]
-            }
-            Self::Jitter => {
-                &[1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 50_000, 100_000, 200_000]
-            }
-            Self::Buffer => &[
-                20_000, 40_000, 60_000, 80_000, 100_000, 120_000, 160_000, 200_000, 300_000,
-                400_000,
-            ],
-            Self::RoundTrip => &[
-                1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 50_000, 75_000, 100_000, 150_000,
-                200_000, 300_000, 500_000,
-            ],
-            // The first bucket is for those who miss nothing.
-            Self::Loss | Self::Concealed => {
-                &[0, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000]
-            }
-        }
-    }
-}
-
-/// Counts of values between fixed bounds, and the sum of the values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Distribution {
-    counts: [u64; MAX_BUCKETS],
-    sum: u64,
-}
-
-impl Distribution {
-    /// How many values lie in each bucket of [`Measure::bounds`], the last one above them all.
-    #[must_use]
-    pub fn counts(&self, measure: Measure) -> &[u64] {
-        &self.counts[..=measure.bounds().len()]
-    }
-
-    /// The sum of all values, in the measure's unit.
-    #[must_use]
-    pub const fn sum(&self) -> u64 {
-        self.sum
-    }
-
-    /// How many values there are.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
-    }
-
-    /// The mean; `None` without a value.
-    #[must_use]
-    pub fn mean(&self) -> Option<u32> {
-        let mean = self.sum.checked_div(self.count())?;
-        Some(u32::try_from(mean).unwrap_or(u32::MAX))
-    }
-
-    /// The value that a share of all stays under, `quantile` from 0 to 1, evenly between the bounds of
-    /// its bucket; the highest bound for what is above it. `None` without a value.
-    #[must_use]
-    pub fn quantile(&self, measure: Measure, quantile: f64) -> Option<u32> {
-        let total = self.count();
-        if total == 0 {
-            return None;
-        }
-        let wanted = (quantile.clamp(0.0, 1.0) * total as f64).max(f64::MIN_POSITIVE);
-        let (mut below, mut lower) = (0.0, 0);
-        for (count, upper) in self.counts.iter().zip(measure.bounds()) {
-            let here = *count as f64;
-            if here > 0.0 && below + here >= wanted {
-                let share = (wanted - below) / here;
-                return Some(lower + (f64::from(upper - lower) * share).round() as u32);
-            }
-            below += here;
-            lower = *upper;
-        }
-        Some(lower)
-    }
-
-    fn add(&mut self, measure: Measure, value: u32) {
-        let bucket = measure.bounds().partition_point(|bound| *bound < value);
-        self.counts[bucket] += 1;
-        self.sum = self.sum.saturating_add(u64::from(value));
-    }
-
-    fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.counts.iter_mut().zip(other.counts) {
-            *mine = mine.saturating_add(theirs);
-        }
-        self.sum = self.sum.saturating_add(other.sum);
-    }
-}
 
 /// Frames, as listeners count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -345,30 +200,6 @@ struct Written {
     loss: Option<WrittenDistribution>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     concealment: Option<WrittenDistribution>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WrittenDistribution {
-    sum: u64,
-    counts: Vec<u64>,
-}
-
-impl WrittenDistribution {
-    fn of(distribution: &Distribution) -> Option<Self> {
-        let len = distribution.counts.iter().rposition(|count| *count > 0)? + 1;
-        Some(Self { sum: distribution.sum, counts: distribution.counts[..len].to_vec() })
-    }
-
-    /// Counts beyond the last bucket, which a later version may have, go into the last one.
-    fn read(self, measure: Measure) -> Distribution {
-        let last = measure.bounds().len();
-        let mut read = Distribution { sum: self.sum, ..Distribution::default() };
-        for (bucket, count) in self.counts.into_iter().enumerate() {
-            let mine = &mut read.counts[bucket.min(last)];
-            *mine = mine.saturating_add(count);
-        }
-        read
-    }
 }
 
 impl Serialize for Quality {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::room::Role;
+use crate::domain::role::Role;
 use crate::ids::{DisplayName, ParticipantId};
 use crate::limits::MAX_REPORTED_FRAMES;
 use crate::quality::ppm;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Metadata, TokenError};
 use crate::domain::attributes::Attributes;
-use crate::domain::room::Role;
+use crate::domain::role::Role;
 use crate::ids::{DisplayName, RoomName, Subject};
 use crate::limits::TOKEN_LEEWAY;
 

@@ -49,7 +49,7 @@ mod tests {
     use crate::control::command::Govern;
     use crate::control::participant::{FromParticipant, Join, OneShot, ToParticipant};
     use crate::control::trunk::ToParent;
-    use crate::domain::room::Role;
+    use crate::domain::role::Role;
     use crate::ids::{RelayId, SessionKey};
 
     #[test]

@@ -7,7 +7,7 @@ use super::Export;
 use super::json;
 use super::page::{Lines, Page};
 use super::report::{Actions, Appeal, Durations, Report, total};
-use crate::log::action::LogAction;
+use crate::domain::action::LogAction;
 use crate::log::entry::Entry;
 use crate::log::time::{span, utc};
 use crate::log::verify::Fault;

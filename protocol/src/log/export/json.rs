@@ -8,9 +8,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Export;
 use super::page::{Lines, Page};
-use crate::domain::room::Role;
+use crate::domain::action::LogAction;
+use crate::domain::role::Role;
 use crate::ids::{DisplayName, Note, ParticipantId, RoomName, Subject};
-use crate::log::action::LogAction;
 use crate::log::chain::{Head, SignedEntry};
 use crate::log::entry::{Address, Detail, Entry, Party};
 use crate::log::time::utc;

@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::chain::{Head, SignedEntry};
-use super::entry::InvalidText;
-use super::key::LogPublicKey;
 use super::verify::{Fault, Verified, verify_links, verify_signatures};
+use crate::domain::invalid_text::InvalidText;
+use crate::domain::key::LogPublicKey;
 use page::{Lines, Page};
 
 mod csv;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::log::action::LogAction;
+use crate::domain::action::LogAction;
 use crate::log::chain::SignedEntry;
 use crate::log::entry::{Entry, Party};
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::InvalidText;
+use super::invalid_text::InvalidText;
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $variant:ident = $word:literal,)*) => {

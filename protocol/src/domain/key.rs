@@ -6,7 +6,7 @@ use std::str::FromStr;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::entry::InvalidText;
+use super::invalid_text::InvalidText;
 
 /// The secret key of an origin's logs (Ed25519, RFC 8032). Never printed, never sent.
 pub struct LogKey(Ed25519KeyPair);
@@ -61,7 +61,7 @@ impl LogKey {
         &self.0
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> Signature {
+    pub(crate) fn sign(&self, message: &[u8]) -> Signature {
         let mut bytes = [0; 64];
         bytes.copy_from_slice(self.0.sign(message).as_ref());
         Signature(bytes)
@@ -85,7 +85,7 @@ impl LogPublicKey {
     }
 
     /// Whether `signature` is this key's over `message`.
-    pub(super) fn verifies(&self, message: &[u8], signature: &Signature) -> bool {
+    pub(crate) fn verifies(&self, message: &[u8], signature: &Signature) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0).verify(message, &signature.0).is_ok()
     }
 }
@@ -94,7 +94,7 @@ impl Hash {
     /// What stands for the entry before the first.
     pub const ZERO: Self = Self([0; 32]);
 
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let mut hash = [0; 32];
         hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
         Self(hash)

@@ -1,0 +1,24 @@
+//! Reactions.
+
+use serde::{Deserialize, Serialize};
+
+/// What can be sent as a reaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reaction {
+    /// Applause.
+    Clap,
+    /// A heart.
+    Heart,
+    /// Laughter.
+    Laugh,
+    /// Agreement.
+    Agree,
+    /// Disagreement.
+    Disagree,
+    /// Surprise.
+    Wow,
+    /// A reaction of a later version; counts as none.
+    #[serde(other)]
+    Unknown,
+}

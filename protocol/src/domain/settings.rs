@@ -1,0 +1,92 @@
+//! Settings of a room.
+
+use serde::{Deserialize, Serialize};
+
+use super::access::Access;
+use crate::ids::Note;
+use crate::limits::MAX_STAGE;
+
+/// How a room is set up. Part of its state, so that every relay of it acts by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RoomSettings {
+    /// What it is about; may be empty.
+    #[serde(skip_serializing_if = "is_default")]
+    pub title: Note,
+    /// When it is to begin, in seconds since the Unix epoch; 0: nobody has said.
+    #[serde(skip_serializing_if = "is_default")]
+    pub starts_s: u64,
+    /// Whether it is in the list of public rooms.
+    #[serde(skip_serializing_if = "is_default")]
+    pub listed: bool,
+    /// Who may come in. Default: whoever shows a token for the room.
+    #[serde(skip_serializing_if = "is_token")]
+    pub access: Access,
+    /// Nobody new comes in, but for those who may lock it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub locked: bool,
+    /// How many may be in it; 0: as many as come.
+    #[serde(skip_serializing_if = "is_default")]
+    pub capacity: u32,
+    /// How many the stage holds, 1 to 32.
+    #[serde(skip_serializing_if = "is_full_stage")]
+    pub stage_size: u8,
+    /// No hands are taken.
+    #[serde(skip_serializing_if = "is_default")]
+    pub hands_closed: bool,
+    /// Seconds from one raising of a hand to the next by the same participant.
+    #[serde(skip_serializing_if = "is_default")]
+    pub hand_slow_s: u32,
+    /// Seconds from one reaction to the next by the same participant; 0: the relay's own rate.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reaction_slow_s: u32,
+    /// What happens when a subject comes in a second time.
+    #[serde(skip_serializing_if = "is_default")]
+    pub duplicates: Duplicates,
+}
+
+/// What happens when a subject comes in while another session of it is in the room. Guests have a
+/// subject for each session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// The newer session takes the place of the older one.
+    #[default]
+    Replace,
+    /// The newer session is refused.
+    Refuse,
+    /// That many sessions at the same time; a further one is refused.
+    Allow(u8),
+}
+
+impl Default for RoomSettings {
+    fn default() -> Self {
+        Self {
+            title: Note::default(),
+            starts_s: 0,
+            listed: false,
+            access: Access::Token,
+            locked: false,
+            capacity: 0,
+            stage_size: MAX_STAGE as u8,
+            hands_closed: false,
+            hand_slow_s: 0,
+            reaction_slow_s: 0,
+            duplicates: Duplicates::Replace,
+        }
+    }
+}
+
+/// Whether a field can be left out of the wire.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_token(access: &Access) -> bool {
+    *access == Access::Token
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_full_stage(size: &u8) -> bool {
+    usize::from(*size) == MAX_STAGE
+}
