@@ -1,56 +1,20 @@
-//! Base64 as tokens and keys are written in it (RFC 4648 section 5), small and strict. Not in constant
-//! time: what is secret is read from a file, once.
+//! Base64 of tokens and keys (RFC 4648 section 5): the alphabet of URLs, no padding, no bits left over. A
+//! text has one meaning, and bytes have one text. Not in constant time: secrets are read from a file, once.
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Writes bytes without padding.
+/// Text of bytes, without padding.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word = (0..3).fold(0, |word, n| word << 8 | u32::from(*chunk.get(n).unwrap_or(&0)));
-        for n in 0..=chunk.len() {
-            let digit = word >> (18 - 6 * n) & 0x3f;
-            text.push(char::from(ALPHABET[digit as usize]));
-        }
-    }
-    text
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads text without padding. `None` if it has other characters, a length that none has, or bits
-/// that are left over and not zero: a text has one meaning, and bytes have one text.
+/// Bytes of a text without padding. `None` if it has other characters, an impossible length, or bits
+/// that are left over and not zero.
 #[must_use]
 pub fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    for chunk in text.as_bytes().chunks(4) {
-        let mut word = 0;
-        for &character in chunk {
-            word = word << 6 | u32::from(digit(character)?);
-        }
-        let (whole, left_over) = match chunk.len() {
-            4 => (3, 0),
-            3 => (2, 2),
-            2 => (1, 4),
-            _ => return None,
-        };
-        if word & ((1 << left_over) - 1) != 0 {
-            return None;
-        }
-        word >>= left_over;
-        bytes.extend((0..whole).rev().map(|n| (word >> (8 * n)) as u8));
-    }
-    Some(bytes)
-}
-
-const fn digit(character: u8) -> Option<u8> {
-    match character {
-        b'A'..=b'Z' => Some(character - b'A'),
-        b'a'..=b'z' => Some(character - b'a' + 26),
-        b'0'..=b'9' => Some(character - b'0' + 52),
-        b'-' => Some(62),
-        b'_' => Some(63),
-        _ => None,
-    }
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
-//! Ed25519 keys as text (RFC 8410, RFC 7468). What the bytes are good for is for others to say.
+//! Ed25519 keys as text (RFC 8410, RFC 7468). Whether the bytes are a usable key is not checked here.
+
+use pem::{EncodeConfig, LineEnding, Pem};
 
 use super::base64url;
 
-/// What stands before the 32 bytes of a public key in DER (RFC 8410 section 4).
+/// DER in front of the 32 bytes of a public key (RFC 8410 section 4).
 const PUBLIC_PREFIX: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-/// What stands before the 32 bytes of a private key in PKCS #8 (RFC 8410 section 7).
+/// PKCS #8 in front of the 32 bytes of a private key (RFC 8410 section 7).
 const PRIVATE_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
@@ -24,10 +26,10 @@ pub fn public_key(text: &str) -> Option<[u8; 32]> {
 /// A public key in PEM.
 #[must_use]
 pub fn public_pem(public: &[u8; 32]) -> String {
-    pem("PUBLIC KEY", &[&PUBLIC_PREFIX[..], public].concat())
+    to_pem("PUBLIC KEY", [&PUBLIC_PREFIX[..], public].concat())
 }
 
-/// The PKCS #8 bytes of a private key in PEM. Whether they are a key, and of which kind, is not seen.
+/// The PKCS #8 bytes of a private key in PEM, of any kind.
 #[must_use]
 pub fn private_der(text: &str) -> Option<Vec<u8>> {
     der_of_pem(text, "PRIVATE KEY")
@@ -36,20 +38,18 @@ pub fn private_der(text: &str) -> Option<Vec<u8>> {
 /// A private key, by its 32 secret bytes, in PEM.
 #[must_use]
 pub fn private_pem(seed: &[u8; 32]) -> String {
-    pem("PRIVATE KEY", &[&PRIVATE_PREFIX[..], seed].concat())
+    to_pem("PRIVATE KEY", [&PRIVATE_PREFIX[..], seed].concat())
 }
 
+/// The first block of that label. Its body is padded, as RFC 7468 has it.
 fn der_of_pem(text: &str, label: &str) -> Option<Vec<u8>> {
-    let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
-    let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
-    base64(body)
+    let blocks = pem::parse_many(text).ok()?;
+    blocks.into_iter().find(|block| block.tag() == label).map(Pem::into_contents)
 }
 
-/// What Tribune writes fits a line.
-fn pem(label: &str, der: &[u8]) -> String {
-    let mut text = base64url::encode(der).replace('-', "+").replace('_', "/");
-    text.extend(std::iter::repeat_n('=', text.len().wrapping_neg() % 4));
-    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+fn to_pem(label: &str, der: Vec<u8>) -> String {
+    let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    pem::encode_config(&Pem::new(label, der), config)
 }
 
 /// Either alphabet, with padding or without, over several lines.
