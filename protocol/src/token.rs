@@ -10,10 +10,12 @@ pub mod ed25519;
 mod error;
 mod metadata;
 mod parts;
+mod signature;
 mod text;
 
 pub use claims::{Claims, Entitlement, Grants};
 pub use error::TokenError;
 pub use metadata::{Metadata, TooLong};
 pub use parts::{Algorithm, Parts};
+pub use signature::{SigningKey, VerifyingKey};
 pub use text::TokenText;

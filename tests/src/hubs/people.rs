@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use jsonwebtoken::{EncodingKey, Header};
 use rand::RngExt;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
 use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey, TrackId};
+use tribune_protocol::token::SigningKey;
 use tribune_relay_core::auth::keys::{Key, Keys};
 use tribune_relay_core::auth::participant_id;
 use tribune_relay_core::messages::{LinkId, ShardEvent, ShardId};
@@ -134,8 +134,7 @@ fn token(subject: &str) -> String {
         "role": "speaker",
         "video": { "roomJoin": true, "room": super::ROOM, "canPublish": true, "canSubscribe": true },
     });
-    let key = EncodingKey::from_secret(KEY.1.as_bytes());
-    jsonwebtoken::encode(&Header::default(), &claims, &key).expect("claims can be signed")
+    SigningKey::Secret(KEY.1.as_bytes()).sign(&claims).expect("claims can be signed")
 }
 
 impl HubNet {

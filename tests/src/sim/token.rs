@@ -1,9 +1,9 @@
 //! Tokens of the simulation, and the key that all its relays check them with. They are optional: whoever
 //! shows none comes in as anything.
 
-use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 use tribune_protocol::domain::room::Role;
+use tribune_protocol::token::SigningKey;
 use tribune_relay_core::auth::keys::{Key, Keys};
 
 use super::EPOCH_US;
@@ -24,8 +24,7 @@ pub fn token(subject: &str, role: Role) -> String {
         "iss": ISSUER, "sub": subject, "role": role.as_str(), "iat": now_s, "exp": now_s + VALID_S,
         "video": { "room": ROOM, "roomJoin": true, "canPublish": true, "canSubscribe": true },
     });
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
-    jsonwebtoken::encode(&Header::default(), &claims, &key).expect("claims that can be signed")
+    SigningKey::Secret(SECRET.as_bytes()).sign(&claims).expect("claims that can be signed")
 }
 
 /// What every relay knows.

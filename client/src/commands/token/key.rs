@@ -4,10 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use jsonwebtoken::{DecodingKey, EncodingKey, Header, crypto, encode};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use tribune_protocol::limits::MAX_TOKEN_BYTES;
-use tribune_protocol::token::{Algorithm, Claims, Parts, TokenError, ed25519};
+use tribune_protocol::token::{Claims, Parts, SigningKey, TokenError, VerifyingKey, ed25519};
 
 use crate::outcome::{CommandError, Exit};
 
@@ -101,12 +100,12 @@ impl Key {
 
     /// Signs a token.
     pub(crate) fn sign(&self, claims: &Claims) -> Result<String, CommandError> {
-        let (algorithm, key) = match &self.half {
-            Half::Secret(secret) => {
-                (jsonwebtoken::Algorithm::HS256, EncodingKey::from_secret(secret.as_bytes()))
-            }
+        let signed = match &self.half {
+            Half::Secret(secret) => SigningKey::Secret(secret.as_bytes()).sign(claims),
             Half::Private(pkcs8) => {
-                (jsonwebtoken::Algorithm::EdDSA, EncodingKey::from_ed_der(pkcs8))
+                let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8)
+                    .map_err(|error| wrong(&format!("The token cannot be signed: {error}.")))?;
+                SigningKey::Ed25519(&pair).sign(claims)
             }
             Half::Public(_) => {
                 let name = &self.name;
@@ -116,8 +115,8 @@ impl Key {
                 )));
             }
         };
-        let token = encode(&Header::new(algorithm), claims, &key)
-            .map_err(|error| wrong(&format!("The token cannot be signed: {error}.")))?;
+        let token =
+            signed.map_err(|error| wrong(&format!("The token cannot be signed: {error}.")))?;
         if token.len() > MAX_TOKEN_BYTES {
             return Err(wrong(&format!(
                 "The token is {} bytes long, and relays take {MAX_TOKEN_BYTES}.",
@@ -132,22 +131,17 @@ impl Key {
         if parts.key_name != self.name {
             return Err(parts.unknown_key());
         }
-        let (algorithm, key) = match &self.half {
-            Half::Secret(secret) => (Algorithm::Hs256, DecodingKey::from_secret(secret.as_bytes())),
+        match &self.half {
+            Half::Secret(secret) => VerifyingKey::Secret(secret.as_bytes()).verify(parts),
             Half::Private(pkcs8) => {
                 let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8)
                     .map_err(|_| TokenError::BadSignature)?;
-                (Algorithm::EdDsa, DecodingKey::from_ed_der(pair.public_key().as_ref()))
+                let public = pair.public_key().as_ref().try_into();
+                let public = public.map_err(|_| TokenError::BadSignature)?;
+                VerifyingKey::Ed25519(public).verify(parts)
             }
-            Half::Public(public) => (Algorithm::EdDsa, DecodingKey::from_ed_der(public)),
-        };
-        parts.check_algorithm(algorithm)?;
-        let algorithm = match algorithm {
-            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        };
-        let signed = crypto::verify(parts.signature, parts.signed.as_bytes(), &key, algorithm);
-        if signed.unwrap_or(false) { Ok(()) } else { Err(TokenError::BadSignature) }
+            Half::Public(public) => VerifyingKey::Ed25519(public).verify(parts),
+        }
     }
 }
 

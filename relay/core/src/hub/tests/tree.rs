@@ -15,6 +15,7 @@ use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::room::Role;
 use tribune_protocol::ids::{Note, ParticipantId, RelayId, RequestId, Revision, SessionKey};
 use tribune_protocol::log::LogKey;
+use tribune_protocol::token::SigningKey;
 
 use crate::auth::keys::{Key, Keys};
 use crate::auth::{Auth, participant_id};
@@ -591,8 +592,7 @@ pub(super) fn token(claims: Value) -> String {
     for (claim, value) in claims {
         all[claim] = value;
     }
-    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
-    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &all, &key).unwrap()
+    SigningKey::Secret(SECRET.as_bytes()).sign(&all).unwrap()
 }
 
 pub(super) fn read<M: serde::de::DeserializeOwned>(bytes: &[u8]) -> (Option<RequestId>, M) {
