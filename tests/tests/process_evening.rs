@@ -193,12 +193,12 @@ fn doors(evening: &Evening<'_>) -> Result<()> {
 /// A question from the audience.
 fn hands(evening: &Evening<'_>) -> Result<()> {
     let mut cleo = evening.start(
-        "tribune speak rivers --file demo/clips/question.opus --raise-hand \"TreeQuery the bridges\" --token-file cleo.token",
+        "tribune speak rivers --file demo/clips/question.opus --raise-hand \"About the bridges\" --token-file cleo.token",
     )?;
     cleo.wait_event("hand", COMMAND, |event| event["place"] == 1)?;
     let queue = evening.run("tribune hand list rivers", 0)?;
     let hand = json(&queue, |value| value["place"] == 1)?;
-    assert_eq!((&hand["name"], &hand["note"]), (&"Cleo".into(), &"TreeQuery the bridges".into()));
+    assert_eq!((&hand["name"], &hand["note"]), (&"Cleo".into(), &"About the bridges".into()));
     evening.run("tribune hand grant rivers Cleo", 0)?;
     cleo.wait_event("granted", COMMAND, |_| true)?;
     let ended = cleo.wait(COMMAND * 2)?;

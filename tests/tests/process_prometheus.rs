@@ -105,7 +105,7 @@ impl Tree {
         let mut all = vec![speak("Host", &[], &self.origin)?];
         all[0].wait_event("joined", COMMAND, |_| true)?;
         all.push(speak("Guest", &[], &self.leaves[0])?);
-        all.push(speak("Asker", &["--raise-hand", "TreeQuery the bridges"], &self.leaves[1])?);
+        all.push(speak("Asker", &["--raise-hand", "About the bridges"], &self.leaves[1])?);
         for relay in self.relays() {
             let name = format!("at-{}", relay.name());
             all.push(Client::listen(ROOM, "null".as_ref(), relay).start(scratch, &name)?);

@@ -62,6 +62,7 @@ pub enum FromParticipant {
     },
     /// The same from somebody who does not come in. Several may follow on one connection, but no
     /// `join`. The only thing that somebody can do who is barred.
+    #[serde(rename = "errand")]
     OneShot(OneShot),
     /// The public rooms. Needs no `join`. Answered by `rooms`.
     ListRooms {

@@ -202,6 +202,7 @@ pub enum Action {
         act: Govern,
     },
     /// Asks for something, without being in the room.
+    #[serde(rename = "errand")]
     OneShot {
         /// What.
         act: Govern,

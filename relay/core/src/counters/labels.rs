@@ -160,7 +160,7 @@ labelled! {
         /// What the hub says to shards.
         Commands = "commands",
         /// What shards say to each other.
-        Crossings = "shard_messages",
+        Crossings = "crossings",
         /// What the hub asks of the store.
         Store = "store",
         /// Events that shards hold back because the hub's queue is full.
