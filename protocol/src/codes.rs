@@ -35,7 +35,7 @@ pub enum ErrorCode {
     Locked,
     /// The room holds no more.
     RoomFull,
-    /// The room's access rule does not let them in; the message says what would be needed.
+    /// The room's access rule does not let them in; the message names the requirement.
     AccessDenied,
     /// The name could be taken for that of a host or cohost of the room.
     NameTaken,
@@ -191,7 +191,7 @@ pub enum CloseCode {
     JoinTimeout,
     /// More control messages than the limit allows.
     RateLimited,
-    /// The peer does not read its control stream; what waits for it is over the limit.
+    /// The peer does not read its control stream; the messages that wait for it are over the limit.
     TooSlow,
     /// A moderator removed the participant.
     Kicked,

@@ -27,7 +27,7 @@ pub const MAX_ROOM_NAME_BYTES: usize = 64;
 pub const MAX_PLACE_BYTES: usize = 260;
 /// A participant's or relay's name, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
-/// A subject: who somebody is, over all sessions. Fits mail addresses and the ids of other services.
+/// A subject. Fits mail addresses and the ids of other services.
 pub const MAX_SUBJECT_BYTES: usize = 128;
 /// A role's name, in bytes. Fits a column of a table.
 pub const MAX_ROLE_NAME_BYTES: usize = 24;
@@ -43,11 +43,11 @@ pub const MAX_ATTRIBUTE_KEY_BYTES: usize = 64;
 pub const MAX_ATTRIBUTE_VALUE_BYTES: usize = 256;
 /// Metadata in a token, in bytes. A quarter of the token.
 pub const MAX_METADATA_BYTES: usize = 1024;
-/// How far the clock of whoever makes tokens may be from the one that checks them.
+/// The most that the clock of an issuer of tokens may differ from the one that checks them.
 pub const TOKEN_LEEWAY: Duration = Duration::from_secs(5);
 /// A room's access rule, in bytes, as it stands and in canonical form. Fits a line that people read.
 pub const MAX_RULE_BYTES: usize = 512;
-/// Comparisons in one access rule. Bounds what an edge does for each join.
+/// Comparisons in one access rule. Bounds the work of an edge for each join.
 pub const MAX_RULE_COMPARISONS: usize = 16;
 /// Parentheses and negations in each other in one access rule. Bounds the parser's recursion.
 pub const MAX_RULE_DEPTH: usize = 8;
@@ -59,7 +59,7 @@ pub const MAX_STAGE: usize = 32;
 pub const MAX_HANDS: usize = 500;
 /// Hands named in one `hands` message; the rest is a number.
 pub const MAX_HANDS_SHOWN: usize = 40;
-/// Persons of one room about whom the origin keeps a ruling: bans, roles, permissions, invitations to speak.
+/// Persons of one room with a ruling of the origin: bans, roles, permissions, invitations to speak.
 pub const MAX_RULINGS: usize = 4_096;
 /// Rulings in one `rulings` message. A usual one has 150 bytes; of longer ones fewer are sent.
 pub const MAX_RULINGS_A_MESSAGE: usize = 40;
@@ -69,7 +69,7 @@ pub const MAX_LIFTED_A_MESSAGE: usize = 200;
 pub const MAX_BANS_A_MESSAGE: usize = 20;
 /// Rooms named in one `rooms` message. Of those with long names and titles fewer are sent.
 pub const MAX_ROOMS_A_MESSAGE: usize = 64;
-/// Bytes of entries of the log in one `log` message: what a message holds beside its frame and the head.
+/// Bytes of entries of the log in one `log` message: the room in a message beside its frame and the head.
 pub const MAX_LOG_PAGE_BYTES: usize = 15 * 1024;
 /// Relays from the origin to a leaf, both counted.
 pub const MAX_TREE_DEPTH: usize = 8;
@@ -77,7 +77,7 @@ pub const MAX_TREE_DEPTH: usize = 8;
 pub const DEFAULT_TOP_N: usize = 4;
 /// How long a relay keeps a frame for repair and resume.
 pub const RING_SPAN: Duration = Duration::from_secs(2);
-/// How long the origin keeps the role, the track and the hand of someone whose connection is gone.
+/// Time that the origin keeps role, track and hand of a participant without a connection.
 pub const RECONNECT_GRACE: Duration = Duration::from_secs(30);
 /// Time from the handshake to the first message, after which a connection is closed.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,7 +98,7 @@ pub const MAX_RELAYS_A_MESSAGE: usize = 12;
 pub const MAX_RELAYS_SEEN: usize = 2_048;
 /// A relay's version, in bytes.
 pub const MAX_VERSION_BYTES: usize = 32;
-/// What an entry of the log says beside the action, in bytes. Two names and some words.
+/// Detail of an entry of the log, in bytes. Two names and some words.
 pub const MAX_DETAIL_BYTES: usize = 300;
 /// A network address or a range of them as text, in bytes. IPv6 with a prefix length needs 49.
 pub const MAX_ADDRESS_BYTES: usize = 64;

@@ -1,4 +1,4 @@
-//! What the texts of people may hold, and the one form they are kept in: NFC (Unicode Standard Annex
+//! Texts of people: permitted characters, and the one form they are kept in: NFC (Unicode Standard Annex
 //! #15), so that two texts that look the same are the same. For the types of [`crate::ids`] and the
 //! strings of access rules.
 
@@ -7,7 +7,7 @@ use unicode_normalization::char::is_combining_mark;
 
 /// Marks over one letter. Languages need three at most; more reach into the lines above and below.
 const MAX_MARKS_IN_A_ROW: usize = 4;
-/// What is longer than this many times its limit is refused before it is normalised: no text
+/// A text longer than this many times its limit is refused before it is normalised: none
 /// shrinks as much.
 const MAX_SHRINKAGE: usize = 4;
 
@@ -16,7 +16,7 @@ const MAX_SHRINKAGE: usize = 4;
 ///
 /// # Errors
 ///
-/// The end of a sentence that begins with what the text is and the text.
+/// The end of a sentence that begins with the kind of text and the text.
 pub(crate) fn name(text: &str, max_bytes: usize) -> Result<String, &'static str> {
     if text.len() > max_bytes * MAX_SHRINKAGE {
         return Err("is too long");

@@ -1,5 +1,5 @@
-//! What a token says (a JWT, RFC 7519) and what it lets its bearer come in as. Pure: signatures are
-//! made and checked by whoever has the keys, which are relays and whoever hands tokens out.
+//! Tokens (JWT, RFC 7519): claims, signature, and the rights of the bearer. Pure: keys and the time are
+//! parameters.
 //!
 //! The claims have the shape of LiveKit's, so that libraries which make tokens for it make them for
 //! Tribune. SPEC.md section 13 says where the meaning differs: a missing grant gives nothing.

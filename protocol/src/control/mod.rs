@@ -17,7 +17,7 @@ use crate::wellformed::is_one_item;
 macro_rules! kinds {
     ($message:ident { $($variant:pat => $kind:literal,)* }) => {
         impl $message {
-            /// What [`Self::kind`] can be, in the order of the variants; `unknown` is the last.
+            /// Values of [`Self::kind`], in the order of the variants; `unknown` is the last.
             pub const KINDS: [&'static str; [$($kind),*].len()] = [$($kind),*];
 
             /// The message's `type` on the wire; `unknown` for one of a later version. Made for
@@ -46,7 +46,7 @@ pub struct Envelope<M> {
     pub message: M,
 }
 
-/// Why bytes on a control stream are no message. All of them end the connection.
+/// Fault of bytes on a control stream. All of them end the connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// The length is over 16 KiB.

@@ -32,7 +32,7 @@ pub enum FromParticipant {
     Leave {},
     /// Raises a hand, or changes its note.
     RaiseHand {
-        /// What they want to say.
+        /// The note on it; may be empty.
         #[serde(default)]
         note: Note,
     },
@@ -40,14 +40,14 @@ pub enum FromParticipant {
     LowerHand {},
     /// Gives the right to speak back.
     LeaveStage {},
-    /// Tells the room that one's own microphone is off or on.
+    /// Tells the room the state of one's own microphone.
     OwnMute {
         /// Whether it is off.
         muted: bool,
     },
-    /// Sends a reaction. The edge adds them up; nobody learns whose it was.
+    /// Sends a reaction. The edge adds them up, and drops the sender.
     React {
-        /// Which.
+        /// The reaction.
         reaction: Reaction,
     },
     /// Shows a newer token for the same subject and room, before the old one runs out.
@@ -55,13 +55,13 @@ pub enum FromParticipant {
         /// The token; at most 4 KiB.
         token: TokenText,
     },
-    /// Asks the room's origin for something. Answered by `ok`, `err` or what was asked for.
+    /// A request to the room's origin. Answered by `ok`, `err` or the data asked for.
     Govern {
-        /// What.
+        /// The request.
         act: Govern,
     },
-    /// The same from somebody who does not come in. Several may follow on one connection, but no
-    /// `join`. The only thing that somebody can do who is barred.
+    /// A request without joining. Several may follow on one connection, but no `join`. A barred subject can
+    /// do nothing else.
     #[serde(rename = "errand")]
     OneShot(OneShot),
     /// The public rooms. Needs no `join`. Answered by `rooms`.
@@ -70,7 +70,7 @@ pub enum FromParticipant {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<RoomName>,
     },
-    /// How one has heard the room since the last report. Every five seconds.
+    /// Reception quality since the last report. Every five seconds.
     Report(Report),
     /// A type of a later version. Passed over, or answered with `bad_request` if it carries an id.
     #[serde(other)]
@@ -96,14 +96,14 @@ kinds!(FromParticipant {
 /// The first message on a participant's control stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
-    /// Which room.
+    /// The room.
     pub room: RoomName,
-    /// Who: see [`SessionKey`].
+    /// The session: see [`SessionKey`].
     pub session: SessionKey,
-    /// What to be called.
+    /// The name to show.
     pub name: DisplayName,
-    /// The role wanted. Whoever asks for more than listening in a room that is not there opens it
-    /// and becomes its host, if the relay allows.
+    /// The role wanted. A request for more than listening in a room that is not there opens it and makes
+    /// the participant its host, if the relay allows.
     pub role: Role,
     /// Proof of the right to the role, where the relay wants one; at most 4 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,28 +116,28 @@ pub struct Join {
     pub heard: Vec<Heard>,
 }
 
-/// A request of somebody who does not come in.
+/// A request without joining.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OneShot {
-    /// Which room.
+    /// The room.
     pub room: RoomName,
-    /// Who: see [`SessionKey`].
+    /// The session: see [`SessionKey`].
     pub session: SessionKey,
-    /// What to be called in the log.
+    /// The name for the log.
     pub name: DisplayName,
     /// The role to act in, where no token says which: see [`Join::role`].
     pub role: Role,
     /// Proof of the right to the role; at most 4 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenText>,
-    /// What is asked for.
+    /// The request.
     pub act: Govern,
 }
 
 /// The last frame heard of a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heard {
-    /// Which track.
+    /// The track.
     pub track: TrackId,
     /// Its last frame.
     pub seq: Seq,
@@ -158,12 +158,12 @@ pub enum ToParticipant {
         /// Why, in a sentence for people.
         message: String,
     },
-    /// Who is on the stage. Sent at each change.
+    /// The stage. Sent at each change.
     Stage {
-        /// Everybody with the right to speak.
+        /// Participants with the right to speak.
         stage: Vec<StageEntry>,
     },
-    /// How many listen in the whole tree. Sent at most once a second.
+    /// The number of listeners in the whole tree. Sent at most once a second.
     Listeners {
         /// Participants that are not on the stage.
         count: u64,
@@ -174,12 +174,12 @@ pub enum ToParticipant {
     Hands {
         /// The first 40.
         hands: Vec<Hand>,
-        /// How many there are.
+        /// The number of all.
         total: u32,
     },
-    /// Somebody has acted on you, in the words of the room's log.
+    /// An action on the participant, in the words of the room's log.
     Moderated(Moderated),
-    /// How the room is set up: after a change, and the answer to `show`.
+    /// Settings of the room: after a change, and the answer to `show`.
     Room(RoomInfo),
     /// The answer to `list_rooms`.
     Rooms {
@@ -192,7 +192,7 @@ pub enum ToParticipant {
     Bans {
         /// At most 20.
         bans: Vec<Ban>,
-        /// How many there are.
+        /// The number of all.
         total: u32,
     },
     /// The answer to `read_log`.
@@ -206,17 +206,17 @@ pub enum ToParticipant {
     ListenerReports(ListenerReports),
     /// Reactions in the whole tree since the last such message. At most once a second.
     Reactions {
-        /// How many of each.
+        /// The count of each.
         counts: BTreeMap<Reaction, u32>,
     },
-    /// The token runs out soon, and the connection with it.
+    /// The token expires soon, and the connection with it.
     TokenExpires {
         /// Seconds until then.
         in_s: u32,
     },
     /// A moderator asks to switch the microphone off.
     PleaseMute {
-        /// Who asks.
+        /// The moderator.
         by: DisplayName,
         /// Why; may be empty.
         #[serde(default)]
@@ -303,17 +303,17 @@ impl ToParticipant {
     }
 }
 
-/// How a room is set up.
+/// Settings of a room, and its stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomInfo {
-    /// Which room.
+    /// The room.
     pub room: RoomName,
     /// Whether it is on.
     pub phase: Phase,
-    /// How it is set up.
+    /// The settings.
     #[serde(default)]
     pub settings: RoomSettings,
-    /// Who is on the stage; only as an answer.
+    /// The stage; only as an answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stage: Vec<StageEntry>,
     /// Participants not on the stage.
@@ -339,7 +339,7 @@ pub struct LogPage {
     pub own_only: bool,
 }
 
-/// How a room is heard: all of it in a few numbers, and those listeners that were asked for.
+/// Reception quality of a room: a summary, and the listeners asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerReports {
     /// The whole room over the last minute; absent if nobody has reported.
@@ -362,9 +362,9 @@ pub struct Joined {
     pub depth: u8,
     /// One's own place.
     pub you: You,
-    /// Who is on the stage.
+    /// The stage.
     pub stage: Vec<StageEntry>,
-    /// How many listen, as far as the edge knows yet.
+    /// The number of listeners, as far as the edge knows yet.
     pub listeners: u64,
 }
 
@@ -387,10 +387,10 @@ pub struct You {
     /// Why it changed, in a moderator's words; may be empty.
     #[serde(default)]
     pub reason: Note,
-    /// What one may do. Absent: the relay does not say.
+    /// Permissions. Absent: not told.
     #[serde(default, skip_serializing_if = "PermissionSet::is_empty_ref")]
     pub may: PermissionSet,
-    /// Who asks one to come on the stage; to be answered by `answer_invite`.
+    /// The moderator who invites to the stage; to be answered by `answer_invite`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invited_by: Option<DisplayName>,
 }

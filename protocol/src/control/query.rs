@@ -1,5 +1,5 @@
-//! Questions that travel along the tree and come back answered: how its relays are, and how single
-//! listeners hear. Asked on demand and bounded, so that a tree at rest says nothing. SPEC.md section 8.21.
+//! Queries along the tree: status of its relays, and reception of single listeners. On demand and
+//! bounded, so that an idle tree carries none. SPEC.md section 8.21.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +10,34 @@ use crate::limits::MAX_VERSION_BYTES;
 use crate::quality::QualitySummary;
 use crate::quality::report::{ListenerReport, Ranking};
 
-/// What is asked.
+/// A query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case")]
 pub enum TreeQuery {
-    /// How the relays are.
+    /// Status of the relays.
     Relays {},
     /// The listeners of a room that are worst off.
     Listeners {
-        /// Which room.
+        /// The room.
         room: RoomName,
-        /// How many at the most, 1 to 30.
+        /// The most listeners, 1 to 30.
         worst: u8,
-        /// By what.
+        /// The ranking.
         by: Ranking,
     },
     /// One participant of a room.
     Listener {
-        /// Which room.
+        /// The room.
         room: RoomName,
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
     },
-    /// A question of a later version. Answered with nothing.
+    /// A query of a later version. Answered with nothing.
     #[serde(other)]
     Unknown,
 }
 
-/// A part of the answer to a question.
+/// A part of the answer to a query.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TreeAnswer {
     /// Relays, each after the one above it; at most 12 in a message.
@@ -51,12 +51,12 @@ pub struct TreeAnswer {
     pub missing: u32,
 }
 
-/// How a relay is.
+/// Status of a relay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayStatus {
-    /// Which.
+    /// Its id.
     pub relay: RelayId,
-    /// What it is called.
+    /// Its name.
     pub name: DisplayName,
     /// The relay above; absent at the origin, and while there is no way to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,11 +66,11 @@ pub struct RelayStatus {
     /// The version that it runs, at most 32 bytes.
     #[serde(deserialize_with = "version")]
     pub version: String,
-    /// How long it has been running, in seconds.
+    /// Uptime, in seconds.
     pub uptime_s: u64,
     /// Participants connected to it.
     pub participants: u32,
-    /// How many it is set to take; absent: as many as it can.
+    /// The most participants by configuration; absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<u32>,
     /// Listeners at it and below, over all rooms.
@@ -79,7 +79,7 @@ pub struct RelayStatus {
     pub rooms: u32,
     /// Relays attached to it.
     pub children: u32,
-    /// Whether it is on its way out.
+    /// Whether it is draining.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
     /// The share of time that its busiest shard is at work, in millionths.
@@ -97,10 +97,10 @@ pub struct RelayStatus {
     /// Round trip to the parent, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trunk_rtt_us: Option<u32>,
-    /// How far its estimate of the origin's clock can be from the truth, in microseconds.
+    /// Error bound of its estimate of the origin's clock, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_error_us: Option<u32>,
-    /// How its own participants hear, over the last minute; absent if none has said.
+    /// Reception of its own participants over the last minute; absent if none has reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<QualitySummary>,
 }

@@ -1,7 +1,7 @@
 //! Messages between a child and its parent. SPEC.md section 4.4.
 //!
-//! Upwards go subscriptions, counts and what participants do; downwards go the rooms' states, counts
-//! and what concerns single participants. Silent listeners are a number here and nothing else.
+//! Upwards go subscriptions, counts and the actions of participants; downwards go the rooms' states,
+//! counts, and messages to single participants. Silent listeners are a number here and nothing else.
 
 use std::collections::BTreeMap;
 
@@ -31,9 +31,9 @@ use crate::token::TokenText;
 pub enum ToParent {
     /// Asks to be a child. Answered by `welcome`, or by a close.
     Hello {
-        /// Who asks.
+        /// The child.
         relay: RelayId,
-        /// What it is called.
+        /// The child's name.
         name: DisplayName,
         /// Relays from the asking one down to its deepest leaf, both counted.
         height: u8,
@@ -46,55 +46,55 @@ pub enum ToParent {
         /// As in `hello`.
         height: u8,
     },
-    /// Wants a room's state and audio. Answered by `state`, now and at each change.
+    /// Subscribes to a room's state and audio. Answered by `state`, now and at each change.
     Subscribe {
         /// The number of the room on this trunk from now on.
         channel: Channel,
-        /// Which room.
+        /// The room.
         room: RoomName,
         /// The last frame of each track, so that the parent can go on from there; at most 32.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         heard: Vec<Heard>,
     },
-    /// Wants the room no more.
+    /// Ends a subscription.
     Unsubscribe {
-        /// Which.
+        /// The room.
         channel: Channel,
     },
-    /// How many participants without a role are at or below the child. At most once a second.
+    /// The number of participants without a role at and below the child. At most once a second.
     Audience {
-        /// Which room.
+        /// The room.
         channel: Channel,
-        /// How many.
+        /// The count.
         listeners: u64,
     },
     /// The room's state of that revision is in force at the child and everywhere below it.
     Applied {
-        /// Which room.
+        /// The room.
         channel: Channel,
-        /// Which revision.
+        /// The revision.
         revision: Revision,
     },
     /// A participant at or below the child does something that the origin decides.
     Act {
-        /// In which room.
+        /// The room.
         channel: Channel,
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
         /// The request to be answered, as the edge numbered it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<RequestId>,
-        /// What the edge knows of them; absent in `present`, `away` and `left`.
+        /// Credentials that the edge has checked; absent in `present`, `away` and `left`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Credentials>,
-        /// What.
+        /// The action.
         action: Action,
     },
     /// Reactions at and below the child since the last such message. At most once a second.
     Reactions {
-        /// In which room.
+        /// The room.
         channel: Channel,
-        /// How many of each.
+        /// The count of each.
         counts: BTreeMap<Reaction, u32>,
     },
     /// Asks for the public rooms. Answered by `rooms`, in the order of the questions.
@@ -103,26 +103,26 @@ pub enum ToParent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<RoomName>,
     },
-    /// How participants at and below the child have heard a room since the last such message. At most
+    /// Reception quality of participants at and below the child since the last such message. At most
     /// once in two seconds.
     Quality {
-        /// Which room.
+        /// The room.
         channel: Channel,
         /// Their reports, folded.
         quality: Quality,
     },
-    /// Asks about the whole tree. Answered by `seen`.
+    /// Queries the whole tree. Answered by `seen`.
     Look {
-        /// The question's number on this trunk, in this direction.
+        /// The query's number on this trunk, in this direction.
         number: u32,
-        /// What is asked.
+        /// The query.
         about: TreeQuery,
     },
-    /// Answers the parent's `look`: the child and what is below it.
+    /// Answers the parent's `look`: the child and the relays below it.
     Seen {
-        /// The question's number.
+        /// The query's number.
         number: u32,
-        /// What there is to see.
+        /// A part of the answer.
         sight: TreeAnswer,
         /// Whether more parts follow.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -149,24 +149,24 @@ kinds!(ToParent {
     Self::Unknown => "unknown",
 });
 
-/// What an edge knows of somebody who acts, and has checked.
+/// Credentials of a participant, as its edge has checked them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// Who.
+    /// The subject.
     pub subject: Subject,
-    /// What to be called.
+    /// The name.
     pub name: DisplayName,
     /// The highest role that they may come in with.
     pub role: Role,
     /// Whether they may open the room.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_open: bool,
-    /// The edge has found them barred: they can read what the log says of them, and appeal.
+    /// The edge has found them barred: they can read the entries of the log about them, and appeal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub barred: bool,
 }
 
-/// What a participant does, as it travels to the origin. The edge has checked who it is.
+/// Action of a participant, on its way to the origin. The edge has checked their identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Action {
@@ -183,7 +183,7 @@ pub enum Action {
     Left {},
     /// Raises a hand.
     RaiseHand {
-        /// What they want to say.
+        /// The note on it.
         #[serde(default)]
         note: Note,
     },
@@ -191,20 +191,20 @@ pub enum Action {
     LowerHand {},
     /// Gives the right to speak back.
     LeaveStage {},
-    /// Says whether one's own microphone is off.
+    /// Tells the state of one's own microphone.
     OwnMute {
-        /// Whether it is.
+        /// Whether it is off.
         muted: bool,
     },
-    /// Asks for something, as somebody in the room.
+    /// A request from inside the room.
     Govern {
-        /// What.
+        /// The request.
         act: Govern,
     },
-    /// Asks for something, without being in the room.
+    /// A request from outside the room.
     #[serde(rename = "errand")]
     OneShot {
-        /// What.
+        /// The request.
         act: Govern,
     },
     /// An action of a later version. Answered with `bad_request`.
@@ -220,7 +220,7 @@ pub enum ToChild {
     Welcome {
         /// The relays from the origin down to the parent, both included.
         path: Vec<RelayId>,
-        /// What the parent is called.
+        /// The parent's name.
         name: DisplayName,
     },
     /// The parent's own place in the tree has changed. Empty while it has no way to the origin.
@@ -230,19 +230,19 @@ pub enum ToChild {
     },
     /// The state of a room.
     State {
-        /// Which room.
+        /// The room.
         channel: Channel,
-        /// Which change this is.
+        /// The revision of the state.
         revision: Revision,
         /// The whole of it.
         state: RoomState,
     },
-    /// What the origin has ruled about persons. Comes before the `state` of the revision that it
-    /// belongs to, and is in force with it.
+    /// Rulings of the origin about persons. They come before the `state` of the revision that they belong
+    /// to, and are in force with it.
     Rulings {
-        /// In which room.
+        /// The room.
         channel: Channel,
-        /// Everything that was known before is void.
+        /// Earlier rulings are void.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reset: bool,
         /// New and changed ones; at most 40, and as many as fit.
@@ -254,9 +254,9 @@ pub enum ToChild {
     },
     /// Reactions in the whole tree since the last such message. At most once a second.
     Reactions {
-        /// In which room.
+        /// The room.
         channel: Channel,
-        /// How many of each.
+        /// The count of each.
         counts: BTreeMap<Reaction, u32>,
     },
     /// The answer to `list_rooms`.
@@ -266,44 +266,44 @@ pub enum ToChild {
         /// Whether there are more behind them.
         more: bool,
     },
-    /// How many listen in the whole tree. At most once a second.
+    /// The number of listeners in the whole tree. At most once a second.
     Listeners {
-        /// In which room.
+        /// The room.
         channel: Channel,
-        /// How many.
+        /// The count.
         count: u64,
     },
     /// Something for one participant at or below the child.
     Deliver {
-        /// In which room.
+        /// The room.
         channel: Channel,
-        /// To whom.
+        /// The recipient.
         participant: ParticipantId,
         /// The request that this answers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<RequestId>,
-        /// What.
+        /// The message.
         message: ToParticipant,
     },
     /// The same session has come in elsewhere: the participant's connection here is the older one.
     Replaced {
-        /// In which room.
+        /// The room.
         channel: Channel,
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
     },
-    /// Asks about the child and what is below it. Answered by `seen`.
+    /// Queries the child and the relays below it. Answered by `seen`.
     Look {
-        /// The question's number on this trunk, in this direction.
+        /// The query's number on this trunk, in this direction.
         number: u32,
-        /// What is asked.
+        /// The query.
         about: TreeQuery,
     },
     /// Answers the child's `look`.
     Seen {
-        /// The question's number.
+        /// The query's number.
         number: u32,
-        /// What there is to see.
+        /// A part of the answer.
         sight: TreeAnswer,
         /// Whether more parts follow.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]

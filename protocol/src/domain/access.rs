@@ -1,9 +1,10 @@
-//! Who may enter a room: everybody, holders of a token, the invited, or those whose token says what a
-//! rule asks for. Rooms carry it as text; edges and origins check it. SPEC.md section 14.
+//! Access to a room: open, by token, by invitation, or by a rule over the attributes of a token. Rooms
+//! carry it as text; edges and origins check it. SPEC.md section 14.
 //!
-//! * [`rule`] — what a rule is, when it holds, and how it is written
+//! * [`rule`] — rules; `condition`: their syntax tree, evaluation and canonical text
 //! * `parse` — from text to a rule
 
+mod condition;
 mod parse;
 pub mod rule;
 
@@ -12,7 +13,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use self::rule::{AttributeName, Rule};
+pub use self::condition::AttributeName;
+use self::rule::Rule;
 use crate::domain::attributes::{AttributeValue, Attributes};
 use crate::limits::{
     MAX_ATTRIBUTE_KEY_BYTES, MAX_ATTRIBUTE_VALUE_BYTES, MAX_RULE_BYTES, MAX_RULE_COMPARISONS,
@@ -22,22 +24,22 @@ use crate::limits::{
 /// Characters of an attribute's text that a refusal repeats: enough to know it again.
 const MAX_SHOWN_CHARS: usize = 40;
 
-/// Who may enter a room. Written as text: `open`, `token`, `invitation`, or the rule.
+/// Access to a room. Written as text: `open`, `token`, `invitation`, or the rule.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Access {
     /// Everybody, with or without a token.
     #[default]
     Open,
-    /// Whoever has a token for the room.
+    /// Bearers of a token for the room.
     Token,
-    /// Whoever has an invitation to the room.
+    /// Bearers of an invitation to the room.
     Invitation,
-    /// Whoever has a token for the room that the rule holds for, or an invitation.
+    /// Bearers of a token for the room that the rule holds for, or of an invitation.
     Rule(Rule),
 }
 
-/// What somebody at the door can show. Whether it is genuine and for this room is checked before.
+/// Credentials of a joining participant, checked before: genuine, and for this room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credentials<'a> {
     /// Nothing.
@@ -50,7 +52,7 @@ pub enum Credentials<'a> {
     Dev,
 }
 
-/// Why somebody may not enter, and what they would need. Displays as one sentence for people.
+/// A refusal, and the requirement. Displays as one sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denied {
     /// The room wants a token.
@@ -63,7 +65,7 @@ pub enum Denied {
     RuleNotMet {
         /// The room's rule.
         rule: Rule,
-        /// What the token says of each attribute that the rule names.
+        /// The token's values of the attributes that the rule names.
         said: Vec<(AttributeName, Option<AttributeValue>)>,
     },
 }
@@ -77,12 +79,12 @@ pub enum InvalidAccess {
     /// Short enough as it stands, but not in its canonical form; the length of that.
     #[error("an access rule is at most {MAX_RULE_BYTES} bytes long with its spaces, not {0}")]
     CanonicalLength(usize),
-    /// Something else than what can stand there.
+    /// Unexpected text.
     #[error("an access rule wants {wanted} at byte {at}, not {found}")]
     Unexpected {
-        /// What could stand there.
+        /// The expected text.
         wanted: &'static str,
-        /// What stands there.
+        /// The text found.
         found: String,
         /// Where.
         at: usize,
@@ -93,7 +95,7 @@ pub enum InvalidAccess {
     /// A character in a string that people cannot see, or a backslash that escapes nothing.
     #[error("a string in an access rule cannot hold {found:?}, as at byte {at}")]
     Character {
-        /// The character, or the backslash and what follows.
+        /// The character, or the backslash and the next one.
         found: String,
         /// Where.
         at: usize,
@@ -118,11 +120,11 @@ pub enum InvalidAccess {
 }
 
 impl Access {
-    /// Whether somebody who shows `credentials` may enter.
+    /// Whether `credentials` give access.
     ///
     /// # Errors
     ///
-    /// If not: what they would need.
+    /// The requirement that is not met.
     pub fn check(&self, credentials: &Credentials<'_>) -> Result<(), Denied> {
         match (self, credentials) {
             (Self::Open, _)

@@ -1,4 +1,4 @@
-//! What an entry of the log says was done. For the origin, which writes them, and for reports.
+//! Actions of the log, for the origin, which writes them, and for reports.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use super::invalid_text::InvalidText;
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $variant:ident = $word:literal,)*) => {
-        /// What was done. The words are those of the wire, of exports and of the hash, and closed for
+        /// An action. The words are those of the wire, of exports and of the hash, and closed for
         /// version 1 of the log.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]

@@ -1,4 +1,4 @@
-//! What a token says about its holder beside their name: attributes, which the access rules of a room
+//! Attributes of a token's holder beside their name, which the access rules of a room
 //! ask about ([`crate::domain::access`]). Tokens carry them; every relay and client may read them.
 
 use std::collections::{BTreeMap, btree_map};
@@ -15,10 +15,10 @@ use crate::limits::{MAX_ATTRIBUTE_KEY_BYTES, MAX_ATTRIBUTE_VALUE_BYTES, MAX_ATTR
 #[serde(transparent)]
 pub struct Attributes(BTreeMap<String, AttributeValue>);
 
-/// What an attribute says. LiveKit's attributes are texts; the other two are JSON's own.
+/// Value of an attribute. LiveKit's attributes are texts; the other two are JSON's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttributeValue {
-    /// A text of at most 256 bytes, whatever they are.
+    /// A text of at most 256 bytes of any kind.
     Text(String),
     /// A number.
     Number(Number),
@@ -76,7 +76,7 @@ impl Attributes {
         }
     }
 
-    /// What the attribute says, if the token has it.
+    /// The attribute's value, if the token has it.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&AttributeValue> {
         self.0.get(key)

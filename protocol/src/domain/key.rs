@@ -1,4 +1,4 @@
-//! The key that signs a log, and the hashes and signatures it is made of.
+//! Key of a log, and the hashes and signatures made with it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,7 +37,7 @@ impl LogKey {
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(Self).map_err(|_| InvalidKey)
     }
 
-    /// From the 32 bytes of its private part. For simulations: whoever knows the seed has the key.
+    /// From the 32 bytes of its private part. For simulations: the seed is the key.
     ///
     /// # Panics
     /// Never: every 32 bytes are a key.
@@ -54,8 +54,8 @@ impl LogKey {
         LogPublicKey(bytes)
     }
 
-    /// The pair of keys, for what else the origin signs in the room's name: invitations, whose signed
-    /// part cannot be taken for an entry's.
+    /// The pair of keys, to sign invitations in the room's name. Their signed part cannot be taken for an
+    /// entry's.
     #[must_use]
     pub const fn pair(&self) -> &Ed25519KeyPair {
         &self.0
@@ -91,7 +91,7 @@ impl LogPublicKey {
 }
 
 impl Hash {
-    /// What stands for the entry before the first.
+    /// Predecessor of the first entry.
     pub const ZERO: Self = Self([0; 32]);
 
     pub(crate) fn of(bytes: &[u8]) -> Self {

@@ -1,4 +1,4 @@
-//! What takes a permission: the words, and sets of them. Which role has which stands in the origin's
+//! Permissions and sets of them. The permissions of each role are in the origin's
 //! policy table; a participant is told its own set.
 
 use std::fmt;
@@ -28,7 +28,7 @@ macro_rules! permissions {
                 }
             }
 
-            /// What it is, as "may …" goes on.
+            /// The right in words, after "may".
             #[must_use]
             pub const fn infinitive(self) -> &'static str {
                 match self {
@@ -54,7 +54,7 @@ permissions! {
     LeaveStage: "leave_stage", "leave the stage";
     /// Accepting or declining an invitation to speak.
     AnswerInvite: "answer_invite", "answer an invitation to speak";
-    /// Seeing what the room is set to, and who is on its stage.
+    /// Seeing the settings of the room, and its stage.
     ShowRoom: "show_room", "see how the room is set up";
     /// Attaching an appeal to a decision about oneself.
     Appeal: "appeal", "appeal";
@@ -146,13 +146,13 @@ impl PermissionSet {
         self.0 & (1 << permission as u64) != 0
     }
 
-    /// What is in either.
+    /// The union.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in this one only.
+    /// The difference.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)
@@ -176,7 +176,7 @@ impl PermissionSet {
         self.is_empty()
     }
 
-    /// What is in it, in the order of the table.
+    /// The permissions in it, in the order of the table.
     pub fn iter(self) -> impl Iterator<Item = Permission> {
         Permission::ALL.iter().copied().filter(move |permission| self.contains(*permission))
     }

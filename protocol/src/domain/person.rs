@@ -28,7 +28,7 @@ impl PersonKey {
     }
 
     /// Of an address: an IPv4 one whole, also where it comes mapped into IPv6 (RFC 4291 section
-    /// 2.5.5.2); of an IPv6 one the first 64 bits, which is what one household or machine is given.
+    /// 2.5.5.2); of an IPv6 one the first 64 bits, the share of one household or machine.
     #[must_use]
     pub fn of_address(address: IpAddr) -> Self {
         match address.to_canonical() {

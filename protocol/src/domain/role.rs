@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{InvalidName, RoleName};
 
-/// A named set of permissions. What each may do stands in the origin's policy table; a participant is
+/// A named set of permissions. The permissions of each are in the origin's policy table; a participant is
 /// told its own permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "RoleName", into = "RoleName")]

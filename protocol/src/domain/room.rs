@@ -14,7 +14,7 @@ pub use super::settings::{Duplicates, RoomSettings};
 pub use super::stage::{Hand, StageEntry};
 use crate::ids::{Note, ParticipantId, RoomName};
 
-/// Whether a room is there.
+/// Phase of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -29,20 +29,20 @@ pub enum Phase {
 }
 
 /// The state of a room that every relay of it holds, as its origin says. Sent whole at each change:
-/// it grows with the stage, not with the audience. What the origin has ruled about single persons
-/// comes apart from it, as [`Ruling`]s.
+/// it grows with the stage, not with the audience. The origin's decisions about single
+/// persons come apart from it, as [`Ruling`](super::ruling::Ruling)s.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomState {
     /// The room's name.
     pub room: RoomName,
-    /// Whether it is there.
+    /// The phase.
     pub phase: Phase,
-    /// Who has the right to speak, by track; at most 32.
+    /// Participants with the right to speak, by track; at most 32.
     pub stage: Vec<StageEntry>,
-    /// How it is set up.
+    /// The settings.
     #[serde(default, skip_serializing_if = "is_default")]
     pub settings: RoomSettings,
-    /// The origin's key: what the log and invitations are signed with. Ed25519, 32 bytes.
+    /// The origin's key, which signs the log and invitations. Ed25519, 32 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<LogPublicKey>,
 }
@@ -67,12 +67,12 @@ impl RoomState {
 pub struct Listing {
     /// Its name.
     pub room: RoomName,
-    /// Whether it is on.
+    /// The phase.
     pub phase: Phase,
-    /// What it is about.
+    /// The title.
     #[serde(default)]
     pub title: Note,
-    /// When it is to begin, seconds since the Unix epoch; 0: nobody has said.
+    /// The planned beginning, seconds since the Unix epoch; 0: none.
     #[serde(default)]
     pub starts_s: u64,
     /// Participants not on the stage.

@@ -9,11 +9,11 @@ use super::role::Role;
 use super::settings::is_default;
 use crate::ids::{DisplayName, Note};
 
-/// What the origin has ruled about somebody, as every relay of the room holds it: their edge acts by
-/// it, whoever and wherever they are. A relay knows persons by their keys only.
+/// Ruling of the origin about a person, as every relay of the room holds it, so that their edge acts by it,
+/// wherever that is. Relays know persons by their keys only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ruling {
-    /// TreeQuery whom.
+    /// The person.
     pub who: PersonKey,
     /// They may not be in the room.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -21,7 +21,7 @@ pub struct Ruling {
     /// Tokens of theirs that were issued up to then do not let in, seconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "is_default")]
     pub tokens_after_s: u64,
-    /// The role that they have, whatever their token says.
+    /// Their role, over the one of their token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
     /// Permissions that they have besides those of their role.
@@ -30,7 +30,7 @@ pub struct Ruling {
     /// Permissions of their role that they do not have.
     #[serde(default, skip_serializing_if = "PermissionSet::is_empty_ref")]
     pub deny: PermissionSet,
-    /// Who has asked them to come on the stage.
+    /// The moderator who has invited them to the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invited_by: Option<DisplayName>,
     /// The log's entry of the decision; 0: none.
@@ -40,7 +40,7 @@ pub struct Ruling {
     /// the origin takes the ruling back.
     #[serde(default, skip_serializing_if = "is_default")]
     pub until_s: u64,
-    /// What has just been done, for them to read; only when the ruling is new.
+    /// The action behind the ruling, for them to read; only when the ruling is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub news: Option<Moderated>,
 }
@@ -64,16 +64,16 @@ impl Ruling {
     }
 }
 
-/// What somebody has done to you.
+/// An action on a participant, as they are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moderated {
-    /// What, in a word of the log; `None` for a word of a later version.
+    /// The action, in a word of the log; `None` for a word of a later version.
     #[serde(with = "action_or_later")]
     pub action: Option<LogAction>,
-    /// Who; absent if the relay itself did.
+    /// The actor; absent for the relay itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<DisplayName>,
-    /// Why; may be empty.
+    /// The reason; may be empty.
     #[serde(default)]
     pub reason: Note,
     /// The log's entry: an appeal names it.

@@ -6,29 +6,29 @@ use super::access::Access;
 use crate::ids::Note;
 use crate::limits::MAX_STAGE;
 
-/// How a room is set up. Part of its state, so that every relay of it acts by it.
+/// Settings of a room. Part of its state, so that every relay of it acts by them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RoomSettings {
-    /// What it is about; may be empty.
+    /// The title; may be empty.
     #[serde(skip_serializing_if = "is_default")]
     pub title: Note,
-    /// When it is to begin, in seconds since the Unix epoch; 0: nobody has said.
+    /// The planned beginning, in seconds since the Unix epoch; 0: none.
     #[serde(skip_serializing_if = "is_default")]
     pub starts_s: u64,
     /// Whether it is in the list of public rooms.
     #[serde(skip_serializing_if = "is_default")]
     pub listed: bool,
-    /// Who may come in. Default: whoever shows a token for the room.
+    /// Access. Default: by token.
     #[serde(skip_serializing_if = "is_token")]
     pub access: Access,
-    /// Nobody new comes in, but for those who may lock it.
+    /// No new participants, except those that may lock it.
     #[serde(skip_serializing_if = "is_default")]
     pub locked: bool,
-    /// How many may be in it; 0: as many as come.
+    /// The most participants; 0: no limit.
     #[serde(skip_serializing_if = "is_default")]
     pub capacity: u32,
-    /// How many the stage holds, 1 to 32.
+    /// Places on the stage, 1 to 32.
     #[serde(skip_serializing_if = "is_full_stage")]
     pub stage_size: u8,
     /// No hands are taken.
@@ -40,13 +40,13 @@ pub struct RoomSettings {
     /// Seconds from one reaction to the next by the same participant; 0: the relay's own rate.
     #[serde(skip_serializing_if = "is_default")]
     pub reaction_slow_s: u32,
-    /// What happens when a subject comes in a second time.
+    /// Policy for a second session of a subject.
     #[serde(skip_serializing_if = "is_default")]
     pub duplicates: Duplicates,
 }
 
-/// What happens when a subject comes in while another session of it is in the room. Guests have a
-/// subject for each session.
+/// Policy for a subject that joins while another session of it is in the room. Guests have a subject for
+/// each session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Duplicates {

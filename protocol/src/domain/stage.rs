@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::role::Role;
 use crate::ids::{DisplayName, Note, ParticipantId, TrackId};
 
-/// Somebody on the stage.
+/// A participant on the stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageEntry {
-    /// Who.
+    /// The participant.
     pub participant: ParticipantId,
-    /// What they are called.
+    /// Their name.
     pub name: DisplayName,
     /// Their role; never [`Role::Listener`].
     pub role: Role,
@@ -30,13 +30,13 @@ pub struct StageEntry {
 /// A raised hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hand {
-    /// Whose.
+    /// The participant.
     pub participant: ParticipantId,
-    /// What they are called.
+    /// Their name.
     pub name: DisplayName,
-    /// What they want to say; may be empty.
+    /// The note on it; may be empty.
     #[serde(default)]
     pub note: Note,
-    /// How long it has been up, in seconds, when this was sent.
+    /// Seconds since it was raised, at the time of sending.
     pub waiting_s: u32,
 }

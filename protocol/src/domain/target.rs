@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ParticipantId, Subject};
 
-/// Whom a request is about.
+/// Target of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// One stay in the room.
     Participant(ParticipantId),
-    /// Somebody, in all sessions.
+    /// A person, in all sessions.
     Subject(Subject),
-    /// Everybody at an address: an IPv4 address, or the first 64 bits of an IPv6 one.
+    /// All persons at an address: an IPv4 address, or the first 64 bits of an IPv6 one.
     Address(#[serde(with = "address_as_text")] IpAddr),
 }
 

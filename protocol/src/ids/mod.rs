@@ -12,7 +12,7 @@ pub use bytes::ByteString;
 pub use names::{DisplayName, InvalidName, Note, RoleName, RoomName, Subject};
 
 /// One participant of a room, the same across reconnects and relays: derived from its
-/// [`SessionKey`], so that whoever holds the key keeps the place. Written as 16 hexadecimal digits.
+/// [`SessionKey`], so that the holder of the key keeps the place. Written as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ParticipantId(pub u64);

@@ -16,28 +16,28 @@ use crate::text;
 #[serde(try_from = "String", into = "String")]
 pub struct RoomName(String);
 
-/// What a person or a relay is called: 1 to 64 bytes of UTF-8 in NFC, trimmed, with single spaces
+/// Name of a person or a relay: 1 to 64 bytes of UTF-8 in NFC, trimmed, with single spaces
 /// inside.
 ///
 /// So that a name is what it looks like, it has no control characters, no bidirectional controls and
 /// nothing that people cannot see, does not begin with a combining mark, and has no more than 4 of
-/// them in a row. Joiners and variation selectors are among what cannot be seen: emoji that are made
+/// them in a row. Joiners and variation selectors count as invisible: emoji that are made
 /// of several others cannot stand in a name, nor spellings that need a joiner.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DisplayName(String);
 
 /// A note on a hand or a reason for an action: at most 200 bytes of UTF-8 in NFC, without control
-/// characters, bidirectional controls and what people cannot see. Joiners and variation selectors may
+/// characters, bidirectional controls and invisible characters. Joiners and variation selectors may
 /// stand in it, as emoji and some scripts need them.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Note(String);
 
-/// Who somebody is, the same over all sessions and devices: the `sub` claim of a token; 1 to 128
+/// Identity of a person, the same over all sessions and devices: the `sub` claim of a token; 1 to 128
 /// bytes of UTF-8 in NFC without control characters, characters that people cannot see, or white space
-/// at its ends. Another form than NFC is refused, not normalised: who issues tokens may hold the two
-/// forms for two people. Somebody without a token is `guest:` and their participant id.
+/// at its ends. Another form than NFC is refused, not normalised: an issuer of tokens may
+/// hold the two forms for two people. A guest, without a token, is `guest:` and their participant id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Subject(String);
@@ -134,7 +134,7 @@ impl Subject {
         &self.0
     }
 
-    /// The subject of somebody who shows no token: a new one with every session key.
+    /// The subject of a guest: a new one with every session key.
     #[must_use]
     pub fn guest(participant: ParticipantId) -> Self {
         Self(format!("guest:{participant}"))
@@ -146,7 +146,7 @@ impl Subject {
         self.0.strip_prefix("guest:")?.parse().ok()
     }
 
-    /// Whether it stands for somebody who has shown no token.
+    /// Whether it stands for a guest.
     #[must_use]
     pub fn is_guest(&self) -> bool {
         self.0.starts_with("guest:")

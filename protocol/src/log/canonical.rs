@@ -1,17 +1,17 @@
 //! The bytes that are hashed and signed. SPEC.md section 12.2 states them one by one.
 
-use super::chain::Head;
 use super::entry::{Entry, Party};
+use super::signed::Head;
 use crate::domain::key::Hash;
 
-/// What the hash of an entry begins with.
+/// Prefix of the bytes that an entry's hash is taken over.
 const ENTRY_PREFIX: &[u8] = b"tribune log entry 1\n";
-/// What an entry's signed message begins with: a signature for one purpose is none for another.
+/// Prefix of an entry's signed message: a signature for one purpose is none for another.
 const SIGNATURE_PREFIX: &[u8] = b"tribune log signature 1\n";
-/// What a head's signed message begins with.
+/// Prefix of a head's signed message.
 const HEAD_PREFIX: &[u8] = b"tribune log head 1\n";
 
-/// What the hash of an entry is taken over.
+/// Bytes that the hash of an entry is taken over.
 pub(super) fn entry(entry: &Entry, previous: &Hash) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(ENTRY_PREFIX);
@@ -29,12 +29,12 @@ pub(super) fn entry(entry: &Entry, previous: &Hash) -> Vec<u8> {
     out
 }
 
-/// What the signature of an entry with this hash is over.
+/// Signed message of an entry with this hash.
 pub(super) fn signed(hash: &Hash) -> Vec<u8> {
     [SIGNATURE_PREFIX, &hash.0].concat()
 }
 
-/// What the signature of a head is over.
+/// Signed message of a head.
 pub(super) fn head(head: &Head) -> Vec<u8> {
     let mut out = Vec::with_capacity(192);
     out.extend_from_slice(HEAD_PREFIX);

@@ -1,47 +1,13 @@
-//! How entries are tied together, signed and stored. The origin's side of the log.
-
-use serde::{Deserialize, Serialize};
+//! Chain of entries: each is tied to the one before and signed. The origin's side of the log.
 
 use super::canonical;
 use super::entry::{Detail, Entry, Party};
-use super::verify::{EntryFault, HeadFault};
+use super::signed::{Head, SignedEntry};
 use crate::domain::action::LogAction;
-use crate::domain::key::{Hash, LogKey, LogPublicKey, Signature};
+use crate::domain::key::{Hash, LogKey, Signature};
 use crate::ids::{Note, RoomName};
-use crate::limits::MAX_LOG_ENTRY_BYTES;
-use crate::wellformed::is_one_item;
 
-/// An entry, tied to the one before it and signed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedEntry {
-    /// The entry.
-    pub entry: Entry,
-    /// The hash of the entry before; [`Hash::ZERO`] for the first.
-    pub previous: Hash,
-    /// The hash of this entry and of `previous`.
-    pub hash: Hash,
-    /// The origin's signature over `hash`.
-    pub signature: Signature,
-}
-
-/// How far a log goes, signed: without it, entries could be cut off the end unseen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// The room.
-    pub room: RoomName,
-    /// How many entries there are.
-    pub entries: u64,
-    /// The last entry's hash; [`Hash::ZERO`] if there is none.
-    pub hash: Hash,
-    /// When this was so: milliseconds since the Unix epoch, by the origin's clock.
-    pub at_ms: u64,
-    /// The key that signed this and every entry. Whoever knows the origin's key compares it.
-    pub key: LogPublicKey,
-    /// The origin's signature over the other fields.
-    pub signature: Signature,
-}
-
-/// An entry without its place in the log: what an action says about itself.
+/// An entry without its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// [`Entry::at_ms`].
@@ -133,34 +99,6 @@ impl Chain {
     }
 }
 
-impl Head {
-    /// The head as it travels: one CBOR map.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
-        match ciborium::into_writer(self, &mut out) {
-            Ok(()) => out,
-            Err(error) => unreachable!("a vector takes every head: {error}"),
-        }
-    }
-
-    /// Reads what [`Head::to_bytes`] wrote; nothing else, be it equal in meaning.
-    ///
-    /// # Errors
-    /// [`HeadFault::Unreadable`]
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeadFault> {
-        /// A head and its values.
-        const DEPTH: usize = 3;
-        let unreadable = |why: &str| HeadFault::Unreadable(why.to_owned());
-        if bytes.len() > MAX_LOG_ENTRY_BYTES || !is_one_item(bytes, DEPTH) {
-            return Err(unreadable("it is not one CBOR item"));
-        }
-        let head: Self =
-            ciborium::from_reader(bytes).map_err(|error| unreadable(&error.to_string()))?;
-        if head.to_bytes() == bytes { Ok(head) } else { Err(unreadable("it is not canonical")) }
-    }
-}
-
 impl Draft {
     /// An action without a target, a reason or anything else.
     #[must_use]
@@ -175,37 +113,6 @@ impl Draft {
             about: None,
             detail: Detail::default(),
         }
-    }
-}
-
-impl SignedEntry {
-    /// The entry as it is stored: one CBOR map, under 2 KiB.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(768);
-        match ciborium::into_writer(self, &mut out) {
-            Ok(()) => out,
-            Err(error) => unreachable!("a vector takes every entry: {error}"),
-        }
-    }
-
-    /// Reads what [`SignedEntry::to_bytes`] wrote; nothing else, be it equal in meaning. Whether the
-    /// hash and the signature are right is for a [`super::Verifier`] to say.
-    ///
-    /// # Errors
-    /// [`EntryFault::TooLong`], [`EntryFault::Unreadable`] or [`EntryFault::NotCanonical`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EntryFault> {
-        /// An entry, its maps and their values.
-        const DEPTH: usize = 4;
-        if bytes.len() > MAX_LOG_ENTRY_BYTES {
-            return Err(EntryFault::TooLong { bytes: bytes.len() });
-        }
-        if !is_one_item(bytes, DEPTH) {
-            return Err(EntryFault::Unreadable("it is not one CBOR item".to_owned()));
-        }
-        let entry: Self = ciborium::from_reader(bytes)
-            .map_err(|error| EntryFault::Unreadable(error.to_string()))?;
-        if entry.to_bytes() == bytes { Ok(entry) } else { Err(EntryFault::NotCanonical) }
     }
 }
 

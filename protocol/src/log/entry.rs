@@ -22,34 +22,34 @@ pub struct Entry {
     pub room: RoomName,
     /// When it was decided: milliseconds since the Unix epoch, by the origin's clock.
     pub at_ms: u64,
-    /// Who decided.
+    /// The actor.
     pub actor: Party,
-    /// What was done.
+    /// The action.
     pub action: LogAction,
-    /// Whom it was done to, where it is somebody.
+    /// The target, where it is a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Party>,
     /// Why; may be empty.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub reason: Note,
-    /// How long it holds, in seconds; `None` is until it is lifted, or for what has no duration.
+    /// The duration, in seconds; `None`: until it is lifted, or the action has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<u64>,
     /// The entry that this one answers: of an appeal the action's, of an answer the appeal's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<u64>,
-    /// What else there is to say; may be empty.
+    /// Details; may be empty.
     #[serde(default, skip_serializing_if = "Detail::is_empty")]
     pub detail: Detail,
 }
 
-/// Who acts or is acted upon, as far as it is known. Names and roles are those of that moment.
+/// Actor or target, as far as known. Names and roles are those of that moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Party {
-    /// Who they are, over all sessions.
+    /// The subject, the same over all sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
-    /// What they are called.
+    /// The name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<DisplayName>,
     /// Their role before the action.

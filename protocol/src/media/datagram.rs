@@ -1,7 +1,7 @@
 //! Media datagrams: a channel, then frames back to back. SPEC.md section 5.
 //!
 //! A frame's bytes are written once, by the speaker, and never change on the way: every relay
-//! forwards the same [`Bytes`] ([`Frame::wire`]), in whatever datagram the next hop needs.
+//! forwards the same [`Bytes`] ([`Frame::wire`]), in any datagram that the next hop needs.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -58,13 +58,13 @@ pub struct Capture {
 /// One frame as it lies in a datagram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// Whose audio it is.
+    /// The track.
     pub track: TrackId,
     /// Its place in the track.
     pub seq: Seq,
     /// How loud it is.
     pub level: Level,
-    /// The next frame periods are silence; what does not come is not lost.
+    /// The next frame periods are silence; frames that do not come are not lost.
     pub talkspurt_end: bool,
     /// When the first sample of the frame was captured, about once a second.
     pub captured: Option<Capture>,
@@ -74,10 +74,10 @@ pub struct Frame {
     pub wire: Bytes,
 }
 
-/// What a speaker puts into a frame; [`Frame`] without its written form.
+/// A frame before it is written; [`Frame`] without its bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameHeader {
-    /// Whose audio it is.
+    /// The track.
     pub track: TrackId,
     /// Its place in the track.
     pub seq: Seq,
@@ -146,7 +146,7 @@ impl MediaDatagram {
         Ok(Self { channel: Channel(channel), frames })
     }
 
-    /// The frames, in order. An error ends the iteration: what follows a broken frame cannot be found.
+    /// The frames, in order. An error ends the iteration: frames behind a broken one cannot be found.
     #[must_use]
     pub fn frames(&self) -> Frames {
         Frames { rest: self.frames.clone(), left: MAX_FRAMES_PER_DATAGRAM }

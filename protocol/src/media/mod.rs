@@ -1,4 +1,4 @@
-//! What travels in QUIC datagrams. The first byte is the kind; an unknown kind is dropped and counted.
+//! QUIC datagrams. The first byte is the kind; an unknown kind is dropped and counted.
 
 use bytes::Bytes;
 

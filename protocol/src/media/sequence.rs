@@ -1,4 +1,4 @@
-//! What is missing in a track, frame by frame: the runs worth asking the next hop for. Pure; relays
+//! Missing frames of a track: the runs worth asking the next hop for. Pure; relays
 //! and clients share it. SPEC.md section 6.
 
 use crate::ids::Seq;
@@ -32,8 +32,8 @@ pub struct Gap {
 }
 
 impl GapDetector {
-    /// Takes a frame that has come. Gives what is missing before it, once: silence that was announced
-    /// is no gap, and neither is what comes out of order.
+    /// Takes a received frame. Returns the run missing before it, once: announced silence is no gap, and
+    /// neither is a frame out of order.
     pub fn handle_frame(&mut self, seq: Seq, talkspurt_end: bool) -> Option<Gap> {
         let Some(newest) = self.newest else {
             self.newest = Some(Newest { seq, talkspurt_end });

@@ -42,7 +42,7 @@ impl Distribution {
     }
 
     /// The value that a share of all stays under, `quantile` from 0 to 1, evenly between the bounds of
-    /// its bucket; the highest bound for what is above it. `None` without a value.
+    /// its bucket; the highest bound for values above it. `None` without a value.
     #[must_use]
     pub fn quantile(&self, measure: Measure, quantile: f64) -> Option<u32> {
         let total = self.count();

@@ -1,6 +1,6 @@
 //! Measures of a listener's reception.
 
-/// What is measured of how a listener hears. The value of each report goes into one distribution.
+/// A measure of reception. The value of each report goes into one distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
     /// From capture at the speaker to playout, in microseconds: the mean of the frames that tell.

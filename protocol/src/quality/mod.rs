@@ -1,7 +1,7 @@
-//! How well a room is heard, in a form that adds up: listeners' reports folded into counts over fixed
-//! bounds. Edges fold, relays add, and nobody needs to know whose report was whose. SPEC.md section 8.20.
+//! Reception quality of a room, in a form that adds up: listeners' reports folded into counts over fixed
+//! bounds. Edges fold, relays add, and no report is tied to its listener. SPEC.md section 8.20.
 //!
-//! Pure and of fixed size: a [`Quality`] has about 1.3 KB, whatever the number of listeners.
+//! Pure and of fixed size: a [`Quality`] has about 1.3 KB, for any number of listeners.
 
 use serde::{Deserialize, Serialize};
 
@@ -119,7 +119,7 @@ impl Quality {
         }
     }
 
-    /// Adds what others have folded.
+    /// Adds reports folded elsewhere.
     pub fn merge(&mut self, other: &Self) {
         self.reports = self.reports.saturating_add(other.reports);
         let frames = &mut self.frames;
@@ -278,7 +278,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever folds first and adds later gets what a single one gets who folds all.
+        /// Folding apart and adding later gives the same as folding all at once.
         #[test]
         fn adding_up_is_the_same_in_any_order(
             reports in prop::collection::vec(report(), 0..40), cut in 0usize..40,

@@ -75,12 +75,12 @@ impl Report {
     }
 }
 
-/// A participant's last report, and whose it is.
+/// A participant's last report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerReport {
-    /// Who.
+    /// The participant.
     pub participant: ParticipantId,
-    /// What they are called.
+    /// Their name.
     pub name: DisplayName,
     /// Their role.
     pub role: Role,
@@ -88,11 +88,11 @@ pub struct ListenerReport {
     pub relay: DisplayName,
     /// How old the report is, in milliseconds.
     pub age_ms: u32,
-    /// What it says.
+    /// The report.
     pub report: Report,
 }
 
-/// By what listeners are the worst off.
+/// Ranking of listeners, the worst off first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ranking {
@@ -143,7 +143,7 @@ impl Ranking {
         }
     }
 
-    /// What reports are ordered by, the highest being the worst off.
+    /// Value that reports are ordered by, the highest being the worst off.
     #[must_use]
     pub fn of(self, report: &Report) -> u32 {
         match self {

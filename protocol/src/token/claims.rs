@@ -1,4 +1,4 @@
-//! The claims, and what follows from them.
+//! Claims of a token, and the rights that follow from them.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -8,16 +8,16 @@ use crate::domain::role::Role;
 use crate::ids::{DisplayName, RoomName, Subject};
 use crate::limits::TOKEN_LEEWAY;
 
-/// What a token says. Claims that are not named here are passed over.
+/// Claims of a token. Others are passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// The name of the key that signs.
     #[serde(rename = "iss")]
     pub key_name: String,
-    /// Who the bearer is, in all sessions. Never that of a guest, which nobody vouches for.
+    /// The bearer's subject, the same in all sessions. Never that of a guest, which no issuer vouches for.
     #[serde(rename = "sub", deserialize_with = "vouched_for")]
     pub subject: Subject,
-    /// What the bearer is called, unless it joins under another name. Libraries that always write the
+    /// The bearer's name, unless it joins under another name. Libraries that always write the
     /// claim write an empty text for none.
     #[serde(default, deserialize_with = "not_empty", skip_serializing_if = "Option::is_none")]
     pub name: Option<DisplayName>,
@@ -43,14 +43,14 @@ pub struct Claims {
     /// Text that goes with the bearer, for other programs than a relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// What rules of access read.
+    /// Attributes, for rules of access.
     #[serde(
         default,
         deserialize_with = "or_default",
         skip_serializing_if = "Attributes::is_empty"
     )]
     pub attributes: Attributes,
-    /// What the bearer may do.
+    /// The bearer's grants.
     #[serde(rename = "video", default, deserialize_with = "object")]
     pub grants: Grants,
     /// The role that the bearer comes in as, if the grants cover it. LiveKit has no such claim.
@@ -78,7 +78,7 @@ pub struct Grants {
     /// To speak.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
     pub can_publish: bool,
-    /// What it may publish. If it names anything, then a microphone has to be among it for
+    /// Sources that it may publish. If it names anything, then a microphone has to be among it for
     /// `can_publish` to mean anything: a token for a camera is not one to speak with.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub can_publish_sources: Vec<String>,
@@ -90,12 +90,12 @@ pub struct Grants {
     pub hidden: bool,
 }
 
-/// What a token lets its bearer come in as.
+/// Rights that a token gives its bearer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entitlement {
-    /// Who, in all sessions.
+    /// The subject, the same in all sessions.
     pub subject: Subject,
-    /// What the token calls it.
+    /// The name in the token.
     pub name: Option<DisplayName>,
     /// The highest role that it may come in as.
     pub role: Role,
@@ -105,7 +105,7 @@ pub struct Entitlement {
     pub may_open: bool,
     /// Whether it is not to be shown to others.
     pub hidden: bool,
-    /// What rules of access read.
+    /// Attributes, for rules of access.
     pub attributes: Attributes,
     /// When the token was made, in seconds since 1970: `iat`, else `nbf`, else 0.
     pub issued_at_s: u64,
@@ -147,7 +147,7 @@ impl Claims {
         Ok(())
     }
 
-    /// What the token lets its bearer come in as. A role that the grants do not cover is lowered to
+    /// The rights that the token gives its bearer. A role that the grants do not cover is lowered to
     /// the next one below that they do.
     #[must_use]
     pub fn entitlement(&self) -> Entitlement {
@@ -218,7 +218,7 @@ fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Displa
     text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
 }
 
-/// Some libraries write `null` for what is not there.
+/// Some libraries write `null` for an absent claim.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {

@@ -4,7 +4,7 @@ use crate::codes::ErrorCode;
 use crate::ids::RoomName;
 
 /// A token that lets nobody in, with the reason. Its display is one sentence; nothing of the token is
-/// quoted but what its bearer may see anyway.
+/// quoted except text that its bearer may see anyway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// None was shown where one is needed.
@@ -34,9 +34,9 @@ pub enum TokenError {
     /// It is signed in another way than its key is for, or not at all.
     #[error("The token is signed with {found:?}, and its key is for {expected}.")]
     WrongAlgorithm {
-        /// What the token's header says, its start.
+        /// The algorithm in the token's header, its start.
         found: String,
-        /// What the key is for.
+        /// The algorithm of the key.
         expected: &'static str,
     },
     /// No key of that name is known here.
@@ -65,7 +65,7 @@ impl TokenError {
     }
 }
 
-/// A room's name as a token has it, if it is one; what else it may have is not repeated.
+/// A room's name as a token has it, if it is one; any other text is not repeated.
 fn describe(room: Option<&str>) -> String {
     match room.map(str::parse::<RoomName>) {
         Some(Ok(room)) => format!("{room:?}"),

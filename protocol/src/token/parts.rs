@@ -1,5 +1,5 @@
-//! A token taken apart (RFC 7515 section 7.1): what is signed, the signature, and what the header and
-//! the issuer claim to be. Nothing of it is to be believed before the signature is checked.
+//! Parts of a token (RFC 7515 section 7.1): the signed text, the signature, algorithm and issuer as
+//! claimed. None of it is to be trusted before the signature is checked.
 
 use serde::Deserialize;
 
@@ -9,7 +9,7 @@ use crate::limits::MAX_TOKEN_BYTES;
 /// The start of an unknown name that an error repeats, in characters.
 const QUOTED_CHARACTERS: usize = 64;
 
-/// How a key signs. A key is for one way, whatever a token's header says.
+/// Signature algorithm. A key is for one of them, which a token's header cannot choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC with SHA-256 (RFC 7518 section 3.2).
@@ -21,7 +21,7 @@ pub enum Algorithm {
 /// A token's parts, not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parts<'a> {
-    /// What the signature is over: header and payload as they were sent.
+    /// The signed text: header and payload as they were sent.
     pub signed: &'a str,
     /// The signature, in base64url.
     pub signature: &'a str,
@@ -105,7 +105,7 @@ impl<'a> Parts<'a> {
         TokenError::UnknownKey(start_of(&self.key_name))
     }
 
-    /// The claims. Whoever believes them has checked the signature.
+    /// The claims. To be trusted only once the signature is checked.
     ///
     /// # Errors
     /// [`TokenError::Malformed`].

@@ -5,8 +5,8 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-/// A token's text: whoever has it may do what it says. `Debug` hides it, and it has no `Display`, so that
-/// a message with one in it can be logged. How long it may be is with what carries it.
+/// Text of a token, a bearer credential. `Debug` hides it, and it has no `Display`, so that a message with
+/// one in it can be logged. Its length is bounded by its carriers.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenText(String);

@@ -2,7 +2,7 @@
 //! Time is linear in the text, which is bounded, and so are recursion and comparisons.
 
 use super::InvalidAccess;
-use super::rule::{AttributeName, Condition, Order, all_of, any_of, not};
+use super::condition::{AttributeName, Condition, Order, all_of, any_of, not};
 use crate::domain::attributes::{AttributeValue, Number};
 use crate::limits::{
     MAX_ATTRIBUTE_VALUE_BYTES, MAX_RULE_BYTES, MAX_RULE_COMPARISONS, MAX_RULE_DEPTH,

@@ -1,5 +1,5 @@
-//! A log as CSV (RFC 4180, lines ended by LF): a row for each entry, what people read in front, then
-//! what is verified; a last row with the head. SPEC.md section 12.6.
+//! A log as CSV (RFC 4180, lines ended by LF): a row for each entry, columns for people in front, then
+//! those that are verified; a last row with the head. SPEC.md section 12.6.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 use super::Export;
 use super::page::Page;
 use crate::ids::RoomName;
-use crate::log::chain::{Head, SignedEntry};
 use crate::log::entry::{Entry, Party};
+use crate::log::fault::{EntryFault, Fault, HeadFault};
+use crate::log::signed::{Head, SignedEntry};
 use crate::log::time::{span, utc};
-use crate::log::verify::{EntryFault, Fault, HeadFault};
 
 /// The columns. Of an entry those up to `signature` are filled in, of the head the others too.
 const COLUMNS: [&str; 27] = [
@@ -44,10 +44,10 @@ const COLUMNS: [&str; 27] = [
     "entries",
     "key",
 ];
-/// The columns of who acts.
+/// Columns of the actor.
 const ACTOR: [&str; 5] =
     ["actor_subject", "actor_name", "actor_role", "actor_participant", "actor_address"];
-/// The columns of who is acted upon.
+/// Columns of the target.
 const TARGET: [&str; 5] =
     ["target_subject", "target_name", "target_role", "target_participant", "target_address"];
 /// The first cell of the last row.
@@ -140,7 +140,7 @@ fn optional(value: Option<impl Display>) -> String {
     value.map_or_else(String::new, guarded)
 }
 
-/// A text that a spreadsheet takes as text: what looks like a formula, or has a guard already, gets an
+/// A text that a spreadsheet takes as text: one that looks like a formula, or has a guard already, gets an
 /// apostrophe in front.
 fn guarded(text: impl Display) -> String {
     let text = text.to_string();
@@ -149,7 +149,7 @@ fn guarded(text: impl Display) -> String {
     if looks_like_one { format!("'{text}") } else { text }
 }
 
-/// Reads the rows. What people read in them is passed over: a comparison with what is written for the
+/// Reads the rows. The columns for people are passed over: a comparison with the text written for the
 /// log finds changes there.
 pub(super) fn read(bytes: &[u8]) -> Result<Export, Fault> {
     let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;

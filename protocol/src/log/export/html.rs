@@ -9,10 +9,10 @@ use super::page::{Lines, Page};
 use super::report::{Actions, Appeal, Durations, Report, total};
 use crate::domain::action::LogAction;
 use crate::log::entry::Entry;
+use crate::log::fault::Fault;
 use crate::log::time::{span, utc};
-use crate::log::verify::Fault;
 
-/// What is in front of the title. The policy holds back whatever an oversight here would let through.
+/// Text in front of the title. The content policy blocks scripts that an oversight here would let through.
 const TOP: [&str; 5] = [
     "<!DOCTYPE html>",
     "<html lang=\"en\">",
@@ -21,7 +21,7 @@ const TOP: [&str; 5] = [
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
      'unsafe-inline'\">",
 ];
-/// What is in front of the JSON.
+/// Text in front of the JSON.
 const BLOCK: &str = "<script type=\"application/json\" id=\"tribune-log\">";
 const STYLE: &str = include_str!("report.css");
 /// Reasons that are listed; the rest is a number. A list of every wording is no overview.
@@ -120,7 +120,7 @@ fn write_actors(page: &mut Page, report: &Report) {
     write_rest(page, &report.by_actor, MAX_ACTORS, "others");
 }
 
-/// What a table leaves out.
+/// Note on rows that a table leaves out.
 fn write_rest<T>(page: &mut Page, all: &[(T, Actions)], shown: usize, what: &str) {
     if all.len() > shown {
         let times: usize = all[shown..].iter().map(|(_, actions)| total(actions)).sum();
@@ -253,7 +253,7 @@ fn number(value: impl Display) -> String {
     format!("<td class=\"n\">{value}</td>")
 }
 
-/// The direction of writing ends with the cell, whatever characters a name has.
+/// The direction of writing ends with the cell, for any characters of a name.
 fn text(value: impl Display) -> String {
     format!("<td><bdi>{}</bdi></td>", escaped(value))
 }

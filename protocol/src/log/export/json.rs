@@ -11,10 +11,10 @@ use super::page::{Lines, Page};
 use crate::domain::action::LogAction;
 use crate::domain::role::Role;
 use crate::ids::{DisplayName, Note, ParticipantId, RoomName, Subject};
-use crate::log::chain::{Head, SignedEntry};
 use crate::log::entry::{Address, Detail, Entry, Party};
+use crate::log::fault::{EntryFault, Fault, HeadFault};
+use crate::log::signed::{Head, SignedEntry};
 use crate::log::time::utc;
-use crate::log::verify::{EntryFault, Fault, HeadFault};
 
 /// Lines of an entry between its braces.
 const FIELDS: usize = 14;
@@ -91,7 +91,7 @@ fn text(value: impl Display) -> String {
     serde_json::Value::String(value.to_string()).to_string().replace('<', "\\u003c")
 }
 
-/// Reads the document off `lines`. What people read in it is passed over: a comparison with what is
+/// Reads the document off `lines`. The parts for people are passed over: a comparison with the text that is
 /// written for the log finds changes there.
 pub(super) fn read(lines: &mut Lines<'_>) -> Result<Export, Fault> {
     lines.expect("{")?;

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::chain::{Head, SignedEntry};
-use super::verify::{Fault, Verified, verify_links, verify_signatures};
+use super::fault::Fault;
+use super::signed::{Head, SignedEntry};
+use super::verify::{Verified, verify_links, verify_signatures};
 use crate::domain::invalid_text::InvalidText;
 use crate::domain::key::LogPublicKey;
 use page::{Lines, Page};
@@ -20,11 +21,11 @@ mod report;
 pub struct Export {
     /// All entries, from the first.
     pub entries: Vec<SignedEntry>,
-    /// What the origin said of the log when they were fetched.
+    /// The signed head, as of the time of fetching.
     pub head: Head,
 }
 
-/// What a file of a log looks like.
+/// Format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// One document, for programs.
@@ -42,7 +43,7 @@ impl Export {
         self.page(format).into_text()
     }
 
-    /// Reads a file of any of the three formats, and says which it is. Only what a log consists of is
+    /// Reads a file of any of the three formats, and says which it is. Only the entries and the head are
     /// read; for the rest of the file, and for whether the log is whole, see [`verify_bytes`].
     ///
     /// # Errors
@@ -76,7 +77,7 @@ impl Export {
 /// written for this log. With a `pinned` key only that one may have signed it.
 ///
 /// # Errors
-/// The first fault found: by its entry, or as one of the head, or by its line. What costs little is
+/// The first fault found: by its entry, or as one of the head, or by its line. The cheap part is
 /// looked at first; the signatures of the entries come last.
 pub fn verify_bytes(
     bytes: &[u8],

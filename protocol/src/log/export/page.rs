@@ -1,6 +1,6 @@
-//! A text put together line by line, which knows to what entry each line belongs.
+//! Text of an export, line by line, with the entry of each line.
 
-use crate::log::verify::{EntryFault, Fault};
+use crate::log::fault::{EntryFault, Fault};
 
 /// The text so far.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl<'a> Lines<'a> {
         Self { rest: bytes, line: 0 }
     }
 
-    /// The next line, without its end. What has no line end is no line.
+    /// The next line, without its end. A text without a line end is no line.
     pub(super) fn next_line(&mut self) -> Option<&'a [u8]> {
         let end = self.rest.iter().position(|byte| *byte == b'\n')?;
         let line = &self.rest[..end];

@@ -1,10 +1,10 @@
-//! What a log adds up to: counts, durations, appeals. Numbers only; `html.rs` words them.
+//! Totals of a log: counts, durations, appeals. Numbers only; `html.rs` words them.
 
 use std::collections::BTreeMap;
 
 use crate::domain::action::LogAction;
-use crate::log::chain::SignedEntry;
 use crate::log::entry::{Entry, Party};
+use crate::log::signed::SignedEntry;
 
 /// The sums of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) struct Report {
     pub(super) by_action: Vec<(LogAction, usize)>,
     /// Why people were restricted, the most frequent reason first; an empty reason is none given.
     pub(super) by_reason: Vec<(String, Actions)>,
-    /// Who decided, the busiest first. Appeals are no decisions.
+    /// Actors, the busiest first. Appeals are no decisions.
     pub(super) by_actor: Vec<(Party, Actions)>,
     /// For how long people were restricted.
     pub(super) durations: Vec<(LogAction, Durations)>,
@@ -33,14 +33,14 @@ pub(super) struct Durations {
     pub(super) set_s: Vec<u64>,
 }
 
-/// An appeal and what became of it.
+/// An appeal and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Appeal {
     /// The appeal's entry.
     pub(super) number: u64,
     /// The entry that it is about.
     pub(super) about: Option<u64>,
-    /// Who appealed.
+    /// The person who appealed.
     pub(super) by: Party,
     /// From the action to the appeal, in whole seconds.
     pub(super) after_s: Option<u64>,
@@ -55,7 +55,7 @@ pub(super) struct Answer {
     pub(super) number: u64,
     /// Whether the action was taken back.
     pub(super) upheld: bool,
-    /// Who answered.
+    /// The person who answered.
     pub(super) by: Party,
     /// From the appeal to the answer, in whole seconds.
     pub(super) after_s: u64,
