@@ -1,13 +1,14 @@
-//! What stays the same about a relay across restarts: its id, the keys under QUIC's tokens, and
-//! whatever else is kept in the data directory. Used once, before the shards start.
+//! Identity of a relay across restarts: its id, the keys under QUIC's tokens, the key of its logs, kept
+//! in the data directory. Used once, before the shards start.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use rand::TryRng;
 use rcgen::{KeyPair, PKCS_ED25519};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use tribune_protocol::ids::RelayId;
 use tribune_protocol::log::LogKey;
 use tribune_relay_core::shard::keys::MasterKeys;
@@ -22,7 +23,7 @@ pub enum IdentityError {
     NotKept {
         /// Which file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// It is there, but holds something else.
@@ -30,7 +31,7 @@ pub enum IdentityError {
     Damaged {
         /// Which file.
         path: PathBuf,
-        /// What it should hold.
+        /// The content that it should have.
         what: &'static str,
     },
     /// The system gives no random numbers.
@@ -90,12 +91,12 @@ pub fn master_keys(data: Option<&Path>) -> Result<MasterKeys, IdentityError> {
     }
 }
 
-/// Who may read a file that is kept.
+/// Readers of a file that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readers {
     /// Mode 0600, where the system has modes.
     OnlyUs,
-    /// As the process's umask says.
+    /// By the process's umask.
     Anybody,
 }
 
@@ -125,7 +126,7 @@ fn read_or_make(
     let suffix: [u8; 8] = random().map_err(io::Error::other)?;
     let draft = path.with_extension(format!("{:016x}.new", u64::from_be_bytes(suffix)));
     let written = write_draft(&draft, readers, &make()).and_then(|()| {
-        // A hard link, unlike a rename, does not replace what another process has put there.
+        // A hard link, unlike a rename, does not replace a file that another process has made.
         match fs::hard_link(&draft, path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             done => done,

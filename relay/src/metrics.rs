@@ -1,21 +1,24 @@
-//! Prometheus metrics. The pure cores count in plain structs ([`ShardCounters`], [`HubCounters`]);
-//! whoever drives them publishes snapshots here, a few times a second, off the audio path. The store's
-//! thread counts here itself.
+//! Prometheus metrics. The relay core counts in plain structs ([`ShardCounters`], [`HubCounters`]); its
+//! drivers publish snapshots here, a few times a second, off the audio path. The store's thread counts
+//! here itself.
 //!
-//! A scrape holds nobody up: it reads numbers that are atomic, and takes no lock that a shard takes.
+//! A scrape holds nothing up: it reads atomic numbers, and takes no lock that a shard takes.
 //!
-//! The number of series is fixed by the number of shards, but for rooms, and theirs is bounded
+//! The number of series is fixed by the number of shards, except those of rooms, which are bounded
 //! ([`SeriesLimits`]). No label names a listener or an address.
 //!
-//! * [`counters`] — what the cores count; a line there is a metric. [`labels`] — the values of labels
-//! * [`distribution`] — how values spread, counted in the cores; [`histogram`] shows it
-//! * [`shard`], [`hub`], [`rooms`], [`quality`], [`store`], [`process`] — the series, by whom they tell of
+//! * [`tribune_relay_core::counters`] — the counters themselves; a line there is a metric
+//! * [`histogram`] — distributions of the core as histograms
+//! * [`shard`], [`hub`], [`rooms`], [`quality`], [`store`], [`process`] — the series, by their subject
 
 use std::num::NonZeroU8;
 use std::time::Duration;
 
 use prometheus::{Encoder, Gauge, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 use tribune_protocol::quality::Quality;
+use tribune_relay_core::counters::load::Totals;
+use tribune_relay_core::counters::{HubCounters, Queue, RoomMetrics, Row, ShardCounters};
+use tribune_relay_core::store::StoreError;
 
 mod histogram;
 mod hub;
@@ -32,14 +35,10 @@ use rooms::{RoomSeries, SERIES_PER_ROOM};
 use shard::ShardsSeries;
 use store::StoreSeries;
 
-use tribune_relay_core::counters::load::Totals;
-use tribune_relay_core::counters::{HubCounters, Queue, RoomMetrics, Row, ShardCounters};
-use tribune_relay_core::store::StoreError;
-
-/// What values in millionths are divided by: microseconds are shown as seconds, parts per million as 1.
+/// Divisor of values in millionths: microseconds are shown as seconds, parts per million as ratios.
 const MILLION: f64 = 1_000_000.0;
 
-/// How many series there may be.
+/// Bounds of the number of series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeriesLimits {
     /// Rooms that have series of their own, the largest first, as far as `series` reaches.
@@ -49,7 +48,7 @@ pub struct SeriesLimits {
 }
 
 impl Default for SeriesLimits {
-    /// 20 rooms, 5,000 series: what a Prometheus that watches a hundred relays does not feel.
+    /// 20 rooms, 5,000 series: little for a Prometheus that watches a hundred relays.
     fn default() -> Self {
         Self { rooms: 20, series: 5_000 }
     }
@@ -111,34 +110,34 @@ impl Metrics {
         Self::new(shards, SeriesLimits { rooms: 0, series: 0 })?.count_series()
     }
 
-    /// Takes a shard's counters as they are now: counters grow by the difference to the last time,
-    /// gauges are set. A shard that the relay does not have is passed over.
+    /// Publishes a shard's counters: counters grow by the difference to the last time, gauges are set. A
+    /// shard that the relay does not have is passed over.
     pub fn publish_shard(&self, shard: u8, now: &ShardCounters) {
         self.shards.publish(shard, now);
     }
 
-    /// What the shards have counted by their last publication, all of them together.
+    /// Totals over all shards, by their last publication.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.shards.totals()
     }
 
-    /// Takes the hub's counters as they are now.
+    /// Publishes the hub's counters.
     pub fn publish_hub(&self, now: &HubCounters) {
         self.hub.publish(now);
     }
 
-    /// Takes all rooms of the relay as they are now; one that is not among them is gone.
-    pub fn publish_rooms(&self, figures: &[RoomMetrics<'_>]) {
-        self.rooms.publish(figures);
+    /// Publishes all rooms of the relay; series of a room that is not among them go.
+    pub fn publish_rooms(&self, rooms: &[RoomMetrics<'_>]) {
+        self.rooms.publish(rooms);
     }
 
-    /// Takes what participants have reported since the relay started.
+    /// Publishes participants' reports since the relay started.
     pub fn publish_quality(&self, now: &Quality) {
         self.quality.publish(now);
     }
 
-    /// Says how much waits in a queue that is not a shard's own: those come with a shard's counters.
+    /// Sets the length of a queue that is not a shard's own: those come with the shard's counters.
     pub fn set_queue_length(&self, queue: Queue, length: usize) {
         self.queues.set_length(queue, length as u64);
     }
@@ -436,7 +435,7 @@ mod tests {
             "_time",
         ];
         let metrics = metrics(2);
-        metrics.publish_rooms(&[figures(&"a".parse().unwrap())]);
+        metrics.publish_rooms(&[room_metrics(&"a".parse().unwrap())]);
         let text = metrics.render().unwrap();
         let mut types = std::collections::BTreeMap::new();
         let mut helped = std::collections::BTreeSet::new();
@@ -472,7 +471,7 @@ mod tests {
         }
     }
 
-    fn figures(room: &tribune_protocol::ids::RoomName) -> RoomMetrics<'_> {
+    fn room_metrics(room: &tribune_protocol::ids::RoomName) -> RoomMetrics<'_> {
         RoomMetrics {
             room,
             listeners: 1,
@@ -493,7 +492,7 @@ mod tests {
         let names: Vec<_> = (0..500).map(|n| format!("room-{n}").parse().unwrap()).collect();
         let series = |limits: SeriesLimits, listeners: u64| {
             let metrics = Metrics::new(two, limits).unwrap();
-            let all = names.iter().map(|name| RoomMetrics { listeners, ..figures(name) });
+            let all = names.iter().map(|name| RoomMetrics { listeners, ..room_metrics(name) });
             metrics.publish_rooms(&all.collect::<Vec<_>>());
             let busy = ShardCounters { connections: listeners, ..ShardCounters::default() };
             metrics.publish_shard(0, &busy);

@@ -1,47 +1,46 @@
-//! Who may give orders over HTTP and look at single listeners: whoever shows the operator token, or, on a
-//! relay without one, programs of the same machine. Used by [`super::api`].
+//! Authorisation of operators over HTTP, for orders and for single listeners: by the operator token, or, on
+//! a relay without one, for programs of the same machine. Used by [`super::routes`].
 
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
-
 use tribune_relay_core::auth::secret::Secret;
 
-/// What is asked of somebody who wants more than figures.
+/// The check of an operator.
 #[derive(Debug, Clone, Default)]
 pub struct OperatorAuth {
     /// The operator token, if there is one.
     pub token: Option<Secret>,
 }
 
-/// Why somebody is not entitled.
+/// Reason of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// There is a token, and none was shown.
+    /// The relay has a token, and the request has none.
     #[error("This needs the operator token: Authorization: Bearer TOKEN.")]
     TokenMissing,
-    /// Another one was shown.
+    /// The request has another token.
     #[error("The operator token is another one.")]
     TokenWrong,
-    /// There is none to show, and the caller is on another machine.
+    /// The relay has no token, and the caller is on another machine.
     #[error(
         "Without --operator-token this is for programs on the relay's own machine, and this request comes \
          from another one."
     )]
     NotHere,
-    /// A page in a browser on this machine asks, whoever wrote it.
+    /// The relay has no token, and the caller is a page in a browser on this machine.
     #[error("Without --operator-token this is not for pages in a browser.")]
     FromPage,
 }
 
 impl OperatorAuth {
-    /// TreeQueries at a request.
+    /// Checks a request.
     ///
     /// # Errors
     /// [`Refused`]
     pub fn check(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Refused> {
         let Some(token) = &self.token else {
-            // A page can have a browser ask anything of this machine, and says so by these headers; a
+            // A page can have a browser send anything to this machine, which shows in these headers; a
             // name of the page's own that points here shows in the host.
             let is_page = headers.contains_key(header::ORIGIN)
                 || headers.contains_key("sec-fetch-site")
@@ -59,8 +58,8 @@ impl OperatorAuth {
     }
 }
 
-/// Whether the request was sent to an address or to `localhost`, and not to a name that somebody has made
-/// point here.
+/// Whether the request was sent to an address or to `localhost`, and not to a foreign name that points
+/// here.
 fn is_own_host(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
         return false;

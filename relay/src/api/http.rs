@@ -29,7 +29,7 @@ const INDEX: &str = "tribune-relay\n\n\
     /api/rooms/NAME/listeners/ID  one participant; for operators\n\
     POST /drain         ends the relay, ?to=HOST:PORT&within=30s; for operators\n";
 
-/// Answers until `shutdown` is done, then finishes what has begun.
+/// Serves until `shutdown` is done, then finishes the requests that have begun.
 ///
 /// # Errors
 /// Those of the listener.

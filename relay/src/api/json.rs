@@ -1,37 +1,36 @@
-//! What the HTTP side answers, as JSON. Times are whole microseconds (`_us`), shares are millionths
-//! (`_ppm`), ids 16 hexadecimal digits; what is not known is `null`.
+//! Answers of the HTTP side as JSON. Times are whole microseconds (`_us`), shares are millionths
+//! (`_ppm`), ids 16 hexadecimal digits; unknown values are `null`.
 
 use serde_json::{Map, Value, json};
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer};
 use tribune_protocol::domain::room::StageEntry;
 use tribune_protocol::quality::report::{ListenerReport, Report};
 use tribune_protocol::quality::{QualitySummary, Spread};
-
 use tribune_relay_core::query::{RoomGlance, Status};
 
 /// `GET /api/status`.
 pub(super) fn status(status: &Status) -> Value {
-    let vitals = &status.relay;
+    let relay = &status.relay;
     json!({
-        "relay": vitals.relay.to_string(),
-        "name": vitals.name.to_string(),
-        "version": vitals.version,
+        "relay": relay.relay.to_string(),
+        "name": relay.name.to_string(),
+        "version": relay.version,
         "role": if status.is_origin { "origin" } else { "relay" },
         "readiness": status.readiness.as_str(),
-        "depth": vitals.depth,
+        "depth": relay.depth,
         "path": status.path.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "parent": status.parent.as_ref().map(ToString::to_string),
-        "vitals": self::vitals(vitals),
+        "vitals": relay_status(relay),
     })
 }
 
 /// `GET /api/tree`.
-pub(super) fn tree(sight: &TreeAnswer, is_rooted: bool) -> Value {
+pub(super) fn tree(answer: &TreeAnswer, is_rooted: bool) -> Value {
     json!({
-        "complete": is_rooted && sight.missing == 0,
+        "complete": is_rooted && answer.missing == 0,
         "rooted": is_rooted,
-        "missing": sight.missing,
-        "relays": sight.relays.iter().map(vitals).collect::<Vec<_>>(),
+        "missing": answer.missing,
+        "relays": answer.relays.iter().map(relay_status).collect::<Vec<_>>(),
     })
 }
 
@@ -48,11 +47,11 @@ pub(super) fn room(room: &RoomGlance) -> Value {
 }
 
 /// `GET /api/rooms/NAME/listeners`.
-pub(super) fn listeners(sight: &TreeAnswer) -> Value {
+pub(super) fn listeners(answer: &TreeAnswer) -> Value {
     json!({
-        "complete": sight.missing == 0,
-        "missing": sight.missing,
-        "listeners": sight.listeners.iter().map(listener).collect::<Vec<_>>(),
+        "complete": answer.missing == 0,
+        "missing": answer.missing,
+        "listeners": answer.listeners.iter().map(listener).collect::<Vec<_>>(),
     })
 }
 
@@ -93,31 +92,31 @@ pub(super) fn listener(listener: &ListenerReport) -> Value {
     })
 }
 
-fn vitals(vitals: &RelayStatus) -> Value {
+fn relay_status(relay: &RelayStatus) -> Value {
     let drops: Map<String, Value> =
-        vitals.drops.iter().map(|(cause, rate)| (cause.clone(), (*rate).into())).collect();
+        relay.drops.iter().map(|(cause, rate)| (cause.clone(), (*rate).into())).collect();
     json!({
-        "relay": vitals.relay.to_string(),
-        "name": vitals.name.to_string(),
-        "parent": vitals.parent.map(|parent| parent.to_string()),
-        "depth": vitals.depth,
-        "version": vitals.version,
-        "uptime_s": vitals.uptime_s,
-        "participants": vitals.participants,
-        "capacity": vitals.capacity,
-        "listeners": vitals.listeners,
-        "rooms": vitals.rooms,
-        "children": vitals.children,
-        "draining": vitals.draining,
-        "load_ppm": vitals.load_ppm,
-        "frames_in_per_s": vitals.frames_in,
-        "frames_out_per_s": vitals.frames_out,
-        "dropped_per_s": vitals.drops.values().map(|rate| u64::from(*rate)).sum::<u64>(),
+        "relay": relay.relay.to_string(),
+        "name": relay.name.to_string(),
+        "parent": relay.parent.map(|parent| parent.to_string()),
+        "depth": relay.depth,
+        "version": relay.version,
+        "uptime_s": relay.uptime_s,
+        "participants": relay.participants,
+        "capacity": relay.capacity,
+        "listeners": relay.listeners,
+        "rooms": relay.rooms,
+        "children": relay.children,
+        "draining": relay.draining,
+        "load_ppm": relay.load_ppm,
+        "frames_in_per_s": relay.frames_in,
+        "frames_out_per_s": relay.frames_out,
+        "dropped_per_s": relay.drops.values().map(|rate| u64::from(*rate)).sum::<u64>(),
         "drops": drops,
-        "missing_ppm": vitals.missing_ppm,
-        "trunk_rtt_us": vitals.trunk_rtt_us,
-        "clock_error_us": vitals.clock_error_us,
-        "quality": vitals.quality.as_ref().map(quality),
+        "missing_ppm": relay.missing_ppm,
+        "trunk_rtt_us": relay.trunk_rtt_us,
+        "clock_error_us": relay.clock_error_us,
+        "quality": relay.quality.as_ref().map(quality),
     })
 }
 

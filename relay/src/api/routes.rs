@@ -1,6 +1,5 @@
-//! The part of the HTTP side that asks the hub: how the relay is, the tree, rooms, single listeners, and
-//! the order to drain. Figures are for everybody who reaches the port; single listeners and orders take
-//! an [`OperatorAuth`].
+//! Routes that query the hub: status of the relay, the tree, rooms, single listeners, and the order to
+//! drain. Totals are for all callers that reach the port; single listeners and orders need [`OperatorAuth`].
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,29 +14,29 @@ use serde_json::{Value, json};
 use tribune_protocol::ids::{ParticipantId, RoomName};
 use tribune_protocol::limits::MAX_LISTENERS_A_MESSAGE;
 use tribune_protocol::quality::report::Ranking;
+use tribune_relay_core::query::{Answer, Query};
+use tribune_relay_core::tree::host_port::HostPort;
 
 use super::auth::{OperatorAuth, Refused};
 use super::json;
 use super::listener::Peer;
 use super::query_channel::{Busy, QuerySender};
-use tribune_relay_core::query::{Answer, Query};
-use tribune_relay_core::tree::host_port::HostPort;
 
-/// Rooms in one answer: a page of a screen, and at most what a screen can be scrolled through.
+/// Rooms in one answer by default: a screen.
 const ROOMS_USUALLY: usize = 50;
-/// See [`ROOMS_USUALLY`].
+/// The most rooms in one answer: as far as a person scrolls.
 const ROOMS_MAX: usize = 1_000;
-/// Listeners in one answer, if nobody says otherwise.
+/// Listeners in one answer by default.
 const WORST_USUALLY: u8 = 20;
 /// The longest time that a drain may be given: longer ones are a mistake in the unit.
 const DRAIN_MAX: Duration = Duration::from_secs(24 * 3_600);
 
-/// What the routes answer from.
+/// State of the routes.
 #[derive(Debug, Clone)]
 pub struct Api {
     /// The way to the hub.
     pub queries: QuerySender,
-    /// What is asked of those who want more than figures.
+    /// The check of operators.
     pub auth: OperatorAuth,
 }
 
@@ -54,7 +53,7 @@ pub(super) fn routes(api: Api) -> Router {
         .with_state(api)
 }
 
-/// What goes wrong, as it is answered.
+/// A failed request, by its answer.
 #[derive(Debug)]
 enum Failure {
     Refused(Refused),
@@ -154,8 +153,8 @@ async fn listeners(
             _ => return Err(unknown_parameter(parameter, "worst and by")),
         }
     }
-    let sight = ask_listeners(&api, &room, Query::Listeners { room: name, worst, by }).await?;
-    Ok(Json(json::listeners(&sight)))
+    let answer = ask_listeners(&api, &room, Query::Listeners { room: name, worst, by }).await?;
+    Ok(Json(json::listeners(&answer)))
 }
 
 async fn listener(
@@ -172,8 +171,8 @@ async fn listener(
             short(&id)
         ))
     })?;
-    let sight = ask_listeners(&api, &room, Query::Listener { room: name, participant }).await?;
-    match sight.listeners.first() {
+    let answer = ask_listeners(&api, &room, Query::Listener { room: name, participant }).await?;
+    match answer.listeners.first() {
         Some(found) => Ok(Json(json::listener(found))),
         None => {
             let message =
@@ -221,8 +220,8 @@ async fn ask_listeners(
         return Err(no_room(room));
     }
     let answer = api.queries.ask(query).await?;
-    let Answer::Listeners(sight) = answer else { return Err(unexpected(&answer)) };
-    Ok(sight)
+    let Answer::Listeners(listeners) = answer else { return Err(unexpected(&answer)) };
+    Ok(listeners)
 }
 
 /// The pairs of a query string.
@@ -273,7 +272,7 @@ fn sentence(error: &impl std::fmt::Display) -> String {
     format!("{error}.")
 }
 
-/// Somebody else's text, fit to be repeated.
+/// A caller's text, quoted: no control characters, at most 80 characters.
 fn short(text: &str) -> String {
     let printable = text.chars().filter(|c| !c.is_control());
     format!("\"{}\"", printable.take(80).collect::<String>())

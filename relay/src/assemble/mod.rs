@@ -51,7 +51,7 @@ const SHARD_MESSAGE_QUEUE: usize = 4 * 1024;
 /// A relay whose shards, store and HTTP side run. Its hub runs in [`Relay::run_until_drained`], and until
 /// then connections wait.
 ///
-/// Dropped instead, it ends without a word to its participants, who find out by timeout.
+/// Dropped instead, it ends without closing connections, which then time out.
 ///
 /// ```no_run
 /// # async fn embed() -> anyhow::Result<()> {
@@ -127,7 +127,7 @@ impl Relay {
         let mut hub = Hub::new(hub_config(&config, relay, keys, setup)?, now);
         let Worker { requests, replies, thread: store } =
             open_store(&config, &mut hub, now, &monitor)?;
-        say_capacities(&config, &monitor, &requests);
+        publish_capacities(&config, &monitor, &requests);
 
         let sockets = bind_all(&config)?;
         let listen = sockets[0].local_addr()?;
@@ -167,7 +167,7 @@ impl Relay {
     pub async fn run_until_drained(self) -> Result<()> {
         let Self { hub, wiring, drain_timeout, orders, ready: _, http_server, store, shards } =
             self;
-        // The store keeps what it has been asked to keep; nobody waits for its replies any more.
+        // The store still carries out its last requests; nobody waits for the replies any more.
         let outcome = hub::run(hub, wiring, &orders, drain_timeout).await;
         let ended = tokio::task::spawn_blocking(move || {
             store.join().map_err(|_| anyhow!("the store has panicked"))?;
@@ -191,8 +191,8 @@ fn room_context(config: &Config, now: Instant) -> Result<Arc<RoomContext>> {
     Ok(Arc::new(RoomContext { wall, key, policy }))
 }
 
-/// Tells the metrics what the queues can hold, those of all shards together.
-fn say_capacities(config: &Config, monitor: &Monitor, requests: &Requests) {
+/// Publishes the capacities of queues, those of all shards together.
+fn publish_capacities(config: &Config, monitor: &Monitor, requests: &Requests) {
     let shards = usize::from(config.shards.get());
     for (queue, capacity) in [
         (Queue::Events, HUB_QUEUE),
@@ -205,8 +205,8 @@ fn say_capacities(config: &Config, monitor: &Monitor, requests: &Requests) {
     }
 }
 
-/// Opens the store, gives the hub what an earlier life has left in it, and sets it to work. Only an
-/// origin decides what is to be kept.
+/// Opens the store, restores the hub from it, and starts its thread. Only an origin keeps anything: the
+/// other relays have a store in memory.
 fn open_store(
     config: &Config,
     hub: &mut Hub,
@@ -221,7 +221,7 @@ fn open_store(
     worker::spawn(store, Arc::clone(monitor)).context("the store's thread cannot be started")
 }
 
-/// What participants' tokens are checked with.
+/// Keys that participants' tokens are checked with.
 fn keys(config: &Config) -> Result<Keys> {
     let Some(path) = &config.keys else { return Ok(Keys::default()) };
     let (keys, warning) = keys_file::load(path)?;
@@ -231,7 +231,7 @@ fn keys(config: &Config) -> Result<Keys> {
     Ok(keys)
 }
 
-/// What the configuration asks of participants and children, with the keys that it names.
+/// The proof asked of participants and children.
 fn auth(config: &Config, keys: Keys) -> Auth {
     Auth {
         keys,

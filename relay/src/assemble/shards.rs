@@ -77,7 +77,7 @@ fn run_shard(
 /// Has the allocator reserve address space for this thread's connections, without using it yet.
 ///
 /// glibc lets the heap of a thread grow by a system call for every few kilobytes, several for each
-/// connection; a heap that has been large before grows without. What is given back costs no memory.
+/// connection; a heap that has been large before grows without. Freed blocks cost no memory.
 fn stretch_heap() {
     let blocks: Vec<Vec<u8>> =
         (0..HEAP_BLOCKS).map(|_| Vec::with_capacity(HEAP_BLOCK_BYTES)).collect();

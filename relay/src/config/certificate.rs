@@ -23,7 +23,7 @@ pub enum CertificateSource {
     },
 }
 
-/// How a parent proves who it is.
+/// Proof of identity that is asked of a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParentTrust<'a> {
     /// By a certificate of the system's authorities for its name.

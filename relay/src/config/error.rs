@@ -12,7 +12,7 @@ pub enum ConfigError {
         option: String,
         /// The value, quoted; secrets are not.
         value: String,
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
     /// Two settings do not go together, or one is missing.
@@ -23,7 +23,7 @@ pub enum ConfigError {
     File {
         /// Which file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
     /// The file has keys that mean nothing.

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use super::error::ConfigError;
 
-/// What there is to do instead of running a relay.
+/// Outcome of a command line that runs no relay.
 #[derive(Debug)]
 pub enum Instead {
     /// Help, the version, or a command line that makes no sense.
     Usage(clap::Error),
     /// The man page, asked for by `--man`.
     ManPage(Vec<u8>),
-    /// A key for tokens, asked for by `keys generate`: for standard output, and what there is to say.
+    /// A key for tokens, asked for by `keys generate`: text for standard output, and a note.
     Keys(String, Option<String>),
     /// The policy table, asked for by `roles`.
     Roles(String),

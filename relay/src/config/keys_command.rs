@@ -8,10 +8,9 @@ use rand::TryRng as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use tribune_protocol::token::base64url;
 use tribune_protocol::token::ed25519::{private_pem, public_pem};
-
 use tribune_relay_core::auth::keys::{InvalidKey, check_name};
 
-/// What was made, and what there is to say about it.
+/// A new key, and a note about it.
 #[derive(Debug)]
 pub(super) struct Generated {
     /// For standard output.
@@ -58,7 +57,7 @@ pub(super) fn command() -> Command {
         .subcommand(generate)
 }
 
-/// Does what the command line asks for.
+/// Makes the key that the command line asks for.
 pub(super) fn run(matches: &ArgMatches) -> Result<Generated, GenerateError> {
     // Clap lets nothing else through.
     let Some((_, matches)) = matches.subcommand() else { return Err(GenerateError::NoKey) };

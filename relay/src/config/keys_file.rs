@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use tribune_protocol::token::ed25519::public_key;
-
 use tribune_relay_core::auth::keys::{InvalidKey, Key, Keys};
 use tribune_relay_core::auth::secret::Secret;
 

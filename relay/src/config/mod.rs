@@ -44,14 +44,14 @@ pub const MAX_SHARDS: u8 = 64;
 pub const MAX_PARENTS: usize = 8;
 /// The largest `top_n`. With 16 voices at once nobody understands a word.
 pub const MAX_TOP_N: usize = 16;
-/// The largest `max_connections` and `max_rooms`, so that what they bound fits in memory and in 32 bits.
+/// The largest `max_connections` and `max_rooms`: connections and rooms fit in memory and in 32 bits.
 pub const MAX_COUNT: usize = 1_000_000;
-/// The most rooms that have metrics of their own: what a person can look at.
+/// The most rooms with metrics of their own: as many as a person can look at.
 pub const MAX_METRICS_ROOMS: usize = 200;
 /// The longest `drain_timeout`.
 pub const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Everything an operator decides, valid as a whole.
+/// All settings of an operator, valid as a whole.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// UDP address for participants and children. Default `[::]:4433`, which takes IPv4 too, or
@@ -63,9 +63,9 @@ pub struct Config {
     pub parents: Vec<HostPort>,
     /// Threads that carry audio; at most [`MAX_SHARDS`]. Default: the number of cores.
     pub shards: NonZeroU8,
-    /// What the relay is called. Default: the host's name, or `relay`.
+    /// The relay's name. Default: the host's name, or `relay`.
     pub name: DisplayName,
-    /// Where things are kept across restarts. Default: nowhere.
+    /// Directory for state that outlives a restart. Default: none.
     pub data: Option<PathBuf>,
     /// The certificate of the port. There is no default: it takes a decision.
     pub certificate: CertificateSource,
@@ -74,9 +74,9 @@ pub struct Config {
     pub dev: bool,
     /// Whether, with `dev`, participants from anywhere need no token. Default: no.
     pub dev_anywhere: bool,
-    /// What a child presents, and what this relay presents to its parent.
+    /// Token that a child presents, and that this relay presents to its parent.
     pub relay_token: Option<Secret>,
-    /// What single listeners and the order to drain take over HTTP. Default: none, so that only programs of
+    /// Token for single listeners and for the order to drain, over HTTP. Default: none, so that only programs of
     /// the relay's own machine are answered.
     pub operator_token: Option<Secret>,
     /// Authorities of the client certificates that let a child attach.
@@ -87,10 +87,10 @@ pub struct Config {
     pub parent_ca: Option<PathBuf>,
     /// The one certificate that a parent has to show.
     pub parent_fingerprint: Option<Fingerprint>,
-    /// File with the keys that participants' tokens are checked with. Default: none, so that no token
-    /// lets anybody in.
+    /// File with the keys that participants' tokens are checked with. Default: none, so that no token is
+    /// valid.
     pub keys: Option<PathBuf>,
-    /// Who may do what: the default roles, and those that the file of `--config` adds.
+    /// The policy table: the default roles, and those that the file of `--config` adds.
     pub policy: Policy,
     /// Tracks that go to listeners at the same time, 1 to [`MAX_TOP_N`]. Default 4.
     pub top_n: usize,
@@ -98,21 +98,21 @@ pub struct Config {
     pub max_connections: usize,
     /// Rooms. Default 10,000.
     pub max_rooms: usize,
-    /// Participants at the same time, at most [`MAX_COUNT`]. More are sent elsewhere, but for those who
+    /// Participants at the same time, at most [`MAX_COUNT`]. More are sent elsewhere, except those that
     /// have a place on the stage or had a connection here a moment ago. Default: none is set.
     pub capacity: Option<usize>,
-    /// Where those are sent who would be too many, in turn; at most [`MAX_PARENTS`]. Default: nowhere.
+    /// Relays for participants beyond `capacity`, taken in turn; at most [`MAX_PARENTS`]. Default: none.
     pub redirect_to: Vec<HostPort>,
-    /// Where participants and children are sent when the relay drains. Default: they choose themselves.
+    /// Relay for participants and children when this one drains. Default: they choose themselves.
     pub drain_to: Option<HostPort>,
     /// Time from SIGTERM to the last close. Default 10 s, the grace that container runtimes give.
     pub drain_timeout: Duration,
     /// Rooms with metrics of their own, at most [`MAX_METRICS_ROOMS`], and all series together, no fewer
     /// than the relay has without any room. Default 20 and 5,000.
     pub series: SeriesLimits,
-    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`. Default `info`.
+    /// Filter of log lines, in the syntax of `tracing_subscriber::EnvFilter`. Default `info`.
     pub log: LogFilter,
-    /// How log lines look. Default text.
+    /// Format of log lines. Default text.
     pub log_format: LogFormat,
 }
 
@@ -153,7 +153,7 @@ impl Config {
         validate::validate(&settings, env).map_err(Instead::Wrong)
     }
 
-    /// How `parent` has to prove who it is.
+    /// The proof that `parent` has to give of its identity.
     #[must_use]
     pub fn trust_in(&self, parent: &HostPort) -> ParentTrust<'_> {
         match (&self.parent_ca, self.parent_fingerprint) {
@@ -164,7 +164,7 @@ impl Config {
         }
     }
 
-    /// What an operator should know about before relying on this configuration, a sentence each.
+    /// Warnings about this configuration, for the operator, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();

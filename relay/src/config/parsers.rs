@@ -1,4 +1,4 @@
-//! From the text of one setting to its value, or to what is wrong with it, to be said after the text.
+//! Parsers of single settings. An error is the end of a sentence that begins with the text.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
@@ -51,7 +51,7 @@ pub(super) fn number(text: &str, max: usize) -> Result<usize, String> {
     in_range.ok_or_else(|| format!("is not a number from 1 to {max}"))
 }
 
-/// It stands at the door of a network port: one that can be guessed is none.
+/// A token that guards a network port: one that can be guessed is useless.
 pub(super) fn operator_token(text: &str) -> Result<Secret, &'static str> {
     if text.len() < OPERATOR_TOKEN_BYTES {
         return Err("is not at least 16 bytes long");

@@ -24,7 +24,7 @@ pub(super) fn command() -> Command {
     Command::new("roles").about("Show which role may do what").args([config, markdown, json])
 }
 
-/// What `tribune-relay roles` prints.
+/// Output of `tribune-relay roles`.
 ///
 /// # Errors
 /// [`ConfigError`], if the file cannot be used.

@@ -161,7 +161,7 @@ fn series_limits(given: &Settings, shards: NonZeroU8) -> Result<SeriesLimits, Co
     let series = given.one("metrics_max_series", enough)?;
     Ok(SeriesLimits {
         rooms: given.one("metrics_rooms", metrics_rooms)?.unwrap_or(default.rooms),
-        // With many shards, what is fixed may be more than the default.
+        // With many shards, the fixed series may be more than the default.
         series: series.unwrap_or_else(|| default.series.max(needed)),
     })
 }

@@ -1,15 +1,15 @@
-//! Parents, looked up by name. Used by [`super`], which has them dialled.
+//! Look-ups of parents by name, before they are dialled.
 
 use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
-
-use crate::config::{Config, ParentTrust};
 use tribune_relay_core::messages::{DialId, ShardCommand, ShardEvent, ShardId};
 use tribune_relay_core::tree::host_port::HostPort;
 use tribune_relay_core::tree::target::Target;
 
-/// TreeQueries parents up and has them dialled.
+use crate::config::{Config, ParentTrust};
+
+/// Looks parents up and has them dialled.
 #[derive(Debug)]
 pub(crate) struct Dials {
     parents: Vec<Parent>,
@@ -21,7 +21,7 @@ pub(crate) struct Dials {
 #[derive(Debug)]
 struct Parent {
     place: HostPort,
-    /// It is believed because it is on this machine, and can name no other machine to believe.
+    /// Its certificate is not checked, since it is on this machine; so it can name no other machine.
     only_loopback: bool,
 }
 
@@ -38,7 +38,7 @@ impl Dials {
         Self { parents: config.parents.iter().map(parent).collect(), from_ipv6, events }
     }
 
-    /// In a task of its own: a name server can take its time.
+    /// Looks a target up, in a task of its own, since a name server may be slow; shard 0 dials it.
     pub(crate) fn dial(&self, dial: DialId, target: &Target, shard: &mpsc::Sender<ShardCommand>) {
         let (shard, events, from_ipv6) = (shard.clone(), self.events.clone(), self.from_ipv6);
         let place = self.place(target);
@@ -62,8 +62,8 @@ impl Dials {
         });
     }
 
-    /// Where to dial. A place that a parent names is checked like the parent itself; one that is not
-    /// checked at all names none but its own machine.
+    /// The place to dial. A place named by a parent is checked like the parent itself; a parent that is not
+    /// checked can only name its own machine.
     fn place(&self, target: &Target) -> Result<HostPort, String> {
         let parent = self.parents.get(target.parent);
         let parent = parent.ok_or_else(|| "this relay has no such parent".to_owned())?;

@@ -1,6 +1,6 @@
-//! Runs one shard: a thread, a socket, channels. Everything that decides is in [`super::Shard`].
+//! Thread of a shard: its socket and channels around the machine, [`Shard`].
 //!
-//! A turn of the loop: packets in, what other shards and the hub say, timers, packets out. Each step
+//! A turn of the loop: packets in, messages of other shards and the hub, timers, packets out. Each step
 //! is bounded, so that a turn is short and frames never wait for a storm of joins. Turns that have
 //! little to do are not shorter than [`TURN_PERIOD`], so that acknowledgements, which come one by
 //! one from everybody, are taken in batches.
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender};
-
-use super::socket::{BatchSocket, SEND_BATCH};
-use crate::monitor::Monitor;
 use tribune_relay_core::counters::DropCause;
 use tribune_relay_core::messages::{ShardCommand, ShardEvent, ShardId, ShardMessage};
 use tribune_relay_core::shard::{Outgoing, Shard};
+
+use super::socket::{BatchSocket, SEND_BATCH};
+use crate::monitor::Monitor;
 
 /// Batches of packets received in one turn; each is 32 packets. All could be the second flights of
 /// handshakes, some 40 µs each: a frame waits 5 ms for them at most.
@@ -30,11 +30,11 @@ const SHARD_MESSAGES_PER_TURN: usize = 512;
 const COMMANDS_PER_TURN: usize = 512;
 /// How often counters reach the metrics. A scrape is no more exact than this.
 const PUBLISH_PERIOD: Duration = Duration::from_millis(200);
-/// How long a full socket is waited for before the packets are given up: QUIC repairs what matters,
-/// and a frame is stale after a period.
+/// Longest wait for a full socket before the packets are given up: QUIC repairs its streams, and a frame
+/// is stale after a period.
 const SEND_PATIENCE: Duration = Duration::from_millis(20);
 
-/// What a shard is connected to.
+/// Connections of a shard.
 #[derive(Debug)]
 pub struct Wiring {
     /// Which shard this is.
@@ -53,10 +53,10 @@ pub struct Wiring {
     pub monitor: std::sync::Arc<Monitor>,
 }
 
-/// Runs the shard until the hub lets go of it.
+/// Runs the shard until the hub closes its commands.
 ///
 /// # Errors
-/// What the socket says, if it is unusable.
+/// The socket's error, if it is unusable.
 pub async fn run(mut shard: Shard, mut wiring: Wiring) -> io::Result<()> {
     let mut outgoing: Vec<Outgoing> = Vec::new();
     outgoing.resize_with(SEND_BATCH, Outgoing::default);
@@ -166,7 +166,7 @@ async fn transmit(shard: &mut Shard, wiring: &Wiring, outgoing: &mut [Outgoing])
     }
 }
 
-/// Gives other shards what is for them. A shard never waits for another: what finds no room is dropped
+/// Hands messages to other shards. A shard never waits for another: messages that find no room are dropped
 /// and counted.
 pub fn hand_over(shard: &mut Shard, shards: &[Sender<ShardMessage>]) {
     while let Some((to, shard_message)) = shard.poll_shard_message() {

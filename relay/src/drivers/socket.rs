@@ -1,5 +1,5 @@
-//! A shard's UDP socket: packets in by `recvmmsg`, out by `sendmmsg`. Used by [`super::driver`], and
-//! by load generators, which want to be as cheap as a relay.
+//! UDP socket of a shard: packets in by `recvmmsg`, out by `sendmmsg`. Used by [`super::shard`], and by
+//! load generators, which want to be as cheap as a relay.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -9,7 +9,6 @@ use quinn_proto::EcnCodepoint;
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-
 use tribune_relay_core::messages::Packet;
 use tribune_relay_core::shard::Outgoing;
 
@@ -17,13 +16,13 @@ use tribune_relay_core::shard::Outgoing;
 const RECV_BATCH: usize = quinn_udp::BATCH_SIZE;
 /// Bytes of one packet received; the kernel may join several of the same sender (GRO).
 const RECV_BUFFER_BYTES: usize = 64 * 1024;
-/// From one buffer to the next. At a multiple of 64 KiB their first bytes, which are all that most
+/// Distance from one buffer to the next, in bytes. At a multiple of 64 KiB their first bytes, which are all that most
 /// packets need, would share one set of the processor's cache and push each other out.
 const RECV_BUFFER_STRIDE: usize = RECV_BUFFER_BYTES + 2 * 1024;
 /// Packets that one call sends: past 64 the gain of a larger batch is lost in the noise.
 pub const SEND_BATCH: usize = 64;
-/// What the kernel is asked to hold in each direction: 50 ms of 20,000 listeners. It gives what its
-/// own limits allow.
+/// Kernel buffer asked for in each direction: 50 ms of 20,000 listeners. The kernel gives as much as its
+/// limits allow.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// A UDP socket with its buffers. To be made inside a tokio runtime, whose reactor it uses.
@@ -38,7 +37,7 @@ pub struct BatchSocket {
 /// spreads packets over them by address and port of the sender.
 ///
 /// # Errors
-/// What the system says, for instance that the address is in use.
+/// The system's error, for instance that the address is in use.
 pub fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::UdpSocket> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
@@ -61,17 +60,17 @@ impl BatchSocket {
     /// Takes a bound, non-blocking socket.
     ///
     /// # Errors
-    /// What the system says about its options.
+    /// The system's error about its options.
     pub fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let socket = UdpSocket::from_std(socket)?;
         Ok(Self { socket, state, buffers: vec![0; RECV_BATCH * RECV_BUFFER_STRIDE] })
     }
 
-    /// Where the socket is bound.
+    /// The address that the socket is bound to.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -79,7 +78,7 @@ impl BatchSocket {
     /// Waits until there is something to receive.
     ///
     /// # Errors
-    /// What the reactor says.
+    /// The reactor's error.
     pub async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
     }
@@ -87,15 +86,15 @@ impl BatchSocket {
     /// Waits until the kernel takes packets again.
     ///
     /// # Errors
-    /// What the reactor says.
+    /// The reactor's error.
     pub async fn writable(&self) -> io::Result<()> {
         self.socket.writable().await
     }
 
-    /// Receives what is there, up to one batch. `Ok(0)`: nothing.
+    /// Receives waiting packets, up to one batch. `Ok(0)`: none.
     ///
     /// # Errors
-    /// What the system says; transient ones are passed over.
+    /// The system's error; transient ones are passed over.
     pub fn receive(&mut self, mut take: impl FnMut(Packet)) -> io::Result<usize> {
         let Self { socket, state, buffers } = self;
         let mut metas = [RecvMeta::default(); RECV_BATCH];

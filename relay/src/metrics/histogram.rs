@@ -1,7 +1,7 @@
-//! Distributions of the pure cores as Prometheus histograms. The library's own histogram can only be
-//! told one value after another; here counts come that are sorted already, a few times a second.
+//! Distributions of the relay core as Prometheus histograms. The library's own histogram takes one value
+//! after another; these take counts that are in buckets already, a few times a second.
 //!
-//! Everything is atomic: whoever publishes never waits for a scrape.
+//! Everything is atomic: a publisher never waits for a scrape.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Opts, Registry};
+use tribune_relay_core::counters::distribution::Distribution;
 
 use super::MILLION;
-use tribune_relay_core::counters::distribution::Distribution;
 
 /// One metric with a histogram for each value of its label, or with one alone.
 #[derive(Debug, Clone)]
@@ -64,13 +64,13 @@ impl Histograms {
         Self::new(registry, opts, Some((label, values)), empty.bounds().to_vec())
     }
 
-    /// Adds what has come to a series since `last`.
+    /// Adds a series' growth since `last`.
     pub(super) fn grow(&self, series: usize, last: &Distribution, now: &Distribution) {
         let sum = now.sum().saturating_sub(last.sum());
         self.grow_counts(series, (last.counts(), now.counts()), sum);
     }
 
-    /// As [`Self::grow`], by the counts of each range then and now, and what the sum has grown by.
+    /// As [`Self::grow`], from the counts of each bucket then and now, and the sum's growth.
     pub(super) fn grow_counts(&self, series: usize, (last, now): (&[u64], &[u64]), sum: u64) {
         let series = &self.0.series[series];
         for (cell, (now, last)) in series.counts.iter().zip(now.iter().zip(last)) {
@@ -128,7 +128,7 @@ impl Series {
         let mut buckets = Vec::with_capacity(bounds.len());
         for (place, cell) in self.counts.iter().enumerate() {
             below += cell.load(Ordering::Relaxed);
-            // What lies above the last bound is in the count alone.
+            // Values above the last bound are in the count alone.
             let Some(bound) = bounds.get(place) else { break };
             let mut bucket = Bucket::default();
             bucket.set_upper_bound(*bound as f64 / MILLION);

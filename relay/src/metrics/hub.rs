@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::trunk::{ToChild, ToParent};
-
-use super::{grow, opts, register, register_all, set, set_millionths};
 use tribune_relay_core::counters::{HUB_COUNTERS, HUB_GAUGES, HUB_MILLIONTHS, HubCounters};
 use tribune_relay_core::counters::{Queue, REFUSALS, TrunkState};
 
-/// The hub's series and what was published last.
+use super::{grow, opts, register, register_all, set, set_millionths};
+
+/// The hub's series and the last values published.
 #[derive(Debug)]
 pub(super) struct HubSeries {
     counters: Vec<IntCounter>,
@@ -91,12 +91,12 @@ impl HubSeries {
     }
 }
 
-/// What comes: from participants, from children, from the parent.
+/// Kinds of received messages: from participants, children and the parent.
 fn received_kinds() -> BTreeSet<&'static str> {
     [&FromParticipant::KINDS[..], &ToParent::KINDS, &ToChild::KINDS].concat().into_iter().collect()
 }
 
-/// What goes: to participants, to children, to the parent. Nobody writes a kind that is not known.
+/// Kinds of sent messages: to participants, children and the parent. An unknown kind is never sent.
 fn sent_kinds() -> BTreeSet<&'static str> {
     let kinds = [&ToParticipant::KINDS[..], &ToParent::KINDS, &ToChild::KINDS].concat();
     kinds.into_iter().filter(|kind| *kind != "unknown").collect()

@@ -39,7 +39,7 @@ impl ProcessMetrics {
         })
     }
 
-    /// Reads the process's state; what cannot be read keeps its value.
+    /// Reads the process's state. A value that cannot be read stays as it was.
     pub(super) fn refresh(&self) {
         if let Some(seconds) = fs::read_to_string("/proc/self/stat").ok().and_then(|s| cpu(&s)) {
             self.cpu.inc_by((seconds - self.cpu.get()).max(0.0));

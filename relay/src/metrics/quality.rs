@@ -1,4 +1,4 @@
-//! What participants of this relay report, as the hub has added it up, as series.
+//! Series of participants' reports, as the hub has added them up.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,10 +8,10 @@ use tribune_protocol::quality::{FrameCounts, Measure, Quality};
 use super::histogram::Histograms;
 use super::register;
 
-/// How a number is read.
+/// Accessor of a count.
 type Read = fn(&FrameCounts) -> u64;
 
-/// Frames by what became of them at listeners, as the label `result` says.
+/// Fates of frames at listeners, by the label `result`.
 const RESULTS: [(&str, Read); 5] = [
     ("received", |frames| frames.received),
     ("lost", |frames| frames.lost),
@@ -20,7 +20,7 @@ const RESULTS: [(&str, Read); 5] = [
     ("late", |frames| frames.late),
 ];
 
-/// The series, and what was published last.
+/// The series and the last values published.
 #[derive(Debug)]
 pub(super) struct QualitySeries {
     /// In the order of [`Measure::ALL`].
@@ -72,7 +72,7 @@ impl QualitySeries {
     }
 }
 
-/// A measure's metric, and what it says.
+/// A measure's metric and its help text.
 const fn shown(measure: Measure) -> (&'static str, &'static str) {
     match measure {
         Measure::Latency => (

@@ -1,5 +1,5 @@
-//! The series of rooms: the only ones with a label that somebody else has chosen. So their number is
-//! bounded here: the largest rooms have series of their own, all others share those of [`OTHER`].
+//! Series of rooms, the only ones whose label comes from outside. Their number is bounded: the largest
+//! rooms have series of their own, all others share those of [`OTHER`].
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -36,8 +36,7 @@ const COUNTS: [Count; 4] = [
     Count { name: "tribune_relay_room_reports", help: "Participants of a room who have reported in the last minute, at this relay and below it.", read: |f| f.reports },
 ];
 
-/// A share that does not add up: the other rooms have none, for what is bad in one of them would not
-/// show in the mean of all.
+/// A ratio. The other rooms have none: a bad one among them would not show in the mean of all.
 struct Share {
     name: &'static str,
     help: &'static str,
@@ -98,49 +97,49 @@ impl RoomSeries {
     }
 
     /// Takes all rooms as they are now.
-    pub(super) fn publish(&self, figures: &[RoomMetrics<'_>]) {
+    pub(super) fn publish(&self, rooms: &[RoomMetrics<'_>]) {
         let mut labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut order: Vec<&RoomMetrics<'_>> = figures.iter().collect();
+        let mut order: Vec<&RoomMetrics<'_>> = rooms.iter().collect();
         if order.len() > self.places && self.places > 0 {
-            let rank = |figures: &RoomMetrics<'_>| {
-                let has = labelled.contains(figures.room);
+            let rank = |room: &RoomMetrics<'_>| {
+                let has = labelled.contains(room.room);
                 let weight = if has { KEEPS } else { TAKES };
-                (Reverse(figures.listeners.saturating_mul(weight)), !has)
+                (Reverse(room.listeners.saturating_mul(weight)), !has)
             };
             order.select_nth_unstable_by(self.places - 1, |a, b| {
                 (rank(a), a.room).cmp(&(rank(b), b.room))
             });
         }
         let (own, others) = order.split_at(self.places.min(order.len()));
-        let kept: BTreeSet<RoomName> = own.iter().map(|figures| figures.room.clone()).collect();
+        let kept: BTreeSet<RoomName> = own.iter().map(|room| room.room.clone()).collect();
         for gone in labelled.difference(&kept) {
             self.remove(gone.as_str());
         }
         *labelled = kept;
-        for figures in own {
-            self.show(figures);
+        for room in own {
+            self.show(room);
         }
         for (gauges, count) in self.counts.iter().zip(&COUNTS) {
-            let sum: u64 = others.iter().map(|figures| (count.read)(figures)).sum();
+            let sum: u64 = others.iter().map(|room| (count.read)(room)).sum();
             gauges.with_label_values(&[OTHER]).set(sum as f64);
         }
     }
 
-    fn show(&self, figures: &RoomMetrics<'_>) {
-        let room = figures.room.as_str();
+    fn show(&self, room: &RoomMetrics<'_>) {
+        let name = room.room.as_str();
         for (gauges, count) in self.counts.iter().zip(&COUNTS) {
-            gauges.with_label_values(&[room]).set((count.read)(figures) as f64);
+            gauges.with_label_values(&[name]).set((count.read)(room) as f64);
         }
         for (gauges, share) in self.shares.iter().zip(&SHARES) {
-            set_or_remove(gauges, &[room], (share.read)(figures));
+            set_or_remove(gauges, &[name], (share.read)(room));
         }
         for (quantile, read) in QUANTILES {
-            set_or_remove(&self.latency, &[room, quantile], read(figures));
+            set_or_remove(&self.latency, &[name, quantile], read(room));
         }
     }
 
     fn remove(&self, room: &str) {
-        // What is not there has not been shown; there is nothing to remove then.
+        // A series that was never shown cannot be removed, which is no error.
         for gauges in self.counts.iter().chain(&self.shares) {
             let _ = gauges.remove_label_values(&[room]);
         }
@@ -185,9 +184,8 @@ mod tests {
         fn publish(&self, listeners: &[(&str, u64)]) {
             let names: Vec<RoomName> =
                 listeners.iter().map(|(name, _)| name.parse().unwrap()).collect();
-            let figures: Vec<_> =
-                names.iter().zip(listeners).map(|(n, (_, l))| of(n, *l)).collect();
-            self.series.publish(&figures);
+            let rooms: Vec<_> = names.iter().zip(listeners).map(|(n, (_, l))| of(n, *l)).collect();
+            self.series.publish(&rooms);
         }
 
         fn text(&self) -> String {
@@ -263,11 +261,11 @@ mod tests {
     fn quality_is_shown_where_there_is_some() {
         let rooms = Rooms::new(2);
         let name: RoomName = "a".parse().unwrap();
-        let mut figures = of(&name, 3);
-        figures.latency_p50_us = Some(40_000);
-        figures.latency_p99_us = Some(150_000);
-        figures.loss_ppm = Some(2_500);
-        rooms.series.publish(&[figures]);
+        let mut room = of(&name, 3);
+        room.latency_p50_us = Some(40_000);
+        room.latency_p99_us = Some(150_000);
+        room.loss_ppm = Some(2_500);
+        rooms.series.publish(&[room]);
         let text = rooms.text();
         for line in [
             "tribune_relay_room_latency_seconds{quantile=\"0.5\",room=\"a\"} 0.04",
@@ -279,7 +277,7 @@ mod tests {
         assert!(!text.contains("tribune_relay_room_concealed_ratio{"), "{text}");
         rooms.series.publish(&[of(&name, 3)]);
         assert!(!rooms.text().contains("quantile"));
-        rooms.series.publish(&[figures]);
+        rooms.series.publish(&[room]);
         rooms.series.publish(&[]);
         assert!(!rooms.text().contains("room=\"a\""));
     }

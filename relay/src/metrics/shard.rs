@@ -1,5 +1,5 @@
-//! The series of shards. Each shard publishes into those with its number; what has no number is the
-//! sum of all.
+//! Series of shards. Each shard publishes into those with its number; series without a number are sums
+//! over all shards.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,15 +9,15 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
 };
-
-use super::histogram::Histograms;
-use super::{grow, opts, register, register_all, set, set_millionths};
 use tribune_relay_core::counters::load::Totals;
 use tribune_relay_core::counters::{DropCause, HandshakeResult, Queue, Side};
 use tribune_relay_core::counters::{SHARD_COUNTERS, SHARD_GAUGES, SHARD_MILLIONTHS, ShardCounters};
 
-/// Bounds of the loop-turn histogram, in seconds. A frame waits for at most one turn, so what counts
-/// is how far below the 20 ms of a frame period turns stay.
+use super::histogram::Histograms;
+use super::{grow, opts, register, register_all, set, set_millionths};
+
+/// Bounds of the loop-turn histogram, in seconds. A frame waits for at most one turn, so
+/// turns should stay far below the 20 ms of a frame period.
 const TURN_BUCKETS: [f64; 11] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2];
 
@@ -31,7 +31,7 @@ pub(super) struct ShardsSeries {
     hold: Histograms,
 }
 
-/// One shard's series and what was published last.
+/// One shard's series and the last values published.
 #[derive(Debug)]
 struct ShardSeries {
     counters: Vec<IntCounter>,
@@ -120,7 +120,7 @@ impl ShardsSeries {
         }
     }
 
-    /// What waits in all queues of a kind together, of those that are the shards' own.
+    /// Length of all queues of a kind together; `None` for kinds that are not the shards' own.
     pub(super) fn waiting(&self, queue: Queue) -> Option<u64> {
         let read: fn(&ShardSeries) -> &AtomicU64 = match queue {
             Queue::Commands => |shard| &shard.commands,

@@ -1,11 +1,11 @@
-//! What is counted of the store's writes. Observed by its thread, [`crate::store::worker`].
+//! Series of the store's writes, observed by its thread, [`crate::store::worker`].
 
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use tribune_relay_core::store::StoreError;
 
 use super::register;
-use tribune_relay_core::store::StoreError;
 
 /// Bounds of the histogram of writes, in seconds. Memory takes microseconds, a solid-state disk
 /// flushes in about a millisecond, a spinning one in about ten; beyond that something is wrong.

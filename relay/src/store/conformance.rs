@@ -1,4 +1,4 @@
-//! What every store is held to: the same tests for each, by `conformance!` in the store's own file.
+//! Conformance suite of stores: the same tests for each, by `conformance!` in the store's own file.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,6 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tribune_protocol::ids::RoomName;
-
 use tribune_relay_core::store::{
     Batch, LogPage, LogRow, MAX_BATCH_ENTRIES, MAX_ENTRY_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ENTRIES,
     MAX_RECORD_BYTES, Store, StoreError, StoredRoom,
@@ -252,7 +251,7 @@ pub(super) fn a_full_store_refuses_and_goes_on<C: Case>() {
         assert!(matches!(error, StoreError::Full(_)), "{error:?}");
         assert_eq!(contents(case.store()), before);
     }
-    // What is small enough still fits, and follows what was there before.
+    // A small one still fits, and follows the entries before.
     case.store().write(&[batch("forum", None, 4, 1)]).unwrap();
     case.relax();
     large.entries[0].number = 5;
@@ -269,7 +268,7 @@ enum Step {
     Reopen,
 }
 
-/// A batch whose numbers are relative to what would follow.
+/// A batch whose numbers are relative to the next one.
 #[derive(Debug, Clone)]
 struct Draft {
     room: u8,
@@ -307,7 +306,7 @@ impl Model {
         self.0.get(room).map_or(1, |(_, log)| log.len() as u64 + 1)
     }
 
-    /// What follows from one batch; `None` if it does not follow.
+    /// The contents after one batch; `None` if it does not follow.
     fn with(mut self, batch: &Batch) -> Option<Self> {
         if batch.record.is_none() && batch.entries.is_empty() {
             return Some(self);

@@ -4,7 +4,7 @@ use tribune_relay_core::store::{MemoryLimits, MemoryStore, Store, StoreError};
 
 use super::conformance::{Case, batch, conformance, room};
 
-/// What it survives is nothing, so there is nothing to reopen.
+/// It survives nothing, so there is nothing to reopen.
 impl Case for MemoryStore {
     fn fresh() -> Self {
         Self::default()

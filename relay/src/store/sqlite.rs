@@ -1,15 +1,15 @@
 //! The store of a relay with a data directory: one SQLite file, written ahead (WAL), flushed to the
 //! disk at each commit.
 //!
-//! What [`Store::write`] has returned `Ok` for survives a killed process and a power cut, as far as
-//! the disk keeps what it has confirmed. One relay uses a directory at a time, by a lock on a file
-//! beside the database.
+//! A write that [`Store::write`] has returned `Ok` for survives a killed process and a power cut, as far
+//! as the disk keeps writes that it has confirmed. One relay uses a directory at a time, by a lock on a
+//! file beside the database.
 //!
 //! **After an I/O error the connection is closed and opened anew.** When a flush has failed, the
 //! system may count the pages as clean that never reached the disk, and would confirm the next flush
-//! without writing them; also nobody knows whether the commit that failed is in the file. So the new
-//! connection moves everything from the write-ahead log into the database and flushes that, and what
-//! it then finds is what holds: the write is answered `Ok` if it is there and refused if it is not.
+//! without writing them; also it is unknown whether the failed commit is in the file. So the new
+//! connection moves everything from the write-ahead log into the database and flushes that, and the
+//! database is then the truth: the write is answered `Ok` if it is there and refused if it is not.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -20,7 +20,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use tribune_protocol::ids::RoomName;
-
 use tribune_relay_core::store::{
     Batch, LogPage, LogRow, MAX_PAGE_ENTRIES, PageBuilder, Store, StoreError, StoredRoom, check,
 };
@@ -29,9 +28,9 @@ use tribune_relay_core::store::{
 const DATABASE: &str = "tribune.sqlite";
 /// The lock's name in the data directory. It holds nothing, and stays when the relay has ended.
 const LOCK: &str = "tribune.lock";
-/// What the file's header names as its owner: "Trbn".
+/// Owner in the file's header: "Trbn".
 const APPLICATION_ID: i32 = 0x5472_626e;
-/// How long a lock of another process is waited for: somebody looks into the file with a tool.
+/// Longest wait for a lock of another process, such as a tool that inspects the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes that the write-ahead log keeps once it has been emptied; a large write makes it larger.
 const IDLE_WAL_BYTES: u32 = 8 << 20;
@@ -51,7 +50,7 @@ const MIGRATIONS: [&str; 2] = [
          bytes BLOB NOT NULL,
          PRIMARY KEY (room, number)
      ) STRICT;",
-    // 2: the log is append-only for whoever writes to the file, not for this program alone.
+    // 2: the log is append-only for every program that writes to the file.
     "CREATE TRIGGER log_keeps_entries BEFORE UPDATE ON log
      BEGIN SELECT RAISE (ABORT, 'the log is append-only'); END;
      CREATE TRIGGER log_loses_nothing BEFORE DELETE ON log
@@ -253,7 +252,7 @@ fn version(connection: &Connection, path: &Path) -> Result<usize, SqliteError> {
     }
 }
 
-/// Takes the steps that the file has not seen, each as a whole.
+/// Runs the migrations that the file lacks, each as one transaction.
 fn migrate(connection: &mut Connection, version: usize) -> Result<(), SqliteError> {
     for (step, sql) in (1_u32..).zip(MIGRATIONS).skip(version) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -285,7 +284,7 @@ fn load(connection: &mut Connection) -> Result<Vec<StoredRoom>, SqliteError> {
 }
 
 fn write(connection: &mut Connection, batches: &[Batch]) -> Result<(), SqliteError> {
-    // Whatever fails before the commit ends the transaction, and with it all that it wrote.
+    // An error before the commit ends the transaction, and with it all that it wrote.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     check(batches, |room| Ok(total(&transaction, room)?))?;
     for batch in batches.iter().filter(|batch| !batch.is_empty()) {
@@ -309,14 +308,14 @@ fn write(connection: &mut Connection, batches: &[Batch]) -> Result<(), SqliteErr
     Ok(transaction.commit()?)
 }
 
-/// Moves what is in the write-ahead log into the database, and has the disk confirm it.
+/// Moves the write-ahead log into the database, and has the disk confirm it.
 fn flush_everything(connection: &Connection) -> Result<(), SqliteError> {
     let busy: i64 =
         connection.query_row("PRAGMA wal_checkpoint (TRUNCATE)", [], |row| row.get(0))?;
     if busy == 0 { Ok(()) } else { Err(StoreError::Failed("the file is in use".to_owned()).into()) }
 }
 
-/// Whether a write has happened of which that was not known.
+/// Whether a write of unknown outcome is in the file.
 fn is_stored(connection: &Connection, batches: &[Batch]) -> Result<bool, SqliteError> {
     let mut records: BTreeMap<&RoomName, &Bytes> = BTreeMap::new();
     for batch in batches {
@@ -374,7 +373,7 @@ fn total(connection: &Connection, room: &RoomName) -> Result<u64, SqliteError> {
     u64::try_from(last).map_err(|error| damaged(&error).into())
 }
 
-/// SQLite's integers have a sign. What is too large for them is above any number that is stored.
+/// SQLite's integers have a sign. A number too large for them is above any that is stored.
 fn sql_number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -443,7 +442,7 @@ mod tests {
 
     conformance!(OnDisk);
 
-    /// What is said about a directory that cannot be used.
+    /// The error about a directory that cannot be used.
     fn refusal(directory: &Path) -> String {
         let error = SqliteStore::open(directory).unwrap_err();
         assert!(matches!(error, StoreError::Unusable { .. }), "{error:?}");

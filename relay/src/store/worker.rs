@@ -1,5 +1,5 @@
-//! The thread that carries a store's requests out, in order, so that nobody else waits for a disk.
-//! Started by `run`; the hub's loop hands requests in and takes replies.
+//! Thread of the store: carries requests out in order, so that nothing else waits for a disk. The hub's
+//! driver hands requests in and takes replies.
 
 use std::io;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
+use tribune_relay_core::store::{Batch, Store, StoreError, StoreReply, StoreRequest, WriteId};
 
 use crate::metrics::Metrics;
 use crate::monitor::Monitor;
-use tribune_relay_core::store::{Batch, Store, StoreError, StoreReply, StoreRequest, WriteId};
 
 /// Requests that wait for the store; more are refused ([`StoreError::Busy`]). A disk that flushes in
 /// 10 ms clears them in less than a second, and one that hangs holds no more than these.
@@ -26,7 +26,7 @@ const GROUP: usize = 64;
 pub struct Worker {
     /// Where requests go. The thread ends when it has done all of them and this is gone.
     pub requests: Requests,
-    /// What comes back, one for each request, in the same order.
+    /// Replies, one for each request, in the same order.
     pub replies: mpsc::Receiver<StoreReply>,
     /// To be joined at the end, so that the store is closed.
     pub thread: JoinHandle<()>,
@@ -79,7 +79,7 @@ impl Requests {
 /// Starts the thread `store`. Commits are counted and timed in the metrics.
 ///
 /// # Errors
-/// What the system says, if there can be no thread.
+/// The system's error, if there can be no thread.
 pub fn spawn(store: Box<dyn Store>, monitor: Arc<Monitor>) -> io::Result<Worker> {
     let (sender, receiver) = mpsc::channel(REQUEST_QUEUE);
     let (reply_sender, replies) = mpsc::channel(REPLY_QUEUE);
@@ -99,7 +99,7 @@ fn run(
     let mut group = Vec::with_capacity(GROUP);
     while requests.blocking_recv_many(&mut group, GROUP) > 0 {
         let answer = |reply| {
-            // A hub that has gone needs no replies; what it has asked for is done all the same.
+            // A hub that has gone needs no replies; its requests are carried out all the same.
             let _ = replies.blocking_send(reply);
         };
         carry_out(store.as_mut(), group.drain(..), metrics, answer);

@@ -16,19 +16,19 @@ use super::provider::crypto_provider;
 use super::roots::{roots, system_roots};
 use crate::config::{CertificateSource, Config, Fingerprint, ParentTrust};
 
-/// Which certificates a relay accepts from the one it dials.
+/// Certificates that are accepted from a dialled relay.
 #[derive(Debug, Clone)]
 pub enum ServerTrust {
     /// Those of these authorities, for the name that is dialled.
     Roots(Arc<RootCertStore>),
-    /// This one, whatever name and dates it bears.
+    /// This one, with any name and dates.
     Pinned(Fingerprint),
     /// Any. For development on one machine, where nobody else can answer.
     Anything,
 }
 
-/// What this relay dials a parent with. It shows `--trunk-cert`, or else its own certificate if that
-/// came from files: an authority can have signed either.
+/// TLS of the connection to a parent. The certificate shown is `--trunk-cert`, or else the relay's own if
+/// that came from files: an authority can have signed either.
 ///
 /// # Errors
 /// [`TlsError`].

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::identity::IdentityError;
 
-/// Why TLS cannot be set up.
+/// Error of setting TLS up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A PEM file cannot be read or holds nothing of the kind.
@@ -12,9 +12,9 @@ pub enum TlsError {
     File {
         /// Which file.
         path: PathBuf,
-        /// What it should hold.
+        /// The content that it should have.
         what: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
     /// The self-signed certificate cannot be kept.

@@ -15,14 +15,14 @@ use super::roots::certificates;
 use crate::config::{CertificateSource, Config, Fingerprint};
 use crate::identity::{Readers, keep};
 
-/// A certificate chain and its private key: who this relay is to others. `Debug` shows no key.
+/// A certificate chain and its private key: the identity of a relay. `Debug` shows no key.
 pub struct TlsIdentity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
 
 impl TlsIdentity {
-    /// The one that the configuration asks for. A self-signed one is made at the first start.
+    /// The identity that the configuration asks for. A self-signed one is made at the first start.
     ///
     /// # Errors
     /// [`TlsError`], naming the file that cannot be used.
@@ -67,7 +67,7 @@ impl TlsIdentity {
             what: "private key",
             why: error.to_string(),
         })?;
-        // Any certificate made from the kept key fits it, whoever makes it first.
+        // Any certificate made from the kept key fits it, also one made by another process.
         let certificate = parameters(name)?.self_signed(&key)?;
         keep(&cert_path, Readers::Anybody, || certificate.pem())?;
         Self::from_files(&cert_path, &key_path)
@@ -88,7 +88,7 @@ impl TlsIdentity {
         Ok(Self { chain: vec![certificate.into()], key })
     }
 
-    /// SHA-256 of the relay's own certificate: what `--fingerprint` and `--parent-fingerprint` take.
+    /// SHA-256 of the relay's own certificate, as `--fingerprint` and `--parent-fingerprint` take it.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         // A chain is never empty; an empty one would have no fingerprint that anything matches.
@@ -141,7 +141,7 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
     Fingerprint(bytes)
 }
 
-/// What a self-signed certificate says. It is no authority, and yet its own trust anchor.
+/// Contents of a self-signed certificate. It is no authority, and yet its own trust anchor.
 fn parameters(name: &str) -> Result<CertificateParams, rcgen::Error> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     if DnsName::try_from(name).is_ok() && !name.eq_ignore_ascii_case("localhost") {

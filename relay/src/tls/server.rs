@@ -13,8 +13,8 @@ use super::provider::crypto_provider;
 use super::roots::roots;
 use crate::config::Config;
 
-/// What this relay's port speaks: both kinds of connection, told apart by ALPN. Client certificates
-/// are asked for, and verified, where the configuration names an authority for them.
+/// TLS of this relay's port, for both kinds of connection, told apart by ALPN. Client certificates are
+/// asked for, and verified, where the configuration names an authority for them.
 ///
 /// # Errors
 /// [`TlsError`].
@@ -38,7 +38,7 @@ pub fn server_crypto_for(
     Ok(Arc::new(QuicServerConfig::try_from(server_tls(identity, children)?)?))
 }
 
-/// The TLS of [`server_crypto_for`], without QUIC: what a handshake costs by itself is measured with it.
+/// The TLS of [`server_crypto_for`], without QUIC: to measure the cost of a handshake by itself.
 ///
 /// # Errors
 /// [`TlsError`].

@@ -1,11 +1,10 @@
 //! Handshakes over memory, and certificates on disk.
 
-use quinn_proto::crypto::{ClientConfig as _, ServerConfig as _, Session};
-use quinn_proto::transport_parameters::TransportParameters;
-
 use std::sync::Arc;
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn_proto::crypto::{ClientConfig as _, ServerConfig as _, Session};
+use quinn_proto::transport_parameters::TransportParameters;
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK};
 
 use super::provider::crypto_provider;
@@ -13,7 +12,7 @@ use super::roots::roots;
 use super::*;
 use crate::config::{Config, Fingerprint};
 
-/// A handshake over memory, without packets. Yields what each side then knows of the other.
+/// A handshake over memory, without packets. Yields the knowledge of the server.
 fn handshake(
     client: &Arc<QuicClientConfig>,
     server: &Arc<QuicServerConfig>,
@@ -33,14 +32,14 @@ fn handshake(
     Ok(Met { alpn: data.protocol.unwrap(), client_shown: server.peer_identity().is_some() })
 }
 
-/// What the server knows once the handshake is done.
+/// Knowledge of the server once the handshake is done.
 #[derive(Debug, PartialEq)]
 struct Met {
     alpn: Vec<u8>,
     client_shown: bool,
 }
 
-/// Takes what one side has to say to the other, at all levels of encryption.
+/// Passes handshake bytes from one side to the other, at all levels of encryption.
 fn flow(from: &mut dyn Session, to: &mut dyn Session) -> Result<(), quinn_proto::TransportError> {
     loop {
         let mut bytes = Vec::new();
