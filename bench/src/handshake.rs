@@ -19,7 +19,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 use tribune_bench::accounting::{machine, machine_cpu, process_cpu, process_cpu_exact};
 use tribune_protocol::ALPN_PARTICIPANT;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_relay::tls::{ServerTrust, TlsIdentity, client_tls, server_tls};
 
 use crate::joiner::{Guests, idle};

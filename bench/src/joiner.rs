@@ -18,7 +18,7 @@ use rand::rngs::SysRng;
 use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
 use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{RequestId, SessionKey};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_relay::config::Fingerprint;

@@ -13,7 +13,7 @@ use tribune_client::session::tls::Trust;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, OneShot, ToParticipant};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Note, ParticipantId, RequestId, RoomName};
 
 fn errands(addresses: Vec<Address>) -> Errands {
@@ -33,7 +33,7 @@ fn room() -> RoomName {
 }
 
 fn kick() -> Govern {
-    let target = tribune_protocol::control::command::Target::Participant(ParticipantId(5));
+    let target = tribune_protocol::domain::target::Target::Participant(ParticipantId(5));
     Govern::Kick { target, reason: Note::default() }
 }
 

@@ -1,4 +1,4 @@
-//! Why a request is refused ([`ErrorCode`]) and why a connection ends ([`CloseCode`]).
+//! Codes of refused requests ([`ErrorCode`]) and of closed connections ([`CloseCode`]).
 
 use std::fmt;
 

@@ -75,15 +75,15 @@ pub const MAX_LOG_PAGE_BYTES: usize = 15 * 1024;
 pub const MAX_TREE_DEPTH: usize = 8;
 /// Tracks that go to listeners at the same time, unless a relay is told otherwise.
 pub const DEFAULT_TOP_N: usize = 4;
-/// How long a relay keeps a frame for repair and resume.
+/// Time that a relay keeps a frame for repair and resume.
 pub const RING_SPAN: Duration = Duration::from_secs(2);
 /// Time that the origin keeps role, track and hand of a participant without a connection.
 pub const RECONNECT_GRACE: Duration = Duration::from_secs(30);
 /// Time from the handshake to the first message, after which a connection is closed.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a capture time travels with a frame of a track.
+/// Period of capture times in the frames of a track.
 pub const CAPTURE_STAMP_PERIOD: Duration = Duration::from_secs(1);
-/// How often a participant reports how it hears.
+/// Period of reports of reception.
 pub const REPORT_PERIOD: Duration = Duration::from_secs(5);
 /// The shortest time between two reports of a participant that count, and between two sums of them that
 /// a child says: a report that was held up by the network is followed by the next one sooner.

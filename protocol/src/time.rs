@@ -12,7 +12,7 @@ use crate::media::probe::Answer;
 
 /// Exchanges kept. Eight, as in NTP: at one a second, the estimate follows a clock that drifts.
 const SAMPLES: usize = 8;
-/// How much two clocks are assumed to drift apart at the most: each by 200 ppm, four times what crystals
+/// The largest drift assumed between two clocks: each by 200 ppm, four times what crystals
 /// are sold with, for virtual machines whose clocks are slewed.
 const DRIFT_PPM: u64 = 400;
 /// Time between two questions once the estimate stands.
@@ -20,7 +20,7 @@ pub const PROBE_PERIOD: Duration = Duration::from_secs(1);
 /// Time between the first [`SAMPLES`] questions.
 pub const FIRST_PROBE_PERIOD: Duration = Duration::from_millis(100);
 
-/// Where the origin's clock stands, relative to the local one.
+/// Offset of the origin's clock from the local one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offset {
     /// To be added to local time, in microseconds.

@@ -13,7 +13,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::control::{ControlReader, decode, encode};
-use tribune_protocol::domain::room::Ruling;
+use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::media::Datagram;
 use tribune_protocol::varint;

@@ -7,18 +7,22 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{
-    FromParticipant, Heard, Join, Joined, LogPage, Moderated, OneShot, RoomInfo, ToParticipant, You,
+    FromParticipant, Heard, Join, Joined, LogPage, OneShot, RoomInfo, ToParticipant, You,
 };
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
+use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{
-    Ban, Duplicates, Hand, Listing, Phase, Reaction, Role, RoomSettings, RoomState, Ruling,
-    StageEntry,
-};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::{Listing, Phase, RoomState};
+use tribune_protocol::domain::ruling::{Moderated, Ruling};
+use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
+use tribune_protocol::domain::stage::{Hand, StageEntry};
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{
     ByteString, Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
     Seq, SessionKey, Subject, TrackId,

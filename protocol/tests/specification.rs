@@ -6,22 +6,26 @@ use std::time::Duration;
 use ciborium::Value;
 use serde::Serialize;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::{
-    FromParticipant, Heard, Join, Joined, ListenerReports, LogPage, Moderated, OneShot, RoomInfo,
+    FromParticipant, Heard, Join, Joined, ListenerReports, LogPage, OneShot, RoomInfo,
     ToParticipant, You,
 };
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
 use tribune_protocol::control::trunk::{self, Action, ToChild, ToParent};
 use tribune_protocol::domain::access::{Access, Credentials};
 use tribune_protocol::domain::attributes::Attributes;
+use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{
-    Ban, Duplicates, Hand, Listing, Phase, Reaction, Role, RoomSettings, RoomState, Ruling,
-    StageEntry,
-};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::{Listing, Phase, RoomState};
+use tribune_protocol::domain::ruling::{Moderated, Ruling};
+use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
+use tribune_protocol::domain::stage::{Hand, StageEntry};
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{
     ByteString, Channel, DisplayName, InvalidName, Note, ParticipantId, RelayId, RequestId,
     Revision, RoomName, Seq, SessionKey, Subject, TrackId,
@@ -319,8 +323,8 @@ one_of_each!(to_parent, ToParent, ToParent::Unknown, {
     ToParent::Reactions { .. } => ToParent::Reactions { channel: ROOM, counts: counts() },
     ToParent::ListRooms { .. } => ToParent::ListRooms { after: Some(room()) },
     ToParent::Quality { .. } => ToParent::Quality { channel: ROOM, quality: quality() },
-    ToParent::Look { .. } => ToParent::Look { number: 1, about: TreeQuery::Relays {} },
-    ToParent::Seen { .. } => ToParent::Seen { number: 1, sight: sight(), more: true },
+    ToParent::Query { .. } => ToParent::Query { number: 1, about: TreeQuery::Relays {} },
+    ToParent::Answer { .. } => ToParent::Answer { number: 1, answer: sight(), more: true },
 });
 
 one_of_each!(actions, Action, Action::Unknown, {
@@ -416,8 +420,8 @@ one_of_each!(to_child, ToChild, ToChild::Unknown, {
         message: ToParticipant::Ok {},
     },
     ToChild::Replaced { .. } => ToChild::Replaced { channel: ROOM, participant: ID },
-    ToChild::Look { .. } => ToChild::Look { number: 1, about: TreeQuery::Relays {} },
-    ToChild::Seen { .. } => ToChild::Seen { number: 1, sight: sight(), more: true },
+    ToChild::Query { .. } => ToChild::Query { number: 1, about: TreeQuery::Relays {} },
+    ToChild::Answer { .. } => ToChild::Answer { number: 1, answer: sight(), more: true },
     ToChild::GoAway { .. } =>
         ToChild::GoAway { to: Some("relay:443".to_owned()), within_ms: 1 },
 });
@@ -555,7 +559,7 @@ fn answers_of_the_largest_size_fit_a_message() {
     };
     let relays = vec![largest; limits::MAX_RELAYS_A_MESSAGE];
     let sight = TreeAnswer { relays, listeners: Vec::new(), missing: u32::MAX };
-    let seen = ToParent::Seen { number: u32::MAX, sight, more: true };
+    let seen = ToParent::Answer { number: u32::MAX, answer: sight, more: true };
     let relays = encode(None, &seen).expect("as many relays as may be named");
     println!("{} listeners, {} relays, in bytes", listeners.len(), relays.len());
 }

@@ -21,7 +21,7 @@ pub enum IdentityError {
     /// It can neither be read nor be made.
     #[error("{} cannot be kept: {source}", path.display())]
     NotKept {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
@@ -29,7 +29,7 @@ pub enum IdentityError {
     /// It is there, but holds something else.
     #[error("{} holds no {what}; remove it and a new one is made", path.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The content that it should have.
         what: &'static str,

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use rand::RngExt;
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Note, ParticipantId};
 use tribune_relay_core::room::Room;
 use tribune_tests::hubs::judge::{Timing, WatchNo};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::quality::report::Report;
 use tribune_tests::hubs::people::{Answer, ConnNo};
 use tribune_tests::hubs::seeds::over_seeds;

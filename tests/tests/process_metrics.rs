@@ -9,7 +9,8 @@ use serde_json::json;
 use tribune_client::session::errand::{Answer, Config, Errands};
 use tribune_client::session::tls::Trust;
 use tribune_protocol::control::command::Govern;
-use tribune_protocol::domain::room::{Role, RoomSettings};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::settings::RoomSettings;
 use tribune_protocol::ids::SessionKey;
 use tribune_tests::process::{
     Client, Metrics, Process, Relay, RelayOptions, Scratch, jwt, with_scratch,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tribune_protocol::codes::CloseCode;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::TrackId;
 use tribune_tests::sim::network::Link;
 use tribune_tests::sim::relay::RelaySpec;

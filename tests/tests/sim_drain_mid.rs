@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Note, TrackId};
 use tribune_tests::sim::client::Answer;
 use tribune_tests::sim::network::Link;

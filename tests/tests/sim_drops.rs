@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Channel, Note, Seq, TrackId};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::media::Datagram;

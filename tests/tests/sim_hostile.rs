@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::TrackId;
 use tribune_relay_core::counters::DropCause;
 use tribune_tests::sim::client::End;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_relay_core::query::{Answer, Query};
 use tribune_tests::sim::clock::HostClock;
 use tribune_tests::sim::heard::HeardFrame;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_relay_core::counters::distribution::Distribution;
 use tribune_relay_core::counters::{HandshakeResult, ShardCounters, Side, TrunkState};
 use tribune_tests::sim::clock::HostClock;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_tests::sim::network::Link;
 use tribune_tests::sim::relay::RelaySpec;
 use tribune_tests::sim::seed::for_seeds;

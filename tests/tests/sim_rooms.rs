@@ -5,7 +5,7 @@ use std::time::Duration;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::Note;
 use tribune_tests::sim::client::Answer;
 use tribune_tests::sim::network::Link;

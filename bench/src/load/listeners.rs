@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tribune_bench::accounting;
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::media::Datagram;
 use tribune_protocol::media::probe::Probe;
 use tribune_relay_core::clock::WallClock;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tribune_protocol::control::participant::Join;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::SessionKey;
 use tribune_protocol::media::datagram::{Frame, MediaDatagram};
 

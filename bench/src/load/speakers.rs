@@ -11,7 +11,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use tribune_bench::contender::latencies;
 use tribune_bench::frame::Stamp;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Channel, Seq, TrackId};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::media::Datagram;

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use tribune_protocol::control::participant::Moderated;
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::{Reaction, Role};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::ruling::Moderated;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, TrackId};
 use tribune_protocol::log::LogAction;
 

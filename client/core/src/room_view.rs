@@ -4,7 +4,7 @@
 
 use tribune_protocol::control::participant::{Joined, RoomInfo, ToParticipant, You};
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::{Hand, StageEntry};
+use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::ids::{DisplayName, ParticipantId, TrackId};
 
 use crate::change::Change;
@@ -308,7 +308,9 @@ fn by_role(you: &You, permission: Permission) -> bool {
 #[cfg(test)]
 mod tests {
     use tribune_protocol::domain::permission::PermissionSet;
-    use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
+    use tribune_protocol::domain::role::Role;
+    use tribune_protocol::domain::room::Phase;
+    use tribune_protocol::domain::settings::RoomSettings;
     use tribune_protocol::ids::Note;
 
     use super::*;

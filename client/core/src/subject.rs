@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use tribune_protocol::control::command::Target;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{InvalidName, ParticipantId, Subject};
 
 use crate::room_view::RoomView;
@@ -160,7 +160,8 @@ impl std::fmt::Display for Who {
 #[cfg(test)]
 mod tests {
     use tribune_protocol::control::participant::ToParticipant;
-    use tribune_protocol::domain::room::{Hand, Role, StageEntry};
+    use tribune_protocol::domain::role::Role;
+    use tribune_protocol::domain::stage::{Hand, StageEntry};
     use tribune_protocol::ids::TrackId;
 
     use super::*;

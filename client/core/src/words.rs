@@ -1,6 +1,8 @@
 //! Times, reactions and the settings of a room in words, the same wherever they are shown. Pure.
 
-use tribune_protocol::domain::room::{Duplicates, Phase, Reaction, RoomSettings};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 
 /// A point in time, in seconds since the Unix epoch, as people read it.
 #[must_use]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use tribune_protocol::control::participant::Join;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, RoomName, SessionKey};
 
 use super::renewal::{self, Renewal};

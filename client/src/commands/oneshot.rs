@@ -6,9 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::{Value, json};
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{RoomInfo, ToParticipant};
-use tribune_protocol::domain::room::{Phase, Role};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Note, ParticipantId, RoomName};
 
 use super::Context;

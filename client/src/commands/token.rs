@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use tribune_protocol::domain::attributes::{AttributeValue, Attributes, Number};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, RoomName, Subject};
 use tribune_protocol::limits::MAX_TOKEN_BYTES;
 use tribune_protocol::token::{Claims, Grants, Metadata, Parts, TokenError};

@@ -14,7 +14,10 @@ use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{
     FromParticipant, ListenerReports, LogPage, OneShot, RoomInfo, ToParticipant,
 };
-use tribune_protocol::domain::room::{Ban, Hand, Listing, Role};
+use tribune_protocol::domain::ban::Ban;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::Listing;
+use tribune_protocol::domain::stage::Hand;
 use tribune_protocol::ids::{DisplayName, RequestId, RoomName, SessionKey};
 use tribune_protocol::token::TokenText;
 

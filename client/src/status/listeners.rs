@@ -138,7 +138,7 @@ mod tests {
         let listener = Listener {
             participant: tribune_protocol::ids::ParticipantId(0xfe),
             name: "Eve".parse().unwrap(),
-            role: tribune_protocol::domain::room::Role::Listener,
+            role: tribune_protocol::domain::role::Role::Listener,
             relay: "edge-1".parse().unwrap(),
             age_ms: 1_200,
             report,

@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph};
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::{Hand, StageEntry};
+use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::log::span;
 
@@ -293,7 +293,9 @@ mod tests {
     use ratatui::backend::TestBackend;
     use tribune_protocol::control::participant::{RoomInfo, ToParticipant, You};
     use tribune_protocol::domain::permission::PermissionSet;
-    use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
+    use tribune_protocol::domain::role::Role;
+    use tribune_protocol::domain::room::Phase;
+    use tribune_protocol::domain::settings::RoomSettings;
     use tribune_protocol::ids::ParticipantId;
 
     use super::*;

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::Reaction;
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Note, ParticipantId};
 use tribune_protocol::limits::MAX_NOTE_BYTES;
 
@@ -401,7 +402,8 @@ pub(crate) fn rows(view: &RoomView) -> Vec<(ParticipantId, String)> {
 pub(crate) mod tests {
     use tribune_protocol::control::participant::{Joined, ToParticipant, You};
     use tribune_protocol::domain::permission::PermissionSet;
-    use tribune_protocol::domain::room::{Hand, Role, StageEntry};
+    use tribune_protocol::domain::role::Role;
+    use tribune_protocol::domain::stage::{Hand, StageEntry};
     use tribune_protocol::ids::TrackId;
 
     use super::*;

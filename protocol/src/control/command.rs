@@ -8,7 +8,7 @@ use crate::domain::access::Access;
 use crate::domain::permission::Permission;
 use crate::domain::role::Role;
 use crate::domain::settings::{Duplicates, RoomSettings};
-pub use crate::domain::target::Target;
+use crate::domain::target::Target;
 use crate::ids::{Note, ParticipantId, Subject};
 use crate::quality::report::Ranking;
 

@@ -12,7 +12,7 @@ use crate::domain::permission::PermissionSet;
 use crate::domain::reaction::Reaction;
 use crate::domain::role::Role;
 use crate::domain::room::{Listing, Phase};
-pub use crate::domain::ruling::Moderated;
+use crate::domain::ruling::Moderated;
 use crate::domain::settings::RoomSettings;
 use crate::domain::stage::{Hand, StageEntry};
 use crate::ids::{
@@ -224,7 +224,7 @@ pub enum ToParticipant {
     },
     /// The relay stops soon; it is better to go on elsewhere.
     Moved {
-        /// Where to, as `host:port`; the same address again if absent.
+        /// The new relay, as `host:port`; the same address again if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
         /// Milliseconds until the relay closes the connection.
@@ -384,7 +384,7 @@ pub struct You {
     /// One's place in the queue of hands, from 1; absent if the hand is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand: Option<u32>,
-    /// Why it changed, in a moderator's words; may be empty.
+    /// Reason of the change, in a moderator's words; may be empty.
     #[serde(default)]
     pub reason: Note,
     /// Permissions. Absent: not told.

@@ -112,18 +112,21 @@ pub enum ToParent {
         quality: Quality,
     },
     /// Queries the whole tree. Answered by `seen`.
-    Look {
+    #[serde(rename = "look")]
+    Query {
         /// The query's number on this trunk, in this direction.
         number: u32,
         /// The query.
         about: TreeQuery,
     },
     /// Answers the parent's `look`: the child and the relays below it.
-    Seen {
+    #[serde(rename = "seen")]
+    Answer {
         /// The query's number.
         number: u32,
         /// A part of the answer.
-        sight: TreeAnswer,
+        #[serde(rename = "sight")]
+        answer: TreeAnswer,
         /// Whether more parts follow.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
@@ -144,8 +147,8 @@ kinds!(ToParent {
     Self::Reactions { .. } => "reactions",
     Self::ListRooms { .. } => "list_rooms",
     Self::Quality { .. } => "quality",
-    Self::Look { .. } => "look",
-    Self::Seen { .. } => "seen",
+    Self::Query { .. } => "look",
+    Self::Answer { .. } => "seen",
     Self::Unknown => "unknown",
 });
 
@@ -293,25 +296,28 @@ pub enum ToChild {
         participant: ParticipantId,
     },
     /// Queries the child and the relays below it. Answered by `seen`.
-    Look {
+    #[serde(rename = "look")]
+    Query {
         /// The query's number on this trunk, in this direction.
         number: u32,
         /// The query.
         about: TreeQuery,
     },
     /// Answers the child's `look`.
-    Seen {
+    #[serde(rename = "seen")]
+    Answer {
         /// The query's number.
         number: u32,
         /// A part of the answer.
-        sight: TreeAnswer,
+        #[serde(rename = "sight")]
+        answer: TreeAnswer,
         /// Whether more parts follow.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
     },
     /// The parent stops soon; the child moves to another one, and stays until it has.
     GoAway {
-        /// Where to, as `host:port`; at most [`MAX_PLACE_BYTES`](crate::limits::MAX_PLACE_BYTES). The
+        /// The new parent, as `host:port`; at most [`MAX_PLACE_BYTES`](crate::limits::MAX_PLACE_BYTES). The
         /// child chooses if it is absent, or no place.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
@@ -333,8 +339,8 @@ kinds!(ToChild {
     Self::Listeners { .. } => "listeners",
     Self::Deliver { .. } => "deliver",
     Self::Replaced { .. } => "replaced",
-    Self::Look { .. } => "look",
-    Self::Seen { .. } => "seen",
+    Self::Query { .. } => "look",
+    Self::Answer { .. } => "seen",
     Self::GoAway { .. } => "go_away",
     Self::Unknown => "unknown",
 });

@@ -1,4 +1,4 @@
-//! How a relay recognises somebody whom the origin has ruled about, without being told who that is:
+//! Keys of persons, by which a relay recognises the target of a ruling without being told who that is:
 //! 16 bytes of a hash over the session, the subject or the address.
 
 use std::net::IpAddr;

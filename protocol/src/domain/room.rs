@@ -2,16 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-// Old paths, until all who use them have moved.
-pub use super::access::Access;
-pub use super::ban::Ban;
 use super::key::LogPublicKey;
-pub use super::reaction::Reaction;
-pub use super::role::Role;
-pub use super::ruling::Ruling;
-use super::settings::is_default;
-pub use super::settings::{Duplicates, RoomSettings};
-pub use super::stage::{Hand, StageEntry};
+use super::settings::{RoomSettings, is_default};
+use super::stage::StageEntry;
 use crate::ids::{Note, ParticipantId, RoomName};
 
 /// Phase of a room.

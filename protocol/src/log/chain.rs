@@ -51,7 +51,7 @@ impl Chain {
         Self { room: entry.room.clone(), entries: entry.number, hash: *hash }
     }
 
-    /// Ties an entry to the end and signs it.
+    /// Appends an entry and signs it.
     pub fn append(&mut self, key: &LogKey, draft: Draft) -> SignedEntry {
         let Draft { at_ms, actor, action, target, reason, duration_s, about, detail } = draft;
         let (number, room) = (self.entries + 1, self.room.clone());
@@ -65,7 +65,7 @@ impl Chain {
         SignedEntry { entry, previous, hash, signature }
     }
 
-    /// States how far the log goes, at `at_ms` by the origin's clock.
+    /// The signed head, at `at_ms` by the origin's clock.
     #[must_use]
     pub fn head(&self, key: &LogKey, at_ms: u64) -> Head {
         let mut head = Head {
@@ -86,7 +86,7 @@ impl Chain {
         &self.room
     }
 
-    /// How many entries there are; also the number of the last one.
+    /// The number of entries; also the number of the last one.
     #[must_use]
     pub const fn entries(&self) -> u64 {
         self.entries

@@ -58,7 +58,7 @@ pub struct Party {
     /// Their session in the room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participant: Option<ParticipantId>,
-    /// Where they come from, if the action is about that.
+    /// The address, if the action is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
 }

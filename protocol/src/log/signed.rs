@@ -22,12 +22,12 @@ pub struct SignedEntry {
     pub signature: Signature,
 }
 
-/// How far a log goes, signed: without it, entries could be cut off the end unseen.
+/// Signed length of a log: without it, entries could be cut off the end unseen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The room.
     pub room: RoomName,
-    /// How many entries there are.
+    /// The number of entries.
     pub entries: u64,
     /// The last entry's hash; [`Hash::ZERO`] if there is none.
     pub hash: Hash,

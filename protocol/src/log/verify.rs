@@ -11,7 +11,7 @@ use crate::ids::RoomName;
 pub struct Verified {
     /// The room.
     pub room: RoomName,
-    /// How many entries there are.
+    /// The number of entries.
     pub entries: u64,
     /// When the origin said so: milliseconds since the Unix epoch, by its clock. Later entries, if
     /// any, are not in this log.
@@ -70,7 +70,7 @@ pub struct Verifier {
     key: LogPublicKey,
 }
 
-/// How far a log has been followed.
+/// Progress of a verification.
 #[derive(Debug, Clone)]
 struct End {
     room: RoomName,
@@ -107,7 +107,7 @@ impl Verifier {
         Ok(Verified::of(head, true))
     }
 
-    /// How many entries were taken; also the number of the last one.
+    /// The number of entries taken; also the number of the last one.
     #[must_use]
     pub const fn entries(&self) -> u64 {
         self.end.entries

@@ -19,7 +19,7 @@ const LENGTH_SHIFT: u32 = 2;
 const FLAG_TALKSPURT_END: u64 = 1;
 const FLAG_EXTENSIONS: u64 = 2;
 
-/// How loud a frame is, in one byte (RFC 6464 section 3).
+/// Audio level of a frame, in one byte (RFC 6464 section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level {
     /// Whether the frame is speech.
@@ -51,7 +51,7 @@ pub struct OriginTime(pub u64);
 pub struct Capture {
     /// The time.
     pub at: OriginTime,
-    /// How far it can be from the truth, in microseconds; `None` where the speaker does not say.
+    /// Error bound, in microseconds; `None` where the speaker does not say.
     pub error_us: Option<u32>,
 }
 
@@ -62,7 +62,7 @@ pub struct Frame {
     pub track: TrackId,
     /// Its place in the track.
     pub seq: Seq,
-    /// How loud it is.
+    /// The audio level.
     pub level: Level,
     /// The next frame periods are silence; frames that do not come are not lost.
     pub talkspurt_end: bool,
@@ -81,7 +81,7 @@ pub struct FrameHeader {
     pub track: TrackId,
     /// Its place in the track.
     pub seq: Seq,
-    /// How loud it is.
+    /// The audio level.
     pub level: Level,
     /// Whether silence follows.
     pub talkspurt_end: bool,

@@ -16,7 +16,7 @@ pub struct Nack {
     pub track: TrackId,
     /// The first frame missing.
     pub first: Seq,
-    /// How many in a row, 1 to 50.
+    /// The length of the run, 1 to 50.
     pub count: u8,
 }
 

@@ -29,7 +29,7 @@ pub struct Answer {
     pub received_us: u64,
     /// When the answer left, in the same clock.
     pub answered_us: u64,
-    /// How far that clock can be from the origin's, microseconds; 0 at the origin.
+    /// Error bound of that clock against the origin's, in microseconds; 0 at the origin.
     /// `u32::MAX` where the answerer has no estimate yet: the asker learns nothing from such an answer.
     pub error_us: u32,
 }

@@ -27,7 +27,7 @@ struct Newest {
 pub struct Gap {
     /// The first.
     pub first: Seq,
-    /// How many, 1 to [`MAX_RUN`].
+    /// The length, 1 to [`MAX_RUN`].
     pub count: u8,
 }
 

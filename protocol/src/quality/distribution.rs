@@ -16,7 +16,7 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// How many values lie in each bucket of [`Measure::bounds`], the last one above them all.
+    /// Counts of values by bucket of [`Measure::bounds`], the last one above them all.
     #[must_use]
     pub fn counts(&self, measure: Measure) -> &[u64] {
         &self.counts[..=measure.bounds().len()]
@@ -28,7 +28,7 @@ impl Distribution {
         self.sum
     }
 
-    /// How many values there are.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))

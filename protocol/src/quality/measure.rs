@@ -5,7 +5,7 @@
 pub enum Measure {
     /// From capture at the speaker to playout, in microseconds: the mean of the frames that tell.
     Latency,
-    /// How far that can be from the truth, in microseconds.
+    /// Error bound of the latency, in microseconds.
     LatencyError,
     /// Interarrival jitter (RFC 3550 section 6.4.1), in microseconds.
     Jitter,

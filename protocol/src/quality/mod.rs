@@ -37,7 +37,7 @@ pub struct FrameCounts {
 /// Reports of any number of listeners, folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quality {
-    /// How many reports.
+    /// The number of reports.
     pub reports: u64,
     /// The frames that they count.
     pub frames: FrameCounts,
@@ -47,7 +47,7 @@ pub struct Quality {
 /// A [`Quality`] in a few numbers, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QualitySummary {
-    /// How many reports.
+    /// The number of reports.
     pub reports: u64,
     /// The frames that they count.
     #[serde(flatten)]
@@ -55,7 +55,7 @@ pub struct QualitySummary {
     /// From capture to playout, in microseconds; absent where nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Spread>,
-    /// How far the latencies can be from the truth: 99 of 100 no further than that, in microseconds.
+    /// Error bound of the latencies, for 99 of 100, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_error_us: Option<u32>,
     /// Interarrival jitter, in microseconds.
@@ -69,7 +69,7 @@ pub struct QualitySummary {
     pub round_trip: Option<Spread>,
 }
 
-/// Where the values of a distribution lie.
+/// Quantiles and mean of a distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
     /// Half of them stay under.

@@ -1,5 +1,5 @@
-//! What a listener says of how it hears, and what moderators and operators are shown of single
-//! listeners. SPEC.md section 8.20.
+//! Reports of reception: a listener's own, and those of single listeners for moderators and operators.
+//! SPEC.md section 8.20.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::ids::{DisplayName, ParticipantId};
 use crate::limits::MAX_REPORTED_FRAMES;
 use crate::quality::ppm;
 
-/// How a participant has heard the room since its last report, or since it came in.
+/// Reception of a participant since its last report, or since it joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Frames received, late ones included and duplicates not.
@@ -35,7 +35,7 @@ pub struct Report {
     /// The longest of these, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_max_us: Option<u32>,
-    /// How far these can be from the truth, in microseconds, by the errors of both clocks' estimates as
+    /// Error bound of these, in microseconds, by the errors of both clocks' estimates as
     /// far as they are known here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_error_us: Option<u32>,
@@ -86,7 +86,7 @@ pub struct ListenerReport {
     pub role: Role,
     /// The edge's name.
     pub relay: DisplayName,
-    /// How old the report is, in milliseconds.
+    /// Age of the report, in milliseconds.
     pub age_ms: u32,
     /// The report.
     pub report: Report,

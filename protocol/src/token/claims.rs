@@ -63,7 +63,7 @@ pub struct Claims {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Grants {
-    /// Which room it is about. A name, never a pattern.
+    /// The room. A name, never a pattern.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub room: String,
     /// To join that room.

@@ -1,4 +1,4 @@
-//! Why a token is refused.
+//! Reasons to refuse a token.
 
 use crate::codes::ErrorCode;
 use crate::ids::RoomName;

@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::option;
 use proptest::prelude::*;
-use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::target::Target;
 
 use super::governed::{access, duplicates, settings};
 use super::{note, participant, role, subject};

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use tribune_protocol::control::participant::{LogPage, Moderated, RoomInfo};
+use tribune_protocol::control::participant::{LogPage, RoomInfo};
 use tribune_protocol::domain::access::Access;
+use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Ban, Duplicates, Listing, Reaction, RoomSettings, Ruling};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::room::Listing;
+use tribune_protocol::domain::ruling::{Moderated, Ruling};
+use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 use tribune_protocol::ids::ByteString;
 use tribune_protocol::log::{LogAction, LogPublicKey};
 

@@ -8,7 +8,9 @@ use tribune_protocol::control::participant::{
     FromParticipant, Heard, Join, Joined, OneShot, ToParticipant, You,
 };
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
-use tribune_protocol::domain::room::{Hand, Phase, Role, RoomState, StageEntry};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::{Phase, RoomState};
+use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::ids::{
     Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Seq,
     SessionKey, Subject, TrackId,
@@ -99,9 +101,10 @@ pub(crate) fn to_parent() -> impl Strategy<Value = ToParent> {
         option::of(room()).prop_map(|after| ToParent::ListRooms { after }),
         (channel(), heard::quality())
             .prop_map(|(channel, quality)| ToParent::Quality { channel, quality }),
-        (any::<u32>(), heard::about()).prop_map(|(number, about)| ToParent::Look { number, about }),
+        (any::<u32>(), heard::about())
+            .prop_map(|(number, about)| ToParent::Query { number, about }),
         (any::<u32>(), heard::sight(), any::<bool>())
-            .prop_map(|(number, sight, more)| ToParent::Seen { number, sight, more }),
+            .prop_map(|(number, sight, more)| ToParent::Answer { number, answer: sight, more }),
         Just(ToParent::Unknown),
     ]
 }
@@ -130,9 +133,9 @@ pub(crate) fn to_child() -> impl Strategy<Value = ToChild> {
         ),
         (channel(), participant())
             .prop_map(|(channel, participant)| ToChild::Replaced { channel, participant }),
-        (any::<u32>(), heard::about()).prop_map(|(number, about)| ToChild::Look { number, about }),
+        (any::<u32>(), heard::about()).prop_map(|(number, about)| ToChild::Query { number, about }),
         (any::<u32>(), heard::sight(), any::<bool>())
-            .prop_map(|(number, sight, more)| ToChild::Seen { number, sight, more }),
+            .prop_map(|(number, sight, more)| ToChild::Answer { number, answer: sight, more }),
         (option::of("[a-z.]{1,30}:[0-9]{1,5}"), any::<u32>())
             .prop_map(|(to, within_ms)| ToChild::GoAway { to, within_ms }),
         Just(ToChild::Unknown),

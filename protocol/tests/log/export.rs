@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RoomName, Subject};
 use tribune_protocol::log::{
     Address, Chain, Detail, Draft, EntryFault, Export, Fault, Format, HeadFault, LogAction, LogKey,

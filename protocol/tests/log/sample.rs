@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::str::FromStr;
 
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{ParticipantId, RoomName};
 use tribune_protocol::log::{Chain, Draft, Head, LogAction, LogKey, Party, SignedEntry};
 

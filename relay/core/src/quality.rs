@@ -80,7 +80,7 @@ pub fn worst_first(
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tribune_protocol::domain::room::Role;
+    use tribune_protocol::domain::role::Role;
     use tribune_protocol::ids::ParticipantId;
 
     use super::*;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer};
-use tribune_protocol::domain::room::{Phase, StageEntry};
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RelayId, RoomName};
 use tribune_protocol::quality::QualitySummary;
 use tribune_protocol::quality::report::Ranking;

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer};
-use tribune_protocol::domain::room::StageEntry;
+use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::quality::report::{ListenerReport, Report};
 use tribune_protocol::quality::{QualitySummary, Spread};
 use tribune_relay_core::query::{RoomGlance, Status};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::fingerprint::Fingerprint;
 
-/// Where the relay's certificate comes from.
+/// Source of the relay's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateSource {
     /// PEM files.
@@ -16,7 +16,7 @@ pub enum CertificateSource {
     },
     /// Made by the relay (`--dev`).
     SelfSigned {
-        /// Where `cert.pem` and `key.pem` are kept: the data directory, or else the user's state
+        /// Directory of `cert.pem` and `key.pem`: the data directory, or else the user's state
         /// directory (`$XDG_STATE_HOME/tribune-relay`, `~/.local/state/tribune-relay`), which all
         /// relays of that user share. `None` keeps it in memory.
         kept_in: Option<PathBuf>,

@@ -21,7 +21,7 @@ pub enum ConfigError {
     /// The file cannot be read or is not TOML.
     #[error("--config: {} cannot be used: {why}", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The fault.
         why: String,
@@ -29,7 +29,7 @@ pub enum ConfigError {
     /// The file has keys that mean nothing.
     #[error("--config: {} has unknown keys: {}", path.display(), keys.join(", "))]
     UnknownKeys {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The keys.
         keys: Vec<String>,

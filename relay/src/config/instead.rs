@@ -17,7 +17,7 @@ pub enum Instead {
     Roles(String),
     /// A wrong setting.
     Wrong(ConfigError),
-    /// Why there is no key, in a sentence.
+    /// A key that could not be made: the reason, in a sentence.
     NoKeys(String),
 }
 

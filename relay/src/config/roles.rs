@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_relay_core::room::authority::policy::{Policy, RolePolicy, overrules};
 
 use super::error::ConfigError;

@@ -28,7 +28,7 @@ const TURN_PERIOD: Duration = Duration::from_micros(500);
 const SHARD_MESSAGES_PER_TURN: usize = 512;
 /// Commands of the hub taken in one turn.
 const COMMANDS_PER_TURN: usize = 512;
-/// How often counters reach the metrics. A scrape is no more exact than this.
+/// Period of publication to the metrics. A scrape is no more exact than this.
 const PUBLISH_PERIOD: Duration = Duration::from_millis(200);
 /// Longest wait for a full socket before the packets are given up: QUIC repairs its streams, and a frame
 /// is stale after a period.
@@ -37,7 +37,7 @@ const SEND_PATIENCE: Duration = Duration::from_millis(20);
 /// Connections of a shard.
 #[derive(Debug)]
 pub struct Wiring {
-    /// Which shard this is.
+    /// The shard's number.
     pub id: ShardId,
     /// Its socket.
     pub socket: BatchSocket,
@@ -49,7 +49,7 @@ pub struct Wiring {
     pub shards: Vec<Sender<ShardMessage>>,
     /// From the other shards.
     pub shard_messages: Receiver<ShardMessage>,
-    /// Where counters are published.
+    /// Metrics and readiness.
     pub monitor: std::sync::Arc<Monitor>,
 }
 

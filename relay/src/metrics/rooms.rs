@@ -16,8 +16,8 @@ use super::{MILLION, register};
 const OTHER: &str = "_other";
 /// Series of one room, at most.
 pub(super) const SERIES_PER_ROOM: usize = COUNTS.len() + 2 + SHARES.len();
-/// How many listeners count for a room that has series, in tenths, and for one that has none: it takes
-/// a tenth more to take the place, so that two equal rooms do not take turns.
+/// Weight of listeners, in tenths, for a room that has series and for one that has none: hysteresis, so
+/// that two equal rooms do not take turns.
 const KEEPS: u64 = 11;
 const TAKES: u64 = 10;
 
@@ -49,7 +49,7 @@ const SHARES: [Share; 2] = [
     Share { name: "tribune_relay_room_concealed_ratio", help: "Share of frames that a room's listeners had to fill in in the last minute.", read: |f| f.concealed_ppm },
 ];
 
-/// How a latency is read.
+/// Accessor of a latency.
 type Read = fn(&RoomMetrics<'_>) -> Option<u32>;
 
 /// The label `quantile` of latencies, as Prometheus's summaries have it.

@@ -12,7 +12,7 @@ use super::register;
 const WRITE_BUCKETS: [f64; 10] =
     [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
 
-/// How a write can end, as its label says. In the order of [`place`].
+/// Outcomes of a write, by label. In the order of [`place`].
 const RESULTS: [&str; 6] = ["stored", "gap", "too_large", "full", "busy", "failed"];
 
 /// The series of the store.

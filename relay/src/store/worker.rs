@@ -24,7 +24,7 @@ const GROUP: usize = 64;
 /// A store at work.
 #[derive(Debug)]
 pub struct Worker {
-    /// Where requests go. The thread ends when it has done all of them and this is gone.
+    /// Sender of requests. The thread ends when it has carried out all of them and this is dropped.
     pub requests: Requests,
     /// Replies, one for each request, in the same order.
     pub replies: mpsc::Receiver<StoreReply>,

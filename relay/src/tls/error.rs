@@ -10,7 +10,7 @@ pub enum TlsError {
     /// A PEM file cannot be read or holds nothing of the kind.
     #[error("{} has no usable {what}: {why}", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The content that it should have.
         what: &'static str,

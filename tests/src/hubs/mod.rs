@@ -35,7 +35,7 @@ use rand::{RngExt, SeedableRng};
 use serde::de::DeserializeOwned;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::decode;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, RelayId, RequestId, Revision, RoomName};
 use tribune_protocol::log::LogKey;
 use tribune_protocol::quality::QualitySummary;

@@ -9,7 +9,7 @@ use rand::RngExt;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey, TrackId};
 use tribune_protocol::token::SigningKey;
 use tribune_relay_core::auth::keys::{Key, Keys};

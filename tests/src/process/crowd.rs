@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tribune_client::session::tls::Trust;
 use tribune_client::session::{Config, Event, Incoming, ReceivedFrame, Session, identity, start};
 use tribune_protocol::control::participant::Join;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Seq, TrackId};
 
 use super::{Relay, wait_for};

@@ -17,7 +17,7 @@ use tribune_protocol::control::participant::{
     FromParticipant, Heard as HeardSoFar, Join, Joined, ToParticipant, You,
 };
 use tribune_protocol::control::{Envelope, encode};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{ParticipantId, RequestId, SessionKey, TrackId};
 use tribune_protocol::time::ClockFilter;
 use tribune_relay_core::auth::participant_id;

@@ -2,7 +2,7 @@
 //! shows none comes in as anything.
 
 use serde_json::json;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::token::SigningKey;
 use tribune_relay_core::auth::keys::{Key, Keys};
 

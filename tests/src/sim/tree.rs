@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 
 use super::relay::RelaySpec;
 use super::{ClientHandle, RelayHandle, Sim};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tribune_protocol::control::command::{Govern, Target};
-use tribune_protocol::domain::room::Ban as RoomBan;
+use tribune_protocol::control::command::Govern;
+use tribune_protocol::domain::ban::Ban as RoomBan;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::log::span;
 
 use crate::commands::Context;

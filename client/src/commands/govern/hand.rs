@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::domain::room::Hand as RaisedHand;
+use tribune_protocol::domain::stage::Hand as RaisedHand;
 use tribune_protocol::ids::{Note, RoomName};
 
 use super::self_actions;

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::domain::permission::Permission as RoomPermission;
-use tribune_protocol::domain::room::Role as RoomRole;
+use tribune_protocol::domain::role::Role as RoomRole;
 
 use crate::commands::Context;
 use crate::commands::oneshot::{About, Because, Done, anywhere};

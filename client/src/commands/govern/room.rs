@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tribune_protocol::control::command::{Govern, RoomChange};
-use tribune_protocol::domain::room::{Listing, Role, RoomSettings};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::Listing;
+use tribune_protocol::domain::settings::RoomSettings;
 use tribune_protocol::ids::Subject;
 
 use super::stage::{entry_json, entry_line};

@@ -2,7 +2,7 @@
 //! the place, asks for one thing, leaves.
 
 use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{RoomName, SessionKey};
 
 use crate::commands::Context;

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, RoomInfo};
-use tribune_protocol::domain::room::StageEntry;
+use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::ids::RoomName;
 
 use super::self_actions;

@@ -169,7 +169,7 @@ fn has_not_reported(who: &Who, missing: u32) -> CommandError {
 
 #[cfg(test)]
 mod tests {
-    use tribune_protocol::domain::room::Role;
+    use tribune_protocol::domain::role::Role;
     use tribune_protocol::quality::report::Report;
 
     use super::*;

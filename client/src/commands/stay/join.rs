@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tribune_protocol::control::participant::{Joined, ToParticipant};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{RoomName, TrackId};
 
 use super::receiver::{Receiver, playout_clock};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 use tribune_protocol::control::participant::Joined;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::RoomName;
 
 use super::receiver::{Receiver, playout_clock};

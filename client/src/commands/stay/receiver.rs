@@ -23,8 +23,6 @@ use crate::session::room_view::RoomView;
 use crate::session::{Link, ReceivedFrame};
 use tribune_client_core::report::Reporter;
 
-
-
 /// Longest latency that is told apart, in µs: longer ones are a clock's fault.
 const LATENCY_MAX_US: u64 = 60_000_000;
 /// Significant digits of a latency.
@@ -228,7 +226,7 @@ pub(crate) fn playout_clock() -> Interval {
 
 #[cfg(test)]
 mod tests {
-    use tribune_protocol::domain::room::Role;
+    use tribune_protocol::domain::role::Role;
     use tribune_protocol::ids::Seq;
     use tribune_protocol::media::datagram::{Capture, Frame, OriginTime};
 

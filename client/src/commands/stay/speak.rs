@@ -8,7 +8,7 @@ use serde::Serialize;
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, Joined};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Note, RoomName, TrackId};
 
 use super::source_thread::SourceThread;

@@ -209,7 +209,7 @@ impl<'a> Parser<'a> {
         InvalidAccess::Unexpected { wanted, found, at: start + 1 }
     }
 
-    /// Where the next token begins.
+    /// The start of the next token.
     fn start(&self) -> usize {
         self.text.len() - self.text[self.at..].trim_start_matches(is_space).len()
     }

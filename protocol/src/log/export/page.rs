@@ -49,7 +49,7 @@ impl Page {
     /// Whether `bytes` are this page, byte for byte.
     ///
     /// # Errors
-    /// Where the first other byte is: its entry, or its line if it is in none.
+    /// Place of the first differing byte: its entry, or its line if it is in none.
     pub(super) fn compare(&self, bytes: &[u8]) -> Result<(), Fault> {
         let wanted = self.text.as_bytes();
         if bytes == wanted {

@@ -9,9 +9,9 @@ use crate::log::signed::SignedEntry;
 /// The sums of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Report {
-    /// How often each action was taken; in the order of [`LogAction::ALL`], without those never taken.
+    /// Counts of actions, in the order of [`LogAction::ALL`], without those never taken.
     pub(super) by_action: Vec<(LogAction, usize)>,
-    /// Why people were restricted, the most frequent reason first; an empty reason is none given.
+    /// Reasons of restrictions, the most frequent first; an empty reason is none given.
     pub(super) by_reason: Vec<(String, Actions)>,
     /// Actors, the busiest first. Appeals are no decisions.
     pub(super) by_actor: Vec<(Party, Actions)>,
@@ -21,13 +21,13 @@ pub(super) struct Report {
     pub(super) appeals: Vec<Appeal>,
 }
 
-/// How often which action was taken.
+/// Counts of actions.
 pub(super) type Actions = BTreeMap<LogAction, usize>;
 
 /// The durations that were set for one action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Durations {
-    /// How often there was none: until it is lifted.
+    /// The count of those without: until they are lifted.
     pub(super) open: usize,
     /// The others, in seconds, the shortest first.
     pub(super) set_s: Vec<u64>,
@@ -158,7 +158,7 @@ fn by_actor(entries: &[&Entry]) -> Vec<(Party, Actions)> {
     actors
 }
 
-/// How many actions there are together.
+/// The sum of the counts.
 pub(super) fn total(actions: &Actions) -> usize {
     actions.values().sum()
 }

@@ -148,8 +148,8 @@ impl ParentTrunk {
             | ToChild::Rooms { .. }
             | ToChild::Listeners { .. }
             | ToChild::Replaced { .. }
-            | ToChild::Look { .. }
-            | ToChild::Seen { .. }
+            | ToChild::Query { .. }
+            | ToChild::Answer { .. }
             | ToChild::Unknown => {}
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn ask_root(
 ) {
     let (ask, nothing) = ([Askable::Parent(parent)], TreeAnswer::default());
     if let Some(number) = queries.open(now, asker, about.clone(), nothing, &ask) {
-        out.to_parent(&ToParent::Look { number, about });
+        out.to_parent(&ToParent::Query { number, about });
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) fn ask_children(
     if let Some(number) = queries.open(now, asker, about.clone(), own, &children) {
         for child in children {
             if let Askable::Child(link, _) = child {
-                out.to_child(link, &ToChild::Look { number, about: about.clone() });
+                out.to_child(link, &ToChild::Query { number, about: about.clone() });
             }
         }
     }
@@ -79,12 +79,12 @@ pub(super) fn tell_relay(
     let mut relays = std::mem::take(&mut answer.relays);
     loop {
         let rest = relays.split_off(relays.len().min(MAX_RELAYS_A_MESSAGE));
-        let sight = TreeAnswer { relays, ..std::mem::take(&mut answer) };
+        let part = TreeAnswer { relays, ..std::mem::take(&mut answer) };
         let more = !rest.is_empty();
         if is_parent {
-            out.to_parent(&ToParent::Seen { number, sight, more });
+            out.to_parent(&ToParent::Answer { number, answer: part, more });
         } else {
-            out.to_child(link, &ToChild::Seen { number, sight, more });
+            out.to_child(link, &ToChild::Answer { number, answer: part, more });
         }
         if !more {
             return;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::Ruling;
+use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::{Channel, DisplayName, RelayId, RoomName};
 
 use super::lists::TooManyQuestions;
@@ -72,13 +72,13 @@ impl Hub {
                     room.handle_quality_below(now, link, &quality, out);
                 }
             }
-            ToParent::Look { number, about } => {
+            ToParent::Query { number, about } => {
                 if self.children.get(link).is_some() {
                     self.ask_root(now, Asker::Relay { link, number }, about);
                 }
             }
-            ToParent::Seen { number, sight, more } => {
-                self.queries.handle_answer(link, number, sight, more);
+            ToParent::Answer { number, answer: part, more } => {
+                self.queries.handle_answer(link, number, part, more);
             }
             ToParent::Unknown => {}
         }
@@ -97,8 +97,8 @@ impl Hub {
             ToChild::Rulings { channel, reset, rulings, lifted } => {
                 self.handle_rulings(now, (link, channel), reset, &rulings, &lifted)
             }
-            ToChild::Seen { number, sight, more } => {
-                self.queries.handle_answer(link, number, sight, more);
+            ToChild::Answer { number, answer: part, more } => {
+                self.queries.handle_answer(link, number, part, more);
                 None
             }
             message @ (ToChild::State { .. }
@@ -107,7 +107,7 @@ impl Hub {
             | ToChild::Listeners { .. }
             | ToChild::Deliver { .. }
             | ToChild::Replaced { .. }
-            | ToChild::Look { .. }
+            | ToChild::Query { .. }
             | ToChild::Unknown) => {
                 if self.uplink.parent() == Some(link) {
                     self.handle_news(now, link, message);
@@ -249,7 +249,7 @@ impl Hub {
                     room.handle_replaced(now, participant, out);
                 }
             }
-            ToChild::Look { number, about } => {
+            ToChild::Query { number, about } => {
                 self.ask_below(now, Asker::Relay { link, number }, about);
             }
             // Taken before they come here.
@@ -257,7 +257,7 @@ impl Hub {
             | ToChild::Path { .. }
             | ToChild::GoAway { .. }
             | ToChild::Rulings { .. }
-            | ToChild::Seen { .. }
+            | ToChild::Answer { .. }
             | ToChild::Unknown => {}
         }
     }

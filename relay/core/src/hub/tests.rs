@@ -21,10 +21,11 @@ mod tree;
 use std::time::Duration;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::trunk::ToParent;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Note, RelayId};
 
 use self::tree::{LEAF, MID, ORIGIN, OTHER_LEAF, Tree};

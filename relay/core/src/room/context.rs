@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tribune_protocol::domain::attributes::Attributes;
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{RoomName, Subject};
 use tribune_protocol::log::LogKey;
 use tribune_protocol::token::{Claims, Grants, TokenError};

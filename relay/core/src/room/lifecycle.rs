@@ -6,7 +6,8 @@ use std::time::Instant;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{FromParticipant, Joined, RoomInfo, ToParticipant};
 use tribune_protocol::control::trunk::Action;
-use tribune_protocol::domain::room::{Duplicates, Phase, RoomSettings};
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 use tribune_protocol::ids::{Note, ParticipantId, RequestId};
 use tribune_protocol::quality::report::Report;
 

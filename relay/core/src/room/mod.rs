@@ -287,7 +287,7 @@ impl Room {
                 Some(OriginEffect::ReadLog { ticket, from, limit }) => {
                     out.store(self.id, RoomRequest::ReadLog { ticket, from, limit });
                 }
-                Some(OriginEffect::Look { to, request, about }) => {
+                Some(OriginEffect::Query { to, request, about }) => {
                     out.query(self.id, to, request, about);
                 }
                 Some(OriginEffect::Displace { who }) => self.handle_replaced(now, who, out),

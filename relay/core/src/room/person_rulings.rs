@@ -1,9 +1,10 @@
 //! Rulings about one person, summed up over the keys that the person is known by. Computed by
 //! [`crate::room::replica`] from its copy, read by [`crate::room::edge`].
 
-use tribune_protocol::control::participant::Moderated;
 use tribune_protocol::domain::permission::PermissionSet;
-use tribune_protocol::domain::room::{Role, Ruling};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::ruling::Moderated;
+use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::DisplayName;
 use tribune_protocol::log::utc;
 

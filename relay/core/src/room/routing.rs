@@ -8,7 +8,9 @@ use tribune_protocol::control::participant::{ListenerReports, ToParticipant};
 use tribune_protocol::control::query::TreeAnswer;
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Reaction, RoomState, Ruling};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::room::RoomState;
+use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision};
 use tribune_protocol::quality::Quality;
 

@@ -221,7 +221,7 @@ impl OpenQuery {
 
 #[cfg(test)]
 mod tests {
-    use tribune_protocol::domain::room::Role;
+    use tribune_protocol::domain::role::Role;
     use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 
     use super::*;

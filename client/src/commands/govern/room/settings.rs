@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use clap::Args;
 use tribune_protocol::control::command::RoomChange;
-use tribune_protocol::domain::room::{Access, Duplicates, RoomSettings};
+use tribune_protocol::domain::access::Access;
+use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 use tribune_protocol::ids::Note;
 
 use crate::outcome::{CommandError, Exit};

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::{Reaction, Role};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Note, ParticipantId};
 
 use crate::session::room_view::RoomView;

@@ -4,8 +4,10 @@ use serde_json::json;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::domain::access::Access;
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::{Access, Duplicates, Role, RoomSettings};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 
 use super::tree::{EPOCH_S, LEAF, MID, ORIGIN, OTHER_LEAF, Tree, guide, token};
 

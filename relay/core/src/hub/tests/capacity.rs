@@ -3,7 +3,7 @@
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 
 use super::tree::{LEAF, ORIGIN, OTHER_LEAF, Tree};
 

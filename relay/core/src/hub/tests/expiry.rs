@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::Note;
 
 use super::tree::{EPOCH_S, LEAF, ORIGIN, Tree, token};

@@ -7,7 +7,7 @@ use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::trunk::{Action, Credentials, ToParent};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Channel, Note, RequestId};
 
 use super::tree::{LEAF, MID, ORIGIN, OTHER_LEAF, SPARE, Tree, place};

@@ -6,7 +6,7 @@ use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::trunk::ToParent;
-use tribune_protocol::domain::room::RoomSettings;
+use tribune_protocol::domain::settings::RoomSettings;
 use tribune_protocol::ids::RoomName;
 
 use super::tree::{LEAF, MID, ORIGIN, OTHER_LEAF, Tree};

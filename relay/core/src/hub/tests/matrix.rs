@@ -7,11 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::{FromParticipant, Join, OneShot, ToParticipant};
 use tribune_protocol::control::trunk::{Action as Act, Credentials, ToChild, ToParent};
+use tribune_protocol::domain::access::Access;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
-use tribune_protocol::domain::room::{Access, Reaction, Role, RoomSettings, RoomState};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::RoomState;
+use tribune_protocol::domain::settings::RoomSettings;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RelayId, RequestId, SessionKey};
 use tribune_protocol::quality::Quality;
 use tribune_protocol::quality::report::{Ranking, Report};
@@ -649,8 +654,8 @@ impl Scene {
             | ToChild::Listeners { .. }
             | ToChild::Deliver { .. }
             | ToChild::Replaced { .. }
-            | ToChild::Look { .. }
-            | ToChild::Seen { .. }
+            | ToChild::Query { .. }
+            | ToChild::Answer { .. }
             | ToChild::GoAway { .. }
             | ToChild::Unknown => None,
         })

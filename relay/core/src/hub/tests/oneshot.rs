@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::settings::RoomSettings;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::Note;
 
 use super::tree::{LEAF, MID, ORIGIN, OTHER_LEAF, Tree};
@@ -91,7 +94,7 @@ fn one_who_is_barred_reads_what_is_said_of_them_and_appeals_and_nothing_else() {
     assert!(tree.is_answered(errand, appeal), "{:?}", tree.answer(errand, appeal));
 }
 
-fn notice(tree: &Tree, who: usize) -> tribune_protocol::control::participant::Moderated {
+fn notice(tree: &Tree, who: usize) -> tribune_protocol::domain::ruling::Moderated {
     let notice = tree.people[who].inbox.iter().rev().find_map(|(_, message)| {
         let ToParticipant::Moderated(moderated) = message else { return None };
         Some(moderated.clone())

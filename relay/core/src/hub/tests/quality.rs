@@ -7,7 +7,7 @@ use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, ListenerReports, ToParticipant};
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
 use tribune_protocol::control::trunk::{ToChild, ToParent};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::RelayId;
 use tribune_protocol::quality::report::{Ranking, Report};
 
@@ -251,10 +251,10 @@ fn operators_see_rooms_and_listeners_of_the_subtree() {
     let room: tribune_protocol::ids::RoomName = "stage".parse().unwrap();
     let worst = Query::Listeners { room: room.clone(), worst: 10, by: Ranking::Lost };
     for (relay, count) in [(ORIGIN, 4), (MID, 4), (LEAF, 2)] {
-        let Some(Answer::Listeners(sight)) = ask(&mut tree, relay, worst.clone()) else {
+        let Some(Answer::Listeners(part)) = ask(&mut tree, relay, worst.clone()) else {
             panic!("no answer")
         };
-        assert_eq!(sight.listeners.len(), count, "at relay {relay}");
+        assert_eq!(part.listeners.len(), count, "at relay {relay}");
     }
     assert_eq!(
         ask(&mut tree, LEAF, Query::Room("other".parse().unwrap())),
@@ -280,12 +280,12 @@ fn a_large_tree_is_told_in_parts() {
     }
     // One more, which asks about the tree; its siblings answer with a relay each.
     let asker = children[0].0;
-    tree.event(MID, child(asker, ToParent::Look { number: 5, about: TreeQuery::Relays {} }));
+    tree.event(MID, child(asker, ToParent::Query { number: 5, about: TreeQuery::Relays {} }));
     for (link, relay) in &children {
         let to_it = tree.strays.iter().filter(|(at, to, _)| (*at, to) == (MID, link));
         let mut asked = to_it.filter_map(|(_, _, bytes)| {
             let message = read::<ToChild>(bytes).1;
-            let ToChild::Look { number, about: TreeQuery::Relays {} } = message else {
+            let ToChild::Query { number, about: TreeQuery::Relays {} } = message else {
                 return None;
             };
             Some(number)
@@ -295,18 +295,18 @@ fn a_large_tree_is_told_in_parts() {
             panic!("no answer")
         };
         let status = RelayStatus { relay: *relay, ..status.relay };
-        let sight = TreeAnswer { relays: vec![status], ..TreeAnswer::default() };
-        tree.event(MID, child(*link, ToParent::Seen { number, sight, more: false }));
+        let part = TreeAnswer { relays: vec![status], ..TreeAnswer::default() };
+        tree.event(MID, child(*link, ToParent::Answer { number, answer: part, more: false }));
     }
     let to_asker = tree.strays.iter().filter(|(at, to, _)| (*at, *to) == (MID, asker));
     let parts: Vec<_> = to_asker
         .filter_map(|(_, _, bytes)| {
             let message = read::<ToChild>(bytes).1;
-            let ToChild::Seen { number: 5, sight, more } = message else { return None };
-            Some((sight, more))
+            let ToChild::Answer { number: 5, answer: part, more } = message else { return None };
+            Some((part, more))
         })
         .collect();
-    let relays: usize = parts.iter().map(|(sight, _)| sight.relays.len()).sum();
+    let relays: usize = parts.iter().map(|(part, _)| part.relays.len()).sum();
     assert_eq!(relays, 4 + 50);
     let more: Vec<bool> = parts.iter().map(|(_, more)| *more).collect();
     assert_eq!(more, [true, true, true, true, false]);

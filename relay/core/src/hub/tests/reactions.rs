@@ -6,7 +6,8 @@ use std::time::Duration;
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::RoomChange;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::domain::room::{Reaction, Role};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::role::Role;
 
 use super::tree::{LEAF, ORIGIN, OTHER_LEAF, Tree};
 

@@ -2,12 +2,15 @@
 
 use serde_json::json;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::ToChild;
 use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Role, RoomState, Ruling};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::RoomState;
+use tribune_protocol::domain::ruling::Ruling;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Channel, Note, Revision};
 use tribune_protocol::limits::MAX_RULINGS;
 use tribune_protocol::log::LogAction;

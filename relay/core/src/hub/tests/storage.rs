@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::settings::RoomSettings;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::Note;
 
 use super::tree::{LEAF, ORIGIN, OTHER_LEAF, Tree};

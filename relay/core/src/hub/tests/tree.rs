@@ -12,7 +12,7 @@ use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::{FromParticipant, Join, OneShot, ToParticipant, You};
 use tribune_protocol::control::{ControlReader, decode};
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Note, ParticipantId, RelayId, RequestId, Revision, SessionKey};
 use tribune_protocol::log::LogKey;
 use tribune_protocol::token::SigningKey;

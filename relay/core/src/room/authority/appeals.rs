@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::Target;
-use tribune_protocol::control::participant::Moderated;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::ruling::Moderated;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Note, ParticipantId, Subject};
 use tribune_protocol::log::{Draft, LogAction};
 

@@ -7,7 +7,7 @@ use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::query::TreeQuery;
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::Ruling;
+use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::{ParticipantId, RequestId, Revision};
 
 use crate::store::Batch;
@@ -42,7 +42,7 @@ pub enum OriginEffect {
         who: ParticipantId,
     },
     /// Look along the tree, and answer with what is seen.
-    Look {
+    Query {
         /// Who asks.
         to: ParticipantId,
         /// The request to answer.

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::Target;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::domain::permission::PermissionSet;
-use tribune_protocol::domain::room::{Hand, Role};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::stage::Hand;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId};
 use tribune_protocol::limits::{MAX_HANDS, MAX_HANDS_SHOWN};
 use tribune_protocol::log::{Draft, LogAction};

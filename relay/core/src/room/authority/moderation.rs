@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::Target;
-use tribune_protocol::control::participant::{Moderated, ToParticipant};
+use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::ruling::Moderated;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Note, ParticipantId, Subject};
 use tribune_protocol::limits::MAX_HANDS;
 use tribune_protocol::log::{Draft, LogAction};

@@ -9,7 +9,7 @@
 
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 
 use crate::room::authority::effect::Refusal;
 

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tribune_protocol::domain::room::{Phase, RoomSettings, StageEntry};
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::settings::RoomSettings;
+use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::ids::{ParticipantId, Subject};
 use tribune_protocol::limits::RECONNECT_GRACE;
 

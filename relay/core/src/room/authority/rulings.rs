@@ -7,11 +7,13 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::Target;
-use tribune_protocol::control::participant::{Moderated, ToParticipant};
+use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Ban, Role, Ruling};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::ruling::{Moderated, Ruling};
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Subject};
 use tribune_protocol::limits::{MAX_BANS_A_MESSAGE, MAX_RULINGS};
 use tribune_protocol::log::{Draft, LogAction, Party};

@@ -4,10 +4,13 @@
 use std::time::Instant;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::Target;
 use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Duplicates, Phase, Role, StageEntry};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::settings::Duplicates;
+use tribune_protocol::domain::stage::StageEntry;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Subject, TrackId};
 use tribune_protocol::limits::RECONNECT_GRACE;
 use tribune_protocol::log::{Draft, LogAction, Party};

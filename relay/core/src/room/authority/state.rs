@@ -17,12 +17,15 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tribune_protocol::control::command::Govern;
-use tribune_protocol::control::participant::{Moderated, ToParticipant, You};
+use tribune_protocol::control::participant::{ToParticipant, You};
 use tribune_protocol::control::query::TreeQuery;
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Phase, Role, RoomState, StageEntry};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::{Phase, RoomState};
+use tribune_protocol::domain::ruling::Moderated;
+use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Revision, RoomName, Subject};
 use tribune_protocol::limits::{MAX_HANDS, MAX_LISTENERS_A_MESSAGE};
 use tribune_protocol::log::{Draft, LogAction, Party};
@@ -344,7 +347,7 @@ impl House {
     /// The listeners are the edges' to know: the room's node asks along the tree, and answers.
     fn look(&mut self, asker: Asker, about: TreeQuery) -> Result<(), Refusal> {
         self.require_live()?;
-        self.outbox.push(OriginEffect::Look { to: asker.id, request: asker.request, about });
+        self.outbox.push(OriginEffect::Query { to: asker.id, request: asker.request, about });
         Ok(())
     }
 

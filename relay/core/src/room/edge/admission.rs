@@ -8,7 +8,9 @@ use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::domain::access::Denied;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
-use tribune_protocol::domain::room::{Duplicates, Phase, Role};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::settings::Duplicates;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId};
 use tribune_protocol::token::TokenError;
 

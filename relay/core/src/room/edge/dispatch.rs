@@ -7,7 +7,7 @@ use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::trunk::Action;
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::Reaction;
+use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::ids::{ParticipantId, RequestId};
 
 use super::members::Members;

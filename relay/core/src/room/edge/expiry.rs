@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::ParticipantId;
 
 use super::person::{Person, Shown, TokenTimes, instant_of};

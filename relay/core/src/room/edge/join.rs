@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, RequestId};
 
 use super::overload::Overload;

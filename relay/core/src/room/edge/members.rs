@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId};
 use tribune_protocol::limits::{MIN_REPORT_PERIOD, RECONNECT_GRACE};
 use tribune_protocol::quality::report::Report;

@@ -27,7 +27,8 @@ use tribune_protocol::control::participant::{ToParticipant, You};
 use tribune_protocol::control::query::TreeQuery;
 use tribune_protocol::control::trunk::Credentials;
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Reaction, RoomState};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::room::RoomState;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RequestId};
 use tribune_protocol::quality::report::{ListenerReport, Report};
 

@@ -13,7 +13,7 @@ use ring::digest::{Context, SHA256};
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::trunk::Credentials;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey};
 
 use super::person::Shown;

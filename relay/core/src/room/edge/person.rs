@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tribune_protocol::control::trunk::Credentials;
 use tribune_protocol::domain::access;
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RoomName, Subject};
 use tribune_protocol::log::LogPublicKey;
 use tribune_protocol::token::{Entitlement, Parts, TokenError};

@@ -2,7 +2,7 @@
 
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::token::TokenError;
 
 /// Reason why a participant's request is not carried out.

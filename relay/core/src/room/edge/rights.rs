@@ -3,7 +3,7 @@
 
 use tribune_protocol::control::participant::You;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Note, ParticipantId};
 
 use super::members::Member;

@@ -23,7 +23,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tribune_protocol::domain::room::{RoomState, StageEntry};
+use tribune_protocol::domain::room::RoomState;
+use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::ids::{Channel, ParticipantId, Revision};
 use tribune_protocol::quality::report::Report;
 use tribune_protocol::quality::{Quality, QualitySummary};

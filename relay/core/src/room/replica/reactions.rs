@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tribune_protocol::domain::room::Reaction;
+use tribune_protocol::domain::reaction::Reaction;
 
 /// Shortest pause between two messages with reactions.
 const REACTION_PERIOD: Duration = Duration::from_secs(1);

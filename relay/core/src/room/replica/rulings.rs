@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tribune_protocol::control::trunk::ToChild;
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::Ruling;
+use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::Channel;
 use tribune_protocol::limits::{MAX_LIFTED_A_MESSAGE, MAX_RULINGS, MAX_RULINGS_A_MESSAGE};
 

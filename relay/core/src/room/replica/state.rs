@@ -7,7 +7,9 @@ use std::time::Instant;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Reaction, RoomState, Ruling};
+use tribune_protocol::domain::reaction::Reaction;
+use tribune_protocol::domain::room::RoomState;
+use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::{Channel, Revision};
 
 use super::confirmation::HeldAnswer;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{ParticipantId, Subject};
 use tribune_protocol::log::LogAction;
 

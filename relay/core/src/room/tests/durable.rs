@@ -7,7 +7,9 @@ use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::Action;
-use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::settings::RoomSettings;
 use tribune_protocol::ids::{ParticipantId, Revision, TrackId};
 use tribune_protocol::limits::RECONNECT_GRACE;
 use tribune_protocol::log::LogAction;
@@ -36,7 +38,7 @@ fn answers(effects: &[OriginEffect]) -> Vec<(ParticipantId, Option<ErrorCode>)> 
         | OriginEffect::Publish
         | OriginEffect::Write(_)
         | OriginEffect::ReadLog { .. }
-        | OriginEffect::Look { .. }
+        | OriginEffect::Query { .. }
         | OriginEffect::Displace { .. }
         | OriginEffect::Finished => None,
     });

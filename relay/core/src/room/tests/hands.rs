@@ -8,7 +8,7 @@ use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::Action;
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Note, ParticipantId};
 use tribune_protocol::limits::{MAX_HANDS, MAX_HANDS_SHOWN, MAX_NAME_BYTES, MAX_NOTE_BYTES};
 use tribune_protocol::log::LogAction;

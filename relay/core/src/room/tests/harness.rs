@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::encode;
-use tribune_protocol::control::participant::{Moderated, ToParticipant, You};
+use tribune_protocol::control::participant::{ToParticipant, You};
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Hand, Role, Ruling, StageEntry};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::ruling::{Moderated, Ruling};
+use tribune_protocol::domain::stage::{Hand, StageEntry};
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RequestId, Revision, RoomName, Subject};
 use tribune_protocol::limits::MAX_STAGE;
 use tribune_protocol::log::{Chain, LogAction, LogKey, SignedEntry, Verifier, verify};
@@ -170,7 +173,7 @@ impl Harness {
                 | OriginEffect::Rule { .. }
                 | OriginEffect::Write(_)
                 | OriginEffect::ReadLog { .. }
-                | OriginEffect::Look { .. }
+                | OriginEffect::Query { .. }
                 | OriginEffect::Displace { .. }
                 | OriginEffect::Finished => None,
             })
@@ -296,7 +299,7 @@ impl Harness {
                 }
                 OriginEffect::Rule { .. }
                 | OriginEffect::Publish
-                | OriginEffect::Look { .. }
+                | OriginEffect::Query { .. }
                 | OriginEffect::Displace { .. }
                 | OriginEffect::Deliver { .. }
                 | OriginEffect::Finished => effects.push(effect),
@@ -344,7 +347,7 @@ impl Harness {
                     assert!(self.open.remove(&(*to, *request)), "answered twice: {effect:?}");
                 }
                 // The room's node answers.
-                OriginEffect::Look { to, request: Some(request), .. } => {
+                OriginEffect::Query { to, request: Some(request), .. } => {
                     assert!(self.open.remove(&(*to, *request)), "answered twice: {effect:?}");
                 }
                 OriginEffect::Deliver { request: None, message, after, .. } => {
@@ -352,7 +355,7 @@ impl Harness {
                 }
                 OriginEffect::Write(_)
                 | OriginEffect::ReadLog { .. }
-                | OriginEffect::Look { .. }
+                | OriginEffect::Query { .. }
                 | OriginEffect::Displace { .. }
                 | OriginEffect::Finished => {}
             }
@@ -517,7 +520,7 @@ pub(super) fn news(effects: &[OriginEffect]) -> Vec<(PersonKey, Moderated)> {
         OriginEffect::Publish
         | OriginEffect::Write(_)
         | OriginEffect::ReadLog { .. }
-        | OriginEffect::Look { .. }
+        | OriginEffect::Query { .. }
         | OriginEffect::Displace { .. }
         | OriginEffect::Deliver { .. }
         | OriginEffect::Finished => None,
@@ -535,7 +538,7 @@ pub(super) fn delivered<T>(
         | OriginEffect::Rule { .. }
         | OriginEffect::Write(_)
         | OriginEffect::ReadLog { .. }
-        | OriginEffect::Look { .. }
+        | OriginEffect::Query { .. }
         | OriginEffect::Displace { .. }
         | OriginEffect::Finished => None,
     });

@@ -4,7 +4,7 @@ use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::Action;
-use tribune_protocol::domain::room::Role;
+use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::log::LogAction;
 

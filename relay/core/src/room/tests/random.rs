@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::{Duplicates, Phase, Role, RoomState};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::{Phase, RoomState};
+use tribune_protocol::domain::settings::Duplicates;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{ParticipantId, Revision, Subject, TrackId};
 use tribune_protocol::limits::{MAX_HANDS, MAX_STAGE, RECONNECT_GRACE};
 

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::{Govern, Target};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::{Action, Credentials};
+use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
-use tribune_protocol::domain::room::{Ban, Role};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::ParticipantId;
 use tribune_protocol::limits::MAX_RULINGS;
 use tribune_protocol::log::LogAction;
@@ -69,7 +71,7 @@ fn a_kick_reaches_guests_strangers_and_all_sessions_of_a_subject() {
     room.govern(COHOST, kick(stranger));
     assert!(room.ruled(PersonKey::of_participant(stranger)).unwrap().barred);
 
-    let duplicates = Some(tribune_protocol::domain::room::Duplicates::Allow(20));
+    let duplicates = Some(tribune_protocol::domain::settings::Duplicates::Allow(20));
     let change =
         tribune_protocol::control::command::RoomChange { duplicates, ..Default::default() };
     room.govern(HOST, Govern::Set { change, reason: note("") });

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::{LogPage, ToParticipant};
 use tribune_protocol::control::trunk::{Action, Credentials};
-use tribune_protocol::domain::room::{Phase, Role, RoomSettings};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::settings::RoomSettings;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::ParticipantId;
 use tribune_protocol::log::{Head, SignedEntry, verify};
 

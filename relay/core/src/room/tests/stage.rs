@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use tribune_protocol::codes::ErrorCode;
-use tribune_protocol::control::command::{Govern, RoomChange, Target};
+use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::trunk::{Action, Credentials};
-use tribune_protocol::domain::room::{Duplicates, Phase, Role, StageEntry};
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::Phase;
+use tribune_protocol::domain::settings::Duplicates;
+use tribune_protocol::domain::stage::StageEntry;
+use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{ParticipantId, Revision, TrackId};
 use tribune_protocol::limits::{MAX_STAGE, RECONNECT_GRACE};
 use tribune_protocol::log::LogAction;
