@@ -1,5 +1,4 @@
-//! What a listener reports to the room: how it has heard since the last report. Pure; fed by
-//! [`super::receiver`].
+//! Reports of quality: counters of playout since the last report, and the latency of what was played.
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +30,12 @@ impl Reporter {
     /// The room has let us in, at this relay or the next: what is counted goes on.
     pub fn handle_joined(&mut self, now: Instant) {
         self.due.get_or_insert(now + REPORT_PERIOD);
+    }
+
+    /// When the next report is due; `None` while there is no room.
+    #[must_use]
+    pub const fn due(&self) -> Option<Instant> {
+        self.due
     }
 
     /// A frame was played that carried a capture time.

@@ -1,9 +1,10 @@
-//! A participant of the simulation, on quinn-proto. It does as told, which need not be what the
-//! protocol asks of it.
+//! A participant of the simulation: the connection of the client's core on quinn-proto. It does as
+//! told, which need not be what the protocol asks of it: it numbers its requests itself and waits for
+//! no answer, joins and leaves when a test says so, and may be deaf or insist on a track.
 
 mod drive;
+pub(in crate::sim) mod handoff;
 mod link;
-pub(in crate::sim) mod moves;
 mod report;
 
 use std::net::SocketAddr;
@@ -12,19 +13,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tribune_client_core::connection::{Connection, message};
+use tribune_client_core::reconnect::Failure;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::{
     FromParticipant, Heard as HeardSoFar, Join, Joined, ToParticipant, You,
 };
-use tribune_protocol::control::{Envelope, encode};
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{ParticipantId, RequestId, SessionKey, TrackId};
-use tribune_protocol::time::ClockFilter;
 use tribune_relay_core::auth::participant_id;
 
+pub use self::handoff::MoveFigures;
+use self::handoff::Moves;
 use self::link::ClientLink;
-pub use self::moves::MoveFigures;
-use self::moves::Moves;
 use self::report::Reporting;
 use super::HostId;
 use super::clock::HostClock;
@@ -79,7 +81,8 @@ pub struct SimClient {
     last_track: Option<TrackId>,
     sent: Vec<SentFrame>,
     heard: Heard,
-    clock: ClockFilter,
+    /// The connection as the client's core has it; of the last one, when there is none.
+    protocol: Connection,
     /// Its reports, if it makes any.
     reporting: Option<Reporting>,
     /// The room and the role of its last join.
@@ -115,7 +118,7 @@ impl SimClient {
             last_track: None,
             sent: Vec::new(),
             heard: Heard::default(),
-            clock: ClockFilter::default(),
+            protocol: Connection::new(Instant::now()),
             reporting: None,
             last_join: None,
             moves: None,
@@ -221,7 +224,7 @@ impl SimClient {
     /// Control bytes that came and make no message yet.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.link.as_ref().map_or(0, ClientLink::buffered_bytes)
+        self.link.as_ref().map_or(0, |_| self.protocol.buffered_bytes())
     }
 
     /// Stops reading the control stream, of which the relay may send `window_bytes`.
@@ -264,13 +267,14 @@ impl SimClient {
     /// The bytes of a join, with its length, to be sent by [`Self::send_control_bytes`].
     pub fn join_bytes(&mut self, room: &str, role: Role) -> Bytes {
         let request = self.request_id();
-        self.encoded(Some(request), &self.join_message(room, role, false, Vec::new()))
+        let join = self.join_message(room, role, false, Vec::new());
+        fits(message(Some(request), &FromParticipant::Join(join)))
     }
 
     /// Asks for something. The request's number.
-    pub fn request(&mut self, message: &FromParticipant) -> RequestId {
+    pub fn request(&mut self, asked: &FromParticipant) -> RequestId {
         let request = self.request_id();
-        let bytes = self.encoded(Some(request), message);
+        let bytes = fits(message(Some(request), asked));
         self.send_control_bytes(bytes, Duration::ZERO);
         request
     }
@@ -336,15 +340,18 @@ impl SimClient {
 
     fn join_as(&mut self, room: &str, role: Role, returning: bool) -> RequestId {
         self.last_join = Some((room.to_owned(), role));
-        let message = self.join_message(room, role, returning, Vec::new());
-        self.request(&message)
+        let (request, join) =
+            (self.request_id(), self.join_message(room, role, returning, Vec::new()));
+        let bytes = self.protocol.join_as(self.base + self.now, request, join);
+        self.send_control_bytes(fits(bytes), Duration::ZERO);
+        request
     }
 
-    /// The join with which it goes on at another relay.
-    fn next_join(&mut self, heard: Vec<HeardSoFar>) -> (RequestId, Bytes) {
-        let (room, role) = self.last_join.clone().expect("who is moved has joined");
-        let (request, message) = (self.request_id(), self.join_message(&room, role, true, heard));
-        (request, self.encoded(Some(request), &message))
+    /// The join with which it goes on at another relay, over `protocol`.
+    fn next_join(&mut self, protocol: &mut Connection, heard: Vec<HeardSoFar>) -> Bytes {
+        let (room, role) = self.last_join.clone().expect("a client that is moved has joined");
+        let (request, join) = (self.request_id(), self.join_message(&room, role, true, heard));
+        fits(protocol.join_as(self.base + self.now, request, join))
     }
 
     fn join_message(
@@ -353,8 +360,8 @@ impl SimClient {
         role: Role,
         returning: bool,
         heard: Vec<HeardSoFar>,
-    ) -> FromParticipant {
-        FromParticipant::Join(Join {
+    ) -> Join {
+        Join {
             room: room.parse().expect("a room of the simulation has a valid name"),
             session: self.session.clone(),
             name: display_name(&self.name),
@@ -362,11 +369,7 @@ impl SimClient {
             token: self.token.clone().map(Into::into),
             returning,
             heard,
-        })
-    }
-
-    fn encoded(&self, request: Option<RequestId>, message: &FromParticipant) -> Bytes {
-        encode(request, message).expect("a request of the simulation fits its limit")
+        }
     }
 
     fn request_id(&mut self) -> RequestId {
@@ -377,4 +380,8 @@ impl SimClient {
     fn local_us(&self) -> u64 {
         self.host_clock.unix_us(self.now)
     }
+}
+
+fn fits(bytes: Result<Bytes, Failure>) -> Bytes {
+    bytes.expect("a request of the simulation fits its limit")
 }

@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use quinn_proto::{ConnectionError, Event, StreamEvent};
+use tribune_client_core::connection::{Arrival as Datagram, Connection};
 use tribune_client_core::handoff::Side;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::ids::TrackId;
-use tribune_protocol::media::Datagram;
 use tribune_protocol::media::datagram::{Capture, MediaDatagram};
-use tribune_protocol::media::probe::Probe;
 
 use super::link::ClientLink;
 use super::{End, SimClient};
@@ -28,6 +27,8 @@ impl SimClient {
         self.end = None;
         let takes = (self.window_bytes, self.datagram_bytes);
         self.link = Some(ClientLink::connect(now, relay, takes, &mut self.rng));
+        // The estimate of the clock is kept: all relays give the time of one origin.
+        self.protocol = Connection::new(now).with_clock(self.protocol.clock().clone());
     }
 
     pub(in crate::sim) fn receive(&mut self, arrival: Arrival) {
@@ -65,7 +66,7 @@ impl SimClient {
         }
         let talk = self.talk.as_ref().and_then(Talk::due);
         let probe = self.joined.as_ref().map(|_| {
-            let wait = self.clock.next_question_us().saturating_sub(self.local_us());
+            let wait = self.protocol.clock().next_question_us().saturating_sub(self.local_us());
             self.now + Duration::from_micros(wait)
         });
         [link, moves, talk, probe, self.report_due()].into_iter().flatten().min()
@@ -108,8 +109,8 @@ impl SimClient {
             return;
         }
         let Some(link) = &mut self.link else { return };
-        for envelope in link.read_messages() {
-            self.handle_message(envelope, log);
+        for received in link.read_messages(&mut self.protocol) {
+            self.handle_message(received.envelope, log);
         }
     }
 
@@ -147,15 +148,13 @@ impl SimClient {
         while let Some(link) = &mut self.link
             && let Some(datagram) = link.read_datagram()
         {
-            match datagram {
+            let datagram = self.protocol.handle_datagram(local_us, datagram);
+            match datagram.expect("relays send datagrams of the protocol") {
                 Datagram::Media(media) => {
                     let handed_over = link.handed_over();
                     self.hear(Side::New, &media, handed_over, log);
                 }
-                Datagram::Probe(Probe::Answer(answer)) => {
-                    self.clock.handle_answer(local_us, &answer);
-                }
-                Datagram::Probe(Probe::Question { .. }) | Datagram::Nack(_) => {}
+                Datagram::Clock | Datagram::Nothing => {}
             }
         }
     }
@@ -175,7 +174,7 @@ impl SimClient {
             if !self.is_new(side, &frame) {
                 continue;
             }
-            let offset = self.clock.offset(local_us);
+            let offset = self.protocol.clock().offset(local_us);
             let latency = frame.captured.zip(offset).map(|(captured, offset)| {
                 let now = offset.to_origin(local_us);
                 let speakers_us = captured.error_us.unwrap_or(0);
@@ -198,7 +197,7 @@ impl SimClient {
         while let Some(talk) = &mut self.talk
             && talk.due().is_some_and(|due| due <= self.now)
         {
-            let offset = self.clock.offset(local_us).filter(|_| talk.wants_stamp());
+            let offset = self.protocol.clock().offset(local_us).filter(|_| talk.wants_stamp());
             let captured = offset.map(|offset| Capture {
                 at: offset.to_origin(local_us),
                 error_us: Some(offset.error_us),
@@ -225,10 +224,9 @@ impl SimClient {
         let local_us = self.local_us();
         if self.joined.is_some()
             && let Some(link) = &mut self.link
-            && self.clock.poll_question(local_us)
+            && let Some(probe) = self.protocol.poll_probe(local_us)
         {
-            let question = Probe::Question { asked_us: local_us };
-            link.send_datagram(question.write());
+            link.send_datagram(probe);
         }
     }
 }

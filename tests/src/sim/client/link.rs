@@ -1,5 +1,5 @@
-//! A simulated client's connection to a relay, and the endpoint that it has to itself: packets in and
-//! out, events, control messages. Used by [`super::SimClient`].
+//! QUIC connection of a simulated client, with an endpoint of its own: packets in and out, events,
+//! bytes of the control stream, datagrams. [`tribune_client_core::connection`] reads them.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,10 +13,8 @@ use quinn_proto::{
 };
 use rand::RngExt;
 use rand::rngs::StdRng;
+use tribune_client_core::connection::{self, Received};
 use tribune_protocol::ALPN_PARTICIPANT;
-use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::control::{ControlReader, Envelope, decode};
-use tribune_protocol::media::Datagram;
 use tribune_relay::tls::{ServerTrust, client_crypto};
 use tribune_relay_core::messages::ShardId;
 use tribune_relay_core::shard::keys::MasterKeys;
@@ -33,7 +31,6 @@ pub(super) struct ClientLink {
     conn: Connection,
     relay: SocketAddr,
     control: Option<StreamId>,
-    reader: ControlReader,
     /// Bytes for the control stream, each not before its time.
     outbox: VecDeque<(Duration, Bytes)>,
     /// When the packet was handed to the network whose datagrams are being read.
@@ -68,7 +65,6 @@ impl ClientLink {
             conn,
             relay,
             control: None,
-            reader: ControlReader::default(),
             outbox: VecDeque::new(),
             handed_over: Duration::ZERO,
             is_drained: false,
@@ -88,11 +84,6 @@ impl ClientLink {
     /// When the packet was handed to the network whose datagrams are being read.
     pub(super) const fn handed_over(&self) -> Duration {
         self.handed_over
-    }
-
-    /// Control bytes that came and make no message yet.
-    pub(super) fn buffered_bytes(&self) -> usize {
-        self.reader.buffered_bytes()
     }
 
     pub(super) fn handle_packet(&mut self, now: Instant, arrival: Arrival) {
@@ -134,27 +125,27 @@ impl ClientLink {
         }
     }
 
-    /// The messages that have come on the control stream.
-    pub(super) fn read_messages(&mut self) -> Vec<Envelope<ToParticipant>> {
+    /// The messages that have come on the control stream, as `protocol` reads them.
+    pub(super) fn read_messages(&mut self, protocol: &mut connection::Connection) -> Vec<Received> {
         let Some(stream) = self.control else { return Vec::new() };
         let mut recv = self.conn.recv_stream(stream);
         if let Ok(mut chunks) = recv.read(true) {
             while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
-                self.reader.handle_bytes(&chunk.bytes);
+                protocol.handle_control(&chunk.bytes);
             }
             let _ = chunks.finalize();
         }
         let mut messages = Vec::new();
-        while let Some(body) = self.reader.poll_message().expect("relays keep to the length limit")
+        while let Some(received) =
+            protocol.poll_message().expect("relays send messages of the protocol")
         {
-            messages.push(decode(&body).expect("relays send messages of the protocol"));
+            messages.push(received);
         }
         messages
     }
 
-    pub(super) fn read_datagram(&mut self) -> Option<Datagram> {
-        let bytes = self.conn.datagrams().recv()?;
-        Some(Datagram::parse(bytes).expect("relays send datagrams of the protocol"))
+    pub(super) fn read_datagram(&mut self) -> Option<Bytes> {
+        self.conn.datagrams().recv()
     }
 
     pub(super) fn send_datagram(&mut self, bytes: Bytes) {

@@ -1,6 +1,6 @@
-//! How a simulated client follows `moved`, by the machines of the client library: it joins at the
-//! next relay while the present one serves, and listens to both until nothing is missing. Used by
-//! [`super::SimClient`], for clients that are told to ([`super::SimClient::follow_moves`]).
+//! Handoff of a simulated client after `moved`, by the machines of the client's core: it joins at the
+//! next relay while the present one serves, and listens to both until nothing is missing. For clients
+//! that are told to ([`crate::sim::Sim::follow_moves`]).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,14 +10,13 @@ use bytes::Bytes;
 use quinn_proto::{Event, StreamEvent};
 use rand::RngExt;
 use tribune_client_core::address::Address;
+use tribune_client_core::connection::{Answer, Arrival as Datagram, Connection};
 use tribune_client_core::dedup::{Dedup, Taken};
 use tribune_client_core::handoff::{OVERLAP_MIN, Overlap, Search, Side};
+use tribune_client_core::reconnect::Failure;
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::ToParticipant;
-use tribune_protocol::ids::{Channel, RequestId};
-use tribune_protocol::media::Datagram;
 use tribune_protocol::media::datagram::Frame;
-use tribune_protocol::media::nack::Nack;
 
 use super::SimClient;
 use super::link::ClientLink;
@@ -62,15 +61,15 @@ pub struct MoveFigures {
 #[derive(Debug)]
 struct Arriving {
     link: ClientLink,
+    protocol: Connection,
     local: SocketAddr,
-    join: RequestId,
     since: Duration,
-    redirected: Option<Address>,
 }
 
 #[derive(Debug)]
 struct Leaving {
     link: ClientLink,
+    protocol: Connection,
     local: SocketAddr,
     overlap: Overlap,
     is_closed: bool,
@@ -80,7 +79,8 @@ struct Leaving {
 enum Outcome {
     /// The answer, and what came behind it.
     In(Vec<Envelope<ToParticipant>>),
-    Failed,
+    /// Not let in; the relay may have named another one.
+    Failed(Option<Address>),
 }
 
 /// The addresses that a client needs to follow moves.
@@ -167,10 +167,10 @@ impl SimClient {
                 if let Some(overlap) = overlap {
                     overlap.handle_asked(frame.track, gap);
                 }
-                let (first, count) = (gap.first, gap.count);
-                let nack = Nack { channel: Channel(0), track: frame.track, first, count };
-                if let Some(link) = &mut self.link {
-                    link.send_datagram(nack.write());
+                if let (Some(link), Some(nack)) =
+                    (&mut self.link, self.protocol.nack(frame.track, gap))
+                {
+                    link.send_datagram(nack);
                 }
                 true
             }
@@ -192,7 +192,7 @@ impl SimClient {
         }
         let dedup = &moves.dedup;
         let mut is_over = false;
-        if let Some(Leaving { link, local, overlap, is_closed }) = &mut moves.leaving {
+        if let Some(Leaving { link, local, overlap, is_closed, .. }) = &mut moves.leaving {
             is_over = overlap.is_over(base + at, dedup) || *is_closed;
             if is_over {
                 link.close(base + at);
@@ -219,9 +219,9 @@ impl SimClient {
         let relay = to.to_string().parse().expect("relays of the simulation have IP addresses");
         let takes = (self.window_bytes, self.datagram_bytes);
         let mut link = ClientLink::connect(now, relay, takes, &mut self.rng);
-        let (join, bytes) = self.next_join(heard);
-        link.send_control(self.now, bytes);
-        let arriving = Arriving { link, local, join, since: self.now, redirected: None };
+        let mut protocol = Connection::new(now);
+        link.send_control(self.now, self.next_join(&mut protocol, heard));
+        let arriving = Arriving { link, protocol, local, since: self.now };
         if let Some(moves) = &mut self.moves {
             moves.arriving = Some(arriving);
         }
@@ -237,7 +237,7 @@ impl SimClient {
             && let Some(event) = arriving.link.poll_event()
         {
             match event {
-                Event::ConnectionLost { .. } => outcome = Some(Outcome::Failed),
+                Event::ConnectionLost { .. } => outcome = Some(Outcome::Failed(None)),
                 Event::Stream(StreamEvent::Readable { .. }) => outcome = arriving.read_answer(),
                 Event::Connected
                 | Event::HandshakeDataReady
@@ -256,9 +256,9 @@ impl SimClient {
         let Some(arriving) = moves.arriving.take() else { return };
         match outcome {
             Outcome::In(messages) => self.take_over(arriving, messages, log),
-            Outcome::Failed => {
+            Outcome::Failed(redirected) => {
                 if let Some(search) = &mut moves.search {
-                    search.handle_failure(now, arriving.redirected, self.rng.random());
+                    search.handle_failure(now, redirected, self.rng.random());
                 }
             }
         }
@@ -271,7 +271,7 @@ impl SimClient {
         messages: Vec<Envelope<ToParticipant>>,
         log: &mut Log,
     ) {
-        let Arriving { link, local, since, .. } = arriving;
+        let Arriving { link, protocol, local, since } = arriving;
         let Some(moves) = &mut self.moves else { return };
         moves.search = None;
         moves.figures.arrived.push(self.now);
@@ -279,9 +279,9 @@ impl SimClient {
         let before = self.link.replace(link).filter(|_| self.end.is_none());
         let before_local = std::mem::replace(&mut self.address, local);
         self.end = None;
-        self.clock = tribune_protocol::time::ClockFilter::default();
+        let protocol = std::mem::replace(&mut self.protocol, protocol);
         let (local, is_closed) = (before_local, false);
-        moves.leaving = before.map(|link| Leaving { link, local, overlap, is_closed });
+        moves.leaving = before.map(|link| Leaving { link, protocol, local, overlap, is_closed });
         if moves.leaving.is_none() {
             moves.figures.left.push(self.now);
         }
@@ -297,7 +297,7 @@ impl SimClient {
     }
 
     fn drive_leaving(&mut self, log: &mut Log) {
-        let now = self.base + self.now;
+        let (now, local_us) = (self.base + self.now, self.local_us());
         if let Some(leaving) = self.moves.as_mut().and_then(|moves| moves.leaving.as_mut()) {
             leaving.link.handle_timeout(now);
             while let Some(event) = leaving.link.poll_event() {
@@ -308,7 +308,9 @@ impl SimClient {
             && let Some(datagram) = leaving.link.read_datagram()
         {
             let handed_over = leaving.link.handed_over();
-            if let Datagram::Media(media) = datagram {
+            let datagram = leaving.protocol.handle_datagram(local_us, datagram);
+            if let Datagram::Media(media) = datagram.expect("relays send datagrams of the protocol")
+            {
                 self.hear(Side::Old, &media, handed_over, log);
             }
         }
@@ -318,16 +320,28 @@ impl SimClient {
 impl Arriving {
     /// The answer to the join, if it has come.
     fn read_answer(&mut self) -> Option<Outcome> {
-        let mut messages = self.link.read_messages();
-        for envelope in &messages {
-            if let ToParticipant::Moved { to: Some(to), .. } = &envelope.message {
-                self.redirected = to.parse().ok();
+        let (mut result, mut messages) = (None, Vec::new());
+        for received in self.link.read_messages(&mut self.protocol) {
+            match received.answer {
+                Some(Answer::Join(answer)) => result = Some(answer),
+                Some(Answer::Request { .. }) | None => {}
+            }
+            if result.is_some() {
+                messages.push(received.envelope);
             }
         }
-        let at = messages.iter().position(|envelope| envelope.id == Some(self.join))?;
-        let messages = messages.split_off(at);
-        let is_in = messages.iter().any(|one| matches!(one.message, ToParticipant::Joined(_)));
-        Some(if is_in { Outcome::In(messages) } else { Outcome::Failed })
+        Some(match result? {
+            Ok(()) => Outcome::In(messages),
+            Err(Failure::Redirected { to, .. }) => Outcome::Failed(Some(to)),
+            Err(
+                Failure::Unreachable(_)
+                | Failure::Tls(_)
+                | Failure::Refused { .. }
+                | Failure::Closed { .. }
+                | Failure::Lost(_)
+                | Failure::Moved,
+            ) => Outcome::Failed(None),
+        })
     }
 }
 
