@@ -11,7 +11,7 @@
 pub(crate) mod churn;
 mod clocks;
 pub(crate) mod fleet;
-pub(crate) mod gaps;
+mod gaps;
 mod listeners;
 pub(crate) mod metrics;
 pub(crate) mod origin;

@@ -10,7 +10,7 @@ use tribune_relay::config::Fingerprint;
 use super::churn::Arrivals;
 use super::spec::LoadSpec;
 
-/// What to load, and how.
+/// Arguments of a load.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LoadPlan {
     /// Listeners in all.
