@@ -1,4 +1,4 @@
-//! What the pure cores count: plain numbers, no atomics, no names to look up. A field that is added
+//! Counters of the pure cores: plain numbers, no atomics, no names to find. A field that is added
 //! here with its metric's name is published without further ado.
 
 use tribune_protocol::ids::RoomName;
@@ -13,10 +13,10 @@ pub use self::labels::{
     Side, TrunkState,
 };
 
-/// How one room is, at this relay and below it.
+/// Metrics of one room, at this relay and below it.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomMetrics<'a> {
-    /// Which room.
+    /// Its name.
     pub room: &'a RoomName,
     /// Participants not on the stage.
     pub listeners: u64,
@@ -24,15 +24,15 @@ pub struct RoomMetrics<'a> {
     pub stage: u64,
     /// Raised hands; 0 where this relay is not the origin.
     pub hands: u64,
-    /// Participants whose reports the following are made of, in the last minute.
+    /// Reports that the following are made of, in the last minute.
     pub reports: u64,
-    /// From the microphone to the ear, for half of them, in microseconds; `None`: nobody has said.
+    /// Median latency from microphone to ear, in microseconds; `None` without a report.
     pub latency_p50_us: Option<u32>,
-    /// The same, for all but one in a hundred.
+    /// 99th percentile of the same.
     pub latency_p99_us: Option<u32>,
     /// Share of frames lost, in parts per million.
     pub loss_ppm: Option<u32>,
-    /// Share of frames filled in, in parts per million.
+    /// Share of frames concealed, in parts per million.
     pub concealed_ppm: Option<u32>,
 }
 
@@ -94,7 +94,7 @@ macro_rules! snapshot {
 }
 
 snapshot! {
-    /// What one shard counts, since it started.
+    /// Counters of one shard, since it started.
     ShardCounters,
     by_label {
         /// Frames not passed on, by cause.
@@ -103,11 +103,11 @@ snapshot! {
         handshakes: Handshakes,
         /// Frames found missing on arrival, by the side that they should have come from.
         frames_missing: BySide,
-        /// Those of them that have come later.
+        /// Missing frames that have come later.
         frames_repaired: BySide,
         /// Capture to arrival here, of frames that say when they were captured.
         frame_age: FrameAges,
-        /// How long the oldest frame of what a view sends has waited here.
+        /// Wait of the oldest frame in a view's datagrams.
         hold: Holds,
         /// Commands that wait for the shard.
         commands_waiting: u64,
@@ -148,7 +148,7 @@ snapshot! {
 }
 
 snapshot! {
-    /// What the hub counts, since it started.
+    /// Counters of the hub, since it started.
     HubCounters,
     by_label {
         /// Joins refused, by the error code.
@@ -157,7 +157,7 @@ snapshot! {
         control_received: KindCounts,
         /// Control messages written, by kind; one to everybody in a room counts once.
         control_sent: KindCounts,
-        /// How far the way to a parent is; `None` before anything has happened.
+        /// State of the uplink; `None` before anything has happened.
         trunk_state: Option<TrunkState>,
     }
     counters HUB_COUNTERS {
@@ -196,15 +196,15 @@ snapshot! {
 }
 
 /// Bounds of the ages of frames, in microseconds: a relay nearby, the hops of a tree, another continent,
-/// and what no conversation survives.
+/// and more than a conversation survives.
 const AGE_BOUNDS_US: [u64; 15] = [
     1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 50_000, 75_000, 100_000, 150_000, 200_000,
     300_000, 500_000, 1_000_000, 2_000_000,
 ];
-/// The most that an age counts for, in microseconds: speakers write the stamps, and one that lies must not
+/// Cap of an age, in microseconds: speakers write the stamps, and one that lies must not
 /// spoil the sum.
 const MAX_AGE_US: u64 = 10_000_000;
-/// Bounds of what a relay holds frames for, in microseconds. The leader's leave at once, others' after a
+/// Bounds of the waits of frames in a relay, in microseconds. The leader's leave at once, others' after a
 /// frame period at most; beyond that the shard is late.
 const HOLD_BOUNDS_US: [u64; 11] =
     [100, 250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000, 50_000];
@@ -219,7 +219,7 @@ impl FrameAges {
         self.0[side as usize].observe(age_us.min(MAX_AGE_US));
     }
 
-    /// Those of frames from a side.
+    /// Ages of frames from a side.
     #[must_use]
     pub const fn of(&self, side: Side) -> &Distribution {
         &self.0[side as usize]
@@ -232,7 +232,7 @@ impl Default for FrameAges {
     }
 }
 
-/// How long frames have waited in the relay.
+/// Waits of frames in the relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holds(Distribution);
 

@@ -1,4 +1,4 @@
-//! What crosses between a shard and the hub, and between two shards: plain values in bounded channels.
+//! Messages between a shard and the hub, and between two shards: plain values in bounded channels.
 //!
 //! A shard owns connections and routes of frames; the hub owns rooms and the tree. Neither reaches
 //! into the other. Everything here is small or reference-counted, and is sent once per shard, never
@@ -16,7 +16,7 @@ use tribune_protocol::ids::{Channel, RequestId, Revision, TrackId};
 use tribune_protocol::media::datagram::Frame;
 use tribune_protocol::time::Offset;
 
-/// One of a relay's event loops, counted from 0.
+/// Number of a relay's event loop, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u8);
 
@@ -46,61 +46,61 @@ pub struct DialId(pub u32);
 /// From a shard to the hub.
 #[derive(Debug, Clone)]
 pub enum ShardEvent {
-    /// A participant's message.
+    /// Message of a participant.
     FromParticipant {
-        /// From which connection.
+        /// The connection.
         link: LinkId,
-        /// Where the participant is.
+        /// Address of the participant.
         remote: SocketAddr,
-        /// To be answered, if present.
+        /// The request to be answered, if any.
         request: Option<RequestId>,
-        /// What it says.
+        /// The message.
         message: FromParticipant,
     },
     /// A child's message.
     FromChild {
-        /// From which connection.
+        /// The connection.
         link: LinkId,
-        /// Where the child is.
+        /// Address of the child.
         remote: SocketAddr,
-        /// Whether TLS verified a certificate of the child.
+        /// TLS has verified a certificate of the child.
         certified: bool,
-        /// What it says; apart, for a queue's places are as long as the longest event.
+        /// The message; boxed, for a queue's places are as long as the longest event.
         message: Box<ToParent>,
     },
     /// The parent's message.
     FromParent {
-        /// From which connection.
+        /// The connection.
         link: LinkId,
-        /// What it says.
+        /// The message.
         message: ToChild,
     },
     /// The trunk to a parent is up; `hello` comes next.
     Dialled {
-        /// Which attempt.
+        /// The attempt.
         dial: DialId,
         /// The connection.
         link: LinkId,
     },
     /// The trunk to a parent did not come up.
     DialFailed {
-        /// Which attempt.
+        /// The attempt.
         dial: DialId,
-        /// Why, in words.
+        /// The reason, in words.
         why: String,
     },
     /// A connection is gone. Nothing more comes from it.
     Closed {
-        /// Which.
+        /// The connection.
         link: LinkId,
-        /// Why, in words.
+        /// The reason, in words.
         why: String,
     },
     /// The routes of that revision are in force on this shard.
     InForce {
-        /// Which room.
+        /// The room.
         room: RoomId,
-        /// Which change.
+        /// The revision.
         revision: Revision,
     },
     /// A new estimate of the origin's clock, from the trunk to the parent.
@@ -117,21 +117,21 @@ pub enum ShardEvent {
 pub enum ShardCommand {
     /// Send a control message, encoded already.
     Send {
-        /// On which connection.
+        /// The connection.
         link: LinkId,
         /// The message with its length.
         message: Bytes,
     },
     /// Send a control message to every participant of the room on this shard.
     Broadcast {
-        /// Which room.
+        /// The room.
         room: RoomId,
         /// The message with its length.
         message: Bytes,
     },
     /// Close a connection.
     Close {
-        /// Which.
+        /// The connection.
         link: LinkId,
         /// The code.
         code: CloseCode,
@@ -140,75 +140,75 @@ pub enum ShardCommand {
     },
     /// Dial a parent.
     Dial {
-        /// Which attempt this is.
+        /// The attempt.
         dial: DialId,
-        /// Which parent, by its place on the list.
+        /// The parent, by its place on the list.
         parent: usize,
-        /// Where to.
+        /// Its address.
         address: SocketAddr,
-        /// The name that the certificate must have.
+        /// Name in its certificate.
         server_name: String,
     },
-    /// The connection hears a room from now on. Again: it hears it differently.
+    /// Attach a connection to a room, or change its view of it.
     Attach {
-        /// Which connection.
+        /// The connection.
         link: LinkId,
-        /// Which room.
+        /// The room.
         room: RoomId,
-        /// What it hears.
+        /// The view that it takes.
         hears: Hears,
     },
-    /// The connection hears the room no more.
+    /// Detach a connection from a room.
     Detach {
-        /// Which connection.
+        /// The connection.
         link: LinkId,
-        /// Which room.
+        /// The room.
         room: RoomId,
     },
-    /// The tracks of a room and where each is at home. Answered by [`ShardEvent::InForce`].
+    /// Tracks of a room and the home of each. Answered by [`ShardEvent::InForce`].
     Routes {
-        /// Which room.
+        /// The room.
         room: RoomId,
-        /// Which change of the room this follows.
+        /// Revision of the room that the routes belong to.
         revision: Revision,
         /// All tracks.
         tracks: Arc<[TrackRoute]>,
     },
-    /// The shards with connections that hear the room: each frame crosses once to each of them.
+    /// Shards with connections of the room: each frame goes once to each of them.
     Hosts {
-        /// Which room.
+        /// The room.
         room: RoomId,
-        /// Which shards.
+        /// The shards.
         shards: ShardSet,
     },
-    /// The relay carries the room no more.
+    /// Forget a room.
     Forget {
-        /// Which room.
+        /// The room.
         room: RoomId,
     },
-    /// Where the origin's clock stands; `None` while it is not known.
+    /// Offset of the origin's clock; `None` while it is not known.
     Clock(Option<Offset>),
     /// The relay ends: close every connection.
     CloseAll(CloseCode),
 }
 
-/// Which view of a room a connection takes.
+/// View of a room that a connection takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hears {
     /// Everything, as a listener.
     Everything,
     /// Everything but one's own track, as a speaker.
     AllBut(TrackId),
-    /// Nothing, for want of the permission; messages to all participants come all the same.
+    /// Nothing, without the permission; messages to all participants come all the same.
     Nothing,
-    /// What is not at home on that side, as a relay; the channel numbers the room on its trunk.
+    /// All tracks that are not at home on that side, as a relay; the channel numbers the room on its trunk.
     Trunk(Channel),
 }
 
-/// Where a track's frames may come from.
+/// Sources from which a track's frames are let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrackRoute {
-    /// Which track.
+    /// The track.
     pub track: TrackId,
     /// The connection of the speaker, or the trunk on whose side the speaker is. `None`: away.
     pub home: Option<LinkId>,
@@ -219,20 +219,20 @@ pub struct TrackRoute {
     pub silenced: bool,
 }
 
-/// Where a track was at home until a moment ago.
+/// Home of a track until a moment ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FormerHome {
     /// The connection or trunk.
     pub link: LinkId,
-    /// Whether frames go there. Not between two parents, while a relay moves from one to the other:
-    /// each has what the other has.
+    /// Frames are sent there. Not between two parents, while a relay moves from one to the other: each
+    /// has the frames of the other.
     pub hears: bool,
 }
 
 /// Frames that one shard let in, for another shard of the same relay.
 #[derive(Debug, Clone)]
 pub struct SharedFrames {
-    /// Which room.
+    /// The room.
     pub room: RoomId,
     /// The frames of one datagram, authorised and free of duplicates; shared by the shards.
     pub frames: Arc<[Frame]>,
@@ -259,7 +259,7 @@ impl ShardSet {
 /// From one shard of a relay to another.
 #[derive(Debug)]
 pub enum ShardMessage {
-    /// Frames of a room that the other shard hosts too.
+    /// Frames of a room with connections on the other shard.
     Frames(SharedFrames),
     /// A packet of a connection that the other shard owns.
     Packet(Packet),
@@ -268,12 +268,12 @@ pub enum ShardMessage {
 /// A UDP packet as it came in.
 #[derive(Debug)]
 pub struct Packet {
-    /// Who sent it.
+    /// Address of the sender.
     pub remote: SocketAddr,
-    /// The address it was sent to, where the system tells.
+    /// Destination address, where the system tells it.
     pub local_ip: Option<std::net::IpAddr>,
     /// Its congestion mark (RFC 3168).
     pub ecn: Option<quinn_proto::EcnCodepoint>,
-    /// What it holds.
+    /// Its payload.
     pub payload: bytes::BytesMut,
 }

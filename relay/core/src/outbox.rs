@@ -1,6 +1,6 @@
-//! What the hub's machines want done, in order: commands to shards, and control messages as such
-//! commands. Rooms and the tree fill it, the hub's owner drains it. Encoding happens here, once per
-//! message, also for a broadcast.
+//! Effects of the hub's machines, in order: commands to shards, and control messages as such commands.
+//! Rooms and the tree fill it, the hub's owner drains it. Messages are encoded here, once each, also
+//! for a broadcast.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,7 @@ use crate::counters::KindCounts;
 use crate::messages::{LinkId, RoomId, ShardCommand, ShardId, ShardSet};
 use crate::store::Batch;
 
-/// What a room at its origin asks of the store. The hub numbers it.
+/// Request of a room at its origin to the store. The hub numbers it.
 #[derive(Debug)]
 pub enum RoomRequest {
     /// Store a decision.
@@ -34,12 +34,12 @@ pub enum RoomRequest {
     },
 }
 
-/// Something that the hub counts.
+/// Fact for the hub's counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noted {
-    /// A join has been answered, and how.
+    /// A join has been answered.
     Join(Result<(), ErrorCode>),
-    /// A place elsewhere was named to somebody who would have been one too many.
+    /// Another relay was named to a participant beyond the capacity.
     Redirected,
     /// A reaction has been sent.
     Reaction,
@@ -47,22 +47,22 @@ pub enum Noted {
     TokenRenewed,
     /// A token has run out.
     TokenExpired,
-    /// A participant of this relay has said how it hears.
+    /// A participant of this relay has reported its quality.
     Reported(Report),
     /// A participant's report does not count.
     ReportRefused,
 }
 
-/// A question of somebody in a room, about what the relays below know.
+/// Query of a participant about listeners at this relay and below.
 #[derive(Debug)]
 pub struct RoomQuery {
-    /// Which room.
+    /// The room.
     pub room: RoomId,
-    /// Who asks.
+    /// The participant.
     pub to: ParticipantId,
     /// The request to answer.
     pub request: Option<RequestId>,
-    /// What is asked.
+    /// The query.
     pub about: TreeQuery,
 }
 
@@ -76,13 +76,13 @@ pub struct Outbox {
     lagging: Vec<LinkId>,
     /// Rooms that have ended.
     over: Vec<RoomId>,
-    /// What rooms ask of the store.
+    /// Requests of rooms to the store.
     stores: VecDeque<(RoomId, RoomRequest)>,
     /// Rooms that are public from now on, or not any more.
     listed: Vec<(RoomName, bool)>,
-    /// What has happened to participants.
+    /// Facts for the counters.
     noted: Vec<Noted>,
-    /// What rooms ask along the tree.
+    /// Queries of rooms along the tree.
     queries: Vec<RoomQuery>,
     /// Messages written, by kind.
     sent: KindCounts,
@@ -171,27 +171,27 @@ impl Outbox {
         std::mem::take(&mut self.over)
     }
 
-    /// Asks something of the store, for a room.
+    /// Queues a room's request to the store.
     pub fn store(&mut self, room: RoomId, request: RoomRequest) {
         self.stores.push_back((room, request));
     }
 
-    /// The next thing asked by [`Self::store`].
+    /// The next request of [`Self::store`].
     pub fn poll_store(&mut self) -> Option<(RoomId, RoomRequest)> {
         self.stores.pop_front()
     }
 
-    /// Says whether a room is public now.
+    /// Notes whether a room is public now.
     pub fn listed(&mut self, room: RoomName, is_listed: bool) {
         self.listed.push((room, is_listed));
     }
 
-    /// What was said by [`Self::listed`].
+    /// Takes the rooms of [`Self::listed`].
     pub fn take_listed(&mut self) -> Vec<(RoomName, bool)> {
         std::mem::take(&mut self.listed)
     }
 
-    /// Asks along the tree, for somebody in a room.
+    /// Queues a participant's query along the tree.
     pub fn query(
         &mut self,
         room: RoomId,
@@ -202,17 +202,17 @@ impl Outbox {
         self.queries.push(RoomQuery { room, to, request, about });
     }
 
-    /// What was asked by [`Self::query`].
+    /// Takes the queries of [`Self::query`].
     pub fn take_queries(&mut self) -> Vec<RoomQuery> {
         std::mem::take(&mut self.queries)
     }
 
-    /// Notes something for the counters.
+    /// Notes a fact for the counters.
     pub fn note(&mut self, noted: Noted) {
         self.noted.push(noted);
     }
 
-    /// What was noted by [`Self::note`].
+    /// Takes the facts of [`Self::note`].
     pub fn take_noted(&mut self) -> Vec<Noted> {
         std::mem::take(&mut self.noted)
     }
@@ -222,7 +222,7 @@ impl Outbox {
         self.commands.pop_front()
     }
 
-    /// Messages that were over the limit, which the limits of their parts rule out.
+    /// Number of messages over the size limit, which the limits of their parts rule out.
     #[must_use]
     pub const fn unsendable(&self) -> u64 {
         self.unsendable

@@ -1,4 +1,4 @@
-//! What operators ask a relay and what it answers, as plain values between the HTTP side and the hub.
+//! Queries of operators and their answers, as plain values between the HTTP side and the hub.
 
 use std::time::Duration;
 
@@ -9,46 +9,46 @@ use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RelayId, RoomName}
 use tribune_protocol::quality::QualitySummary;
 use tribune_protocol::quality::report::Ranking;
 
-/// A question, or an order.
+/// Query or order of an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
-    /// How this relay is.
+    /// Status of this relay.
     Status,
     /// The whole tree.
     Tree,
     /// The rooms on this relay that have the most listeners.
     Rooms {
-        /// How many at the most.
+        /// Most rooms to be listed.
         limit: usize,
     },
     /// One room, as this relay has it.
     Room(RoomName),
-    /// The listeners of a room at this relay and below that are worst off.
+    /// Listeners of a room with the worst quality, at this relay and below.
     Listeners {
-        /// Which room.
+        /// The room.
         room: RoomName,
-        /// How many at the most, 1 to 30.
+        /// Most listeners to be listed, 1 to 30.
         worst: u8,
-        /// By what.
+        /// The measure.
         by: Ranking,
     },
     /// One participant of a room, at this relay or below.
     Listener {
-        /// Which room.
+        /// The room.
         room: RoomName,
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
     },
     /// The relay is to end: everybody goes elsewhere.
     Drain {
-        /// Where to, as `host:port`; absent: as the settings say.
+        /// Relay to go to, as `host:port`; by default as configured.
         to: Option<String>,
-        /// Within which time; absent: as the settings say.
+        /// Time to go; by default as configured.
         within: Option<Duration>,
     },
 }
 
-/// What comes back.
+/// Answer to a [`Query`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// To [`Query::Status`].
@@ -57,12 +57,12 @@ pub enum Answer {
     Tree {
         /// The relays.
         tree: TreeAnswer,
-        /// Whether the root has answered; if not, it is this relay and what is below it.
+        /// The root has answered; if not, it is this relay and the ones below.
         is_rooted: bool,
     },
     /// To [`Query::Rooms`].
     Rooms {
-        /// How many there are.
+        /// Number of all rooms.
         total: usize,
         /// Those with the most listeners.
         rooms: Vec<RoomGlance>,
@@ -73,46 +73,46 @@ pub enum Answer {
     Listeners(TreeAnswer),
     /// To [`Query::Drain`].
     Draining {
-        /// Where everybody is sent; `None`: nowhere.
+        /// Relay that everybody is sent to; `None`: none.
         to: Option<String>,
-        /// Within which time.
+        /// Time left.
         within: Duration,
     },
 }
 
-/// How a relay is, and where it stands.
+/// Status of a relay, and its place in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Whether participants should be sent here.
     pub readiness: Readiness,
     /// The relays from the origin down to this one; empty while there is no way to the origin.
     pub path: Vec<RelayId>,
-    /// What the parent is called.
+    /// Display name of the parent.
     pub parent: Option<DisplayName>,
-    /// Whether it is the origin of its rooms.
+    /// It is the origin of its rooms.
     pub is_origin: bool,
-    /// The rest.
+    /// The status as it travels the tree.
     pub relay: RelayStatus,
 }
 
-/// A room, as a relay has it.
+/// Status of a room, at one relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomGlance {
-    /// Which.
+    /// Name of the room.
     pub room: RoomName,
-    /// Whether it is on.
+    /// Phase of the room.
     pub phase: Phase,
-    /// What it is about; may be empty.
+    /// Title; may be empty.
     pub title: Note,
     /// Listeners at this relay and below.
     pub listeners: u64,
-    /// Who is on the stage.
+    /// Participants on the stage.
     pub stage: Vec<StageEntry>,
     /// Raised hands; known at the origin alone.
     pub hands: Option<usize>,
-    /// Whether this relay is its origin.
+    /// This relay is its origin.
     pub is_origin: bool,
-    /// How it is heard at this relay and below, over the last minute.
+    /// Quality at this relay and below, over the last minute.
     pub quality: Option<QualitySummary>,
 }
 

@@ -197,7 +197,7 @@ fn publish_capacities(config: &Config, monitor: &Monitor, requests: &Requests) {
     for (queue, capacity) in [
         (Queue::Events, HUB_QUEUE),
         (Queue::Commands, SHARD_QUEUE * shards),
-        (Queue::Crossings, SHARD_MESSAGE_QUEUE * shards),
+        (Queue::ShardMessages, SHARD_MESSAGE_QUEUE * shards),
         (Queue::Store, requests.capacity()),
         (Queue::HubWaiting, EVENTS_WAITING * shards),
     ] {

@@ -124,7 +124,7 @@ impl ShardsSeries {
     pub(super) fn waiting(&self, queue: Queue) -> Option<u64> {
         let read: fn(&ShardSeries) -> &AtomicU64 = match queue {
             Queue::Commands => |shard| &shard.commands,
-            Queue::Crossings => |shard| &shard.shard_messages,
+            Queue::ShardMessages => |shard| &shard.shard_messages,
             Queue::HubWaiting => |shard| &shard.waiting,
             Queue::Events | Queue::Store => return None,
         };

@@ -1,5 +1,5 @@
-//! How values spread over fixed bounds, as the pure cores count it: plain numbers, without a lock and
-//! without an allocation. [`super::histogram`] shows it as a Prometheus histogram.
+//! Distribution of values over fixed bounds: plain numbers, without a lock and without an allocation. The
+//! crate `tribune-relay` shows it as a Prometheus histogram.
 //!
 //! Values are in millionths of the metric's unit: microseconds of a time, parts per million of a ratio.
 
@@ -38,7 +38,7 @@ impl Distribution {
         self.bounds
     }
 
-    /// How many values lie between the bounds: up to the first, up to the second, …, above the last.
+    /// Number of values between the bounds: up to the first, up to the second, …, above the last.
     #[must_use]
     pub fn counts(&self) -> &[u64] {
         &self.counts[..=self.bounds.len()]
@@ -50,7 +50,7 @@ impl Distribution {
         self.sum
     }
 
-    /// How many values there are.
+    /// Number of all values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()

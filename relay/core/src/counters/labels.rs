@@ -1,5 +1,5 @@
-//! The values of labels, and numbers counted by them. Every list is fixed: what people, rooms and
-//! addresses are called is in none.
+//! Values of labels, and counters by them. Every list is fixed: none holds names of people, rooms or
+//! addresses.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ macro_rules! labelled {
         impl $label {
             /// All of them, in their order.
             pub const ALL: [Self; [$($word),*].len()] = [$(Self::$variant),*];
-            /// How many there are.
+            /// Number of values.
             pub const COUNT: usize = Self::ALL.len();
 
             /// The value of the label.
@@ -44,13 +44,13 @@ macro_rules! labelled {
                 self.0[label as usize] += more;
             }
 
-            /// How many there are.
+            /// Number of values.
             #[must_use]
             pub const fn of(&self, label: $label) -> u64 {
                 self.0[label as usize]
             }
 
-            /// How many there are of all.
+            /// Sum over all values.
             #[must_use]
             pub fn total(&self) -> u64 {
                 self.0.iter().sum()
@@ -60,7 +60,7 @@ macro_rules! labelled {
 }
 
 labelled! {
-    /// Why a frame, or a datagram of which no frame could be read, is not passed on. What is dropped
+    /// Cause for dropping a frame, or a datagram of which no frame could be read. A drop
     /// behind the views of a room counts once for each view, and behind a connection's queue once for
     /// each connection. A frame for a connection that has gone is not dropped: there is nobody to hear it.
     DropCause in
@@ -76,7 +76,7 @@ labelled! {
         Silenced = "silenced",
         /// The same frame has come before.
         Duplicate = "duplicate",
-        /// The frame is older than what the ring keeps.
+        /// The frame is older than the ring.
         TooOld = "too_old",
         /// The sender is over its rate.
         RateLimited = "rate_limited",
@@ -88,7 +88,7 @@ labelled! {
         ShardQueueFull = "handover_full",
         /// Other tracks are louder: not among the top N.
         NotSelected = "not_selected",
-        /// The connection is being closed: what still comes from it counts no more.
+        /// The connection is being closed: further frames of it are ignored.
         Closing = "closing",
         /// The relay has forgotten the room while the frame was on its way.
         RoomGone = "room_gone",
@@ -105,7 +105,7 @@ labelled! {
 }
 
 labelled! {
-    /// How a handshake has ended.
+    /// Result of a handshake.
     HandshakeResult in
     /// Handshakes, by result.
     Handshakes {
@@ -121,7 +121,7 @@ labelled! {
 }
 
 labelled! {
-    /// From which side a frame comes.
+    /// Side that a frame comes from.
     Side in
     /// Frames, by the side that they come from.
     BySide {
@@ -135,7 +135,7 @@ labelled! {
 }
 
 labelled! {
-    /// How far the way to a parent is.
+    /// State of the uplink.
     TrunkState {
         /// There is none to take: this is the origin.
         Origin = "origin",
@@ -147,7 +147,7 @@ labelled! {
         Greeting = "greeting",
         /// There is a parent.
         Attached = "attached",
-        /// There is one that stops, and another is looked for beside it.
+        /// There is one that stops, and another is sought beside it.
         Moving = "moving",
     }
 }
@@ -155,13 +155,13 @@ labelled! {
 labelled! {
     /// A queue between the relay's threads, or before one of them.
     Queue {
-        /// What shards say to the hub.
+        /// Events from shards to the hub.
         Events = "events",
-        /// What the hub says to shards.
+        /// Commands from the hub to shards.
         Commands = "commands",
-        /// What shards say to each other.
-        Crossings = "crossings",
-        /// What the hub asks of the store.
+        /// Messages between shards.
+        ShardMessages = "crossings",
+        /// Requests of the hub to the store.
         Store = "store",
         /// Events that shards hold back because the hub's queue is full.
         HubWaiting = "hub_waiting",
@@ -180,7 +180,7 @@ impl KindCounts {
         *self.0.entry(kind).or_default() += 1;
     }
 
-    /// How many there are of a kind.
+    /// Number of messages of a kind.
     #[must_use]
     pub fn of(&self, kind: &str) -> u64 {
         self.0.get(kind).copied().unwrap_or(0)

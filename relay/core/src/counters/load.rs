@@ -1,5 +1,5 @@
-//! How hard a relay works at the moment: rates, out of what its shards have counted. Pure; whoever
-//! publishes the counters feeds it, and hands the result to the hub.
+//! Load of a relay at the moment: rates, out of its shards' counters. Pure; the publisher of the counters
+//! feeds it, and hands the result to the hub.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use tribune_protocol::quality::ppm;
 
 use super::{DropCause, ShardCounters, Side};
 
-/// From one rate to the next at least: over less, single frames would make it jump.
+/// Shortest time between two rates: over less, single frames would make it jump.
 const PERIOD: Duration = Duration::from_millis(900);
 
-/// What all shards have counted since they started.
+/// Totals of all shards since they started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Totals {
     frames_in: u64,
@@ -47,7 +47,7 @@ pub struct LoadMeter {
 }
 
 impl Totals {
-    /// Adds what a shard has counted.
+    /// Adds a shard's counters.
     pub fn add(&mut self, shard: &ShardCounters) {
         self.frames_in += shard.frames_in;
         self.frames_out += shard.frames_forwarded;

@@ -1,4 +1,4 @@
-//! What a view sends next. The leading speaker's frame is the clock: it leaves at once and takes the
+//! Bundle of frames that a view sends next. The leading speaker's frame is the clock: it leaves at once and takes the
 //! others' waiting frames along, in one datagram. So the leading speaker pays no delay, and an
 //! interjection one frame period at most. Used by [`super::fanout`].
 
@@ -10,7 +10,7 @@ use tribune_protocol::ids::{Channel, TrackId};
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_DATAGRAM_BYTES, MAX_FRAMES_PER_DATAGRAM};
 use tribune_protocol::media::datagram::MediaWriter;
 
-/// A datagram, and how many frames are in it.
+/// A datagram, and the number of frames in it.
 #[derive(Debug, Clone)]
 pub struct Bundled {
     /// Its bytes.
@@ -45,7 +45,7 @@ impl Bundle {
         }
     }
 
-    /// Whether it leaves now: `clock`'s frame is in it, nothing clocks it, or a period is over.
+    /// Whether the bundle leaves now: `clock`'s frame is in it, nothing clocks it, or a period is over.
     #[must_use]
     pub fn is_ready(&self, now: Instant, clock: Option<TrackId>) -> bool {
         let Some(due) = self.due else { return false };

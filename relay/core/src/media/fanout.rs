@@ -1,4 +1,4 @@
-//! One room on one shard: its views, and which datagrams go to which connections. The shard calls
+//! Fan-out of one room on one shard: its views, their datagrams and connections. The shard calls
 //! [`RoomMedia::handle_datagram`], then sends what [`RoomMedia::take`] gives for each ready view.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tribune_protocol::media::sequence::Gap;
 
 use super::bundle::{Bundle, Bundled};
 use super::ingress::{Ingress, Verdict};
-use super::select::{Hearing, Selection};
+use super::select::{Audibility, Selection};
 use crate::counters::{DropCause, ShardCounters, Side};
 use crate::messages::{Hears, LinkId, ShardSet, TrackRoute};
 
@@ -22,7 +22,7 @@ pub type Accepted = SmallVec<[Frame; 4]>;
 /// Runs of frames that are missing, by track.
 pub type Missing = SmallVec<[(TrackId, Gap); 1]>;
 
-/// A room's frames on this shard.
+/// One room on this shard. See the module's documentation.
 #[derive(Debug)]
 pub struct RoomMedia {
     ingress: Ingress,
@@ -45,7 +45,7 @@ struct View {
     bundle: Bundle,
 }
 
-/// Datagrams, and who gets them.
+/// Datagrams, and the connections that get them.
 #[derive(Debug)]
 pub struct Departure {
     /// Usually one.
@@ -71,7 +71,7 @@ impl RoomMedia {
         }
     }
 
-    /// Puts new routes in force. Also what waits to be bundled does not get past a silence.
+    /// Puts new routes in force. Frames that wait to be bundled do not get past a silence either.
     pub fn set_routes(&mut self, routes: &[TrackRoute], counters: &mut ShardCounters) {
         let obstacle = |track| match routes.iter().find(|route| route.track == track) {
             Some(route) => route.silenced.then_some(DropCause::Silenced),
@@ -90,18 +90,18 @@ impl RoomMedia {
         }
     }
 
-    /// Says which shards hear the room.
+    /// Sets the shards with connections of the room.
     pub const fn set_hosts(&mut self, hosts: ShardSet) {
         self.hosts = hosts;
     }
 
-    /// The shards that hear the room.
+    /// Shards with connections of the room.
     #[must_use]
     pub const fn hosts(&self) -> ShardSet {
         self.hosts
     }
 
-    /// What is kept of the room's tracks.
+    /// Tracks of the room.
     #[must_use]
     pub const fn ingress(&self) -> &Ingress {
         &self.ingress
@@ -145,8 +145,8 @@ impl RoomMedia {
         participants.flat_map(|view| view.members.iter().copied())
     }
 
-    /// Lets the frames of a datagram in that came over `link`, from that side. What is accepted goes on to
-    /// [`Self::handle_frames`], and to the other shards; what is missing can be asked for.
+    /// Lets the frames of a datagram in that came over `link`, from that side. Accepted frames go on to
+    /// [`Self::handle_frames`], and to the other shards; missing ones can be requested.
     pub fn handle_datagram(
         &mut self,
         link: LinkId,
@@ -178,10 +178,10 @@ impl RoomMedia {
     }
 
     /// As [`Self::handle_datagram`], for frames that another shard let in.
-    pub fn handle_handover(&mut self, frames: &[Frame], counters: &mut ShardCounters) -> Accepted {
+    pub fn handle_shared(&mut self, frames: &[Frame], counters: &mut ShardCounters) -> Accepted {
         let mut accepted = Accepted::new();
         for frame in frames {
-            match self.ingress.handle_handover(frame) {
+            match self.ingress.handle_shared(frame) {
                 Verdict::Accept => accepted.push(frame.clone()),
                 Verdict::Drop(cause) => counters.frames_dropped.count(cause, 1),
             }
@@ -193,12 +193,12 @@ impl RoomMedia {
     pub fn handle_frames(&mut self, now: Instant, frames: &[Frame], counters: &mut ShardCounters) {
         for frame in frames {
             let heard = match self.selection.handle_frame(now, frame) {
-                Hearing::Heard => Some(frame.wire.clone()),
-                Hearing::Cut => {
+                Audibility::Heard => Some(frame.wire.clone()),
+                Audibility::Cut => {
                     counters.frames_dropped.count(DropCause::NotSelected, 1);
                     mark(frame)
                 }
-                Hearing::Unheard => {
+                Audibility::Unheard => {
                     counters.frames_dropped.count(DropCause::NotSelected, 1);
                     None
                 }
@@ -240,7 +240,7 @@ impl RoomMedia {
         self.views.iter().filter_map(|view| view.bundle.due()).min()
     }
 
-    /// What a view sends now.
+    /// Takes the datagrams that a view sends now.
     pub fn take(&mut self, view: usize) -> Departure {
         let view = &mut self.views[view];
         let channel = match view.hears {
@@ -253,8 +253,8 @@ impl RoomMedia {
         Departure { datagrams: view.bundle.take(channel), frames, since, slots }
     }
 
-    /// To relays goes every frame, so that each selects for its own listeners; to listeners what is
-    /// `heard` of it.
+    /// Relays get every frame, so that each selects for its own listeners; listeners get the part of it
+    /// that is `heard`.
     fn add(
         &mut self,
         now: Instant,
@@ -274,7 +274,7 @@ impl RoomMedia {
 }
 
 impl View {
-    /// Whether a track belongs to what the view hears.
+    /// Whether the view hears a track.
     fn has(&self, route: &TrackRoute) -> bool {
         match self.hears {
             Hears::Everything => true,

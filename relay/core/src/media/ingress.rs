@@ -1,5 +1,5 @@
-//! Which frames come in: only those of a track that the room knows, from the side where it is at
-//! home or was until a moment ago, not silenced, and once. Used by [`super::fanout`].
+//! Admission of frames: only those of a track that the room knows, from the side where it is at home or
+//! was until a moment ago, not silenced, and once. Used by [`super::fanout`].
 
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::media::datagram::Frame;
@@ -10,7 +10,7 @@ use super::ring::{Inserted, Ring};
 use crate::counters::DropCause;
 use crate::messages::{LinkId, TrackRoute};
 
-/// Whether a frame comes in.
+/// Decision about a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It goes on.
@@ -19,7 +19,7 @@ pub enum Verdict {
     Drop(DropCause),
 }
 
-/// The tracks of a room, as the origin's routes say, with what has come of each.
+/// Tracks of a room, by the origin's routes, with the frames that have come of each.
 #[derive(Debug, Default)]
 pub struct Ingress {
     tracks: Vec<Track>,
@@ -62,8 +62,8 @@ impl Ingress {
         track.insert(frame)
     }
 
-    /// Notes a frame that was accepted. What is missing before it, to be asked for where it came from;
-    /// and whether it has been found missing itself.
+    /// Notes a frame that was accepted. Gives the gap before it, to be requested where it came from, and
+    /// whether it has been found missing itself.
     pub fn note_arrival(&mut self, frame: &Frame) -> (Option<Gap>, bool) {
         let Some(track) = self.track_mut(frame.track) else { return (None, false) };
         let gap = track.gaps.handle_frame(frame.seq, frame.talkspurt_end);
@@ -71,7 +71,7 @@ impl Ingress {
     }
 
     /// Judges a frame that another shard of this relay has authorised.
-    pub fn handle_handover(&mut self, frame: &Frame) -> Verdict {
+    pub fn handle_shared(&mut self, frame: &Frame) -> Verdict {
         match self.track_mut(frame.track) {
             Some(track) => track.insert(frame),
             None => Verdict::Drop(DropCause::UnknownTrack),
@@ -84,7 +84,7 @@ impl Ingress {
         self.tracks.iter().map(|entry| &entry.route).find(|route| route.track == track)
     }
 
-    /// What is kept of a track.
+    /// Ring of a track.
     #[must_use]
     pub fn ring(&self, track: TrackId) -> Option<&Ring> {
         self.tracks.iter().find(|entry| entry.route.track == track).map(|entry| &entry.ring)

@@ -1,5 +1,5 @@
-//! Which frames of a track have been found missing, so that those that come later are known for what
-//! they are. Used by [`super::ingress`] only.
+//! Frames of a track that have been found missing, so that late ones are recognised as repaired. Used by
+//! [`super::ingress`] only.
 
 use tribune_protocol::ids::Seq;
 use tribune_protocol::media::sequence::Gap;
@@ -15,7 +15,7 @@ pub struct Missed {
 }
 
 impl Missed {
-    /// Takes a frame that has come, and what is missing before it. Whether the frame had been missing.
+    /// Takes a frame that has come, and the gap before it. Whether the frame had been missing.
     pub fn handle_frame(&mut self, seq: Seq, gap: Option<Gap>) -> bool {
         let ahead = self.newest.map_or(i16::MAX, |newest| seq.since(newest));
         if (1 - REMEMBERED..=0).contains(&ahead) {
@@ -55,8 +55,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Over reordered and lost frames, around the turn of the numbers: who has been missing and
-        /// comes is told once, and nobody else.
+        /// Over reordered and lost frames, around the wrap of the numbers: each frame that had been
+        /// missing is recognised once, and no other.
         #[test]
         fn what_comes_late_has_been_missing(
             start in 0u16..,

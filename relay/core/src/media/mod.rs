@@ -1,8 +1,8 @@
-//! The path of a frame through one room on one shard. No clock, no I/O, no lock.
+//! Path of a frame through one room on one shard. No clock, no I/O, no lock.
 //!
-//! [`ingress`] lets a frame in, [`ring`] remembers it and [`missed`] what has not come, [`select`] says
-//! who is heard, [`bundle`] gathers what a view sends next, [`fanout`] turns that into datagrams and names
-//! who gets them.
+//! [`ingress`] lets a frame in, [`ring`] keeps it, [`missed`] notes the frames that have not come,
+//! [`select`] chooses the loudest tracks, [`bundle`] gathers the next datagram of a view, [`fanout`] gives it
+//! to the view's connections.
 
 pub mod bundle;
 pub mod fanout;

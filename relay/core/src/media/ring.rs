@@ -1,15 +1,15 @@
-//! The last two seconds of one track, by sequence number: what repair and resume read, and what
-//! tells a duplicate from a new frame. Used by [`super::ingress`] only.
+//! Ring of the last two seconds of one track, by sequence number: read by repair and resume, and to
+//! tell a duplicate from a new frame. Used by [`super::ingress`] only.
 
 use bytes::Bytes;
 use tribune_protocol::ids::Seq;
 
 /// Places in the ring: the power of two above 2 s of frames, so that sequence numbers wrap with it.
 const SLOTS: u16 = 128;
-/// A jump further ahead than this is a new beginning. Within it, what is missing can still come.
+/// A jump further ahead than this is a new beginning. Within it, missing frames can still come.
 const MAX_AHEAD: i16 = 3_000;
 
-/// What became of a frame.
+/// Result of an insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inserted {
     /// It is new.

@@ -1,5 +1,5 @@
-//! Who is heard: the N loudest tracks that are talking, and which of them leads. Levels come with the
-//! frames (RFC 6464), so nothing is decoded. Used by [`super::fanout`].
+//! Selection of the N loudest tracks that are talking, and of the dominant one among them. Levels come
+//! with the frames (RFC 6464), so nothing is decoded. Used by [`super::fanout`].
 //!
 //! Both choices have hysteresis, so that two equally loud speakers do not take turns every frame.
 
@@ -14,11 +14,11 @@ use tribune_protocol::media::datagram::Frame;
 const TALKING_FOR: Duration = FRAME_PERIOD.saturating_mul(3);
 /// Weight of a new level in the smoothed one, as 1/n: about 300 ms of speech.
 const SMOOTHING: i32 = 16;
-/// How much louder than a selected track a challenger has to be to take its place, in 1/256 dB.
+/// Margin by which a challenger has to be louder than a selected track to take its place, in 1/256 dB.
 const CHALLENGE_MARGIN: i32 = 6 * UNITS_PER_DB;
-/// How much louder than the leading track another has to be to lead.
+/// Margin by which another track has to be louder than the leading one to lead.
 const LEAD_MARGIN: i32 = 3 * UNITS_PER_DB;
-/// A track stays selected for so long at least, so that nobody is cut off after a syllable.
+/// Shortest time for which a track stays selected, so that nobody is cut off after a syllable.
 const HOLD: Duration = Duration::from_millis(500);
 const UNITS_PER_DB: i32 = 256;
 
@@ -42,9 +42,9 @@ struct Talker {
     mid_talkspurt: bool,
 }
 
-/// What listeners get of a frame.
+/// Part of a frame that listeners get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hearing {
+pub enum Audibility {
     /// The frame.
     Heard,
     /// A mark in its place: the track was heard up to here and has lost its place among the N.
@@ -60,8 +60,8 @@ impl Selection {
         Self { top_n: top_n.max(1), tracks: Vec::new(), leader: None }
     }
 
-    /// Notes a frame's level. Returns what becomes of the frame.
-    pub fn handle_frame(&mut self, now: Instant, frame: &Frame) -> Hearing {
+    /// Notes a frame's level. Gives the part of the frame that listeners get.
+    pub fn handle_frame(&mut self, now: Instant, frame: &Frame) -> Audibility {
         let loudness = (127 - i32::from(frame.level.minus_dbov)) * UNITS_PER_DB;
         let at = match self.tracks.iter().position(|talker| talker.track == frame.track) {
             Some(at) => at,
@@ -85,17 +85,17 @@ impl Selection {
         self.choose(now, at);
         self.lead(now);
         let talker = &mut self.tracks[at];
-        let hearing = match (talker.selected.is_some(), talker.mid_talkspurt) {
-            (true, _) => Hearing::Heard,
-            (false, true) => Hearing::Cut,
-            (false, false) => Hearing::Unheard,
+        let audibility = match (talker.selected.is_some(), talker.mid_talkspurt) {
+            (true, _) => Audibility::Heard,
+            (false, true) => Audibility::Cut,
+            (false, false) => Audibility::Unheard,
         };
-        talker.mid_talkspurt = hearing == Hearing::Heard && !frame.talkspurt_end;
+        talker.mid_talkspurt = audibility == Audibility::Heard && !frame.talkspurt_end;
         if frame.talkspurt_end {
             // Its place is free from here on; the frame itself is still heard.
             talker.selected = None;
         }
-        hearing
+        audibility
     }
 
     /// Forgets tracks that are gone from the room.
@@ -160,7 +160,7 @@ mod tests {
     use tribune_protocol::ids::Seq;
     use tribune_protocol::media::datagram::Level;
 
-    use super::Hearing::{Cut, Heard, Unheard};
+    use super::Audibility::{Cut, Heard, Unheard};
     use super::*;
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
         }
 
         /// Lets each track send a frame a period; whether each was heard the last time.
-        fn say(&mut self, periods: u32, levels: &[(u32, u8)]) -> Vec<Hearing> {
+        fn say(&mut self, periods: u32, levels: &[(u32, u8)]) -> Vec<Audibility> {
             let mut heard = Vec::new();
             for _ in 0..periods {
                 heard =
@@ -231,7 +231,7 @@ mod tests {
             heard
         }
 
-        fn frame(&mut self, track: u32, minus_dbov: u8, talkspurt_end: bool) -> Hearing {
+        fn frame(&mut self, track: u32, minus_dbov: u8, talkspurt_end: bool) -> Audibility {
             let frame = Frame {
                 track: TrackId(track),
                 seq: Seq(0),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Counts what a connection may still send.
+/// Counts the messages that a connection may still send.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bucket {
     burst: u32,

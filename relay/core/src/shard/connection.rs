@@ -1,4 +1,4 @@
-//! What a shard holds for each connection besides QUIC itself. Used by the shard alone.
+//! State of one connection besides QUIC's own. Used by the shard alone.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -45,7 +45,7 @@ pub(super) struct Peer {
     pub(super) dirty: bool,
     /// A packet of it has been left without an answer until the next frame.
     pub(super) unanswered: bool,
-    /// What QUIC says of the room for datagrams while none waits, in bytes.
+    /// QUIC's space for datagrams while none waits, in bytes.
     all_datagram_space: usize,
     /// It is closed; only QUIC's own farewell goes on.
     pub(super) closed: bool,
@@ -53,21 +53,21 @@ pub(super) struct Peer {
     pub(super) farewell: Option<Box<(VarInt, Bytes)>>,
 }
 
-/// What a connection is for.
+/// Kind of a connection.
 #[derive(Debug)]
 pub(super) enum PeerKind {
     /// It has come in; its ALPN is not known yet.
     Arriving,
     /// A participant. It has sent its first message or not.
     Participant {
-        /// Whether the hub knows it.
+        /// The hub knows it.
         announced: bool,
     },
     /// A relay below.
     Child {
-        /// Whether the hub knows it.
+        /// The hub knows it.
         announced: bool,
-        /// Whether TLS verified a certificate.
+        /// TLS has verified a certificate.
         certified: bool,
     },
     /// A relay above, being dialled.
@@ -76,7 +76,7 @@ pub(super) enum PeerKind {
     Parent(ClockFilter),
 }
 
-/// What has not been sent for want of room, or could never be.
+/// Datagram that has not been sent for want of space, or could never be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lost {
     pub(super) cause: DropCause,
@@ -127,7 +127,7 @@ impl Peer {
         }
     }
 
-    /// From which side its frames come.
+    /// Side that its frames come from.
     pub(super) fn side(&self) -> Side {
         match self.kind {
             PeerKind::Arriving | PeerKind::Participant { .. } => Side::Participant,
@@ -162,7 +162,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Writes what waits, as far as the stream takes it.
+    /// Writes waiting messages, as far as the stream takes them.
     pub(super) fn write_control(&mut self) {
         let Some(stream) = self.control else { return };
         while let Some(message) = self.outbox.queue.front_mut() {
@@ -177,7 +177,7 @@ impl Peer {
         }
     }
 
-    /// As [`Self::send_datagram`], and counts what is lost.
+    /// As [`Self::send_datagram`], and counts lost frames.
     pub(super) fn send_datagrams(&mut self, datagrams: &[Bundled], counters: &mut ShardCounters) {
         for datagram in datagrams {
             if let Err(lost) = self.send_datagram(datagram.clone()) {
@@ -195,7 +195,7 @@ impl Peer {
     /// so that there they wait.
     ///
     /// # Errors
-    /// What was lost for it, or that it was lost itself.
+    /// The datagram that was lost for it, or that it was lost itself.
     pub(super) fn send_datagram(&mut self, datagram: Bundled) -> Result<(), Lost> {
         if self.is_trunk() {
             return match self.trunk_queue.is_empty() {

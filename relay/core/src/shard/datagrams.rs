@@ -34,7 +34,7 @@ pub(super) struct Departing {
     pub(super) datagrams: SmallVec<[Bundled; 1]>,
     /// Ascending.
     pub(super) slots: Arc<Vec<u32>>,
-    /// How many of the connections have been given them.
+    /// Number of connections that have been given them.
     pub(super) given: usize,
 }
 
@@ -191,8 +191,8 @@ impl Shard {
         self.mark_dirty(slot);
     }
 
-    /// Lets frames into the views of this shard. What is ready leaves with the next packets; until
-    /// then more can join it, so that a shard that is behind sends fewer and larger ones.
+    /// Lets frames into the views of this shard. Ready bundles leave with the next packets; until then
+    /// more frames can join them, so that a shard that is behind sends fewer and larger packets.
     pub(super) fn forward(&mut self, now: Instant, room: RoomId, frames: &Accepted) {
         let Some(media) = self.rooms.get(&room) else { return };
         if media.is_full(frames.len()) {
@@ -203,7 +203,7 @@ impl Shard {
         self.schedule(now, room);
     }
 
-    /// Queues a room that has something to send now, or notes when it has.
+    /// Queues a room with a ready view, or notes when it will have one.
     pub(super) fn schedule(&mut self, now: Instant, room: RoomId) {
         let Some(media) = self.rooms.get_mut(&room) else { return };
         if media.poll_ready(now, 0).is_none() {
@@ -213,7 +213,7 @@ impl Shard {
         }
     }
 
-    /// Takes out of a room what is ready to be sent.
+    /// Takes the ready datagrams out of a room.
     pub(super) fn depart(&mut self, now: Instant, room: RoomId) {
         let Some(media) = self.rooms.get_mut(&room) else { return };
         media.set_queued(false);
@@ -241,7 +241,7 @@ impl Shard {
         self.note_due(room);
     }
 
-    /// Notes until when a room's bundles wait at most.
+    /// Notes the deadline of a room's waiting bundles.
     fn note_due(&mut self, room: RoomId) {
         let Some(due) = self.rooms.get(&room).and_then(RoomMedia::poll_timeout) else { return };
         let queued = self.bundles_due.iter().any(|(at, known)| *known == room && *at <= due);
@@ -290,7 +290,7 @@ impl Shard {
         false
     }
 
-    /// Has a connection asked for all that it has to send.
+    /// Has a connection polled for all its packets.
     pub(super) fn mark_dirty(&mut self, slot: u32) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         if !peer.dirty {
@@ -299,9 +299,9 @@ impl Shard {
         }
     }
 
-    /// After a packet of `bytes` for a connection. An acknowledgement asks for no answer, and while
-    /// somebody speaks, the next frame takes along what there is: so a listener's small packet
-    /// without further effect is left alone for a while.
+    /// Answers a packet of `bytes` for a connection. An acknowledgement asks for no answer, and while
+    /// somebody speaks, the next frame takes the answer along: so a listener's small packet without
+    /// further effect is left alone for a while.
     pub(super) fn answer(&mut self, now: Instant, slot: u32, bytes: usize) {
         let any = self.take_events(now, slot);
         self.ask_time(now, slot);

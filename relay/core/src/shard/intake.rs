@@ -111,8 +111,8 @@ impl Shard {
         link.slot
     }
 
-    /// Takes everything off a connection that has been given a packet, a deadline or a command, and
-    /// has it asked what it has to send.
+    /// Takes everything off a connection that has been given a packet, a deadline or a command, and has
+    /// it polled for packets.
     pub(super) fn drive(&mut self, now: Instant, slot: u32) {
         self.take_events(now, slot);
         self.ask_time(now, slot);
@@ -216,7 +216,7 @@ impl Shard {
             peer.set_trunk(now, PeerKind::Child { announced: false, certified });
         } else {
             peer.kind = PeerKind::Participant { announced: false };
-            // Everything here travels in datagrams: who takes none is nobody's listener.
+            // All audio travels in datagrams: a peer that takes none cannot listen.
             if peer.conn.datagrams().max_size().is_none() {
                 let code = CloseCode::ProtocolViolation;
                 self.close_and_tell(slot, code, "DATAGRAM frames are needed".to_owned());
@@ -342,7 +342,7 @@ impl Shard {
                 }
                 let Envelope { id: request, message } = parse(body)?;
                 *announced = true;
-                // Whoever runs errands has as long for the next one.
+                // After a one-shot request there is as long for the next one.
                 if peer.speak_by.is_some() && matches!(message, FromParticipant::OneShot(_)) {
                     peer.speak_by = Some(now + JOIN_TIMEOUT);
                 }

@@ -39,8 +39,8 @@ impl MasterKeys {
         Arc::clone(&self.reset) as _
     }
 
-    /// What connection IDs are checked with. It outlives a restart with the others: a packet whose ID
-    /// does not look like ours gets no stateless reset.
+    /// Key that connection IDs are checked with. It outlives a restart with the others: a packet with a
+    /// foreign ID gets no stateless reset.
     #[must_use]
     pub const fn steering(&self) -> SteeringKey {
         self.steering

@@ -43,7 +43,7 @@ pub(super) const RETRY_ABOVE: usize = 256;
 pub(super) const TIMEOUTS_PER_TURN: usize = 1_024;
 /// Bytes of a packet that may hold nothing but acknowledgements: a header, a few ranges, a tag.
 pub(super) const SMALL_PACKET_BYTES: usize = 64;
-/// How long a packet that may need no answer waits for a frame that takes the answer along: a frame
+/// Time for which a packet that may need no answer waits for a frame that takes the answer along: a frame
 /// period and some more, and no longer than acknowledgements may wait (RFC 9000 section 18.2).
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(25);
 /// Packets that a shard sends on its own, without a connection, and that wait to be sent.
@@ -59,7 +59,7 @@ const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
 const PARTICIPANT_IDLE: Duration = Duration::from_secs(20);
 /// Silence after which a parent is gone, or a child.
 pub const TRUNK_IDLE: Duration = Duration::from_millis(1_500);
-/// How often a child makes sure that a parent hears from it.
+/// Period of a child's keep-alives to its parent.
 const TRUNK_KEEP_ALIVE: Duration = Duration::from_millis(300);
 /// A window for a trunk's control stream: the states of some hundred rooms come at once.
 const TRUNK_WINDOW_BYTES: u32 = 1024 * 1024;

@@ -1,8 +1,8 @@
-//! One shard of a relay: an event loop's worth of connections and the rooms that they hear. Pure: it
-//! is told the time, gets packets and commands, gives packets and events. A driver runs it on a
+//! Shard of a relay: an event loop's worth of connections and the rooms that they hear. Pure: it takes
+//! the time, packets and commands, and gives packets and events. A driver runs it on a
 //! thread and a socket; the simulated network runs it in virtual time.
 //!
-//! Call `handle_*` with what has come, then drain [`Shard::poll_transmit`], [`Shard::poll_event`] and
+//! Call `handle_*` with the input, then drain [`Shard::poll_transmit`], [`Shard::poll_event`] and
 //! [`Shard::poll_shard_message`], then wait until [`Shard::poll_timeout`] or the next input.
 //!
 //! * [`connection`] — state of each connection
@@ -46,10 +46,10 @@ use crate::messages::{
     Hears, LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId, ShardMessage,
 };
 
-/// What a shard is made of.
+/// Configuration of a shard.
 #[derive(Debug)]
 pub struct ShardConfig {
-    /// Which shard this is.
+    /// Number of the shard.
     pub id: ShardId,
     /// QUIC as the endpoint sees it; its connection IDs come from [`steering::ShardCids`].
     pub endpoint: Arc<EndpointConfig>,
@@ -59,7 +59,7 @@ pub struct ShardConfig {
     pub clients: Vec<ClientConfig>,
     /// Shared by the relay's shards.
     pub steering: SteeringKey,
-    /// Where the system's clock stood at some instant.
+    /// Reading of the system's clock at some instant.
     pub wall: WallClock,
     /// Tracks heard at the same time.
     pub top_n: usize,
@@ -70,7 +70,7 @@ pub struct ShardConfig {
 /// A packet to be sent. The buffer is reused: see [`Shard::poll_transmit`].
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    /// Where to; `None` in a fresh buffer.
+    /// Destination; `None` in a fresh buffer.
     pub destination: Option<SocketAddr>,
     /// The packet.
     pub payload: Vec<u8>,
@@ -85,9 +85,9 @@ pub struct Shard {
     generation: u32,
     handshaking: usize,
     rooms: FxHashMap<RoomId, RoomMedia>,
-    /// Rooms with a bundle that waits, and until when. At most one entry a room is in force.
+    /// Rooms with a waiting bundle, and its deadline. At most one entry a room is in force.
     bundles_due: VecDeque<(Instant, RoomId)>,
-    /// Where the origin's clock stands, and since when that is known.
+    /// Offset of the origin's clock, and the time of the estimate.
     clock: Option<(Offset, Instant)>,
     timers: Timers,
     incoming: VecDeque<Incoming>,
@@ -145,17 +145,17 @@ impl Shard {
         }
     }
 
-    /// Something from another shard of this relay.
+    /// A message of another shard of this relay.
     pub fn handle_shard_message(&mut self, now: Instant, shard_message: ShardMessage) {
         match shard_message {
-            ShardMessage::Frames(handover) => {
-                self.counters.handover_in += handover.frames.len() as u64;
-                let Some(room) = self.rooms.get_mut(&handover.room) else {
-                    let frames = handover.frames.len() as u64;
+            ShardMessage::Frames(shared) => {
+                self.counters.handover_in += shared.frames.len() as u64;
+                let Some(room) = self.rooms.get_mut(&shared.room) else {
+                    let frames = shared.frames.len() as u64;
                     return self.counters.frames_dropped.count(DropCause::RoomGone, frames);
                 };
-                let frames = room.handle_handover(&handover.frames, &mut self.counters);
-                self.forward(now, handover.room, &frames);
+                let frames = room.handle_shared(&shared.frames, &mut self.counters);
+                self.forward(now, shared.room, &frames);
             }
             ShardMessage::Packet(packet) => {
                 self.counters.steered_in += 1;
@@ -164,7 +164,7 @@ impl Shard {
         }
     }
 
-    /// A command of the hub. One for a connection that is gone is passed over.
+    /// A command of the hub. One for a connection that is gone is ignored.
     pub fn handle_command(&mut self, now: Instant, command: ShardCommand) {
         match command {
             ShardCommand::Send { link, message } => self.send_control(link, message),
@@ -205,7 +205,8 @@ impl Shard {
         }
     }
 
-    /// What time brings: waiting bundles, QUIC's timers, connection attempts that wait their turn.
+    /// Handles the passing of time: waiting bundles, QUIC's timers, connection attempts that wait their
+    /// turn.
     /// To be called in every turn of the loop, after the packets.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((due, room)) = self.bundles_due.front().copied() {
@@ -243,7 +244,7 @@ impl Shard {
         self.shard_messages.pop_front()
     }
 
-    /// What the shard has counted.
+    /// Counters of the shard.
     #[must_use]
     pub fn counters(&mut self) -> &mut ShardCounters {
         self.counters.connections = self.endpoint.open_connections() as u64;
@@ -339,8 +340,8 @@ impl Shard {
         self.close(slot, code, why);
     }
 
-    /// Closes a connection and takes it out of its rooms. What was said to it last, such as why, leaves
-    /// before: QUIC drops what is queued when a connection closes.
+    /// Closes a connection and takes it out of its rooms. Queued messages, such as the reason, leave
+    /// before: QUIC drops its queue when a connection closes.
     fn close(&mut self, slot: u32, code: CloseCode, reason: String) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         let wire = VarInt::from_u64(code.to_wire()).unwrap_or(VarInt::MAX);

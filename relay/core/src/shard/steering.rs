@@ -1,4 +1,4 @@
-//! Which shard a packet belongs to. The kernel spreads packets by address; a connection that was
+//! Steering of packets to the shard that owns their connection. The kernel spreads packets by address; a connection that was
 //! born on one shard and whose packets now arrive at another (a NAT gave it a new port, or this
 //! relay dialled it) is found by its connection ID, whose first byte names the owner.
 //!

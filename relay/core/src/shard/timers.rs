@@ -1,15 +1,15 @@
-//! When connections want to be called. Each frame sent moves a connection's deadline later, and each
-//! acknowledgement too, so a deadline is only noted, in an array by slot; what is queued is one early
-//! enough look at it. Looking costs no memory of the connection itself.
+//! Deadlines of connections. Each frame sent moves a connection's deadline later, and each
+//! acknowledgement too, so a deadline is only noted, in an array by slot; the queue holds one early
+//! enough check of it. A check costs no memory of the connection itself.
 //!
-//! The queue is a wheel of buckets of a millisecond: a look is put into and taken out of it in
+//! The queue is a wheel of buckets of a millisecond: a check is put into and taken out of it in
 //! constant time. QUIC's timers want no finer clock (RFC 9002 section 6.1.2).
 
 use std::time::{Duration, Instant};
 
 /// Length of a bucket, a millisecond. Deadlines are met with a delay of less than this.
 const TICK: Duration = Duration::from_millis(1);
-/// Buckets. A deadline further away is looked at once a turn of the wheel, which costs next to nothing.
+/// Buckets. A deadline further away is checked once a turn of the wheel, which costs next to nothing.
 const BUCKETS: u64 = 256;
 
 /// The deadlines of a shard's connections.
@@ -21,16 +21,16 @@ pub(super) struct Timers {
     buckets: Vec<Vec<u32>>,
     /// A bit for each bucket that is not empty.
     filled: [u64; (BUCKETS / 64) as usize],
-    /// The first tick that has not been looked at to its end.
+    /// The first tick that has not been checked to its end.
     tick: u64,
 }
 
-/// What is known of one slot.
+/// Deadline and check of one slot.
 #[derive(Debug, Clone, Copy, Default)]
 struct Noted {
-    /// When its connection wants to be called.
+    /// Deadline of its connection.
     deadline: Option<Instant>,
-    /// The tick of the look that is in the queue.
+    /// Tick of the check that is in the queue.
     queued: Option<u64>,
 }
 
@@ -41,7 +41,7 @@ impl Timers {
         Self { epoch, by_slot: Vec::new(), buckets, filled: [0; 4], tick: 0 }
     }
 
-    /// Notes when the connection of a slot wants to be called, in place of what was noted before.
+    /// Sets the deadline of a slot's connection, in place of the one before.
     pub(super) fn set(&mut self, slot: u32, deadline: Option<Instant>) {
         let index = slot as usize;
         if self.by_slot.len() <= index {
@@ -67,7 +67,7 @@ impl Timers {
             while let Some(slot) = self.take(tick) {
                 let noted = &mut self.by_slot[slot as usize];
                 if noted.queued != Some(tick) {
-                    continue; // an earlier look was queued after this one
+                    continue; // an earlier check was queued after this one
                 }
                 noted.queued = None;
                 match noted.deadline {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever sleeps until the next look, and looks, meets every deadline within a tick.
+        /// A caller that sleeps until the next check, and checks, meets every deadline within a tick.
         #[test]
         fn each_deadline_is_met_once_and_in_time(
             steps in prop::collection::vec((0..4_u32, 0..900_u64, 0..40_000_u64), 1..60),

@@ -1,5 +1,5 @@
-//! The relays below this one: who may be one, and which rooms each has on which channel. Used by the
-//! hub. A relay that is already on the way from the origin to here would close a loop; a tree deeper
+//! Relays below this one: their admission, and the rooms that each has on its channels. Used by the hub.
+//! A relay that is already on the way from the origin to here would close a loop; a tree deeper
 //! than eight is refused.
 
 use std::collections::BTreeMap;
@@ -25,13 +25,13 @@ pub struct Children {
 /// A relay below.
 #[derive(Debug)]
 pub struct ChildRelay {
-    /// Which relay.
+    /// Its id.
     pub relay: RelayId,
-    /// What it is called.
+    /// Its display name.
     pub name: DisplayName,
     /// Levels from it down to its deepest leaf, at least 1.
     pub height: u8,
-    /// The rooms that it wants.
+    /// Rooms that it is subscribed to.
     pub channels: BTreeMap<Channel, RoomId>,
 }
 

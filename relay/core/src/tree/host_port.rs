@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use rustls::pki_types::ServerName;
 
-/// Where another relay is: a DNS name or an IP address, and a UDP port.
+/// Address of another relay: a DNS name or an IP address, and a UDP port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostPort {
     host: String,

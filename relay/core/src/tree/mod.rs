@@ -1,9 +1,9 @@
-//! A relay's place in the tree: the way to the parent and the relays below. Pure; the hub calls it.
+//! Place of a relay in the tree: its uplink to the parent, and the relays below. Pure; used by the hub.
 //!
-//! * [`uplink`] — reaching a parent, losing it, taking the standby, moving to another
-//! * [`target`], [`host_port`] — where to dial, and how long to wait between rounds
-//! * [`children`] — relays below: who may be one, loops, depth
-//! * [`query`] — questions along the tree, and what comes back
+//! * [`uplink`] — dial, backoff, failover, and a second parent during a handoff
+//! * [`target`], [`host_port`] — addresses to dial, and pauses between rounds
+//! * [`children`] — relays below: admission, loops, depth
+//! * [`query`] — queries along the tree, and their answers
 
 pub mod children;
 pub mod host_port;

@@ -1,5 +1,5 @@
-//! Where a relay dials: the parents of its list, a place that one of them names, and the pauses between
-//! the rounds. Used by [`super::attach`].
+//! Targets of a relay's dials: the parents of its list, an address that one of them names; and the pauses
+//! between the rounds. Used by [`super::uplink`].
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause: an origin that comes back is found within that.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Where to dial.
+/// Address to dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The parent with that place on the list. For a place that is not on it, the one that named it:
-    /// it is checked in the same way.
+    /// Place of the parent on the list. For an address that is not on it, the parent that named it: it is
+    /// checked in the same way.
     pub parent: usize,
-    /// A place that is not on the list.
+    /// An address that is not on the list.
     pub to: Option<HostPort>,
 }
 
@@ -32,7 +32,7 @@ impl Target {
     }
 }
 
-/// Where a relay can go from a parent that stops and may have named a place.
+/// Targets beside a parent that stops and may have named an address.
 pub(super) fn targets(parents: &[HostPort], current: &Target, to: Option<&str>) -> Vec<Target> {
     let to = to.filter(|to| to.len() <= MAX_PLACE_BYTES).and_then(|to| to.parse::<HostPort>().ok());
     let named = to.map(|to| match parents.iter().position(|parent| parent.is_same(&to)) {
@@ -50,7 +50,7 @@ pub(super) fn targets(parents: &[HostPort], current: &Target, to: Option<&str>) 
     all
 }
 
-/// How long to wait after so many rounds in vain.
+/// Pause after so many rounds in vain.
 pub(super) fn pause(rng: &mut StdRng, rounds: usize) -> Duration {
     match rounds {
         0 => Duration::ZERO,

@@ -1,5 +1,5 @@
-//! The way to a parent: dial, greet, attached; when it is lost, the next one on the list, and when
-//! none answers, a pause that grows. A parent that stops soon is kept until another has been found
+//! Uplink to one parent: dial, greet, attached; failover to the next one on the list when it is lost,
+//! with a backoff when none answers. A parent that stops soon is kept until another has been found
 //! beside it. Used by the hub.
 
 use std::time::{Duration, Instant};
@@ -14,12 +14,12 @@ use crate::counters::TrunkState;
 use crate::messages::{DialId, LinkId};
 use crate::tree::host_port::HostPort;
 
-/// How long a parent may take from the first packet to `welcome`.
+/// Time for a parent from the first packet to `welcome`.
 const GREETING_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a parent may be without a way to the origin before another is tried.
+/// Time for which a parent may be without a way to the origin before another is tried.
 const ROOTLESS_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The machine. A relay without parents is an origin and stays one.
+/// See the module's documentation. A relay without parents is an origin and stays one.
 #[derive(Debug)]
 pub struct Uplink {
     own: RelayId,
@@ -33,7 +33,7 @@ pub struct Uplink {
     rng: StdRng,
 }
 
-/// Where the relay stands.
+/// State of the uplink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Origin,
@@ -45,7 +45,7 @@ enum State {
     Attached(Attached),
 }
 
-/// How far an attempt is.
+/// Step of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Pausing { until: Instant },
@@ -60,7 +60,7 @@ struct Attached {
     path: Vec<RelayId>,
     name: DisplayName,
     rootless: Option<Instant>,
-    /// The parent stops soon, and there is somewhere else to go.
+    /// The parent stops soon, and there are others to try.
     moving: Option<Moving>,
 }
 
@@ -69,30 +69,30 @@ struct Attached {
 struct Moving {
     /// In this order, again and again. At least one.
     targets: Vec<Target>,
-    /// The one whose turn it is.
+    /// Place of the present one.
     at: usize,
     failures: u32,
     step: Step,
 }
 
-/// What the hub has to do.
+/// Effect for the hub to carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttachEffect {
     /// Dial a parent.
     Dial {
         /// The attempt.
         dial: DialId,
-        /// Where.
+        /// The parent.
         target: Target,
     },
     /// Say `hello`.
     Greet {
-        /// On which trunk.
+        /// The trunk.
         link: LinkId,
     },
     /// The trunk is up: subscribe the rooms.
     Attached {
-        /// Which trunk.
+        /// The trunk.
         link: LinkId,
     },
     /// Another trunk is up beside the one to a parent that stops: move the rooms, then close that one.
@@ -106,16 +106,16 @@ pub enum AttachEffect {
     PathChanged,
     /// The trunk is lost, or given up: detach the rooms.
     Lost {
-        /// Which trunk.
+        /// The trunk.
         link: LinkId,
-        /// How to close it, if it is still open.
+        /// Code to close it with, if it is still open.
         close: Option<CloseCode>,
     },
     /// Close a trunk that was not attached yet.
     GiveUp {
-        /// Which trunk.
+        /// The trunk.
         link: LinkId,
-        /// How.
+        /// Code to close it with.
         close: CloseCode,
     },
 }
@@ -148,7 +148,7 @@ impl Uplink {
         }
     }
 
-    /// How far the way to a parent is.
+    /// State of the uplink, for metrics.
     #[must_use]
     pub const fn stage(&self) -> TrunkState {
         match &self.state {
@@ -161,7 +161,7 @@ impl Uplink {
         }
     }
 
-    /// What the parent is called.
+    /// Display name of the parent.
     #[must_use]
     pub const fn parent_name(&self) -> Option<&DisplayName> {
         match &self.state {
@@ -215,7 +215,7 @@ impl Uplink {
         [step, self.rootless_until()].into_iter().flatten().min()
     }
 
-    /// The trunk is up; what was dialled in vain before is closed.
+    /// The trunk is up. One of an earlier attempt is closed.
     pub fn handle_dialled(&mut self, now: Instant, dial: DialId, link: LinkId) -> AttachEffect {
         if !self.is_dialling(dial) {
             return AttachEffect::GiveUp { link, close: CloseCode::Done };
@@ -298,7 +298,7 @@ impl Uplink {
         None
     }
 
-    /// The parent stops soon: another is looked for beside it, first where it says. Without any other
+    /// The parent stops soon: another is looked for beside it, first the one that it names. Without any other
     /// it is kept until it closes the trunk.
     pub fn handle_go_away(
         &mut self,
