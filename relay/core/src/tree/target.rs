@@ -32,6 +32,41 @@ impl Target {
     }
 }
 
+/// Search through targets in their order, again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Search {
+    /// At least one.
+    targets: Vec<Target>,
+    /// Place of the present one.
+    at: usize,
+    failures: u32,
+}
+
+impl Search {
+    /// A search that begins with the first target; `None` without any.
+    pub(super) fn new(targets: Vec<Target>) -> Option<Self> {
+        (!targets.is_empty()).then_some(Self { targets, at: 0, failures: 0 })
+    }
+
+    /// The present target.
+    pub(super) fn target(&self) -> Option<&Target> {
+        self.targets.get(self.at)
+    }
+
+    /// Whether it goes through these targets.
+    pub(super) fn is_of(&self, targets: &[Target]) -> bool {
+        self.targets == targets
+    }
+
+    /// On to the next target. Gives the pause before it: none until a whole round was in vain.
+    pub(super) fn fail(&mut self, rng: &mut StdRng) -> Duration {
+        let count = self.targets.len().max(1);
+        self.at = (self.at + 1) % count;
+        self.failures = self.failures.saturating_add(1);
+        pause(rng, self.failures as usize / count)
+    }
+}
+
 /// Targets beside a parent that stops and may have named an address.
 pub(super) fn targets(parents: &[HostPort], current: &Target, to: Option<&str>) -> Vec<Target> {
     let to = to.filter(|to| to.len() <= MAX_PLACE_BYTES).and_then(|to| to.parse::<HostPort>().ok());

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::{DisplayName, RelayId};
 
-use super::target::{Target, pause, targets};
+use super::target::{Search, Target, pause, targets};
 use crate::counters::TrunkState;
 use crate::messages::{DialId, LinkId};
 use crate::tree::host_port::HostPort;
@@ -61,17 +61,13 @@ struct Attached {
     name: DisplayName,
     rootless: Option<Instant>,
     /// The parent stops soon, and there are others to try.
-    moving: Option<Moving>,
+    handoff: Option<Handoff>,
 }
 
-/// The search for another parent beside the one that stops.
+/// Attempt at another parent beside the one that stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Moving {
-    /// In this order, again and again. At least one.
-    targets: Vec<Target>,
-    /// Place of the present one.
-    at: usize,
-    failures: u32,
+struct Handoff {
+    search: Search,
     step: Step,
 }
 
@@ -156,8 +152,8 @@ impl Uplink {
             State::Seeking { step: Step::Pausing { .. }, .. } => TrunkState::Pausing,
             State::Seeking { step: Step::Dialling { .. }, .. } => TrunkState::Dialling,
             State::Seeking { step: Step::Greeting { .. }, .. } => TrunkState::Greeting,
-            State::Attached(Attached { moving: None, .. }) => TrunkState::Attached,
-            State::Attached(Attached { moving: Some(_), .. }) => TrunkState::Moving,
+            State::Attached(Attached { handoff: None, .. }) => TrunkState::Attached,
+            State::Attached(Attached { handoff: Some(_), .. }) => TrunkState::Moving,
         }
     }
 
@@ -256,8 +252,9 @@ impl Uplink {
         self.failures = 0;
         self.next = target.parent;
         let rootless = path.is_empty().then_some(now);
-        let moving = None;
-        self.state = State::Attached(Attached { link: from, target, path, name, rootless, moving });
+        let handoff = None;
+        self.state =
+            State::Attached(Attached { link: from, target, path, name, rootless, handoff });
         Some(match old {
             Some(old) => AttachEffect::Moved { from: old, to: from },
             None => AttachEffect::Attached { link: from },
@@ -312,13 +309,12 @@ impl Uplink {
         }
         let targets = targets(&self.parents, &attached.target, to);
         // Said again, with the same place: the search goes on as it is.
-        if attached.moving.as_ref().is_some_and(|moving| moving.targets == targets) {
+        if attached.handoff.as_ref().is_some_and(|handoff| handoff.search.is_of(&targets)) {
             return None;
         }
         let step = Step::Pausing { until: now };
-        let moving = Moving { targets, at: 0, failures: 0, step };
-        let moving = Some(moving).filter(|moving| !moving.targets.is_empty());
-        match std::mem::replace(&mut attached.moving, moving).map(|moving| moving.step) {
+        let handoff = Search::new(targets).map(|search| Handoff { search, step });
+        match std::mem::replace(&mut attached.handoff, handoff).map(|handoff| handoff.step) {
             Some(Step::Greeting { link, .. }) => {
                 Some(AttachEffect::GiveUp { link, close: CloseCode::Done })
             }
@@ -333,8 +329,8 @@ impl Uplink {
             State::Origin => None,
             State::Seeking { target, step } => Some((target, step)),
             State::Attached(attached) => {
-                let moving = attached.moving.as_ref()?;
-                Some((moving.targets.get(moving.at)?, &moving.step))
+                let handoff = attached.handoff.as_ref()?;
+                Some((handoff.search.target()?, &handoff.step))
             }
         }
     }
@@ -348,8 +344,8 @@ impl Uplink {
             State::Origin => {}
             State::Seeking { step, .. } => *step = new,
             State::Attached(attached) => {
-                if let Some(moving) = &mut attached.moving {
-                    moving.step = new;
+                if let Some(handoff) = &mut attached.handoff {
+                    handoff.step = new;
                 }
             }
         }
@@ -393,12 +389,8 @@ impl Uplink {
                 *step = Step::Pausing { until: now + pause(&mut self.rng, rounds) };
             }
             State::Attached(attached) => {
-                let Some(moving) = &mut attached.moving else { return };
-                let count = moving.targets.len().max(1);
-                moving.at = (moving.at + 1) % count;
-                moving.failures = moving.failures.saturating_add(1);
-                let rounds = moving.failures as usize / count;
-                moving.step = Step::Pausing { until: now + pause(&mut self.rng, rounds) };
+                let Some(Handoff { search, step }) = &mut attached.handoff else { return };
+                *step = Step::Pausing { until: now + search.fail(&mut self.rng) };
             }
         }
     }
