@@ -117,21 +117,21 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// One thread does it all: at 50 small packets a second the work is in the codec, and forty listeners
-/// on two cores are not helped by forty idle workers. Files and devices have threads of their own.
+/// One thread runs it all: at 50 small packets a second the work is in the codec, and forty listeners
+/// on two cores gain nothing from forty idle workers. Files and devices have threads of their own.
 fn execute(cli: Cli, is_name_given: bool, output: &mut Output) -> Result<(), CommandError> {
     let Cli { global, command } = cli;
     if let Command::Man = command {
         return man::print(Cli::command());
     }
     if let Command::Token(token) = command {
-        // A token is for somebody else: what this user is called does not belong in it by itself.
+        // A token is for another user: the name of this one enters it only on request.
         return token.run(global.name.filter(|_| is_name_given), output);
     }
     join_and_execute(global, command, output)
 }
 
-/// What is done in a room.
+/// Runs a command that needs a network.
 fn join_and_execute(
     global: Global,
     command: Command,
@@ -161,7 +161,7 @@ fn join_and_execute(
             Command::Token(_) | Command::Man => Ok(()),
         }
     });
-    // A thread that waits for standard input cannot be told to stop.
+    // A thread blocked on standard input cannot be stopped.
     runtime.shutdown_background();
     result
 }
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    /// Every command that governs has the same shape: a noun, a verb, a room, and whom it is about.
+    /// Governing commands share one shape: noun, verb, room, subject.
     #[test]
     fn commands_have_one_shape() {
         for line in [

@@ -1,4 +1,4 @@
-//! How a command ends when it does not end well: the exit code, a code for programs, a sentence.
+//! Failures of a command: the exit code, a code for programs, a sentence.
 
 use serde::Serialize;
 use tribune_protocol::codes::ErrorCode;
@@ -22,7 +22,7 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   7  trouble with an audio device or an audio file
   8  a log that is not as it was written";
 
-/// What an exit code stands for; see [`EXIT_CODES`].
+/// Meaning of an exit code; see [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Other = 1,
@@ -43,7 +43,7 @@ pub(crate) struct CommandError {
     pub(crate) exit: Exit,
     pub(crate) code: &'static str,
     pub(crate) message: String,
-    /// What would help, in a sentence.
+    /// Remedy, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) needs: Option<&'static str>,
 }
@@ -60,7 +60,7 @@ impl CommandError {
         Self { needs: what_it_takes(code), ..Self::new(exit, code.as_str(), message) }
     }
 
-    /// What the end of a session means for a command that had more to do.
+    /// Failure that the end of a session means for a command that had more to do.
     pub(crate) fn of_end(end: End) -> Option<Self> {
         match end {
             End::Left => None,
@@ -145,7 +145,7 @@ impl From<RequestError> for CommandError {
     }
 }
 
-/// What somebody at a command line can do about a refusal, where the room's sentence does not say.
+/// Remedy for a refusal at the command line, where the room's sentence names none.
 const fn what_it_takes(code: ErrorCode) -> Option<&'static str> {
     match code {
         ErrorCode::NotPermitted => Some(

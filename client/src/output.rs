@@ -1,4 +1,4 @@
-//! What commands print: JSON lines for programs on stdout, sentences for people on stderr.
+//! Output of commands: JSON lines for programs on stdout, sentences for people on stderr.
 
 use std::io::{IsTerminal, Write};
 
@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::outcome::CommandError;
 
-/// Where a command's words go.
+/// Destination of the output.
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
-    /// Whether the last thing on stderr is a status line without its line end.
+    /// Whether stderr ends with a status line that lacks its line end.
     status_open: bool,
     stderr_is_terminal: bool,
 }
@@ -20,7 +20,7 @@ impl Output {
         Self { json, status_open: false, stderr_is_terminal: std::io::stderr().is_terminal() }
     }
 
-    /// Whether programs read this.
+    /// Whether the output is for programs.
     pub(crate) const fn is_json(&self) -> bool {
         self.json
     }
@@ -61,7 +61,7 @@ impl Output {
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 
-    /// How things stand, for people: overwrites the line before on a terminal.
+    /// Status line for people: overwrites the previous one on a terminal.
     pub(crate) fn status(&mut self, text: &str) {
         if self.json {
             return;
@@ -75,7 +75,7 @@ impl Output {
         }
     }
 
-    /// Why the command ends.
+    /// Error that ends the command.
     pub(crate) fn error(&mut self, error: &CommandError) {
         #[derive(Serialize)]
         struct Line<'a> {

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The longest time that anything is kept for: ten years. More is a mistake.
+/// Longest validity: ten years. More is a mistake.
 const SPAN_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
-/// The longest stay or recording: a week. More is a mistake.
+/// Longest stay or recording: a week. More is a mistake.
 const STAY_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// How long a command runs.
+/// Running time of a command.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if duration.is_zero() || duration > STAY_MAX {
@@ -16,7 +16,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// How long something holds, in whole seconds.
+/// Validity of a decision, in whole seconds.
 pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if span.as_secs() == 0 || span > SPAN_MAX {
@@ -37,16 +37,16 @@ pub(crate) fn parse_pause(text: &str) -> Result<u32, String> {
 /// A point in time: `in 2h`, or a date and time of day in UTC, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// Nobody has said.
+    /// Not stated.
     None,
-    /// After so long.
+    /// After this time.
     In(Duration),
     /// At that second since the Unix epoch.
     At(u64),
 }
 
 impl Start {
-    /// Seconds since the Unix epoch; 0: nobody has said.
+    /// Seconds since the Unix epoch; 0: not stated.
     pub(crate) fn unix_s(self, now: SystemTime) -> u64 {
         match self {
             Self::None => 0,

@@ -13,19 +13,19 @@ use crate::session::errand::{self as one_shot_session, Errands};
 use crate::session::tls::Trust;
 use crate::session::{self, Config, Incoming, Session, identity};
 
-/// What the options say that every command takes.
+/// Options that every command takes.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) addresses: Vec<Address>,
     pub(crate) trust: Trust,
     pub(crate) token: Option<String>,
-    /// Where a token is read from, and again when it runs out.
+    /// File of the token; read again before the token expires.
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) name: Option<DisplayName>,
     pub(crate) session_file: Option<PathBuf>,
 }
 
-/// How a command wants to enter a room.
+/// Parameters of a join.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) room: RoomName,
@@ -36,7 +36,7 @@ pub(crate) struct Entry {
 }
 
 impl Context {
-    /// The key of `--session`, or a new one: without the option every run is somebody else.
+    /// Key of `--session`, or a new one: without the option every run is another participant.
     pub(crate) fn key(&self) -> Result<SessionKey, CommandError> {
         match &self.session_file {
             Some(file) => Ok(identity::load_or_create(file)?),
@@ -44,7 +44,7 @@ impl Context {
         }
     }
 
-    /// Begins a session.
+    /// Starts a session.
     pub(crate) fn start(&self, entry: Entry) -> Result<(Session, Incoming), CommandError> {
         let join = Join {
             room: entry.room,
@@ -63,7 +63,7 @@ impl Context {
         })?)
     }
 
-    /// What asks rooms for something without coming in.
+    /// Sender of one-shot requests, which need no join.
     pub(crate) fn one_shots(&self, role: Role) -> Result<Errands, CommandError> {
         Ok(Errands::new(one_shot_session::Config {
             addresses: self.addresses.clone(),
@@ -75,12 +75,12 @@ impl Context {
         })?)
     }
 
-    /// What renews the token of a stay in a room.
+    /// Token renewal for a session.
     pub(crate) fn renewal(&self) -> Result<Renewal, CommandError> {
         Ok(Renewal::new(self.token_file.clone(), self.token()?))
     }
 
-    /// The token of `--token`, or of `--token-file`.
+    /// Token of `--token` or `--token-file`.
     fn token(&self) -> Result<Option<String>, CommandError> {
         match &self.token_file {
             Some(file) => renewal::read(file).map(Some),

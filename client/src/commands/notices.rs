@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::outcome::{CommandError, Exit, sentence};
 use crate::output::Output;
 
-/// Says that there is no connection, and what happens next.
+/// Prints that there is no connection, and when the next attempt follows.
 pub(crate) fn note_retrying(output: &mut Output, why: &str, after: Duration, was_in_room: bool) {
     output.json(&json!({
         "event": if was_in_room { "reconnecting" } else { "waiting" },
@@ -18,7 +18,7 @@ pub(crate) fn note_retrying(output: &mut Output, why: &str, after: Duration, was
     output.note(&format!("{what} in {:.1} s: {why}", after.as_secs_f64()));
 }
 
-/// What became of a token that ran out.
+/// Prints the outcome of a token renewal.
 pub(crate) fn tell_renewed(renewed: &Result<(), String>, output: &mut Output) {
     match renewed {
         Ok(()) => {
@@ -34,7 +34,7 @@ pub(crate) fn tell_renewed(renewed: &Result<(), String>, output: &mut Output) {
     }
 }
 
-/// The task of a session has gone without a word, which it never does.
+/// Error for a session task that ended without an event, which is a bug.
 pub(crate) fn session_gone() -> CommandError {
     CommandError::new(Exit::Other, "internal", "The session stopped without saying why.")
 }

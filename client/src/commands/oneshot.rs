@@ -1,5 +1,4 @@
-//! What the commands share that ask a room for something without coming in: who they are about, who
-//! asks, and how the answer is told.
+//! One-shot requests: arguments, subject resolution and output shared by the commands that do not join.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -56,26 +55,26 @@ pub(crate) struct Because {
     pub(crate) reason: Note,
 }
 
-/// A desk at which requests about one room are made.
+/// One-shot requests to one room, over one connection.
 #[derive(Debug)]
 pub(crate) struct Requests {
     session: Errands,
     room: RoomName,
 }
 
-/// Somebody whom a request is about, and what to call them.
+/// Subject of a request: the resolved target, and the text as written.
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) target: Target,
     written: String,
 }
 
-/// What was done, for programs (a word) and for people (a phrase).
+/// Confirmation of a request: an event name for programs, a phrase for people.
 #[derive(Debug)]
 pub(crate) struct Done<'a> {
     pub(crate) event: &'static str,
     pub(crate) phrase: &'a str,
-    /// What programs are told besides.
+    /// Further fields for programs.
     pub(crate) more: Value,
 }
 
@@ -92,7 +91,7 @@ impl Requests {
         Ok(self.session.ask(&self.room, act).await?)
     }
 
-    /// How the room is set up, and who is on its stage.
+    /// Settings and stage of the room.
     pub(crate) async fn show(&mut self) -> Result<RoomInfo, CommandError> {
         let Answer::Room(room) = self.ask(Govern::Show {}).await? else {
             return Err(no_answer("room"));
@@ -100,14 +99,14 @@ impl Requests {
         self.there(room)
     }
 
-    /// Somebody in the room.
+    /// Resolves a subject among the participants in the room.
     pub(crate) async fn in_room(&mut self, who: &Who) -> Result<Person, CommandError> {
         let view = self.people(who).await?;
         let participant = who.in_room(&view).map_err(unresolved)?;
         Ok(Person::new(Target::Participant(participant), who))
     }
 
-    /// Somebody in the room or not. That a word was taken for an identity is said.
+    /// Resolves a subject that may be absent. A word taken for an identity is reported.
     pub(crate) async fn anywhere(
         &mut self,
         who: &Who,
@@ -124,7 +123,7 @@ impl Requests {
         Ok(Person::new(target, who))
     }
 
-    /// Asks for something to be done and tells that it is.
+    /// Sends a request and prints its confirmation.
     pub(crate) async fn act(
         &mut self,
         output: &Output,
@@ -158,13 +157,13 @@ impl Requests {
         Ok(())
     }
 
-    /// Closes the connection; `result` is what the command came to.
+    /// Closes the connection and passes the result of the command through.
     pub(crate) async fn close<T>(self, result: Result<T, CommandError>) -> Result<T, CommandError> {
         self.session.close().await;
         result
     }
 
-    /// The room, if there is one: of one that nobody has made, an origin says that it is absent.
+    /// The room, if it exists: an origin reports an unknown room as absent.
     fn there(&self, room: RoomInfo) -> Result<RoomInfo, CommandError> {
         match room.phase {
             Phase::Absent => {
@@ -175,7 +174,7 @@ impl Requests {
         }
     }
 
-    /// The names that are known in the room, as far as one may see them.
+    /// Names on the stage and in the queue of hands, as far as the caller may see them.
     async fn people(&mut self, who: &Who) -> Result<RoomView, CommandError> {
         let mut view = RoomView::default();
         if !who.is_word() {
@@ -207,7 +206,7 @@ impl Person {
         Self { target, written: who.to_string() }
     }
 
-    /// The stay in the room, where [`Requests::in_room`] has found it.
+    /// Participant id, for a subject resolved by [`Requests::in_room`].
     pub(crate) fn participant(&self) -> Result<ParticipantId, CommandError> {
         match self.target {
             Target::Participant(participant) => Ok(participant),
@@ -239,7 +238,7 @@ impl<'a> Done<'a> {
     }
 }
 
-/// A request about somebody in the room.
+/// One request about a participant in the room.
 pub(crate) async fn in_room(
     context: &Context,
     output: &Output,
@@ -257,7 +256,7 @@ pub(crate) async fn in_room(
     requests.close(result).await
 }
 
-/// A request about somebody, in the room or not.
+/// One request about a subject in the room or not.
 pub(crate) async fn anywhere(
     context: &Context,
     output: &mut Output,
@@ -284,13 +283,13 @@ pub(crate) fn unresolved(error: ResolveError) -> CommandError {
     CommandError::new(Exit::Refused, code, sentence(&error.to_string()))
 }
 
-/// The relay answered a request with something else than the answer to it.
+/// Error for an answer of the wrong type.
 pub(crate) fn no_answer(wanted: &str) -> CommandError {
     let message = format!("The relay's answer is not {wanted:?}, which was asked for.");
     CommandError::new(Exit::Other, "protocol", message)
 }
 
-/// The time as a program reads it that compares it with a listener's `last_received_unix_ms`.
+/// Milliseconds since the Unix epoch, comparable with a listener's `last_received_unix_ms`.
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -1,5 +1,4 @@
-//! A token that runs out while somebody is in the room: its file is read again, and what is newer is
-//! shown to the relay.
+//! Token renewal during a session: the file is read again, and a newer token is sent to the relay.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,12 +10,12 @@ use tribune_protocol::limits::MAX_TOKEN_BYTES;
 use crate::outcome::{CommandError, Exit, sentence};
 use crate::session::Session;
 
-/// Time between two looks whether the file holds a newer token.
+/// Polling period of the token file.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
-/// Tokens that were shown and wait to be told; one is under way at a time.
+/// Queue of renewal outcomes; one renewal is in flight at a time.
 const RENEWALS: usize = 2;
 
-/// Follows the file of `--token-file`.
+/// Renews a token from the file of `--token-file`.
 #[derive(Debug)]
 pub(crate) struct Renewal {
     file: Option<PathBuf>,
@@ -25,23 +24,24 @@ pub(crate) struct Renewal {
     renewed: mpsc::Receiver<Renewed>,
 }
 
-/// What became of it.
+/// Outcome of a renewal.
 #[derive(Debug)]
 enum Renewed {
-    /// The relay has taken the newer token.
+    /// The relay accepted the newer token.
     Done(String),
-    /// The relay refused it, or there was none in time.
+    /// The relay refused it, or none appeared in time.
     Failed(String),
 }
 
 impl Renewal {
-    /// `shown` is the token of the join.
+    /// Starts from the token sent with the join.
     pub(crate) fn new(file: Option<PathBuf>, shown: Option<String>) -> Self {
         let (results, renewed) = mpsc::channel(RENEWALS);
         Self { file, shown, results, renewed }
     }
 
-    /// The token runs out in so many seconds. Returns whether there is a file that may hold a newer one.
+    /// Takes the notice that the token expires in `in_s` seconds. Returns whether there is a file to
+    /// renew it from.
     pub(crate) fn handle_expiring(&self, in_s: u32, session: &Session) -> bool {
         let Some(file) = self.file.clone() else { return false };
         let (shown, session, results) = (self.shown.clone(), session.clone(), self.results.clone());
@@ -58,7 +58,7 @@ impl Renewal {
         true
     }
 
-    /// The next word about it. Nothing is lost if the future is dropped.
+    /// Next outcome. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<(), String> {
         match self.renewed.recv().await {
             Some(Renewed::Done(token)) => {
@@ -88,12 +88,12 @@ pub(crate) fn read(file: &Path) -> Result<String, CommandError> {
     }
 }
 
-/// Waits until the file holds another token than the one shown.
+/// Waits until the file holds another token than the current one.
 async fn newer(file: &Path, shown: Option<&str>, period: Duration) -> String {
     loop {
         match read(file) {
             Ok(token) if Some(token.as_str()) != shown => return token,
-            // Whoever writes it may be at it.
+            // It may be in the middle of being written.
             Ok(_) | Err(_) => tokio::time::sleep(period).await,
         }
     }

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: both ask a command to finish properly.
+//! Ctrl-C and SIGTERM: both end a command gracefully.
 
 use crate::outcome::{CommandError, Exit};
 

@@ -9,24 +9,24 @@ use tokio::sync::mpsc;
 
 use crate::outcome::{CommandError, Exit};
 
-/// How long the thread that reads keys waits before it looks whether it is still wanted.
+/// Interval at which the key thread checks that its reader still exists.
 const KEY_POLL: Duration = Duration::from_millis(100);
 
-/// What somebody does at a terminal.
+/// Input at a terminal.
 #[derive(Debug)]
 pub(crate) enum Pressed {
     Key(KeyEvent),
-    /// The screen has another size.
+    /// The terminal was resized.
     Resize,
 }
 
-/// Whether there is a terminal to draw on and to read keys from.
+/// Whether stdin and stdout are terminals.
 pub(crate) fn is_terminal() -> bool {
     std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
 }
 
-/// Makes the terminal a screen and has a thread read its keys, until their reader is gone.
-/// [`ratatui::restore`] gives it back.
+/// Takes over the terminal, and starts a thread that reads keys until their reader is gone.
+/// [`ratatui::restore`] undoes it.
 pub(crate) fn open<T: From<Pressed> + Send + 'static>(
     keys: mpsc::Sender<T>,
 ) -> Result<DefaultTerminal, CommandError> {
@@ -37,7 +37,7 @@ pub(crate) fn open<T: From<Pressed> + Send + 'static>(
     Ok(terminal)
 }
 
-/// Why nothing could be drawn.
+/// Error for a terminal that cannot be drawn on.
 pub(crate) fn cannot_draw(error: &std::io::Error) -> CommandError {
     CommandError::new(Exit::Other, "terminal", format!("Cannot draw on the terminal: {error}."))
 }

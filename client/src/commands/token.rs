@@ -1,4 +1,4 @@
-//! `tribune token`: make tokens, and look at them. Nothing here asks a relay.
+//! `tribune token`: creation and inspection of tokens, offline.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::output::Output;
 mod key;
 mod show;
 
-/// The longest time that a token is made for. Nothing takes back one that is out.
+/// Longest validity of a token: a token cannot be revoked.
 const LONGEST_VALIDITY: Duration = Duration::from_secs(366 * 24 * 3_600);
 
 /// Make tokens, or show what is in one

@@ -1,5 +1,5 @@
-//! The answers of a relay's HTTP side, as far as people are shown them; what else is in them is passed
-//! over. Times are microseconds (`_us`), shares millionths (`_ppm`).
+//! Responses of a relay's HTTP API, as far as they are shown; other fields are ignored. Times are in
+//! microseconds (`_us`), ratios in millionths (`_ppm`).
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RelayId, RoomName}
 use tribune_protocol::quality::report::{ListenerReport, Report};
 use tribune_protocol::quality::{self, QualitySummary};
 
-/// `GET /api/status`: the relay that is asked.
+/// `GET /api/status`: the queried relay.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Status {
     #[serde(deserialize_with = "of_text")]
@@ -26,11 +26,11 @@ pub(crate) struct Status {
 /// `GET /api/tree`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Tree {
-    /// Whether every relay of the tree is in it.
+    /// Whether every relay of the tree answered.
     pub(crate) complete: bool,
-    /// Whether the origin has answered; if not, it is the relay that is asked and what is below it.
+    /// Whether it begins at the origin; if not, at the queried relay.
     pub(crate) rooted: bool,
-    /// Relays that have not answered in time.
+    /// Relays that did not answer in time.
     pub(crate) missing: u32,
     pub(crate) relays: Vec<Relay>,
 }
@@ -43,13 +43,13 @@ pub(crate) struct Relay {
     pub(crate) name: DisplayName,
     #[serde(default, deserialize_with = "of_optional_text")]
     pub(crate) parent: Option<RelayId>,
-    /// 0 while there is no way to the origin.
+    /// 0 while detached from the origin.
     pub(crate) depth: u8,
     pub(crate) version: String,
     pub(crate) uptime_s: u64,
     pub(crate) participants: u32,
     pub(crate) capacity: Option<u32>,
-    /// At it and below.
+    /// In its subtree.
     pub(crate) listeners: u64,
     pub(crate) rooms: u32,
     pub(crate) children: u32,
@@ -58,16 +58,16 @@ pub(crate) struct Relay {
     pub(crate) frames_in_per_s: u32,
     pub(crate) frames_out_per_s: u32,
     pub(crate) dropped_per_s: u64,
-    /// Frames a second, by cause.
+    /// Frames per second, by cause.
     pub(crate) drops: BTreeMap<String, u32>,
     pub(crate) missing_ppm: u32,
     pub(crate) trunk_rtt_us: Option<u32>,
     pub(crate) clock_error_us: Option<u32>,
-    /// How its own participants hear.
+    /// Reception of its own participants.
     pub(crate) quality: Option<Quality>,
 }
 
-/// How listeners hear, over the last minute.
+/// Reception of listeners over the last minute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Quality {
     pub(crate) reports: u64,
@@ -85,7 +85,7 @@ pub(crate) struct Quality {
     pub(crate) rtt_us: Option<Spread>,
 }
 
-/// Where values lie.
+/// Distribution of a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) p50: u32,
@@ -106,21 +106,21 @@ pub(crate) struct Room {
     pub(crate) room: RoomName,
     pub(crate) phase: Phase,
     pub(crate) title: Note,
-    /// At the relay that is asked and below.
+    /// In the subtree of the queried relay.
     pub(crate) listeners: u64,
-    /// How many are on the stage.
+    /// Participants on the stage.
     pub(crate) stage: usize,
     /// Known at the origin alone.
     pub(crate) hands: Option<usize>,
-    /// Whether the relay that is asked is its origin.
+    /// Whether the queried relay is its origin.
     pub(crate) origin: bool,
-    /// At the relay that is asked and below.
+    /// In the subtree of the queried relay.
     pub(crate) quality: Option<Quality>,
     #[serde(default)]
     pub(crate) speakers: Vec<Speaker>,
 }
 
-/// Somebody on the stage.
+/// A participant on the stage.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Speaker {
     pub(crate) name: DisplayName,
@@ -133,13 +133,13 @@ pub(crate) struct Speaker {
 /// `GET /api/rooms/NAME/listeners`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Listeners {
-    /// Relays that have not answered in time.
+    /// Relays that did not answer in time.
     pub(crate) missing: u32,
     /// The worst first.
     pub(crate) listeners: Vec<Listener>,
 }
 
-/// A listener's last report, and whose it is.
+/// A listener and its last report.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Listener {
     #[serde(deserialize_with = "of_text")]
@@ -151,24 +151,24 @@ pub(crate) struct Listener {
     pub(crate) report: Report,
 }
 
-/// What goes wrong, as a relay says it.
+/// Error response of a relay.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Refusal {
     /// One sentence.
     pub(crate) message: String,
 }
 
-/// All that a relay was asked at one time.
+/// Responses of one poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) status: Status,
     pub(crate) tree: Tree,
     pub(crate) rooms: Rooms,
-    /// The room that was asked about, if one was.
+    /// The requested room, if any.
     pub(crate) room: Option<RoomMetrics>,
 }
 
-/// A room, and what its listeners report; in place of what is refused, the relay's sentence.
+/// A room and its listeners' reports, or the relay's sentence where it refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RoomMetrics {
     pub(crate) name: RoomName,
@@ -211,7 +211,7 @@ impl From<ListenerReport> for Listener {
 }
 
 impl Listener {
-    /// As a relay's HTTP side writes it.
+    /// As a relay's HTTP API writes it.
     pub(crate) fn json(&self) -> Value {
         let report = &self.report;
         json!({
@@ -237,7 +237,7 @@ impl Listener {
     }
 }
 
-/// An id, which the HTTP side writes as its digits.
+/// Parses an id, which the HTTP API writes as a string.
 fn of_text<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(
     deserializer: D,
 ) -> Result<T, D::Error> {

@@ -1,4 +1,4 @@
-//! How a room is heard: its summary in lines, and its listeners in a table. Pure.
+//! Reception in a room: a summary in lines, the listeners in a table. Pure.
 
 use tribune_protocol::quality::report::Report;
 
@@ -6,7 +6,7 @@ use super::answer::{Listener, Quality};
 use super::phrases::{age, ms, ms_or_unknown, percent, printable, spread};
 use super::table::{Column, Table};
 
-/// How many listeners hear, in three lines.
+/// Summary of the reports, in lines.
 pub(crate) fn quality_lines(quality: Option<&Quality>) -> Vec<String> {
     let Some(quality) = quality else {
         return vec!["no reports in the last minute".to_owned()];
@@ -36,7 +36,7 @@ pub(crate) fn quality_lines(quality: Option<&Quality>) -> Vec<String> {
     ]
 }
 
-/// Listeners, a row each, in the order given. Times are in ms, counts those of the last report.
+/// Table of listeners, in the order given. Times are in ms, counts those of the last report.
 pub(crate) fn table(listeners: &[Listener]) -> Table<14> {
     let mut table = Table::new([
         Column::Left("name"),
@@ -76,7 +76,7 @@ pub(crate) fn table(listeners: &[Listener]) -> Table<14> {
     table
 }
 
-/// That relays have not answered; `None` if all have.
+/// Note about relays that did not answer; `None` if all did.
 pub(crate) fn missing(relays: u32) -> Option<String> {
     match relays {
         0 => None,

@@ -1,5 +1,5 @@
-//! What relays measure and listeners report, for people: [`answer`] reads what a relay's HTTP side says,
-//! [`listeners`], [`table`] and [`words`] write it. Pure; used by `tribune listeners` and `tribune top`.
+//! Status of relays and rooms, for people: [`answer`] parses the responses of a relay's HTTP API,
+//! [`listeners`], [`table`] and [`phrases`] format them. Pure; used by `tribune listeners` and `tribune top`.
 
 pub(crate) mod answer;
 pub(crate) mod listeners;

@@ -1,8 +1,8 @@
-//! Measured values as people read them: few digits, and a dash for what is not known. Pure.
+//! Formats of measured values: few digits, and a dash for unknown ones. Pure.
 
 use super::answer::Spread;
 
-/// Stands for what is not known.
+/// Placeholder of an unknown value.
 pub(crate) const UNKNOWN: &str = "-";
 /// Millionths in a hundredth.
 const PPM_PER_PERCENT: f64 = 10_000.0;
@@ -13,12 +13,12 @@ pub(crate) fn ms(us: u32) -> String {
     if us < 100_000 { format!("{ms:.1}") } else { format!("{ms:.0}") }
 }
 
-/// The same of what may be unknown.
+/// Microseconds as milliseconds, if known.
 pub(crate) fn ms_or_unknown(us: Option<u32>) -> String {
     us.map_or_else(|| UNKNOWN.to_owned(), ms)
 }
 
-/// The median and the 99th of 100, in milliseconds.
+/// Median and 99th percentile, in milliseconds.
 pub(crate) fn spread(spread: Option<Spread>) -> String {
     match spread {
         Some(Spread { p50, p99, .. }) => format!("{}/{}", ms(p50), ms(p99)),
@@ -26,7 +26,7 @@ pub(crate) fn spread(spread: Option<Spread>) -> String {
     }
 }
 
-/// Millionths as hundredths, without the sign. Only nothing at all is `0`.
+/// Millionths as percent, without the sign. Only exactly zero is `0`.
 pub(crate) fn percent(ppm: u32) -> String {
     let percent = f64::from(ppm) / PPM_PER_PERCENT;
     match ppm {
@@ -37,7 +37,7 @@ pub(crate) fn percent(ppm: u32) -> String {
     }
 }
 
-/// A count, short.
+/// Count with a unit prefix.
 pub(crate) fn count(count: u64) -> String {
     match count {
         0..100_000 => count.to_string(),
@@ -46,7 +46,7 @@ pub(crate) fn count(count: u64) -> String {
     }
 }
 
-/// A share as a bar of so many cells, filled from the left, and in whole hundredths.
+/// Ratio as a bar of that many cells, and in whole percent.
 pub(crate) fn bar(ppm: u32, cells: usize) -> String {
     let ppm = ppm.min(1_000_000) as usize;
     let lit = (ppm * cells + 500_000) / 1_000_000;
@@ -54,7 +54,7 @@ pub(crate) fn bar(ppm: u32, cells: usize) -> String {
     format!("{}{} {percent:>3}%", "█".repeat(lit), "·".repeat(cells - lit))
 }
 
-/// Milliseconds as the age of something.
+/// Age, from milliseconds.
 pub(crate) fn age(ms: u64) -> String {
     match ms {
         0..10_000 => format!("{:.1} s", ms as f64 / 1_000.0),
@@ -63,7 +63,7 @@ pub(crate) fn age(ms: u64) -> String {
     }
 }
 
-/// Somebody else's text without what would move a terminal's cursor.
+/// Foreign text with control characters replaced, which could move a terminal's cursor.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

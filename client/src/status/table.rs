@@ -1,13 +1,13 @@
-//! Columns that stand under each other. Pure.
+//! Aligned text tables. Pure.
 
 use ratatui::text::Span;
 
-/// Cells of a column at the most; what is longer is cut.
+/// Widest column, in cells; longer text is cut.
 const COLUMN_CELLS: usize = 40;
 /// Cells between two columns.
 const GAP: &str = "  ";
 
-/// A column's head, and where its cells stand.
+/// Head and alignment of a column.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Column {
     /// Words.
@@ -33,7 +33,7 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells.map(|cell| cut(&cell)));
     }
 
-    /// The head and the rows. Of the columns after the first, so many are left out.
+    /// Head and rows, without the first `left_out` columns after the first one.
     pub(crate) fn lines(&self, left_out: usize) -> Vec<String> {
         let shown = |at: &usize| *at == 0 || *at > left_out.min(N.saturating_sub(2));
         let columns: Vec<usize> = (0..N).filter(shown).collect();
@@ -59,7 +59,7 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// Cells that a text takes on a terminal.
+/// Width of a text on a terminal, in cells.
 pub(crate) fn cells(text: &str) -> usize {
     Span::raw(text).width()
 }

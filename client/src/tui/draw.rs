@@ -22,7 +22,7 @@ const HELP_CELLS: u16 = 56;
 /// Cells of a name on the stage and in the queue.
 const NAME_CELLS: usize = 20;
 
-/// The keys, what they do, and what one has to be allowed for them; `None` for what needs nothing.
+/// Keys, their meaning, and the permission they need, if any.
 const KEYS: [(&str, &str, Option<Permission>); 18] = [
     ("r", "raise a hand, with a note; lower it", None),
     ("t", "talk: microphone on or off", None),
@@ -44,7 +44,7 @@ const KEYS: [(&str, &str, Option<Permission>); 18] = [
     ("q", "quit", None),
 ];
 
-/// Draws the whole screen. `level` is what a track sounds like at the moment, in −dBov.
+/// Draws the whole screen. `level` gives the current level of a track, in −dBov.
 pub(crate) fn draw(
     frame: &mut Frame<'_>,
     model: &Model,
@@ -110,7 +110,7 @@ fn header(model: &Model, view: &RoomView) -> Paragraph<'static> {
     Paragraph::new(vec![first, second, third])
 }
 
-/// The room's title, and what is out of the ordinary about it.
+/// The room's title, and its settings that differ from the default.
 fn settings_line(view: &RoomView) -> String {
     let Some(room) = view.room() else { return String::new() };
     let settings = &room.settings;
@@ -208,7 +208,7 @@ fn footer(model: &Model, view: &RoomView) -> Paragraph<'static> {
     Paragraph::new(text).style(Style::new().add_modifier(Modifier::REVERSED))
 }
 
-/// What a question asks, and what Enter does.
+/// Text of a prompt, and the effect of Enter.
 fn prompt_words(prompt: &Prompt) -> (String, &'static str) {
     let why = |what: &str, name: &str| format!("Why {what} {name}?");
     match prompt {
@@ -227,7 +227,7 @@ fn prompt_words(prompt: &Prompt) -> (String, &'static str) {
     }
 }
 
-/// The keys that one may use.
+/// Keys that the user is permitted to use.
 fn own_keys(view: &RoomView) -> impl Iterator<Item = (&'static str, &'static str)> {
     let may = |needs: Option<Permission>| needs.is_none_or(|permission| view.may(permission));
     KEYS.into_iter()
@@ -257,7 +257,7 @@ fn draw_help(frame: &mut Frame<'_>, view: &RoomView) {
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" Keys ")), area);
 }
 
-/// A line of the log in rows of so many characters; those after the first are indented.
+/// Wraps a line of the log at `width` characters; continuation rows are indented.
 fn wrap(line: &str, width: usize) -> Vec<String> {
     let mut rows = vec![String::new()];
     let mut used = 0;
@@ -274,13 +274,13 @@ fn wrap(line: &str, width: usize) -> Vec<String> {
     rows
 }
 
-/// How much of a meter is lit.
+/// Lit cells of a meter.
 fn lit_cells(minus_dbov: u8) -> usize {
     let above = METER_FLOOR_DBOV.saturating_sub(minus_dbov);
     usize::from(above) * METER_CELLS / usize::from(METER_FLOOR_DBOV)
 }
 
-/// A name, cut or filled to its column.
+/// A name, cut or padded to its column.
 fn fit(name: &str) -> String {
     let cut: String = name.chars().take(NAME_CELLS).collect();
     format!("{cut:NAME_CELLS$}")

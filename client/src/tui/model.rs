@@ -1,4 +1,4 @@
-//! What the screen knows and what a key means. Pure: keys in, actions out.
+//! State of the `tribune join` screen. Pure: keys in, actions out.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::session::room_view::RoomView;
 use crate::session::words::REACTIONS;
 use crate::times::parse_span;
 
-/// Lines of the log that are kept: more than any screen shows.
+/// Lines of the log kept: more than any screen shows.
 const LOG_LINES: usize = 200;
 
-/// What a key, or a line over a pipe, asks for.
+/// Action requested by a key, or by a line over a pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Raise(Note),
@@ -29,12 +29,12 @@ pub(crate) enum Action {
     /// Stop sending for a while, or go on.
     Mute(bool),
     React(Reaction),
-    /// Something that the room's origin decides.
+    /// Request to the room's origin.
     Govern(Govern),
     Quit,
 }
 
-/// What the keyboard is for at the moment.
+/// Input mode of the keyboard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Keys are commands.
@@ -44,19 +44,18 @@ pub(crate) enum Mode {
     Help,
 }
 
-/// What a text is typed for. Enter does it, Esc does not: that is also the second thought that
-/// removing somebody wants.
+/// Purpose of a typed text. Enter confirms, Esc cancels: this is also the confirmation of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Prompt {
-    /// The note on one's own hand.
+    /// Note of the own hand.
     Note,
-    /// The reason for something that is done to somebody.
+    /// Reason of a moderation.
     Reason(Moderation, ParticipantId, String),
-    /// For how long somebody is to be banned.
+    /// Duration of a ban.
     BanTime(ParticipantId, String),
 }
 
-/// What is done to somebody for a reason.
+/// Moderation that takes a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moderation {
     Deny,
@@ -64,11 +63,11 @@ pub(crate) enum Moderation {
     Silence,
     Remove,
     Kick,
-    /// For so many seconds; until it is lifted, if absent.
+    /// For that many seconds; until lifted, if absent.
     Ban(Option<u64>),
 }
 
-/// Where the own microphone stands.
+/// State of the microphone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Microphone {
     Off,
@@ -82,9 +81,9 @@ pub(crate) struct Model {
     pub(crate) room: String,
     pub(crate) mode: Mode,
     pub(crate) microphone: Microphone,
-    /// Why there is no connection, if there is none.
+    /// Cause of a missing connection.
     pub(crate) offline: Option<String>,
-    /// How long ago the queue of hands came, and with it its waiting times.
+    /// Age of the queue of hands, and of its waiting times.
     hands_age: Duration,
     selected: Option<ParticipantId>,
     log: VecDeque<String>,
@@ -111,12 +110,12 @@ impl Model {
         self.log.push_back(line.into());
     }
 
-    /// How long ago the queue of hands came.
+    /// Age of the queue of hands.
     pub(crate) const fn hands_age(&self) -> Duration {
         self.hands_age
     }
 
-    /// Sets how long ago the queue of hands came.
+    /// Sets the age of the queue of hands.
     pub(crate) const fn set_hands_age(&mut self, age: Duration) {
         self.hands_age = age;
     }
@@ -126,7 +125,7 @@ impl Model {
         self.log.iter().map(String::as_str)
     }
 
-    /// Whose row is selected, if that row is still there.
+    /// Participant of the selected row, if the row still exists.
     pub(crate) fn selected(&self, view: &RoomView) -> Option<ParticipantId> {
         self.selected.filter(|selected| rows(view).iter().any(|(id, _)| id == selected))
     }
@@ -136,7 +135,7 @@ impl Model {
         if key.kind == KeyEventKind::Release {
             return None;
         }
-        // In raw mode the terminal makes no signal of it.
+        // In raw mode the terminal raises no signal for it.
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return matches!(key.code, KeyCode::Char('c')).then_some(Action::Quit);
         }
@@ -222,7 +221,7 @@ impl Model {
         Some(Action::Govern(Govern::Set { change, reason: Note::default() }))
     }
 
-    /// Whether one may do that; if not, says so.
+    /// Whether that is permitted; if not, logs so.
     fn allowed(&mut self, permission: Permission, view: &RoomView) -> bool {
         let may = view.may(permission);
         if !may {
@@ -339,7 +338,7 @@ impl Model {
         None
     }
 
-    /// What a text is an answer to.
+    /// Takes the text typed at a prompt.
     fn typed(&mut self, prompt: Prompt, text: &str) -> Option<Action> {
         let note = || text.trim().parse::<Note>();
         match prompt {
@@ -380,7 +379,7 @@ impl Moderation {
     }
 }
 
-/// The time of a ban as it is typed; nothing is until it is lifted.
+/// Parses the duration of a ban; empty: until lifted.
 fn ban_time(text: &str) -> Result<Option<u64>, String> {
     match text.trim() {
         "" => Ok(None),
@@ -391,7 +390,7 @@ fn ban_time(text: &str) -> Result<Option<u64>, String> {
     }
 }
 
-/// The rows that can be selected: the stage, then the hands.
+/// Selectable rows: the stage, then the hands.
 pub(crate) fn rows(view: &RoomView) -> Vec<(ParticipantId, String)> {
     let stage = view.stage().iter().map(|entry| (entry.participant, entry.name.to_string()));
     let hands = view.hands().unwrap_or_default().iter();

@@ -1,4 +1,4 @@
-//! `tribune appeal`: somebody says something against a decision, and gets an answer.
+//! `tribune appeal`: appeals against decisions, and their answers.
 
 use clap::{Args, Subcommand};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `tribune ban`: somebody is kept out, for a time or until it is lifted.
+//! `tribune ban`: bans, for a time or until lifted.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ impl Ban {
     }
 }
 
-/// Whoever is banned is not in the room, so a name is looked for among the bans.
+/// Lifts a ban. The subject is not in the room, so a name is resolved among the bans.
 async fn lift(
     context: &Context,
     output: &Output,
@@ -100,7 +100,7 @@ async fn lift(
     requests.close(result).await
 }
 
-/// The target of the one ban under that name; a word that is no such name is an identity.
+/// Target of the only ban under that name; a word that matches none is an identity.
 fn banned(who: &Who, bans: &[RoomBan]) -> Result<Target, ResolveError> {
     if let Who::Word(word) = who {
         let is_it = |ban: &&RoomBan| {
@@ -150,7 +150,7 @@ async fn list(context: &Context, output: &Output, place: Place) -> Result<(), Co
     Ok(())
 }
 
-/// All bans, part by part.
+/// All bans, page by page.
 async fn bans(requests: &mut Requests) -> Result<Vec<RoomBan>, CommandError> {
     let mut all = Vec::new();
     loop {

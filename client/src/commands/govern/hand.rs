@@ -1,4 +1,4 @@
-//! `tribune hand`: raise, grant and list hands from a script.
+//! `tribune hand`: raised hands, and the queue of them.
 
 use clap::{Args, Subcommand};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `tribune log`: what was decided in a room, read from its origin or from a file, and verified.
+//! `tribune log`: the moderation log of a room, read from its origin or a file, and verified.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,9 +22,9 @@ mod format;
 use file::ExportFile;
 use format::{print_entry, print_verified};
 
-/// Time between two looks for new entries with --follow.
+/// Polling period of --follow.
 const FOLLOW_PERIOD: Duration = Duration::from_secs(1);
-/// Entries that are held for an export: 200 MB at their largest.
+/// Entries held for an export: 200 MB at most.
 const EXPORT_ENTRIES_MAX: usize = 100_000;
 
 /// Read, follow, verify and export the log of a room
@@ -60,15 +60,15 @@ pub(crate) struct Log {
     acting: Acting,
 }
 
-/// How far a log has been read.
+/// State of reading a log.
 #[derive(Debug)]
 struct Reading {
     requests: Requests,
-    /// The first entry that is still to come.
+    /// Next entry to read.
     next: u64,
     own_only: bool,
     verifier: Option<Verifier>,
-    /// What is held for an export.
+    /// Entries held for an export.
     held: Option<Vec<SignedEntry>>,
 }
 
@@ -105,7 +105,7 @@ impl Log {
         reading.requests.close(result).await
     }
 
-    /// A file, without asking a relay.
+    /// Reads a file, without asking a relay.
     fn read_file(&self, path: &Path, output: &Output) -> Result<(), CommandError> {
         let (export, verified) = file::read(path, self.key.as_ref(), self.must_verify())?;
         match &self.export {
@@ -118,7 +118,7 @@ impl Log {
         Ok(())
     }
 
-    /// What is exported is verified first: a report of something else would be worse than none.
+    /// Exports are verified first: a report of an altered log would be worse than none.
     const fn must_verify(&self) -> bool {
         self.verify || self.export.is_some()
     }
@@ -146,7 +146,7 @@ impl Reading {
         }
     }
 
-    /// Reads what there is; returns what the origin says of the whole log.
+    /// Reads to the end; returns the log's head, as the origin states it.
     async fn read_to_the_end(&mut self, output: &Output) -> Result<Option<Head>, CommandError> {
         loop {
             let Answer::Log(page) = self.requests.ask(Govern::ReadLog { from: self.next }).await?
@@ -186,7 +186,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Verifies and exports what was read.
+    /// Verifies and exports the entries read.
     fn conclude(
         &mut self,
         log: &Log,
@@ -216,7 +216,7 @@ impl Reading {
     }
 }
 
-/// A log that is not as it was written.
+/// Error for a log that does not verify.
 fn altered(fault: Fault) -> CommandError {
     let message = format!("the log is not as it was written: {fault}");
     CommandError::new(Exit::Altered, "log_altered", sentence(&message))

@@ -1,4 +1,4 @@
-//! `tribune person`: somebody is removed from the room.
+//! `tribune person`: removal of a participant from the room.
 
 use clap::{Args, Subcommand};
 use tribune_protocol::control::command::Govern;

@@ -1,4 +1,4 @@
-//! `tribune role` and `tribune permission`: what somebody may do, from now on.
+//! `tribune role` and `tribune permission`: roles and single permissions of a participant.
 
 use clap::{Args, Subcommand};
 use serde_json::json;

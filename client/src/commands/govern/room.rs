@@ -1,4 +1,4 @@
-//! `tribune room`: rooms made ahead, shown, set up, locked, handed over and ended.
+//! `tribune room`: rooms created ahead, shown, configured, locked, handed over and ended.
 
 use std::time::SystemTime;
 
@@ -204,7 +204,7 @@ async fn show(context: &Context, output: &Output, place: Place) -> Result<(), Co
     Ok(())
 }
 
-/// All settings, those of their default too.
+/// All settings, including those at their default.
 fn settings_json(settings: &RoomSettings) -> Value {
     json!({
         "title": settings.title,
@@ -249,7 +249,7 @@ async fn list(context: &Context, output: &Output) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// All public rooms, part by part.
+/// All public rooms, page by page.
 async fn all_rooms(one_shots: &mut Errands) -> Result<Vec<Listing>, CommandError> {
     let mut all: Vec<Listing> = Vec::new();
     loop {

@@ -1,5 +1,5 @@
-//! What somebody does in a room by a command of its own, in the session that a file keeps: takes up
-//! the place, asks for one thing, leaves.
+//! Actions of the caller's own participant from a script: rejoins with the session key of a file, sends
+//! one request, leaves.
 
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::domain::role::Role;
@@ -11,7 +11,7 @@ use crate::commands::notices::session_gone;
 use crate::outcome::CommandError;
 use crate::session::{Event, Incoming, Session, identity};
 
-/// Takes up the place that an earlier command left, asks, and leaves again.
+/// Takes up the session of an earlier command, sends a request, and leaves again.
 pub(super) async fn ask(
     context: &Context,
     room: RoomName,
@@ -32,7 +32,7 @@ pub(super) async fn ask(
     result
 }
 
-/// Begins a stay as a listener, or goes on with an earlier one.
+/// Starts a session as a listener, or resumes an earlier one.
 pub(super) fn start(
     context: &Context,
     room: RoomName,
@@ -42,7 +42,7 @@ pub(super) fn start(
     context.start(Entry { room, role, key: key(context)?, returning, waits_for_room: false })
 }
 
-/// Sends a request while events are taken off their queue, which else could hold up its answer.
+/// Sends a request while draining events, which otherwise could block its answer.
 pub(super) async fn request(
     session: &Session,
     incoming: &mut Incoming,
@@ -63,13 +63,13 @@ pub(super) async fn request(
     }
 }
 
-/// Leaves, and waits until that is done.
+/// Leaves, and waits for the close.
 pub(super) async fn leave(session: &Session, incoming: &mut Incoming) {
     session.leave().await;
     while incoming.events.recv().await.is_some() {}
 }
 
-/// What is one's own across runs needs a session that is kept, so it is always in a file.
+/// Session key. State that outlives a run needs a stable key, so it always comes from a file.
 fn key(context: &Context) -> Result<SessionKey, CommandError> {
     let file = match &context.session_file {
         Some(file) => file.clone(),

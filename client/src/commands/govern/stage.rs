@@ -1,4 +1,4 @@
-//! `tribune stage`: who may speak, and who is heard.
+//! `tribune stage`: the right to speak, invitations to it, and silencing.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -182,7 +182,7 @@ async fn show(context: &Context, output: &Output, place: Place) -> Result<(), Co
     Ok(())
 }
 
-/// Somebody on the stage, for programs.
+/// Stage entry for programs.
 pub(super) fn entry_json(entry: &StageEntry) -> serde_json::Value {
     json!({
         "participant": entry.participant.to_string(),
@@ -195,7 +195,7 @@ pub(super) fn entry_json(entry: &StageEntry) -> serde_json::Value {
     })
 }
 
-/// Somebody on the stage, for people.
+/// Stage entry for people.
 pub(super) fn entry_line(entry: &StageEntry) -> String {
     let flags = [(entry.silenced, "silenced"), (entry.muted, "muted"), (entry.away, "away")];
     let flags: Vec<&str> = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag).collect();

@@ -118,8 +118,8 @@ async fn reports(requests: &mut Requests, act: Govern) -> Result<ListenerReports
     }
 }
 
-/// Somebody on the stage or with a hand up; or by name one of those who hear worst, for a listener's
-/// name is known to the edge alone.
+/// Resolves a participant on the stage or with a hand up, or by name among the worst listeners: a
+/// listener's name is known to its edge alone.
 async fn find(requests: &mut Requests, who: &Who) -> Result<ParticipantId, CommandError> {
     let unknown = match requests.in_room(who).await {
         Ok(person) => return person.participant(),

@@ -29,13 +29,13 @@ mod fetch;
 use address::HttpAddress;
 use fetch::{FetchError, Fetched, Fetcher, OperatorToken};
 
-/// Keys that wait.
+/// Queue of key presses.
 const KEYS: usize = 32;
-/// How often the screen is drawn while nothing happens: the age of the figures goes on.
+/// Redraw period while nothing happens: the age of the snapshot advances.
 const DRAW_PERIOD: Duration = Duration::from_millis(500);
-/// The shortest time between two looks: a relay's figures are not newer.
+/// Shortest polling interval: a relay's status is no fresher.
 const INTERVAL_MIN: Duration = Duration::from_millis(500);
-/// The longest one. More is a mistake.
+/// Longest polling interval. More is a mistake.
 const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 
 /// See the tree of relays, its rooms and how they are heard
@@ -86,7 +86,7 @@ impl Top {
             if output.is_json() {
                 return self.print_json(output).await;
             }
-            // Before there is a screen, so that a relay that is not there is said in a sentence.
+            // Before the screen opens, so that an unreachable relay is reported in a sentence.
             let first = self.fetcher().fetch(self.first()).await?;
             if self.once || !terminal::is_terminal() {
                 tables::text(&first.snapshot).iter().for_each(|line| output.result(line));
@@ -100,7 +100,7 @@ impl Top {
         }
     }
 
-    /// A line each time, until nobody reads them. Once there has been one, failures are lines too.
+    /// Prints a line per interval until the reader is gone. After the first, failures are lines too.
     async fn print_json(&self, output: &mut Output) -> Result<(), CommandError> {
         let mut ticks = self.ticks();
         let mut is_first = true;
@@ -138,7 +138,7 @@ impl Top {
     }
 }
 
-/// Whether the relay carries the room that was asked for: of one look, the exit code says it too.
+/// Fails if the relay does not carry the requested room: with --once, the exit code reports it.
 fn is_there(snapshot: &Snapshot) -> Result<(), CommandError> {
     match snapshot.room.as_ref().map(|room| &room.room) {
         None | Some(Ok(_)) => Ok(()),
@@ -146,10 +146,10 @@ fn is_there(snapshot: &Snapshot) -> Result<(), CommandError> {
     }
 }
 
-/// A look that is under way.
+/// A fetch in flight.
 type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>>>>;
 
-/// A terminal with somebody at its keys.
+/// The interactive screen.
 struct Screen {
     terminal: DefaultTerminal,
     keys: mpsc::Receiver<Pressed>,
@@ -202,7 +202,7 @@ impl Screen {
         }
     }
 
-    /// The task does not wait for it: keys work while a relay is silent.
+    /// Starts a fetch. Keys keep working while a relay is silent.
     fn fetch(&self) -> Fetching {
         let (fetcher, wanted) = (self.fetcher.clone(), self.model.wanted());
         Box::pin(async move { fetcher.fetch(wanted).await })

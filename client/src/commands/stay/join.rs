@@ -1,4 +1,4 @@
-//! `tribune join`: be in a room, with a screen or over a pipe.
+//! `tribune join`: an interactive session, on a screen or over a pipe.
 
 use std::time::{Duration, Instant};
 
@@ -35,11 +35,11 @@ mod lines;
 use actions::talk_step;
 use frontend::{Frontend, Input};
 
-/// Time between two drawings of the screen.
+/// Redraw period of the screen.
 const DRAW_PERIOD: Duration = Duration::from_millis(100);
-/// How long a level meter holds the last frame.
+/// Hold time of a level meter after the last frame.
 const METER_HOLD: Duration = Duration::from_millis(200);
-/// Answers to requests that wait to be told.
+/// Queue of answers to requests.
 const ANSWERS: usize = 16;
 
 /// Be in a room: a screen with the stage, level meters and hands
@@ -59,10 +59,10 @@ pub(crate) struct Join {
     duration: Option<Duration>,
 }
 
-/// An answer to a request: what was asked, and what came of it.
+/// A request and its outcome.
 type Answer = (&'static str, Result<(), RequestError>);
 
-/// A stay in a room with somebody at the keys.
+/// An interactive session.
 #[derive(Debug)]
 struct Joining<'a> {
     session: Session,
@@ -77,7 +77,7 @@ struct Joining<'a> {
     answers: mpsc::Sender<Answer>,
     renewal: Renewal,
     has_been_in: bool,
-    /// When the queue of hands came last.
+    /// Arrival of the last queue of hands.
     hands_at: Instant,
 }
 
@@ -134,7 +134,7 @@ impl Join {
 }
 
 impl Joining<'_> {
-    /// Until the session is over, or somebody quits (`None`).
+    /// Runs until the session ends, or the user quits (`None`).
     async fn run(
         &mut self,
         incoming: &mut Incoming,
@@ -322,8 +322,8 @@ impl Joining<'_> {
     }
 }
 
-/// The sink asked for. Without one asked for it is the loudspeaker, and without a loudspeaker there
-/// is silence and a sentence about what is missing.
+/// The sink of `--out`. The default is the loudspeaker; without one there is silence, and a sentence
+/// about what is missing.
 async fn open_sink(
     target: Option<SinkTarget>,
 ) -> Result<(SinkThread, Option<String>), CommandError> {

@@ -1,4 +1,4 @@
-//! `tribune listen`: plays or records a room, and measures how well it is heard.
+//! `tribune listen`: plays or records a room, and measures reception.
 
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ impl Listen {
     }
 }
 
-/// A stay in a room with open ears.
+/// A listening session.
 #[derive(Debug)]
 struct Listening {
     session: Session,
@@ -110,7 +110,7 @@ struct Listening {
 }
 
 impl Listening {
-    /// Waits until the room lets us in.
+    /// Waits for admission to the room.
     async fn enter(
         &mut self,
         incoming: &mut Incoming,
@@ -138,7 +138,7 @@ impl Listening {
         Ok(())
     }
 
-    /// Plays until the time is over or the room is.
+    /// Plays until the duration or the room ends.
     async fn listen(
         &mut self,
         incoming: &mut Incoming,
@@ -148,7 +148,7 @@ impl Listening {
         loop {
             tokio::select! {
                 biased;
-                // Frames first: what has come in by a tick is to be heard in it.
+                // Frames first: those received before a tick are played in it.
                 Some(received) = incoming.frames.recv() => {
                     self.receiver.handle_frame(received, self.session.clock())?;
                 }
@@ -201,7 +201,7 @@ impl Listening {
         }
     }
 
-    /// The end of a room that was heard is the end of a recording, and no failure.
+    /// Fails on an end of the session, unless the room was heard: its end then completes the recording.
     fn check_end(&self) -> Result<(), CommandError> {
         let was_heard = self.receiver.stats().received > 0;
         match &self.ended {
@@ -212,14 +212,14 @@ impl Listening {
         }
     }
 
-    /// Leaves, completes the file, and sums up. Whatever went wrong first is the result.
+    /// Leaves, completes the file, and prints the summary. The first failure is the result.
     async fn stop(
         mut self,
         incoming: &mut Incoming,
         result: Result<(), CommandError>,
         output: &mut Output,
     ) -> Result<(), CommandError> {
-        // As long as there is a connection, the round trip is known.
+        // The round trip is known only while there is a connection.
         let link = self.session.link();
         if self.ended.is_none() {
             self.session.leave().await;
@@ -239,7 +239,7 @@ impl Listening {
             output.json(&report.summary());
             output.note(&status_line(&report));
         }
-        // If the sink broke, it knows better why than who noticed.
+        // If the sink failed, its error is the cause of the other.
         self.sink.finish().await.and(result)
     }
 

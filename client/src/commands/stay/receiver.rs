@@ -1,4 +1,4 @@
-//! Frames to sound, with everything that is measured on the way.
+//! Receiving side of a session: frames to PCM, and reception statistics.
 //!
 //! Pure: `now` is a parameter, and the clock only converts it. For `listen` and `join`.
 
@@ -23,30 +23,30 @@ use crate::session::room_view::RoomView;
 use crate::session::{Link, ReceivedFrame};
 use tribune_client_core::report::Reporter;
 
-/// Longest latency that is told apart, in µs: longer ones are a clock's fault.
+/// Largest latency recorded, in µs: a longer one is a clock error.
 const LATENCY_MAX_US: u64 = 60_000_000;
-/// Significant digits of a latency.
+/// Significant digits of the latency histogram.
 const LATENCY_DIGITS: u8 = 3;
-/// How long what waits in the buffer of a speaker who has left may still be played.
+/// Time for which the buffered frames of a departed speaker are still played.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Tracks that are remembered in the statistics; those gone longest are forgotten first.
+/// Tracks kept in the statistics; the longest silent is evicted first.
 const TRACKS_REMEMBERED: usize = 4 * MAX_STAGE;
 
-/// What is known of one track, counted on arrival, before any other logic.
+/// Statistics of one track, counted on arrival, before any other logic.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TrackRecord {
     pub(crate) name: Option<DisplayName>,
     pub(crate) received: u64,
     pub(crate) last_received_us: u64,
-    /// When the room said that the speaker is silenced, in local µs.
+    /// Announcement that the speaker is silenced, in local µs.
     pub(crate) silenced_at_us: Option<u64>,
-    /// Frames that came in after that.
+    /// Frames received after that.
     pub(crate) received_silenced: u64,
-    /// When its last sound came in, and its level.
+    /// Arrival and level of its last frame.
     pub(crate) last_level: Option<(Instant, Level)>,
 }
 
-/// The listening side of a stay in a room.
+/// Receiving side of a session.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     player: Player,
@@ -72,7 +72,7 @@ impl Receiver {
         }
     }
 
-    /// What is to be reported to the room, every five seconds.
+    /// Receiver report, due every five seconds.
     pub(crate) fn poll_report(&mut self, now: Instant, link: &Link) -> Option<Report> {
         let stats = self.player.stats();
         self.reporter.poll_report(now, &stats, link.repaired_frames, link.round_trip)
@@ -90,13 +90,13 @@ impl Receiver {
         &self.tracks
     }
 
-    /// The latency that `percent` of the frames stayed under, in ms; `None` before the first.
+    /// Percentile of the end-to-end latency, in ms; `None` before the first.
     pub(crate) fn latency_ms(&self, percent: f64) -> Option<f64> {
         let latency = self.latency.as_ref().filter(|latency| !latency.is_empty())?;
         Some(latency.value_at_percentile(percent) as f64 / 1_000.0)
     }
 
-    /// How far the latencies can be from the truth, in ms.
+    /// Error bound of the latencies, in ms.
     pub(crate) fn latency_error_ms(&self) -> Option<f64> {
         self.latency_error_us.map(|error| f64::from(error) / 1_000.0)
     }
@@ -177,7 +177,7 @@ impl Receiver {
         played.pcm
     }
 
-    /// Lets go of tracks whose speakers left a while ago.
+    /// Removes tracks whose speakers left a while ago.
     pub(crate) fn forget_old_tracks(&mut self, now: Instant) {
         let player = &mut self.player;
         self.left.retain(|(track, at)| {
@@ -194,7 +194,7 @@ impl Receiver {
         }
     }
 
-    /// Keeps names and silences of tracks in step with the room.
+    /// Updates names and silencing of tracks from the room.
     fn follow(&mut self, now: Instant, changes: &[Change], clock: LocalClock) {
         for change in changes {
             if let Change::LeftStage { track, .. } = change
@@ -210,14 +210,14 @@ impl Receiver {
             if entry.silenced != was_silenced {
                 record.silenced_at_us = entry.silenced.then(|| clock.us_at(now));
                 record.received_silenced = 0;
-                // Nothing more will come, in the middle of a word: that is no loss to be concealed.
+                // The frames stop mid-word: that is no loss to conceal.
                 self.player.remove_track(entry.track.0);
             }
         }
     }
 }
 
-/// Ticks every frame period on an absolute schedule; late ones follow at once.
+/// Playout ticks, one per frame period on an absolute schedule; late ones follow at once.
 pub(crate) fn playout_clock() -> Interval {
     let mut tick = interval_at(tokio::time::Instant::now(), FRAME_PERIOD);
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);

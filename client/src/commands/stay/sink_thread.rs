@@ -14,7 +14,7 @@ const QUEUE_FRAMES: usize = 100;
 /// Takes frames for a sink.
 #[derive(Debug)]
 pub(crate) enum SinkThread {
-    /// What goes nowhere needs no thread.
+    /// No output, which needs no thread.
     Null,
     Running {
         frames: mpsc::Sender<Box<PcmFrame>>,

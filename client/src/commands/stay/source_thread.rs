@@ -6,9 +6,9 @@ use crate::audio::AudioError;
 use crate::audio::source::{Source, SourceFrame};
 use crate::outcome::{CommandError, Exit};
 
-/// Frames that are read ahead of a file or pipe: 1 s, what a busy disk may take.
+/// Read-ahead of a file or pipe: 1 s, the stall of a busy disk.
 const AHEAD_FRAMES: usize = 50;
-/// Frames of a microphone that wait: 100 ms. What is live is not to grow old.
+/// Queue of a microphone: 100 ms, so that live sound does not grow old.
 const LIVE_FRAMES: usize = 5;
 
 /// Frames of a source.
@@ -18,18 +18,18 @@ pub(crate) struct SourceThread {
     is_live: bool,
 }
 
-/// What a source has at the moment.
+/// State of a source.
 #[derive(Debug)]
 pub(crate) enum Ready {
     Frame(Box<SourceFrame>),
-    /// Nothing yet: a pipe that nobody writes to.
+    /// No frame yet: an idle pipe.
     NotYet,
-    /// It is over.
+    /// The source has ended.
     End,
 }
 
 impl SourceThread {
-    /// Opens a source by `open`, on the thread that it will live on.
+    /// Opens a source by `open`, on its own thread.
     pub(crate) async fn open(
         is_live: bool,
         open: impl FnOnce() -> Result<Source, AudioError> + Send + 'static,
@@ -55,17 +55,17 @@ impl SourceThread {
         }
     }
 
-    /// Whether frames come at the pace of a device.
+    /// Whether a device paces the frames.
     pub(crate) const fn is_live(&self) -> bool {
         self.is_live
     }
 
-    /// The next frame as soon as it is there; `None` at the end.
+    /// Waits for the next frame; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<SourceFrame>, CommandError> {
         Ok(self.frames.recv().await.transpose()?)
     }
 
-    /// The next frame if it is there.
+    /// The next frame, if it is ready.
     pub(crate) fn ready(&mut self) -> Result<Ready, CommandError> {
         match self.frames.try_recv() {
             Ok(frame) => Ok(Ready::Frame(Box::new(frame?))),
@@ -79,7 +79,7 @@ fn run(mut source: Source, is_live: bool, frames: &mpsc::Sender<Result<SourceFra
     while let Some(next) = source.next_frame().transpose() {
         let failed = next.is_err();
         let delivered = if is_live {
-            // Whoever is behind a microphone loses what it said, not its place in time.
+            // A late microphone loses frames, not its timing.
             !matches!(frames.try_send(next), Err(mpsc::error::TrySendError::Closed(_)))
         } else {
             frames.blocking_send(next).is_ok()

@@ -1,4 +1,4 @@
-//! `tribune speak`: sends a file, a tone, a pipe or the microphone into a room, in real time.
+//! `tribune speak`: sends a file, a tone, a pipe or the microphone to a room, in real time.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ use crate::session::room_view::RoomView;
 use crate::session::{Event, Incoming, Session};
 use crate::times::parse_duration;
 
-/// How long the last frames may take to the relay before we leave.
+/// Time for the last frames to reach the relay before leaving.
 const LAST_FRAMES: Duration = Duration::from_millis(100);
 
 /// Speak in a room: a file, a tone, a pipe or the microphone, in real time
@@ -180,16 +180,16 @@ impl Speak {
     }
 }
 
-/// A stay in a room with something to say.
+/// A speaking session.
 #[derive(Debug)]
 struct Speaking {
     session: Session,
     source: SourceThread,
     talk: Talk,
     view: RoomView,
-    /// What the hand is to be raised with, until it is.
+    /// Note of the hand, until it is raised.
     note: Option<Note>,
-    /// Whether an invitation to speak is accepted without asking.
+    /// Whether an invitation to speak is accepted automatically.
     accepts: bool,
     renewal: Renewal,
     reported_s: u64,
@@ -212,7 +212,7 @@ impl Speaking {
                     }
                 }
                 renewed = self.renewal.next() => tell_renewed(&renewed, output),
-                // Somebody who speaks is not listening; frames are taken off the queue all the same.
+                // A speaker does not listen; the queue is drained all the same.
                 Some(_) = incoming.frames.recv() => {}
                 step = self.talk.step(&mut self.source, &self.session), if may_speak && !self.left => {
                     if let Some(TalkEnd) = step? {
@@ -305,7 +305,7 @@ impl Speaking {
             Change::PleaseMute { by, reason } => {
                 output.json(&Line::Muted { by: by.as_str(), reason });
                 if self.talk.mute() {
-                    // The room is told without waiting here for its answer: sound goes on meanwhile.
+                    // Sent without waiting for the answer: sound continues meanwhile.
                     let session = self.session.clone();
                     tokio::spawn(async move {
                         session.request(FromParticipant::OwnMute { muted: true }).await
@@ -315,7 +315,7 @@ impl Speaking {
             Change::Invited { by } => {
                 output.json(change);
                 if by.is_some() && self.accepts && !self.view.may_speak() {
-                    // Whoever started this with --accept has consented.
+                    // --accept is the consent.
                     let session = self.session.clone();
                     let act = Govern::AnswerInvite { accept: true };
                     tokio::spawn(
@@ -346,7 +346,7 @@ impl Speaking {
         Ok(())
     }
 
-    /// Once a second, how much has been sent.
+    /// Prints the progress, once a second.
     fn report(&mut self, output: &Output) {
         let t_s = self.talk.elapsed().as_secs();
         if t_s > self.reported_s {
@@ -365,7 +365,7 @@ impl Speaking {
         output.json(&Line::Ended { sent: self.talk.sent(), duration_s });
     }
 
-    /// Leaves once the last frames are on their way.
+    /// Leaves once the last frames are sent.
     async fn say_goodbye(&mut self, output: &mut Output) {
         self.talk.end_talkspurt(&self.session);
         self.left = true;
@@ -374,7 +374,7 @@ impl Speaking {
         output.note(&format!("Done: {} frames sent.", self.talk.sent()));
     }
 
-    /// After a signal: until the session has left properly.
+    /// After a signal: waits for the session to leave gracefully.
     async fn wait_for_end(&self, incoming: &mut Incoming) {
         let deadline = Instant::now() + Duration::from_secs(2);
         let end = async {
@@ -388,7 +388,7 @@ impl Speaking {
     }
 }
 
-/// What a listener is told whose hand came down without the right to speak.
+/// Failure for a hand lowered without the right to speak.
 fn hand_denied(reason: &Note) -> CommandError {
     let message = match reason.as_str() {
         "" => "Your hand is down, and you may not speak.".to_owned(),

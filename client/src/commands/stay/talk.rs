@@ -1,9 +1,10 @@
-//! The pace of a speaker, for `speak` and `join`: frame n leaves at the start + n · 20 ms, whatever the machine does.
+//! Pacing of a speaker, for `speak` and `join`: frame n leaves at start + n · 20 ms, on an absolute
+//! schedule.
 
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::RngExt;
 use tribune_protocol::ids::Seq;
 use tribune_protocol::media::datagram::Level;
 
@@ -14,19 +15,19 @@ use crate::audio::{AudioError, FRAME_PERIOD, SILENT_FRAME};
 use crate::outcome::CommandError;
 use crate::session::{Session, SpokenFrame};
 
-/// Frame periods without a microphone's frame that are a pause and no jitter: 200 ms.
+/// Gap in a microphone's frames that counts as a pause rather than jitter, in frame periods: 200 ms.
 const MICROPHONE_GAP_PERIODS: u32 = 10;
 
-/// A speaker between its source and its session.
+/// Pacer between a source and a session.
 #[derive(Debug)]
 pub(crate) struct Talk {
     pipeline: SpeakerPipeline,
-    /// When the first frame period began.
+    /// Start of the first frame period.
     started: Option<Instant>,
-    /// Frame periods that have passed since.
+    /// Frame periods elapsed since.
     periods: u32,
     periods_max: Option<u32>,
-    /// Read before the first frame period begins, so that the source is running by then.
+    /// Read before the first frame period, so that the source is running by then.
     first: Option<Box<SourceFrame>>,
     sent: u64,
     is_muted: bool,
@@ -34,7 +35,7 @@ pub(crate) struct Talk {
     ignores_mute: bool,
 }
 
-/// The source is over, or the time is.
+/// The source or the duration has ended.
 #[derive(Debug)]
 pub(crate) struct TalkEnd;
 
@@ -45,7 +46,7 @@ impl Talk {
         duration: Option<Duration>,
         ignores_mute: bool,
     ) -> Result<Self, AudioError> {
-        // Random, so that a restarted speaker is told apart from one that went on (RFC 3550, 5.1).
+        // Random, to distinguish a restarted speaker from one that continued (RFC 3550, 5.1).
         let first_seq = rand::make_rng::<StdRng>().random();
         Ok(Self {
             pipeline: SpeakerPipeline::new(bitrate_bps, first_seq)?,
@@ -60,8 +61,7 @@ impl Talk {
         })
     }
 
-    /// Waits for the next frame period and sends what it holds. Nothing is lost if the future is
-    /// dropped.
+    /// Waits for the next frame period and sends its frame. Cancel-safe.
     pub(crate) async fn step(
         &mut self,
         source: &mut SourceThread,
@@ -89,14 +89,14 @@ impl Talk {
             self.first.take().map_or_else(|| source.ready(), |first| Ok(Ready::Frame(first)));
         match ready? {
             Ready::Frame(frame) => self.send(&frame, false, slot, session)?,
-            // A pipe that is behind is silent, not late: the track's clock goes on.
+            // A pipe that is behind is silent, not late: the track's clock advances.
             Ready::NotYet => self.send(&SourceFrame::Pcm(SILENT_FRAME), true, slot, session)?,
             Ready::End => return Ok(Some(TalkEnd)),
         }
         Ok(None)
     }
 
-    /// Announces the silence after the last frame.
+    /// Marks the end of the talkspurt.
     pub(crate) fn end_talkspurt(&mut self, session: &Session) {
         if self.pipeline.is_talking() {
             let silence = SourceFrame::Pcm(SILENT_FRAME);
@@ -106,18 +106,18 @@ impl Talk {
         }
     }
 
-    /// Follows a request to mute; `false` if such requests are ignored.
+    /// Obeys a request to mute; `false` if such requests are ignored.
     pub(crate) fn mute(&mut self) -> bool {
         self.is_muted = !self.ignores_mute;
         self.is_muted
     }
 
-    /// Follows the own wish to mute or to go on.
+    /// Mutes or unmutes at the user's wish.
     pub(crate) fn set_muted(&mut self, on: bool) {
         self.is_muted = on;
     }
 
-    /// A moderator's silence is on or off. While it is on, sending would be a waste.
+    /// Takes a moderator's silencing or its end. Frames of a silenced speaker are not sent: relays drop them.
     pub(crate) fn set_silenced(&mut self, on: bool) {
         self.is_silenced = on;
     }
@@ -127,22 +127,22 @@ impl Talk {
         self.sent
     }
 
-    /// Whether a request to mute is being followed.
+    /// Whether it is muted.
     pub(crate) const fn is_muted(&self) -> bool {
         self.is_muted
     }
 
-    /// Whether a moderator's silence is on.
+    /// Whether a moderator silenced it.
     pub(crate) const fn is_silenced(&self) -> bool {
         self.is_silenced
     }
 
-    /// How long it has been talking.
+    /// Time since the first frame.
     pub(crate) fn elapsed(&self) -> Duration {
         FRAME_PERIOD * self.periods
     }
 
-    /// Lets the track's clock pass over the time in which a microphone was off.
+    /// Advances the track's clock over the time in which the microphone was off.
     fn catch_up(&mut self, now: Instant, session: &Session) -> Result<(), AudioError> {
         let started = *self.started.get_or_insert(now);
         let passed = periods(now.duration_since(started));

@@ -20,7 +20,7 @@ pub(crate) struct Key {
     half: Half,
 }
 
-/// What of a key is there.
+/// Key material at hand.
 #[derive(Clone)]
 enum Half {
     /// A shared secret, which makes and checks tokens.
@@ -32,7 +32,7 @@ enum Half {
 }
 
 impl Key {
-    /// What the key is called in tokens.
+    /// Name of the key in tokens.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -126,7 +126,7 @@ impl Key {
         Ok(token)
     }
 
-    /// That this key has signed the token.
+    /// Verifies that this key signed the token.
     pub(crate) fn verify(&self, parts: &Parts<'_>) -> Result<(), TokenError> {
         if parts.key_name != self.name {
             return Err(parts.unknown_key());

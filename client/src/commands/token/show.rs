@@ -1,4 +1,4 @@
-//! What is in a token, in words and as JSON.
+//! Contents of a token, as text and as JSON.
 
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
@@ -32,7 +32,7 @@ fn entitles(claims: &Claims) -> Value {
     })
 }
 
-/// Lines without the last line end. What a token says is quoted: it may hold anything.
+/// Lines without the last line end. Values are quoted: a token may hold anything.
 pub(super) fn text(parts: &Parts<'_>, claims: &Claims, verified: bool, now_s: u64) -> String {
     let mut out = String::new();
     let key = format!("key {:?}, {}", claims.key_name, parts.algorithm.escape_debug());

@@ -31,7 +31,7 @@ const KEYS: [(&str, &str); 9] = [
     ("q", "quit"),
 ];
 
-/// What the columns of the tree mean, where the head alone does not say it.
+/// Meaning of the columns whose head is not self-explanatory.
 const COLUMNS: [&str; 6] = [
     "people: connected to it / capacity. listeners: at it and below",
     "load: time at work of its busiest shard",

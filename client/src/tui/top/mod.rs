@@ -1,6 +1,6 @@
-//! The screen of `tribune top`, and its figures as text: [`tree`] puts relays in their order, [`tables`]
-//! writes rows, [`model`] decides what a key means, [`draw`] shows. All pure; the terminal and the relay
-//! are in [`crate::commands::top`].
+//! Screen of `tribune top`, and its snapshot as text: [`tree`] orders relays, [`tables`] writes rows,
+//! [`model`] handles keys, [`draw`] draws. All pure; the terminal and the relay are in
+//! [`crate::commands::operate::top`].
 
 pub(crate) mod draw;
 pub(crate) mod model;

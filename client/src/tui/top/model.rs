@@ -1,4 +1,4 @@
-//! What the screen of `tribune top` knows and what a key means. Pure: keys and answers in, actions out.
+//! State of the `tribune top` screen. Pure: keys and snapshots in, actions out.
 
 use std::time::{Duration, Instant};
 
@@ -9,31 +9,31 @@ use tribune_protocol::quality::report::Ranking;
 use super::tables::{Sort, relays, rooms};
 use crate::status::answer::{RoomMetrics, Snapshot};
 
-/// Columns that can be left out at the most: more than any table has.
+/// Most columns left out: more than any table has.
 const COLUMNS_LEFT_OUT: usize = 14;
-/// Lines that a room's view can be moved by: a stage and 30 listeners have fewer.
+/// Most lines scrolled in a room's view: a stage and 30 listeners have fewer.
 const LINES_MOVED: usize = 60;
 
-/// What a key asks for.
+/// Action requested by a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Quit,
-    /// Something else is wanted than before: see [`Model::wanted`].
+    /// [`Model::wanted`] has changed.
     Fetch,
 }
 
-/// What is on the screen.
+/// View on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
     /// The relays.
     Tree,
-    /// The rooms of the relay that is asked.
+    /// Rooms of the queried relay.
     Rooms,
     /// One of them.
     Room,
 }
 
-/// What the relay is to be asked besides its tree and its rooms.
+/// Query beyond the tree and the list of rooms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) room: Option<RoomName>,
@@ -43,14 +43,14 @@ pub(crate) struct Wanted {
 /// The state of the screen.
 #[derive(Debug)]
 pub(crate) struct Model {
-    /// Where is asked, as it is written.
+    /// Address of the queried relay, as written.
     pub(crate) place: String,
     pub(crate) view: View,
     pub(crate) is_help: bool,
     pub(crate) by: Ranking,
-    /// Columns after the first that are left out, for a narrow screen.
+    /// Columns left out after the first, for a narrow screen.
     pub(crate) left_out: usize,
-    /// Lines above the first one of a room's view.
+    /// Scroll offset of a room's view, in lines.
     pub(crate) moved: usize,
     relay_sort: Sort,
     room_sort: Sort,
@@ -62,7 +62,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// With the first figures. With a room, that is what is shown.
+    /// Starts with a first snapshot. A given room is shown first.
     pub(crate) fn new(
         now: Instant,
         place: String,
@@ -87,22 +87,22 @@ impl Model {
         }
     }
 
-    /// The last figures.
+    /// Last snapshot.
     pub(crate) const fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// How old they are.
+    /// Age of the last snapshot.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.came)
     }
 
-    /// Why there are no newer ones, if the last attempt failed.
+    /// Error of the last attempt, if it failed.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
-    /// In what order the rows of this view stand.
+    /// Sort order of the current view.
     pub(crate) const fn sort(&self) -> Sort {
         match self.view {
             View::Tree => self.relay_sort,
@@ -110,38 +110,38 @@ impl Model {
         }
     }
 
-    /// Which relay is selected: the first, until somebody selects another.
+    /// Selected relay; the first by default.
     pub(crate) fn relay(&self) -> Option<RelayId> {
         let (_, shown) = relays(&self.snapshot, self.relay_sort);
         self.relay.filter(|relay| shown.contains(relay)).or(shown.first().copied())
     }
 
-    /// Which room is selected, or looked at.
+    /// Selected room, or the one shown.
     pub(crate) fn room(&self) -> Option<RoomName> {
         let (_, shown) = rooms(&self.snapshot.rooms, self.room_sort);
         let is_there = |room: &RoomName| self.view == View::Room || shown.contains(room);
         self.room.clone().filter(is_there).or_else(|| shown.first().cloned())
     }
 
-    /// The figures of the room that is looked at, once they are there.
+    /// Metrics of the room shown, once fetched.
     pub(crate) fn room_metrics(&self) -> Option<&RoomMetrics> {
         self.snapshot.room.as_ref().filter(|room| Some(&room.name) == self.room.as_ref())
     }
 
-    /// What is to be asked for next.
+    /// Query of the next fetch.
     pub(crate) fn wanted(&self) -> Wanted {
         let room = if self.view == View::Room { self.room.clone() } else { None };
         Wanted { room, by: self.by }
     }
 
-    /// Takes new figures.
+    /// Takes a new snapshot.
     pub(crate) fn handle_snapshot(&mut self, now: Instant, snapshot: Snapshot) {
         self.snapshot = snapshot;
         self.came = now;
         self.failure = None;
     }
 
-    /// The relay did not answer. What is known stays on the screen.
+    /// Takes a failure. The last snapshot stays on the screen.
     pub(crate) fn handle_failure(&mut self, why: String) {
         self.failure = Some(why);
     }
@@ -151,7 +151,7 @@ impl Model {
         if key.kind == KeyEventKind::Release {
             return None;
         }
-        // In raw mode the terminal makes no signal of it.
+        // In raw mode the terminal raises no signal for it.
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return matches!(key.code, KeyCode::Char('c')).then_some(Action::Quit);
         }
@@ -180,7 +180,7 @@ impl Model {
         None
     }
 
-    /// Tree, rooms, the room looked at last, and again.
+    /// Cycles through the tree, the rooms, and the room shown last.
     fn switch(&mut self) -> Option<Action> {
         self.show(match self.view {
             View::Tree => View::Rooms,
@@ -242,14 +242,14 @@ impl Model {
     }
 }
 
-/// The row beside the selected one; at an end it stays.
+/// Row next to the selected one; unchanged at an end.
 fn beside<T: Clone + PartialEq>(shown: &[T], selected: Option<T>, down: bool) -> Option<T> {
     let at = shown.iter().position(|row| Some(row) == selected.as_ref())?;
     let next = if down { at + 1 } else { at.saturating_sub(1) };
     shown.get(next).or(shown.get(at)).cloned()
 }
 
-/// The one after this, and the first after the last.
+/// Next element, cyclically.
 fn after<T: Copy + PartialEq>(all: &[T], this: T) -> T {
     let at = all.iter().position(|one| *one == this).map_or(0, |at| at + 1);
     all.get(at).or(all.first()).copied().unwrap_or(this)

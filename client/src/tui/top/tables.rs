@@ -1,4 +1,4 @@
-//! What `tribune top` knows, as rows and lines: the same on the screen and over a pipe. Pure.
+//! Snapshot of `tribune top` as rows and lines, on the screen and over a pipe. Pure.
 
 use std::cmp::Ordering;
 
@@ -19,7 +19,7 @@ const LOAD_CELLS: usize = 5;
 pub(crate) enum Sort {
     Name,
     Listeners,
-    /// Of relays alone; rooms have none.
+    /// Relays only; rooms have no load.
     Load,
     Lost,
     Concealed,
@@ -70,7 +70,7 @@ impl Sort {
         first.then_with(|| a.room.cmp(&b.room))
     }
 
-    /// What is looked at of how listeners hear; 0 where nobody has said.
+    /// Key of the order, from the reports of listeners; 0 without reports.
     fn quality(self, quality: Option<&crate::status::answer::Quality>) -> u64 {
         let Some(quality) = quality else { return 0 };
         let value = match self {
@@ -105,7 +105,7 @@ pub(crate) fn headline(snapshot: &Snapshot) -> String {
     )
 }
 
-/// Whether the tree is all there.
+/// Completeness of the tree, in words.
 pub(crate) fn completeness(tree: &Tree) -> String {
     let silent = match tree.missing {
         0 => None,
@@ -231,7 +231,7 @@ pub(crate) fn rooms(rooms: &Rooms, sort: Sort) -> (Table<11>, Vec<RoomName>) {
     (table, sorted.iter().map(|room| room.room.clone()).collect())
 }
 
-/// One room: how it is, who speaks, how it is heard, who hears it worst.
+/// One room: state, speakers, reception, worst listeners.
 pub(crate) fn room_lines(metrics: &RoomMetrics, left_out: usize) -> Vec<String> {
     let room = match &metrics.room {
         Ok(room) => room,
@@ -267,7 +267,7 @@ pub(crate) fn room_lines(metrics: &RoomMetrics, left_out: usize) -> Vec<String> 
     lines
 }
 
-/// All of it as text, for a pipe.
+/// The whole snapshot as text, for a pipe.
 pub(crate) fn text(snapshot: &Snapshot) -> Vec<String> {
     let mut lines = vec![headline(snapshot), String::new()];
     lines.extend(relays(snapshot, Sort::Name).0.lines(0));
@@ -277,7 +277,7 @@ pub(crate) fn text(snapshot: &Snapshot) -> Vec<String> {
             lines.extend(room_lines(room, 0));
             return lines;
         }
-        // Why not, the end of the command says.
+        // The error at the end of the command gives the reason.
         Some(_) | None => {}
     }
     let (table, shown) = rooms(&snapshot.rooms, Sort::Listeners);
@@ -288,7 +288,7 @@ pub(crate) fn text(snapshot: &Snapshot) -> Vec<String> {
     lines
 }
 
-/// How many rooms there are, and how many of them are shown.
+/// Heading of the rooms: total, and how many are shown.
 pub(crate) fn rooms_title(rooms: &Rooms, shown: usize) -> String {
     match rooms.total {
         0 => "No rooms on the relay that was asked".to_owned(),
@@ -297,7 +297,7 @@ pub(crate) fn rooms_title(rooms: &Rooms, shown: usize) -> String {
     }
 }
 
-/// In one word, what an operator has to know first.
+/// State of a relay in one word, the most urgent one.
 const fn state(relay: &Relay, is_orphan: bool) -> &'static str {
     match (relay.draining, relay.depth, is_orphan) {
         (true, _, _) => "draining",
@@ -307,7 +307,7 @@ const fn state(relay: &Relay, is_orphan: bool) -> &'static str {
     }
 }
 
-/// All frames dropped a second, and the cause of most.
+/// Frames dropped per second, and the main cause.
 fn drops(relay: &Relay) -> String {
     let most = relay.drops.iter().max_by_key(|(_, rate)| **rate);
     match most {

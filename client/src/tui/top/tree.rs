@@ -1,7 +1,7 @@
-//! Relays in the order of their tree, whatever the answer looks like. Pure.
+//! Relays in tree order, for any response. Pure.
 //!
-//! The answer is put together while relays come, go and move: a parent can be missing, two can name each
-//! other, one can be there twice. Each relay is shown once all the same.
+//! The response is collected while relays start, stop and move: a parent can be missing, two can name
+//! each other, one can appear twice. Each relay is shown once all the same.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -10,20 +10,20 @@ use tribune_protocol::ids::RelayId;
 
 use crate::status::answer::Relay;
 
-/// Levels that are indented; the protocol allows 8 relays above each other, and what says more is wrong.
+/// Deepest indented level; the protocol allows a depth of 8, and a deeper response is wrong.
 const LEVELS_INDENTED: usize = 12;
 
-/// A relay in its place.
+/// A relay at its position in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Branch<'a> {
     pub(crate) relay: &'a Relay,
-    /// The lines that lead to its name.
+    /// Tree lines in front of its name.
     pub(crate) lead: String,
-    /// Whether it names a parent that is not above it: the parent has not answered, or moves.
+    /// Whether its parent is missing from the response: it did not answer, or is moving.
     pub(crate) is_orphan: bool,
 }
 
-/// All relays, each below its parent; siblings in this order.
+/// All relays, each below its parent, siblings sorted by `order`.
 pub(crate) fn branches(
     relays: &[Relay],
     order: impl Fn(&Relay, &Relay) -> Ordering,
@@ -41,14 +41,14 @@ pub(crate) fn branches(
             Some(_) | None => roots.push(relay),
         }
     }
-    // Who has a parent comes last: usually it is the origin that has none.
+    // Relays with a parent come last: usually only the origin has none.
     roots.sort_by_key(|relay| relay.parent.is_some());
     let mut shown = HashSet::new();
     let mut branches = Vec::with_capacity(sorted.len());
     for root in roots {
         climb(root, &children, &mut shown, &mut branches);
     }
-    // Only those are left whose parents go round in a circle.
+    // Only relays whose parents form a circle are left.
     for relay in sorted {
         if !shown.contains(&relay.relay) {
             climb(relay, &children, &mut shown, &mut branches);
@@ -57,7 +57,7 @@ pub(crate) fn branches(
     branches
 }
 
-/// A relay without a parent here, and what is below it.
+/// Adds a relay without a known parent, and its subtree.
 fn climb<'a>(
     root: &'a Relay,
     children: &HashMap<RelayId, Vec<&'a Relay>>,
@@ -74,7 +74,7 @@ fn climb<'a>(
         let Some(next) = children.get(&relay.relay) else { continue };
         let next: Vec<&Relay> =
             next.iter().copied().filter(|child| !shown.contains(&child.relay)).collect();
-        // The last one waits longest.
+        // Pushed in reverse: the last sibling is popped last.
         for (from_last, child) in next.into_iter().rev().enumerate() {
             let (mut lead, mut further) = (below.clone(), below.clone());
             if level < LEVELS_INDENTED {
@@ -164,7 +164,7 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// Whatever names whom as its parent: each relay is there once, and after its parent if that
+        /// For any parents: each relay appears once, and after its parent if that
         /// is above it.
         #[test]
         fn each_relay_is_shown_once(parents in prop::collection::vec(prop::option::of(0u64..12), 0..12)) {

@@ -1,4 +1,4 @@
-//! One's own hand, held up for as long as it takes.
+//! `tribune hand raise`: the caller's hand, held up until it is settled.
 
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::ids::{Note, RoomName};
@@ -13,7 +13,7 @@ use crate::session::change::Change;
 use crate::session::room_view::RoomView;
 use crate::session::{Event, Incoming, Session};
 
-/// Raises one's hand and holds it up until it is granted, denied or lowered, or until Ctrl-C.
+/// Raises the caller's hand and holds it up until it is granted, denied or lowered, or until Ctrl-C.
 pub(super) async fn raise(
     context: &Context,
     output: &mut Output,
@@ -39,7 +39,7 @@ pub(super) async fn raise(
     result
 }
 
-/// A hand that is up, and who holds it.
+/// A raised hand and its session.
 #[derive(Debug)]
 struct Raising {
     session: Session,
@@ -49,7 +49,7 @@ struct Raising {
 }
 
 impl Raising {
-    /// Until there is nothing more to wait for.
+    /// Waits until the hand is settled.
     async fn run(
         &mut self,
         incoming: &mut Incoming,
@@ -92,7 +92,7 @@ impl Raising {
         }
     }
 
-    /// Whether the hand has been granted. A hand that is down otherwise is an error.
+    /// Whether the hand has been granted. A hand lowered for another reason is an error.
     fn is_settled(&self, changes: &[Change], output: &mut Output) -> Result<bool, CommandError> {
         let may_speak = self.view.may_speak();
         for change in changes {

@@ -13,7 +13,7 @@ use crate::output::Output;
 /// The largest file that is read: the largest export.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// A file whose name says what is written into it.
+/// Export file; its extension selects the format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ExportFile {
     path: PathBuf,

@@ -5,7 +5,7 @@ use tribune_protocol::log::{Entry, Party, SignedEntry, Verified, utc};
 
 use crate::output::Output;
 
-/// One entry.
+/// Prints one entry.
 pub(super) fn print_entry(signed: &SignedEntry, output: &Output) {
     if output.is_json() {
         output.json(&entry_json(signed));
@@ -14,7 +14,7 @@ pub(super) fn print_entry(signed: &SignedEntry, output: &Output) {
     }
 }
 
-/// That a log is in order, and what that means.
+/// Prints that a log verifies, and against which key.
 pub(super) fn print_verified(verified: &Verified, output: &Output) {
     let Verified { room, entries, as_of_ms, key, pinned } = verified;
     output.json(&json!({

@@ -47,7 +47,7 @@ pub(super) struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// What is to change.
+    /// Change requested by the options.
     pub(super) fn change(self, now: SystemTime) -> Result<RoomChange, CommandError> {
         let change = self.parts(now);
         if change == RoomChange::default() {
@@ -57,7 +57,7 @@ impl SettingsArgs {
         Ok(change)
     }
 
-    /// The settings of a new room: what is not given has its default.
+    /// Settings of a new room; options not given have their default.
     pub(super) fn create(self, now: SystemTime) -> RoomSettings {
         let change = self.parts(now);
         let default = RoomSettings::default();

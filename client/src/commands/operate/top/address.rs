@@ -1,4 +1,4 @@
-//! Where a relay's HTTP side is, as given on the command line. Pure.
+//! Address of a relay's HTTP API, as given on the command line. Pure.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Questions to a relay's HTTP side: one connection for each look, with a limit on time and size.
+//! Requests to a relay's HTTP API: one connection per snapshot, bounded in time and size.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,20 +21,20 @@ use crate::status::answer::{Refusal, RoomMetrics, Snapshot};
 use crate::status::phrases::printable;
 use crate::tui::top::model::Wanted;
 
-/// How long all answers of one look may take: a deep tree waits 4 s for relays that are silent.
+/// Timeout of one snapshot: a deep tree waits 4 s for silent relays.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest answer: 2,048 relays have 2 MB.
+/// Largest response: 2,048 relays take 2 MB.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Listeners that are asked for: a screen.
+/// Listeners requested: one screen.
 const WORST: u8 = 20;
-/// Characters of a relay's refusal that are repeated.
+/// Characters of a relay's refusal that are shown.
 const MESSAGE_CHARS: usize = 300;
 
-/// The token that shows single listeners.
+/// Operator token, which grants access to single listeners.
 #[derive(Clone)]
 pub(super) struct OperatorToken(HeaderValue);
 
-/// Asks one relay.
+/// Client of one relay.
 #[derive(Debug, Clone)]
 pub(super) struct Fetcher {
     place: HttpAddress,
@@ -42,7 +42,7 @@ pub(super) struct Fetcher {
     patience: Duration,
 }
 
-/// What a relay has answered: read, and as it came.
+/// Responses of a relay: parsed, and as received.
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) snapshot: Snapshot,
@@ -50,28 +50,28 @@ pub(super) struct Fetched {
     pub(super) json: Value,
 }
 
-/// Why there are no figures.
+/// Failure to fetch a snapshot.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     /// No connection, or no answer in time.
     #[error("Cannot reach {place}: {why}.")]
     Unreachable { place: HttpAddress, why: String },
-    /// It answers, and does not give the figures.
+    /// The relay refuses the request.
     #[error("{place} refuses: {message}")]
     Refused { place: HttpAddress, message: String },
-    /// It answers something else.
+    /// The response is none of a relay of this version.
     #[error("{place} does not answer as a relay of this version: {why}.")]
     NotARelay { place: HttpAddress, why: String },
 }
 
-/// A connection that questions go over, one after the other.
+/// A connection with one request at a time.
 struct HttpConnection<'a> {
     fetcher: &'a Fetcher,
     sender: SendRequest<Empty<Bytes>>,
     driver: JoinHandle<()>,
 }
 
-/// An answer: JSON, or the relay's sentence of why not.
+/// A response: JSON, or the status and sentence of a refusal.
 type Answer = Result<Value, (StatusCode, String)>;
 
 impl Fetcher {
@@ -79,7 +79,7 @@ impl Fetcher {
         Self { place, token, patience: FETCH_TIMEOUT }
     }
 
-    /// Asks for all that is wanted.
+    /// Fetches everything wanted.
     pub(super) async fn fetch(&self, wanted: Wanted) -> Result<Fetched, FetchError> {
         let fetched = tokio::time::timeout(self.patience, self.ask_all(wanted)).await;
         fetched.map_err(|_| {
@@ -112,7 +112,7 @@ impl Fetcher {
         Ok(Fetched { snapshot, json })
     }
 
-    /// A room, in the words of the relay where it does not show it.
+    /// A room, or the relay's sentence where it refuses.
     fn room(
         &self,
         name: RoomName,
@@ -135,7 +135,7 @@ impl Fetcher {
             .await
             .map_err(|error| self.unreachable(error))?;
         let driver = tokio::spawn(async move {
-            // The request says what goes wrong.
+            // The request reports the failure.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the connection to the relay's HTTP side ends");
             }
@@ -143,7 +143,7 @@ impl Fetcher {
         Ok(HttpConnection { fetcher: self, sender, driver })
     }
 
-    /// What every relay gives to everybody.
+    /// Response that every relay must give.
     fn must(&self, answer: Answer) -> Result<Value, FetchError> {
         answer.map_err(|(status, message)| match status {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -153,7 +153,7 @@ impl Fetcher {
         })
     }
 
-    /// What a relay may have reason not to give.
+    /// Response that a relay may refuse.
     fn may<T: DeserializeOwned>(&self, answer: Answer) -> Result<Result<T, String>, FetchError> {
         match answer {
             Err((status, message)) if status.is_client_error() => Ok(Err(message)),

@@ -1,4 +1,4 @@
-//! What `tribune join` does when a key is pressed or a line comes in: requests, and the microphone.
+//! Effects of keys and lines in `tribune join`: requests, and the microphone.
 
 use serde_json::json;
 use tribune_protocol::control::participant::FromParticipant;
@@ -37,7 +37,7 @@ impl Joining<'_> {
         }
     }
 
-    /// Does what was asked for; returns whether that is to quit.
+    /// Carries out an action; returns whether to quit.
     async fn act(&mut self, action: Action) -> bool {
         match action {
             Action::Quit => return true,
@@ -53,7 +53,7 @@ impl Joining<'_> {
         false
     }
 
-    /// Sends a request; the answer is told when it comes. The session bounds how many wait.
+    /// Sends a request; its answer is printed when it arrives. The session bounds how many are pending.
     fn request(&self, what: &'static str, message: FromParticipant) {
         let (session, answers) = (self.session.clone(), self.answers.clone());
         tokio::spawn(async move {
@@ -124,7 +124,7 @@ impl Joining<'_> {
         }
     }
 
-    /// A microphone that breaks is switched off; the rest goes on.
+    /// A failing microphone is switched off; the session continues.
     pub(super) fn handle_step(&mut self, step: Result<bool, CommandError>) {
         match step {
             Ok(false) => {}
@@ -137,7 +137,7 @@ impl Joining<'_> {
     }
 }
 
-/// The next step of a microphone that is on; never, if there is none. `true` if it has ended.
+/// Next step of the microphone; pending forever while it is off. `true` if it has ended.
 pub(super) async fn talk_step(
     talk: &mut Talk,
     source: Option<&mut SourceThread>,

@@ -1,4 +1,4 @@
-//! What `tribune join` shows and where its commands come from: a terminal, or a pipe.
+//! Frontend of `tribune join`: a screen with keys, or lines over a pipe.
 
 use std::io::BufRead;
 
@@ -15,12 +15,12 @@ use crate::session::room_view::RoomView;
 use crate::tui::draw::draw;
 use crate::tui::model::Model;
 
-/// Keys or lines that wait.
+/// Queue of keys or lines.
 const INPUTS: usize = 32;
-/// Longest line of a pipe that is read, in bytes.
+/// Longest line read from a pipe, in bytes.
 const LINE_BYTES_MAX: usize = 1_024;
 
-/// What comes in from whoever sits there.
+/// Input of the user, or of the program at the pipe.
 #[derive(Debug)]
 pub(super) enum Input {
     Key(KeyEvent),
@@ -28,7 +28,7 @@ pub(super) enum Input {
     Line(String),
 }
 
-/// The side towards people or programs.
+/// A screen for people, or lines for programs.
 #[derive(Debug)]
 pub(super) enum Frontend {
     Screen(DefaultTerminal),
@@ -36,7 +36,7 @@ pub(super) enum Frontend {
 }
 
 impl Frontend {
-    /// A screen on a terminal, unless programs read; else lines.
+    /// Opens a screen on a terminal, unless the output is for programs; else lines.
     pub(super) fn open(output: &Output) -> Result<(Self, mpsc::Receiver<Input>), CommandError> {
         let (inputs, receiver) = mpsc::channel(INPUTS);
         if output.is_json() || !terminal::is_terminal() {
@@ -47,12 +47,12 @@ impl Frontend {
         Ok((Self::Screen(terminal), receiver))
     }
 
-    /// Whether there is a screen to be drawn.
+    /// Whether it is a screen.
     pub(super) const fn is_screen(&self) -> bool {
         matches!(self, Self::Screen(_))
     }
 
-    /// Has the next drawing fill the whole screen.
+    /// Forces a full redraw.
     pub(super) fn clear(&mut self) {
         if let Self::Screen(terminal) = self
             && let Err(error) = terminal.clear()
@@ -61,7 +61,7 @@ impl Frontend {
         }
     }
 
-    /// Says what happens.
+    /// Shows an event.
     pub(super) fn tell(
         &self,
         model: &mut Model,

@@ -1,4 +1,4 @@
-//! Commands to `tribune join` over a pipe: one a line. Pure.
+//! Parser of the commands that `tribune join` takes over a pipe, one per line. Pure.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::session::words::{self, REACTIONS};
 use crate::times::parse_span;
 use crate::tui::model::Action;
 
-/// What the help says about them.
+/// Help text of the commands.
 pub(super) const LINES: &str = "\
 Over a pipe there is no screen: events are printed as lines, or as JSON with --json, and standard
 input takes commands, one a line:
@@ -31,7 +31,7 @@ input takes commands, one a line:
 WHO is a name, an id of 16 digits, sub:IDENTITY or addr:ADDRESS; a colon followed by a space begins
 the reason. The end of standard input does not end it.";
 
-/// Reads a line. `None` for an empty one; otherwise an action, or a sentence about what is wrong.
+/// Parses a line. `None` for an empty one; otherwise an action, or a sentence naming the mistake.
 pub(super) fn parse(line: &str, view: &RoomView) -> Option<Result<Action, String>> {
     let line = line.trim();
     if line.is_empty() {
@@ -112,7 +112,7 @@ impl Words<'_> {
         })
     }
 
-    /// What is before the reason, and the reason. An id such as `sub:ada` has no space after its colon.
+    /// Splits off the reason. An id such as `sub:ada` has no space after its colon.
     fn reason(&self) -> Result<(&str, Note), String> {
         let (head, reason) = match self.rest.split_once(": ") {
             Some((head, reason)) => (head, reason),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::commands::stay::receiver::Receiver;
 use crate::session::Link;
 
-/// What a report is made from.
+/// Inputs of a line of statistics.
 #[derive(Debug)]
 pub(super) struct Report<'a> {
     /// Seconds since joining.
@@ -15,7 +15,7 @@ pub(super) struct Report<'a> {
     pub(super) receiver: &'a Receiver,
 }
 
-/// One line. Counters are since the beginning.
+/// One line. Counters count from the start.
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -54,13 +54,13 @@ struct Track {
     track: u32,
     name: Option<String>,
     received: u64,
-    /// `null` if nothing has come yet.
+    /// `null` before the first frame.
     last_received_unix_ms: Option<u64>,
     silenced: bool,
-    /// Frames that came in after the room had said that the speaker is silenced.
+    /// Frames received after the room announced that the speaker is silenced.
     #[serde(skip_serializing_if = "Option::is_none")]
     received_silenced: Option<u64>,
-    /// How long after that the last frame came in, in ms; 0 if none did.
+    /// Time from that announcement to the last frame, in ms; 0 if none followed.
     #[serde(skip_serializing_if = "Option::is_none")]
     silenced_after_ms: Option<f64>,
 }
@@ -125,7 +125,7 @@ impl Report<'_> {
     }
 }
 
-/// How things stand, in one line for people.
+/// Status line for people.
 pub(super) fn status_line(report: &Report<'_>) -> String {
     let line = report.line();
     let latency = match (line.e2e_ms.p50, line.e2e_ms.p99) {
@@ -148,7 +148,7 @@ pub(super) fn status_line(report: &Report<'_>) -> String {
     )
 }
 
-/// Microseconds are as fine as it is measured.
+/// Rounds to microseconds, the resolution of the measurement.
 fn round(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }
