@@ -55,11 +55,11 @@ macro_rules! one_of_each {
     };
 }
 
-#[test]
-fn limits_are_those_of_the_code() {
+/// Name, value and unit of each limit of the code.
+fn limits_of_the_code() -> Vec<[String; 3]> {
     let ms = |duration: Duration| (duration.as_millis() as usize, "ms");
     let s = |duration: Duration| (duration.as_secs() as usize, "s");
-    let of_the_code = [
+    let limits = [
         ("FRAME_PERIOD", ms(limits::FRAME_PERIOD)),
         ("MAX_OPUS_BYTES", (limits::MAX_OPUS_BYTES, "bytes")),
         ("MAX_EXTENSION_BYTES", (limits::MAX_EXTENSION_BYTES, "bytes")),
@@ -109,15 +109,22 @@ fn limits_are_those_of_the_code() {
         ("MAX_DETAIL_BYTES", (limits::MAX_DETAIL_BYTES, "bytes")),
         ("MAX_ADDRESS_BYTES", (limits::MAX_ADDRESS_BYTES, "bytes")),
         ("MAX_LOG_ENTRY_BYTES", (limits::MAX_LOG_ENTRY_BYTES, "bytes")),
-    ]
-    .map(|(name, (value, unit))| [name.to_owned(), value.to_string(), unit.to_owned()]);
+    ];
+    limits
+        .map(|(name, (value, unit))| [name.to_owned(), value.to_string(), unit.to_owned()])
+        .to_vec()
+}
 
+#[test]
+fn limits_are_those_of_the_code() {
+    let of_the_code = limits_of_the_code();
     let declared: Vec<&str> = include_str!("../src/limits.rs")
         .lines()
         .filter_map(|line| line.strip_prefix("pub const ")?.split_once(':'))
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(declared, of_the_code.each_ref().map(|row| row[0].as_str()), "limits of this test");
+    let named: Vec<&str> = of_the_code.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(declared, named, "limits of this test");
 
     let of_the_spec: Vec<[String; 3]> = table("## 9 ")
         .into_iter()
@@ -487,9 +494,7 @@ fn parts_of_messages_are_those_of_the_cddl() {
     check_words(&common, "reaction", &reactions());
 }
 
-#[test]
-fn answers_of_the_largest_size_fit_a_message() {
-    let longest = "n".repeat(limits::MAX_NAME_BYTES);
+fn largest_listener(longest: &str) -> ListenerReport {
     let report = Report {
         received: u32::MAX,
         lost: u32::MAX,
@@ -503,16 +508,19 @@ fn answers_of_the_largest_size_fit_a_message() {
         latency_max_us: Some(u32::MAX),
         latency_error_us: Some(u32::MAX),
     };
-    let listener = ListenerReport {
+    ListenerReport {
         participant: ParticipantId(u64::MAX),
         name: longest.parse().expect("a name"),
         role: "r".repeat(limits::MAX_ROLE_NAME_BYTES).parse().expect("a role"),
         relay: longest.parse().expect("a name"),
         age_ms: u32::MAX,
         report,
-    };
+    }
+}
+
+fn largest_summary() -> QualitySummary {
     let spread = Spread { p50: u32::MAX, p99: u32::MAX, mean: u32::MAX };
-    let summary = QualitySummary {
+    QualitySummary {
         reports: u64::MAX,
         frames: FrameCounts {
             received: u64::MAX,
@@ -526,7 +534,13 @@ fn answers_of_the_largest_size_fit_a_message() {
         jitter: Some(spread),
         buffer: Some(spread),
         round_trip: Some(spread),
-    };
+    }
+}
+
+#[test]
+fn answers_of_the_largest_size_fit_a_message() {
+    let longest = "n".repeat(limits::MAX_NAME_BYTES);
+    let (listener, summary) = (largest_listener(&longest), largest_summary());
     let message = ToParticipant::ListenerReports(ListenerReports {
         room: Some(summary),
         listeners: vec![listener; limits::MAX_LISTENERS_A_MESSAGE],
