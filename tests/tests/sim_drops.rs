@@ -27,80 +27,85 @@ const MANY_ROOMS: usize = 25;
 #[test]
 fn every_cause_of_a_drop_comes_about_and_is_counted_alone() {
     for cause in DropCause::ALL {
-        let (mut stage, before) = match cause {
-            DropCause::UnknownChannel => Stage::when(|stage| {
-                stage.send(stage.listener, Bytes::from_static(&[0, 5, 1, 0, 0, 0, 0]));
-            }),
-            DropCause::UnknownTrack => Stage::when(|stage| {
-                stage.send(stage.host, frame(TrackId(99), 1, 30));
-            }),
-            DropCause::NotYourTrack => Stage::when(|stage| {
-                let track = stage.track(stage.host);
-                stage.send(stage.listener, frame(track, 1, 30));
-            }),
-            DropCause::Silenced => Stage::when(silenced),
-            DropCause::Duplicate => Stage::when(|stage| {
-                let track = stage.track(stage.host);
-                stage.send(stage.host, frame(track, 1, 30));
-                stage.send(stage.host, frame(track, 1, 30));
-            }),
-            DropCause::TooOld => Stage::when(|stage| {
-                let track = stage.track(stage.host);
-                stage.send(stage.host, frame(track, 1_000, 30));
-                stage.send(stage.host, frame(track, 1, 30));
-            }),
-            DropCause::RateLimited => Stage::when(|stage| {
-                for asked_us in 0..60 {
-                    stage.send(stage.listener, Probe::Question { asked_us }.write());
-                }
-            }),
-            DropCause::Malformed => Stage::when(|stage| {
-                stage.send(stage.listener, Bytes::from_static(&[1]));
-            }),
-            DropCause::UnknownKind => Stage::when(|stage| {
-                stage.send(stage.listener, Bytes::from_static(&[9, 1, 2, 3]));
-            }),
-            DropCause::ShardQueueFull => {
-                let spec = RelaySpec { shards: 2, crossing_queue: 1, ..RelaySpec::default() };
-                Stage::with(spec, burst)
-            }
-            DropCause::NotSelected => {
-                Stage::with(RelaySpec { top_n: 1, ..RelaySpec::default() }, two_talk)
-            }
-            DropCause::Closing => {
-                let packet_cost = Duration::from_millis(2);
-                let spec = RelaySpec { packet_cost, ..RelaySpec::default() };
-                Stage::with(spec, frames_behind_a_mistake)
-            }
-            DropCause::RoomGone => Stage::when(|stage| {
-                let frames = Arc::from([parsed(&frame(TrackId(1), 1, 30))]);
-                let handover = SharedFrames { room: RoomId(999), frames };
-                let shard_message = ShardMessage::Frames(handover);
-                stage.sim.relay_mut(stage.relay).inject_crossing(0, shard_message);
-                // Whatever comes next has the shard take a turn.
-                stage.send(stage.listener, Probe::Question { asked_us: 1 }.write());
-            }),
-            DropCause::BundleFull => Stage::when(burst_between_the_leader_s_frames),
-            DropCause::SendBufferFull => Stage::when(|stage| {
-                stage.sim.network.set_cut_one_way(stage.relay.0, stage.listener.0, true);
-                stage.sim.with(stage.host, |host| host.talk(30));
-                stage.sim.run_for(10 * SECOND);
-            }),
-            DropCause::TrunkQueueFull => Stage::when(a_trunk_that_nobody_hears),
-            DropCause::Unsendable => Stage::when(|stage| {
-                let narrow = stage.sim.client("narrow");
-                stage.sim.with(narrow, |narrow| narrow.take_small_datagrams(70));
-                stage.sim.enter(narrow, stage.relay, Role::Listener);
-                stage.sim.with(stage.host, |host| host.talk(30));
-                stage.sim.run_for(SECOND);
-            }),
-        };
+        let (mut stage, before) = bring_about(cause);
         stage.sim.run_for(SECOND / 5);
         let after = stage.drops();
         for (n, other) in DropCause::ALL.into_iter().enumerate() {
             let grown = after[n] - before[n];
             assert_eq!(grown > 0, other == cause, "{grown} by {other:?} for {cause:?}");
         }
+    }
+}
+
+/// A stage where frames are dropped for that cause, and what each cause had counted before.
+fn bring_about(cause: DropCause) -> (Stage, Vec<u64>) {
+    match cause {
+        DropCause::UnknownChannel => Stage::when(|stage| {
+            stage.send(stage.listener, Bytes::from_static(&[0, 5, 1, 0, 0, 0, 0]));
+        }),
+        DropCause::UnknownTrack => Stage::when(|stage| {
+            stage.send(stage.host, frame(TrackId(99), 1, 30));
+        }),
+        DropCause::NotYourTrack => Stage::when(|stage| {
+            let track = stage.track(stage.host);
+            stage.send(stage.listener, frame(track, 1, 30));
+        }),
+        DropCause::Silenced => Stage::when(silenced),
+        DropCause::Duplicate => Stage::when(|stage| {
+            let track = stage.track(stage.host);
+            stage.send(stage.host, frame(track, 1, 30));
+            stage.send(stage.host, frame(track, 1, 30));
+        }),
+        DropCause::TooOld => Stage::when(|stage| {
+            let track = stage.track(stage.host);
+            stage.send(stage.host, frame(track, 1_000, 30));
+            stage.send(stage.host, frame(track, 1, 30));
+        }),
+        DropCause::RateLimited => Stage::when(|stage| {
+            for asked_us in 0..60 {
+                stage.send(stage.listener, Probe::Question { asked_us }.write());
+            }
+        }),
+        DropCause::Malformed => Stage::when(|stage| {
+            stage.send(stage.listener, Bytes::from_static(&[1]));
+        }),
+        DropCause::UnknownKind => Stage::when(|stage| {
+            stage.send(stage.listener, Bytes::from_static(&[9, 1, 2, 3]));
+        }),
+        DropCause::ShardQueueFull => {
+            let spec = RelaySpec { shards: 2, message_queue: 1, ..RelaySpec::default() };
+            Stage::with(spec, burst)
+        }
+        DropCause::NotSelected => {
+            Stage::with(RelaySpec { top_n: 1, ..RelaySpec::default() }, two_talk)
+        }
+        DropCause::Closing => {
+            let packet_cost = Duration::from_millis(2);
+            let spec = RelaySpec { packet_cost, ..RelaySpec::default() };
+            Stage::with(spec, frames_behind_a_mistake)
+        }
+        DropCause::RoomGone => Stage::when(|stage| {
+            let frames = Arc::from([parsed(&frame(TrackId(1), 1, 30))]);
+            let handover = SharedFrames { room: RoomId(999), frames };
+            let shard_message = ShardMessage::Frames(handover);
+            stage.sim.relay_mut(stage.relay).inject_shard_message(0, shard_message);
+            // Whatever comes next has the shard take a turn.
+            stage.send(stage.listener, Probe::Question { asked_us: 1 }.write());
+        }),
+        DropCause::BundleFull => Stage::when(burst_between_the_leader_s_frames),
+        DropCause::SendBufferFull => Stage::when(|stage| {
+            stage.sim.network.set_cut_one_way(stage.relay.0, stage.listener.0, true);
+            stage.sim.with(stage.host, |host| host.talk(30));
+            stage.sim.run_for(10 * SECOND);
+        }),
+        DropCause::TrunkQueueFull => Stage::when(a_trunk_that_nobody_hears),
+        DropCause::Unsendable => Stage::when(|stage| {
+            let narrow = stage.sim.client("narrow");
+            stage.sim.with(narrow, |narrow| narrow.take_small_datagrams(70));
+            stage.sim.enter(narrow, stage.relay, Role::Listener);
+            stage.sim.with(stage.host, |host| host.talk(30));
+            stage.sim.run_for(SECOND);
+        }),
     }
 }
 

@@ -11,7 +11,7 @@ use tribune_tests::sim::network::Link;
 use tribune_tests::sim::relay::RelaySpec;
 use tribune_tests::sim::seed::for_seeds;
 use tribune_tests::sim::tree::{ROOM, Tree};
-use tribune_tests::sim::{ClientHandle, Sim};
+use tribune_tests::sim::{ClientHandle, RelayHandle, Sim};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The two ends' clocks and the truth are whole microseconds each.
@@ -117,31 +117,7 @@ fn of_six_speakers_the_four_loudest_are_heard() {
 fn latency_is_true_within_the_bound_that_is_reported_though_clocks_differ_and_drift() {
     for_seeds(16, |seed| {
         let mut sim = Sim::new(seed);
-        // Far apart and trembling, where the round trip is most of the bound; or near, where drift is.
-        let (way, way_out, jitter) = match seed % 2 {
-            0 => (10_000, 25_000, 2_000 * seed),
-            _ => (50, 1_000, 0),
-        };
-        let [way, way_out, jitter] = [way, way_out, jitter].map(Duration::from_micros);
-        sim.network.set_usual(Link { latency: way, jitter, ..Link::default() });
-        let hour = 3_600_000_000_i64;
-        // All signs of drift, in some order or other.
-        let drift = |place: u64| if ((seed / 2) >> (place % 3)) & 1 == 0 { 200 } else { -200 };
-        let clock = |place, skew_us| HostClock { skew_us, drift_ppm: drift(place) };
-        let spec =
-            |place, skew_us| RelaySpec { clock: clock(place, skew_us), ..RelaySpec::default() };
-        let origin = sim.relay_with("origin", &[], spec(0, hour));
-        let mid = sim.relay_with("mid", &[origin], spec(1, -hour));
-        let leaf = sim.relay_with("leaf", &[mid], spec(2, hour / 2));
-        // A way out that is longer than the way back is the worst for an estimate.
-        let slow = Link { latency: way_out, jitter, ..Link::default() };
-        sim.network.set_one_way(mid.0, leaf.0, slow);
-        sim.run_for(3 * SECOND);
-        let [speaker, listener] = ["host", "listener"].map(|name| sim.client(name));
-        sim.with(speaker, |client| client.set_clock(clock(1, -hour)));
-        sim.with(listener, |client| client.set_clock(clock(0, hour / 3)));
-        sim.enter(speaker, if seed % 4 < 2 { origin } else { mid }, Role::Host);
-        sim.enter(listener, leaf, Role::Listener);
+        let (origin, speaker, listener) = differing_clocks(&mut sim, seed);
         sim.run_for(2 * SECOND);
         sim.with(speaker, |client| client.talk(30));
         sim.run_for(Duration::from_millis(100));
@@ -190,6 +166,35 @@ fn latency_is_true_within_the_bound_that_is_reported_though_clocks_differ_and_dr
             measured.len()
         );
     });
+}
+
+/// The chain of relays whose clocks differ: its origin, a speaker, and a listener at its end.
+fn differing_clocks(sim: &mut Sim, seed: u64) -> (RelayHandle, ClientHandle, ClientHandle) {
+    // Far apart and trembling, where the round trip is most of the bound; or near, where drift is.
+    let (way, way_out, jitter) = match seed % 2 {
+        0 => (10_000, 25_000, 2_000 * seed),
+        _ => (50, 1_000, 0),
+    };
+    let [way, way_out, jitter] = [way, way_out, jitter].map(Duration::from_micros);
+    sim.network.set_usual(Link { latency: way, jitter, ..Link::default() });
+    let hour = 3_600_000_000_i64;
+    // All signs of drift, in some order or other.
+    let drift = |place: u64| if ((seed / 2) >> (place % 3)) & 1 == 0 { 200 } else { -200 };
+    let clock = |place, skew_us| HostClock { skew_us, drift_ppm: drift(place) };
+    let spec = |place, skew_us| RelaySpec { clock: clock(place, skew_us), ..RelaySpec::default() };
+    let origin = sim.relay_with("origin", &[], spec(0, hour));
+    let mid = sim.relay_with("mid", &[origin], spec(1, -hour));
+    let leaf = sim.relay_with("leaf", &[mid], spec(2, hour / 2));
+    // A way out that is longer than the way back is the worst for an estimate.
+    let slow = Link { latency: way_out, jitter, ..Link::default() };
+    sim.network.set_one_way(mid.0, leaf.0, slow);
+    sim.run_for(3 * SECOND);
+    let [speaker, listener] = ["host", "listener"].map(|name| sim.client(name));
+    sim.with(speaker, |client| client.set_clock(clock(1, -hour)));
+    sim.with(listener, |client| client.set_clock(clock(0, hour / 3)));
+    sim.enter(speaker, if seed % 4 < 2 { origin } else { mid }, Role::Host);
+    sim.enter(listener, leaf, Role::Listener);
+    (origin, speaker, listener)
 }
 
 /// A handshake takes 200 µs of the relay's time: 300 of them are 60 ms of work in one second, and a

@@ -7,9 +7,10 @@ use tribune_protocol::ids::{Channel, TrackId};
 use tribune_protocol::limits::FRAME_PERIOD;
 use tribune_relay_core::messages::{Hears, LinkId, RoomId, ShardId};
 
+use super::event::NetEvent;
 use super::people::{ConnNo, PersonNo};
 use super::shard::Peer;
-use super::{HubNet, RelayNo, What};
+use super::{HubNet, RelayNo};
 
 /// A frame on its way.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +29,7 @@ impl HubNet {
     /// A speaker sends a frame, allowed or not, for as long as the connection is there.
     pub(super) fn handle_tick(&mut self, conn: ConnNo) {
         let Some((relay, link, speaker, track)) = self.people.voice(conn) else { return };
-        self.schedule.push(self.now + FRAME_PERIOD, What::Tick { conn });
+        self.schedule.push(self.now + FRAME_PERIOD, NetEvent::Tick { conn });
         let frame = Frame { speaker, track, accepted: self.now, channel: None };
         self.handle_frame(relay, link, frame);
     }
@@ -54,7 +55,7 @@ impl HubNet {
         let others = room.hosts.iter().filter(|other| *other != link.shard);
         for shard in others.collect::<Vec<_>>() {
             let at = self.now + self.weather.inside(&mut self.rng);
-            self.schedule.push(at, What::SharedFrames { relay, shard, room: number, frame });
+            self.schedule.push(at, NetEvent::SharedFrames { relay, shard, room: number, frame });
         }
         self.hand_out(relay, link.shard, number, frame);
     }

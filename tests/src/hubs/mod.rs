@@ -11,6 +11,7 @@
 //! the net itself ([`judge`]). A failure prints its seed; `TRIBUNE_SEED=n` runs that one alone,
 //! `TRIBUNE_SEEDS=n` runs n of them ([`seeds`]).
 //!
+//! * [`relay`], [`event`] — a relay, and what can happen
 //! * [`shard`] — a relay's shard, as far as hubs notice it
 //! * [`trunk`] — the network between relays
 //! * [`people`] — participants and their connections
@@ -19,44 +20,36 @@
 //! * [`tree`] — shapes of trees
 
 pub mod audio;
+mod event;
 pub mod judge;
 pub mod people;
+mod relay;
 pub mod seeds;
 pub mod shard;
 pub mod tree;
 pub mod trunk;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::de::DeserializeOwned;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::decode;
-use tribune_protocol::domain::role::Role;
-use tribune_protocol::ids::{DisplayName, RelayId, RequestId, Revision, RoomName};
-use tribune_protocol::log::LogKey;
+use tribune_protocol::ids::{RequestId, RoomName};
 use tribune_protocol::quality::QualitySummary;
 use tribune_protocol::varint;
-use tribune_relay_core::auth::Auth;
-use tribune_relay_core::auth::secret::Secret;
-use tribune_relay_core::clock::WallClock;
-use tribune_relay_core::hub::{Hub, HubConfig, HubEffect};
-use tribune_relay_core::messages::{DialId, RoomId, ShardCommand, ShardEvent, ShardId};
+use tribune_relay_core::hub::{Hub, HubEffect};
+use tribune_relay_core::messages::{ShardCommand, ShardEvent, ShardId};
 use tribune_relay_core::query::Readiness;
 use tribune_relay_core::room::Room;
-use tribune_relay_core::room::authority::policy::Policy;
-use tribune_relay_core::room::context::RoomContext;
-use tribune_relay_core::store::{MemoryStore, Store, StoreError, StoreReply, StoreRequest};
-use tribune_relay_core::tree::host_port::HostPort;
+use tribune_relay_core::store::{Store, StoreError, StoreReply, StoreRequest};
 
-use self::audio::Frame;
+use self::event::NetEvent;
 use self::judge::Judge;
-use self::people::{ConnNo, People, PersonNo};
-use self::shard::ShardModel;
-use self::trunk::{Side, TrunkNo, Trunks, Weather};
+use self::people::People;
+use self::relay::{NetRelay, place};
+use self::trunk::{Trunks, Weather};
 use crate::fingerprint::{self, Fingerprint};
 use crate::schedule::Schedule;
 
@@ -64,8 +57,6 @@ use crate::schedule::Schedule;
 pub const ROOM: &str = "stage";
 /// Unix time at virtual time 0, in milliseconds.
 const EPOCH_MS: u64 = 1_700_000_000_000;
-/// What the relays show to each other.
-const TRUNK_TOKEN: &str = "trunk";
 /// What a write takes, at most: a disk that flushes.
 const DISK: Duration = Duration::from_millis(15);
 /// Turns of one hub at one instant after which it is taken to spin. A storm of joins stays below.
@@ -74,50 +65,6 @@ const SPINS: u32 = 100_000;
 /// A relay of the net, in the order of their making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RelayNo(pub usize);
-
-/// What can happen.
-#[derive(Debug)]
-enum What {
-    /// An event reaches a hub.
-    ToHub { relay: RelayNo, life: u32, shard: ShardId, event: Box<ShardEvent> },
-    /// What a hub wanted in one turn reaches a shard.
-    Commands { relay: RelayNo, life: u32, shard: ShardId, commands: Vec<ShardCommand> },
-    /// The store answers a hub.
-    Stored { relay: RelayNo, life: u32, reply: Box<StoreReply> },
-    /// A hub has something to do by itself.
-    Wake { relay: RelayNo },
-    /// A dial is over, one way or the other.
-    Dialled { child: RelayNo, parent: RelayNo, dial: DialId },
-    /// A control message comes out of a trunk.
-    TrunkMessage { trunk: TrunkNo, to: Side, message: Bytes },
-    /// One side of a trunk notices that it is gone.
-    TrunkGone { trunk: TrunkNo, side: Side },
-    /// Somebody comes in.
-    Join { person: PersonNo, relay: RelayNo, role: Role },
-    /// A control message of a participant reaches the shard.
-    Said { conn: ConnNo, message: Bytes },
-    /// A speaker's next frame.
-    Tick { conn: ConnNo },
-    /// A frame comes out of a trunk.
-    TrunkFrame { trunk: TrunkNo, to: Side, frame: Frame },
-    /// A frame crosses to another shard of the same relay.
-    SharedFrames { relay: RelayNo, shard: ShardId, room: RoomId, frame: Frame },
-}
-
-/// One relay: the real hub, and models of its shards.
-#[derive(Debug)]
-struct NetRelay {
-    hub: Hub,
-    /// Counts its starts: what was on its way inside the one before is lost.
-    life: u32,
-    disk: MemoryStore,
-    disk_busy: Duration,
-    shards: Vec<ShardModel>,
-    parents: Vec<RelayNo>,
-    /// The wake-up that is in force.
-    armed: Option<Duration>,
-    spins: (Duration, u32),
-}
 
 /// The world. See the module's documentation.
 #[derive(Debug)]
@@ -132,7 +79,7 @@ pub struct HubNet {
     trunks: Trunks,
     people: People,
     judge: Judge,
-    schedule: Schedule<What>,
+    schedule: Schedule<NetEvent>,
     room: RoomName,
     fingerprint: Fingerprint,
 }
@@ -213,19 +160,7 @@ impl HubNet {
     pub fn relay(&mut self, parents: &[RelayNo], shards: u8) -> RelayNo {
         let number = RelayNo(self.relays.len());
         let hub = self.fresh_hub(number, parents, shards);
-        let shards = (0..shards).map(|id| ShardModel::new(ShardId(id))).collect();
-        let parents = parents.to_vec();
-        let spins = (Duration::ZERO, 0);
-        self.relays.push(NetRelay {
-            hub,
-            life: 0,
-            disk: MemoryStore::default(),
-            disk_busy: Duration::ZERO,
-            shards,
-            parents,
-            armed: None,
-            spins,
-        });
+        self.relays.push(NetRelay::new(hub, parents, shards));
         self.carry_out(number);
         number
     }
@@ -244,32 +179,7 @@ impl HubNet {
     }
 
     fn fresh_hub(&mut self, number: RelayNo, parents: &[RelayNo], shards: u8) -> Hub {
-        let token: Option<Secret> = TRUNK_TOKEN.parse().ok();
-        let config = HubConfig {
-            relay: RelayId(number.0 as u64 + 1),
-            name: name(&format!("relay-{}", number.0)),
-            shards,
-            parents: parents.iter().copied().map(place).collect(),
-            auth: Auth {
-                keys: people::keys(),
-                relay_token: token.clone(),
-                dev: true,
-                ..Auth::default()
-            },
-            setup: Arc::new(RoomContext {
-                wall: WallClock { at: self.base, unix_us: EPOCH_MS * 1_000 },
-                key: LogKey::from_seed(&[7; 32]),
-                policy: Arc::new(Policy::default()),
-            }),
-            relay_token: token,
-            max_rooms: 1_000,
-            capacity: None,
-            redirect_to: Vec::new(),
-            first_revision: Revision(EPOCH_MS << 20),
-            drain_to: None,
-            drain_timeout: Duration::from_secs(5),
-            seed: self.rng.random(),
-        };
+        let config = relay::hub_config(self.base, number, parents, shards, self.rng.random());
         Hub::new(config, self.base + self.now)
     }
 
@@ -301,45 +211,45 @@ impl HubNet {
     /// Lets virtual time pass.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some((at, what)) = self.schedule.pop_until(end) {
+        while let Some((at, event)) = self.schedule.pop_until(end) {
             self.now = at;
-            self.happen(what);
+            self.happen(event);
         }
         self.now = end;
     }
 
-    /// Lets virtual time pass until something is so; `false` if it is not so within `limit`. TreeQueries
+    /// Lets virtual time pass until something is so; `false` if it is not so within `limit`. Looks
     /// after every event.
     pub fn run_until(&mut self, limit: Duration, is_so: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + limit;
         while !is_so(self) {
-            let Some((at, what)) = self.schedule.pop_until(end) else {
+            let Some((at, event)) = self.schedule.pop_until(end) else {
                 self.now = end;
                 return is_so(self);
             };
             self.now = at;
-            self.happen(what);
+            self.happen(event);
         }
         true
     }
 
-    fn happen(&mut self, what: What) {
-        match what {
-            What::ToHub { relay, life, .. }
-            | What::Commands { relay, life, .. }
-            | What::Stored { relay, life, .. }
+    fn happen(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::ToHub { relay, life, .. }
+            | NetEvent::Commands { relay, life, .. }
+            | NetEvent::Stored { relay, life, .. }
                 if life != self.relays[relay.0].life => {}
-            What::ToHub { relay, shard, event, .. } => {
+            NetEvent::ToHub { relay, shard, event, .. } => {
                 let now = self.base + self.now;
                 self.relays[relay.0].hub.handle_event(now, shard, *event);
                 self.carry_out(relay);
             }
-            What::Commands { relay, shard, commands, .. } => {
+            NetEvent::Commands { relay, shard, commands, .. } => {
                 for command in commands {
                     self.handle_command(relay, shard, command);
                 }
             }
-            What::Wake { relay } => {
+            NetEvent::Wake { relay } => {
                 if self.relays[relay.0].armed == Some(self.now) {
                     self.relays[relay.0].armed = None;
                     let now = self.base + self.now;
@@ -347,23 +257,23 @@ impl HubNet {
                     self.carry_out(relay);
                 }
             }
-            What::Dialled { child, parent, dial } => self.handle_dialled(child, parent, dial),
-            What::TrunkMessage { trunk, to, message } => {
+            NetEvent::Dialled { child, parent, dial } => self.handle_dialled(child, parent, dial),
+            NetEvent::TrunkMessage { trunk, to, message } => {
                 self.handle_trunk_message(trunk, to, &message);
             }
-            What::TrunkGone { trunk, side } => self.handle_trunk_gone(trunk, side),
-            What::Join { person, relay, role } => {
+            NetEvent::TrunkGone { trunk, side } => self.handle_trunk_gone(trunk, side),
+            NetEvent::Join { person, relay, role } => {
                 self.join(person, relay, role);
             }
-            What::Stored { relay, reply, .. } => {
+            NetEvent::Stored { relay, reply, .. } => {
                 let at = self.base + self.now;
                 self.relays[relay.0].hub.handle_stored(at, *reply);
                 self.carry_out(relay);
             }
-            What::Said { conn, message } => self.handle_said(conn, &message),
-            What::Tick { conn } => self.handle_tick(conn),
-            What::TrunkFrame { trunk, to, frame } => self.handle_trunk_frame(trunk, to, frame),
-            What::SharedFrames { relay, shard, room, frame } => {
+            NetEvent::Said { conn, message } => self.handle_said(conn, &message),
+            NetEvent::Tick { conn } => self.handle_tick(conn),
+            NetEvent::TrunkFrame { trunk, to, frame } => self.handle_trunk_frame(trunk, to, frame),
+            NetEvent::SharedFrames { relay, shard, room, frame } => {
                 self.handle_handover(relay, shard, room, frame);
             }
         }
@@ -390,7 +300,7 @@ impl HubNet {
                 let last = &mut self.relays[relay.0].shards[shard].last_command;
                 *last = (*last).max(self.now + delay);
                 let shard = ShardId(shard as u8);
-                self.schedule.push(*last, What::Commands { relay, life, shard, commands });
+                self.schedule.push(*last, NetEvent::Commands { relay, life, shard, commands });
             }
         }
         if drained {
@@ -417,7 +327,7 @@ impl HubNet {
         let life = self.relays[relay.0].life;
         let due = &mut self.relays[relay.0].disk_busy;
         *due = (*due).max(self.now + delay);
-        self.schedule.push(*due, What::Stored { relay, life, reply: Box::new(reply) });
+        self.schedule.push(*due, NetEvent::Stored { relay, life, reply: Box::new(reply) });
     }
 
     /// Takes something that happened into the run's fingerprint.
@@ -438,7 +348,7 @@ impl HubNet {
         let at = due.saturating_duration_since(self.base).max(self.now);
         if host.armed.is_none_or(|armed| at < armed) {
             host.armed = Some(at);
-            self.schedule.push(at, What::Wake { relay });
+            self.schedule.push(at, NetEvent::Wake { relay });
         }
     }
 
@@ -448,7 +358,7 @@ impl HubNet {
         let life = self.relays[relay.0].life;
         let last = &mut self.relays[relay.0].shards[usize::from(shard.0)].last_event;
         *last = (*last).max(self.now + delay);
-        self.schedule.push(*last, What::ToHub { relay, life, shard, event: Box::new(event) });
+        self.schedule.push(*last, NetEvent::ToHub { relay, life, shard, event: Box::new(event) });
     }
 }
 
@@ -461,11 +371,6 @@ impl Drop for HubNet {
     }
 }
 
-/// Where a relay is: its number is the port.
-fn place(relay: RelayNo) -> HostPort {
-    format!("relay:{}", relay.0 + 1).parse().expect("a relay of the net has a place")
-}
-
 /// Reads a message with its length in front, as it came out of a stream.
 fn read<M: DeserializeOwned>(bytes: &[u8]) -> (Option<RequestId>, M) {
     let mut body = bytes;
@@ -473,8 +378,4 @@ fn read<M: DeserializeOwned>(bytes: &[u8]) -> (Option<RequestId>, M) {
     assert_eq!(len, body.len() as u64, "one message at a time");
     let envelope = decode(body).expect("what a hub writes can be read");
     (envelope.id, envelope.message)
-}
-
-fn name(text: &str) -> DisplayName {
-    text.parse().expect("a name of the simulation is a name")
 }

@@ -16,8 +16,10 @@ use tribune_relay_core::auth::keys::{Key, Keys};
 use tribune_relay_core::auth::participant_id;
 use tribune_relay_core::messages::{LinkId, ShardEvent, ShardId};
 
+use super::event::NetEvent;
+use super::relay::name;
 use super::shard::Peer;
-use super::{HubNet, RelayNo, What, name, read};
+use super::{HubNet, RelayNo, read};
 
 /// Somebody, in the order of their making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -176,7 +178,7 @@ impl HubNet {
 
     /// Has somebody come in at a relay at some time.
     pub fn join_at(&mut self, at: Duration, person: PersonNo, relay: RelayNo, role: Role) {
-        self.schedule.push(at.max(self.now), What::Join { person, relay, role });
+        self.schedule.push(at.max(self.now), NetEvent::Join { person, relay, role });
     }
 
     /// Has somebody come in at a relay now. A connection that they have already stays.
@@ -210,7 +212,7 @@ impl HubNet {
         let takes = self.rng.random_range(Duration::ZERO..ACCESS);
         let last = &mut self.people.conns[conn.0].last_said;
         *last = (*last).max(self.now + takes);
-        self.schedule.push(*last, What::Said { conn, message });
+        self.schedule.push(*last, NetEvent::Said { conn, message });
         id
     }
 
@@ -220,7 +222,7 @@ impl HubNet {
         let takes = self.rng.random_range(Duration::ZERO..ACCESS);
         let last = &mut self.people.conns[conn.0].last_said;
         *last = (*last).max(self.now + takes);
-        self.schedule.push(*last, What::Said { conn, message });
+        self.schedule.push(*last, NetEvent::Said { conn, message });
     }
 
     /// A connection is gone from the participant's side, without a word.
@@ -275,37 +277,21 @@ impl HubNet {
         request: Option<RequestId>,
         message: ToParticipant,
     ) {
-        match message {
-            ToParticipant::Joined(joined) => {
-                self.people.conns[conn.0].stay = Stay::In;
-                self.note_count(conn, joined.listeners);
-                self.note_track(conn, joined.you.track);
-                self.judge_joined(conn);
-                self.note_answer(conn, request, Answer::Done);
+        if let Some(joined) = message.as_joined() {
+            self.people.conns[conn.0].stay = Stay::In;
+            self.note_count(conn, joined.listeners);
+            self.note_track(conn, joined.you.track);
+            self.judge_joined(conn);
+            self.note_answer(conn, request, Answer::Done);
+        } else if let Some((code, _)) = message.as_err() {
+            self.note_answer(conn, request, Answer::Refused(code));
+            if self.people.conns[conn.0].stay == Stay::Joining {
+                self.vanish(conn);
             }
-            ToParticipant::Ok {} => self.note_answer(conn, request, Answer::Done),
-            ToParticipant::Err { code, .. } => {
-                self.note_answer(conn, request, Answer::Refused(code));
-                if self.people.conns[conn.0].stay == Stay::Joining {
-                    self.vanish(conn);
-                }
-            }
-            ToParticipant::You(you) => self.note_track(conn, you.track),
-            ToParticipant::Stage { .. }
-            | ToParticipant::Listeners { .. }
-            | ToParticipant::Hands { .. }
-            | ToParticipant::Moderated(_)
-            | ToParticipant::Room(_)
-            | ToParticipant::Rooms { .. }
-            | ToParticipant::Bans { .. }
-            | ToParticipant::Log(_)
-            | ToParticipant::Invitation { .. }
-            | ToParticipant::ListenerReports(_)
-            | ToParticipant::Reactions { .. }
-            | ToParticipant::TokenExpires { .. }
-            | ToParticipant::PleaseMute { .. }
-            | ToParticipant::Moved { .. }
-            | ToParticipant::Unknown => {}
+        } else if message == (ToParticipant::Ok {}) {
+            self.note_answer(conn, request, Answer::Done);
+        } else if let Some(you) = message.as_you() {
+            self.note_track(conn, you.track);
         }
     }
 
@@ -366,7 +352,7 @@ impl HubNet {
         let ticking = &mut self.people.conns[conn.0].ticking;
         if person.talks && !person.tracks.is_empty() && !*ticking {
             *ticking = true;
-            self.schedule.push(self.now, What::Tick { conn });
+            self.schedule.push(self.now, NetEvent::Tick { conn });
         }
     }
 }

@@ -12,8 +12,9 @@ use tribune_relay_core::messages::{DialId, Hears, LinkId, ShardEvent, ShardId};
 use tribune_relay_core::tree::target::Target;
 
 use super::audio::Frame;
+use super::event::NetEvent;
 use super::shard::Peer;
-use super::{HubNet, RelayNo, What, read};
+use super::{HubNet, RelayNo, read};
 
 /// A trunk, in the order of their making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,7 +188,7 @@ impl HubNet {
         self.break_now(trunk);
         for side in [Side::Below, Side::Above] {
             let at = self.now + self.rng.random_range(Duration::ZERO..NOTICED_WITHIN);
-            self.schedule.push(at, What::TrunkGone { trunk, side });
+            self.schedule.push(at, NetEvent::TrunkGone { trunk, side });
         }
     }
 
@@ -225,7 +226,7 @@ impl HubNet {
         let parent = named.unwrap_or_else(|| self.relays[child.0].parents[target.parent]);
         // A handshake is one turn there and back.
         let takes = self.weather.message(&mut self.rng) + self.weather.message(&mut self.rng);
-        self.schedule.push(self.now + takes, What::Dialled { child, parent, dial });
+        self.schedule.push(self.now + takes, NetEvent::Dialled { child, parent, dial });
     }
 
     pub(super) fn handle_dialled(&mut self, child: RelayNo, parent: RelayNo, dial: DialId) {
@@ -260,7 +261,7 @@ impl HubNet {
         }
         let last = &mut sent.last[usize::from(from == Side::Above)];
         *last = (*last).max(self.now + takes);
-        self.schedule.push(*last, What::TrunkMessage { trunk, to: from.other(), message });
+        self.schedule.push(*last, NetEvent::TrunkMessage { trunk, to: from.other(), message });
     }
 
     pub(super) fn handle_trunk_message(&mut self, trunk: TrunkNo, to: Side, message: &Bytes) {
@@ -294,7 +295,7 @@ impl HubNet {
         let to = side.other();
         let last = self.trunks.all[trunk.0].last[usize::from(to == Side::Below)];
         let at = last.max(self.now + self.weather.across(&mut self.rng));
-        self.schedule.push(at, What::TrunkGone { trunk, side: to });
+        self.schedule.push(at, NetEvent::TrunkGone { trunk, side: to });
         let farewell_is_read = self.rng.random_bool(0.5);
         self.trunks.all[trunk.0].subscribed = None;
         let child = self.trunks.all[trunk.0].child;
@@ -322,7 +323,7 @@ impl HubNet {
             return;
         }
         let at = self.now + self.weather.across(&mut self.rng);
-        self.schedule.push(at, What::TrunkFrame { trunk, to: from.other(), frame });
+        self.schedule.push(at, NetEvent::TrunkFrame { trunk, to: from.other(), frame });
     }
 
     pub(super) fn handle_trunk_frame(&mut self, trunk: TrunkNo, to: Side, frame: Frame) {

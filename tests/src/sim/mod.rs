@@ -9,12 +9,14 @@
 //! * [`network`] — links: latency, loss, reordering, duplication, partitions
 //! * [`relay`] — shards and hub, wired as in `tribune_relay::run`, without threads
 //! * [`client`], [`heard`], [`talk`] — participants: obedient, deaf, hostile
+//! * [`hosts`] — how they come, go, and are found
 //! * [`clock`] — clocks that are wrong
 //! * [`log`], [`seed`], [`token`], [`tree`] — parts
 
 pub mod client;
 pub mod clock;
 pub mod heard;
+mod hosts;
 pub mod log;
 pub mod network;
 pub mod relay;
@@ -34,8 +36,8 @@ use tribune_relay_core::tree::query::Ticket;
 
 use self::client::SimClient;
 use self::log::{Entry, Fate, Log};
-use self::network::{Link, Network, client_address, relay_address};
-use self::relay::{RelaySpec, SimRelay};
+use self::network::{Link, Network};
+use self::relay::SimRelay;
 use crate::fingerprint;
 use crate::schedule::Schedule;
 
@@ -74,9 +76,9 @@ pub(crate) struct Arrival {
     pub(crate) sent: Duration,
 }
 
-/// What can happen.
+/// Something that is scheduled.
 #[derive(Debug)]
-enum What {
+enum Event {
     Packet { to: HostId, arrival: Arrival },
     Wake { host: HostId },
 }
@@ -101,7 +103,7 @@ pub struct Sim {
     /// For each host, the wake-up that is in force.
     armed: Vec<Option<Duration>>,
     spins: Vec<(Duration, u32)>,
-    schedule: Schedule<What>,
+    schedule: Schedule<Event>,
     log: Log,
 }
 
@@ -137,75 +139,6 @@ impl Sim {
         &self.log
     }
 
-    /// Adds a relay with parents to choose from, in order. It starts at once.
-    pub fn relay(&mut self, name: &str, parents: &[RelayHandle]) -> RelayHandle {
-        self.relay_with(name, parents, RelaySpec::default())
-    }
-
-    /// As [`Self::relay`], not with the usual settings.
-    pub fn relay_with(
-        &mut self,
-        name: &str,
-        parents: &[RelayHandle],
-        spec: RelaySpec,
-    ) -> RelayHandle {
-        let id = HostId(self.hosts.len());
-        let parents = parents.iter().map(|parent| relay_address(parent.0)).collect();
-        let relay = SimRelay::new(id, name, relay_address(id), parents, spec, self.rng.random());
-        self.insert(id, relay_address(id), Host::Relay(Box::new(relay)));
-        self.start(RelayHandle(id));
-        RelayHandle(id)
-    }
-
-    /// A relay that is not there yet, so that two can name each other; [`Self::adopt`] sets its
-    /// parents, [`Self::start`] starts it.
-    pub fn future_relay(&mut self, name: &str) -> RelayHandle {
-        let id = HostId(self.hosts.len());
-        let (address, spec) = (relay_address(id), RelaySpec::default());
-        let relay = SimRelay::new(id, name, address, Vec::new(), spec, self.rng.random());
-        self.insert(id, address, Host::Relay(Box::new(relay)));
-        RelayHandle(id)
-    }
-
-    /// Gives a relay other parents, from its next start on.
-    pub fn adopt(&mut self, relay: RelayHandle, parents: &[RelayHandle]) {
-        let parents = parents.iter().map(|parent| relay_address(parent.0)).collect();
-        self.relay_mut(relay).set_parents(parents);
-    }
-
-    /// Starts a relay, or starts it again, without any memory of an earlier life but its identity.
-    pub fn start(&mut self, relay: RelayHandle) {
-        let (base, now) = (self.base, self.now);
-        self.relay_mut(relay).start(base, now);
-        self.note(relay.0, "starts");
-        self.turn(relay.0);
-    }
-
-    /// Ends a relay as `kill -9` does: no packet leaves it any more, none is answered.
-    pub fn kill(&mut self, relay: RelayHandle) {
-        self.relay_mut(relay).kill();
-        self.note(relay.0, "is killed");
-    }
-
-    /// As SIGTERM does.
-    pub fn drain(&mut self, relay: RelayHandle) {
-        self.drain_to(relay, None, None);
-    }
-
-    /// Drains a relay, with another place or time than those of its settings.
-    pub fn drain_to(
-        &mut self,
-        relay: RelayHandle,
-        to: Option<RelayHandle>,
-        within: Option<Duration>,
-    ) {
-        let now = self.instant();
-        let to = to.map(|to| relay_address(to.0).to_string());
-        self.note(relay.0, "drains");
-        self.relay_mut(relay).drain(now, to, within);
-        self.turn(relay.0);
-    }
-
     /// Asks a relay as an operator does over HTTP, and waits for the answer.
     pub fn ask(&mut self, relay: RelayHandle, query: Query) -> Answer {
         let (now, ticket) = (self.instant(), Ticket(self.rng.random()));
@@ -219,49 +152,6 @@ impl Sim {
         answer.unwrap_or_else(|| unreachable!("it has been waited for"))
     }
 
-    /// Adds a client that does nothing yet.
-    pub fn client(&mut self, name: &str) -> ClientHandle {
-        let session = self.rng.random();
-        self.client_with_session(name, session)
-    }
-
-    /// As [`Self::client`], with a session key of one's choice: the same one twice is one participant.
-    pub fn client_with_session(&mut self, name: &str, session: [u8; 16]) -> ClientHandle {
-        let id = HostId(self.hosts.len());
-        let client = SimClient::new(id, name, session, self.rng.random());
-        self.insert(id, client_address(id, 0), Host::Client(Box::new(client)));
-        ClientHandle(id)
-    }
-
-    /// Connects a client to a relay, from a fresh address; what it had before is gone without a word.
-    pub fn connect(&mut self, client: ClientHandle, relay: RelayHandle) {
-        let (now, attempt) = (self.instant(), self.client_ref(client).attempts() + 1);
-        self.move_to(client, client_address(client.0, attempt));
-        self.client_mut(client).connect(now, relay_address(relay.0));
-        self.turn(client.0);
-    }
-
-    /// From now on a client goes where a relay moves it, as the client library does: it joins there
-    /// while the present relay serves, and listens to both until nothing is missing.
-    pub fn follow_moves(&mut self, client: ClientHandle) {
-        for address in client::handoff::addresses(client.0) {
-            self.addresses.insert(address, client.0);
-        }
-        self.client_mut(client).set_follows_moves();
-    }
-
-    /// Where a relay is, as `HOST:PORT`.
-    #[must_use]
-    pub fn address(&self, relay: RelayHandle) -> String {
-        relay_address(relay.0).to_string()
-    }
-
-    /// Gives a client another address, as a NAT does that forgets.
-    pub fn rebind(&mut self, client: ClientHandle) {
-        let port = self.client_ref(client).address().port() + 10_000;
-        self.move_to(client, SocketAddr::new(client_address(client.0, 0).ip(), port));
-    }
-
     /// Has a client do something, and lets it send what follows.
     pub fn with<R>(&mut self, client: ClientHandle, act: impl FnOnce(&mut SimClient) -> R) -> R {
         let (base, now) = (self.base, self.now);
@@ -272,36 +162,10 @@ impl Sim {
         result
     }
 
-    /// A client, to look at.
-    #[must_use]
-    pub fn client_ref(&self, client: ClientHandle) -> &SimClient {
-        match &self.hosts[client.0.0] {
-            Host::Client(client) => client,
-            Host::Relay(_) => panic!("host {} is no client", client.0.0),
-        }
-    }
-
-    /// A relay, to look at.
-    #[must_use]
-    pub fn relay_ref(&self, relay: RelayHandle) -> &SimRelay {
-        match &self.hosts[relay.0.0] {
-            Host::Relay(relay) => relay,
-            Host::Client(_) => panic!("host {} is no relay", relay.0.0),
-        }
-    }
-
-    /// A relay, to look at its counters.
-    pub fn relay_mut(&mut self, relay: RelayHandle) -> &mut SimRelay {
-        match &mut self.hosts[relay.0.0] {
-            Host::Relay(relay) => relay,
-            Host::Client(_) => panic!("host {} is no relay", relay.0.0),
-        }
-    }
-
     /// Throws a UDP packet at a relay, from an address of nobody.
     pub fn inject(&mut self, from: SocketAddr, to: RelayHandle, payload: Vec<u8>) {
         let arrival = Arrival { from, payload, sent: self.now };
-        self.schedule.push(self.now, What::Packet { to: to.0, arrival });
+        self.schedule.push(self.now, Event::Packet { to: to.0, arrival });
     }
 
     /// Lets virtual time pass.
@@ -333,10 +197,10 @@ impl Sim {
 
     /// The next event up to `end`. `false` if there is none.
     fn step(&mut self, end: Duration) -> bool {
-        let Some((at, what)) = self.schedule.pop_until(end) else { return false };
+        let Some((at, event)) = self.schedule.pop_until(end) else { return false };
         self.now = at;
-        match what {
-            What::Packet { to, arrival } => {
+        match event {
+            Event::Packet { to, arrival } => {
                 let base = self.base;
                 let ready = match &mut self.hosts[to.0] {
                     Host::Relay(relay) => relay.receive(at, arrival),
@@ -350,7 +214,7 @@ impl Sim {
                     self.turn(to);
                 }
             }
-            What::Wake { host } => {
+            Event::Wake { host } => {
                 if self.armed[host.0] == Some(at) {
                     self.armed[host.0] = None;
                     self.turn(host);
@@ -379,7 +243,7 @@ impl Sim {
             let at = deadline.max(now);
             if self.armed[id.0].is_none_or(|armed| at < armed) {
                 self.armed[id.0] = Some(at);
-                self.schedule.push(at, What::Wake { host: id });
+                self.schedule.push(at, Event::Wake { host: id });
             }
         }
     }
@@ -394,29 +258,8 @@ impl Sim {
             self.log.push(Entry::packet(self.now, from_host, Some(to_host), bytes, fate));
             if let Fate::Arrives(at) = fate {
                 let arrival = Arrival { from, payload: payload.clone(), sent: self.now };
-                self.schedule.push(at, What::Packet { to: to_host, arrival });
+                self.schedule.push(at, Event::Packet { to: to_host, arrival });
             }
-        }
-    }
-
-    fn insert(&mut self, id: HostId, address: SocketAddr, host: Host) {
-        self.hosts.push(host);
-        self.armed.push(None);
-        self.spins.push((Duration::ZERO, 0));
-        self.addresses.insert(address, id);
-    }
-
-    fn move_to(&mut self, client: ClientHandle, address: SocketAddr) {
-        let old = self.client_ref(client).address();
-        self.addresses.remove(&old);
-        self.addresses.insert(address, client.0);
-        self.client_mut(client).set_address(address);
-    }
-
-    fn client_mut(&mut self, client: ClientHandle) -> &mut SimClient {
-        match &mut self.hosts[client.0.0] {
-            Host::Client(client) => client,
-            Host::Relay(_) => panic!("host {} is no client", client.0.0),
         }
     }
 

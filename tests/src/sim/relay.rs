@@ -2,6 +2,7 @@
 //! `tribune_relay_core::shard::driver`, with the steps of a turn in the same order, without threads.
 
 mod core;
+mod spec;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -37,7 +38,7 @@ use tribune_relay_core::tree::host_port::HostPort;
 use tribune_relay_core::tree::query::Ticket;
 
 use self::core::{Core, ShardHost};
-use super::clock::HostClock;
+pub use self::spec::RelaySpec;
 use super::log::{Entry, Log};
 use super::{Arrival, EPOCH_US, HostId, Sent, token};
 
@@ -45,45 +46,6 @@ use super::{Arrival, EPOCH_US, HostId, Sent, token};
 const PACKETS_PER_TURN: usize = 512;
 /// What the relays of a simulation show to each other.
 const TRUNK_TOKEN: &str = "trunk";
-
-/// The settings of a relay.
-#[derive(Debug, Clone)]
-pub struct RelaySpec {
-    /// How many shards.
-    pub shards: u8,
-    /// What its clock shows. Everything in it goes by that clock, timeouts too.
-    pub clock: HostClock,
-    /// Tracks heard at the same time.
-    pub top_n: usize,
-    /// Where participants and children go when it drains.
-    pub drain_to: Option<String>,
-    /// How long it drains.
-    pub drain_timeout: Duration,
-    /// Whether what it stores outlives a kill: it has a data directory.
-    pub has_data: bool,
-    /// Messages of other shards that can wait for one, as in `run`.
-    pub crossing_queue: usize,
-    /// CPU time of a packet received. A relay that is busy lets packets wait.
-    pub packet_cost: Duration,
-    /// CPU time of a connection attempt answered.
-    pub handshake_cost: Duration,
-}
-
-impl Default for RelaySpec {
-    fn default() -> Self {
-        Self {
-            shards: 1,
-            clock: HostClock::default(),
-            top_n: tribune_protocol::limits::DEFAULT_TOP_N,
-            drain_to: None,
-            drain_timeout: Duration::from_secs(5),
-            has_data: false,
-            crossing_queue: 4 * 1024,
-            packet_cost: Duration::ZERO,
-            handshake_cost: Duration::ZERO,
-        }
-    }
-}
 
 /// One relay.
 #[derive(Debug)]
@@ -177,7 +139,7 @@ impl SimRelay {
     }
 
     /// Has a shard find that message of another one at its next turn.
-    pub fn inject_crossing(&mut self, shard: u8, shard_message: ShardMessage) {
+    pub fn inject_shard_message(&mut self, shard: u8, shard_message: ShardMessage) {
         if let Some(core) = &mut self.core {
             core.to_shards[usize::from(shard)].try_send(shard_message).expect("the queue has room");
         }
@@ -231,7 +193,7 @@ impl SimRelay {
         let mut to_shards = Vec::new();
         let shards = (0..self.spec.shards).map(|id| {
             let config = self.shard_config(ShardId(id), &keys, steering, wall);
-            let (sender, shard_messages) = mpsc::channel(self.spec.crossing_queue);
+            let (sender, shard_messages) = mpsc::channel(self.spec.message_queue);
             to_shards.push(sender);
             ShardHost {
                 shard: Shard::new(config),

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use rand::rngs::StdRng;
 use rand::RngExt;
+use rand::rngs::StdRng;
 use tribune_protocol::ids::Seq;
 use tribune_protocol::media::datagram::Level;
 

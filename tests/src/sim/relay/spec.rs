@@ -1,0 +1,44 @@
+//! Settings of a simulated relay.
+
+use std::time::Duration;
+
+use crate::sim::clock::HostClock;
+
+/// The settings of a relay.
+#[derive(Debug, Clone)]
+pub struct RelaySpec {
+    /// How many shards.
+    pub shards: u8,
+    /// What its clock shows. Everything in it goes by that clock, timeouts too.
+    pub clock: HostClock,
+    /// Tracks heard at the same time.
+    pub top_n: usize,
+    /// Where participants and children go when it drains.
+    pub drain_to: Option<String>,
+    /// How long it drains.
+    pub drain_timeout: Duration,
+    /// Whether what it stores outlives a kill: it has a data directory.
+    pub has_data: bool,
+    /// Messages of other shards that can wait for one, as in `run`.
+    pub message_queue: usize,
+    /// CPU time of a packet received. A relay that is busy lets packets wait.
+    pub packet_cost: Duration,
+    /// CPU time of a connection attempt answered.
+    pub handshake_cost: Duration,
+}
+
+impl Default for RelaySpec {
+    fn default() -> Self {
+        Self {
+            shards: 1,
+            clock: HostClock::default(),
+            top_n: tribune_protocol::limits::DEFAULT_TOP_N,
+            drain_to: None,
+            drain_timeout: Duration::from_secs(5),
+            has_data: false,
+            message_queue: 4 * 1024,
+            packet_cost: Duration::ZERO,
+            handshake_cost: Duration::ZERO,
+        }
+    }
+}
