@@ -30,7 +30,7 @@ static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// to reserves an entry for it, the largest of which is a ruling. serde reserves 1 MiB for a list at
 /// most before it has read an entry, so that the largest message costs 2 MiB while it is read.
 const CONTROL_FACTOR: usize = 2 * 32 + size_of::<Ruling>();
-/// Bytes allocated whatever a control message holds: the sentence that says what is wrong with it.
+/// Bytes allocated for any control message: the sentence of its error.
 const CONTROL_BASE: usize = 512;
 /// Bytes allocated for each byte of a control stream: a buffer that grows by doubling.
 const STREAM_FACTOR: usize = 2;
@@ -56,7 +56,7 @@ const ITEMS: [&[u8]; 11] = [
 /// A message inside another: the key it is under, the key of its type, its type.
 type Inside = (&'static str, &'static str, &'static str);
 
-/// Where in a message such items are put: the types of the message and of the one inside it, the key.
+/// Position of such items in a message: the types of the message and of the inner one, the key.
 const PLACES: [(&str, Option<Inside>, &str); 37] = [
     ("hologram", None, "x"),
     ("leave", None, "x"),

@@ -1,4 +1,4 @@
-//! What is written is read back, whatever it is; and the largest messages fit the limit.
+//! Round trip of every message; and the largest messages fit the limit.
 
 use std::collections::BTreeMap;
 
@@ -140,7 +140,7 @@ fn words_of_a_later_version_close_nothing() {
     assert_eq!(govern, FromParticipant::Govern { act: Govern::Unknown });
 }
 
-/// What a message of these keys and values is read as.
+/// Decodes a message of these keys and values.
 fn read<M: DeserializeOwned>(map: Vec<(Value, Value)>) -> M {
     let mut body = Vec::new();
     ciborium::into_writer(&Value::Map(map), &mut body).expect("it is written");
@@ -342,7 +342,7 @@ where
     decode(&body).expect("what is written can be read")
 }
 
-/// `encode` refuses what is over [`MAX_MESSAGE_BYTES`]; the size itself is asserted for its message.
+/// `encode` refuses a message over [`MAX_MESSAGE_BYTES`]; the size itself is asserted for its message.
 fn fits<M>(what: &str, message: &M)
 where
     M: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug + Clone,

@@ -1,4 +1,4 @@
-//! What the end-to-end tests stand on. Nothing of it is part of Tribune.
+//! Foundations of the end-to-end tests. Nothing of it is part of Tribune.
 
 pub mod demo;
 mod fingerprint;

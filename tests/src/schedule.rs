@@ -1,4 +1,4 @@
-//! What is to happen, soonest first; at one instant in the order in which it was scheduled. For the
+//! Scheduled events, soonest first; at one instant in the order of scheduling. For the
 //! simulations, whose only clock it is.
 
 use std::cmp::Reverse;
@@ -31,7 +31,7 @@ impl<W> Schedule<W> {
         self.heap.push(Reverse(Scheduled { at, order: self.order, what }));
     }
 
-    /// What happens next, if that is not after `end`.
+    /// Next event, if it is not after `end`.
     pub(crate) fn pop_until(&mut self, end: Duration) -> Option<(Duration, W)> {
         if self.heap.peek().is_none_or(|Reverse(next)| next.at > end) {
             return None;

@@ -28,7 +28,7 @@ use tribune_tests::hubs::trunk::Weather;
 use tribune_tests::hubs::{HubNet, RelayNo};
 
 const AUDIENCE: usize = 10_000;
-/// Who the heckler is, whatever the session.
+/// Subject of the heckler in every session.
 const HECKLER: &str = "heckler";
 const SECOND: Duration = Duration::from_secs(1);
 /// A moderator who has heard nothing for that long asks again.
@@ -38,9 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Reconnects, counts and every patience of a hub are over after that.
 const CALM: Duration = Duration::from_secs(25);
 
-/// What is done to the heckler.
+/// Moderation of the heckler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deed {
+enum Moderation {
     Silence,
     SilenceAll,
     Kick,
@@ -51,7 +51,7 @@ enum Deed {
     TakeSpeech,
 }
 
-impl Deed {
+impl Moderation {
     /// Whether it keeps the heckler out.
     const fn keeps_out(self) -> bool {
         match self {
@@ -80,7 +80,7 @@ impl Deed {
     }
 }
 
-/// What a run gave.
+/// Result of a run.
 struct Run {
     timing: Timing,
     /// Connections closed as replaced by none.
@@ -99,7 +99,7 @@ struct Evening {
     /// The heckler's connections, open or not.
     sessions: Vec<ConnNo>,
     listeners: Vec<ConnNo>,
-    /// How often it is the twin who roams: not where the deed is about one session.
+    /// How often it is the twin who roams: not where the moderation is about one session.
     twins: f64,
     /// Chance of a break of some trunk, each step.
     breaks: f64,
@@ -111,55 +111,57 @@ struct Evening {
 
 #[test]
 fn a_silence_is_in_force_everywhere_when_it_is_acknowledged() {
-    run("silence", Deed::Silence);
+    run("silence", Moderation::Silence);
 }
 
 #[test]
 fn a_silence_of_all_is_in_force_everywhere_when_it_is_acknowledged() {
-    run("silence of all", Deed::SilenceAll);
+    run("silence of all", Moderation::SilenceAll);
 }
 
 #[test]
 fn a_kick_is_in_force_everywhere_when_it_is_acknowledged() {
-    run("kick", Deed::Kick);
+    run("kick", Moderation::Kick);
 }
 
 #[test]
 fn a_ban_is_in_force_everywhere_when_it_is_acknowledged() {
-    run("ban", Deed::Ban);
+    run("ban", Moderation::Ban);
 }
 
 #[test]
 fn a_change_to_listener_is_in_force_everywhere_when_it_is_acknowledged() {
-    run("change to listener", Deed::Demote);
+    run("change to listener", Moderation::Demote);
 }
 
 #[test]
 fn a_permission_taken_is_in_force_everywhere_when_it_is_acknowledged() {
-    run("permission taken", Deed::TakeSpeech);
+    run("permission taken", Moderation::TakeSpeech);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for (seed, deed) in [(1, Deed::Silence), (2, Deed::Kick), (3, Deed::Ban)] {
-        let one = evening(seed, deed, 300).fingerprint;
-        assert_eq!(one, evening(seed, deed, 300).fingerprint, "seed {seed}");
-        assert_ne!(one, evening(seed + 1, deed, 300).fingerprint);
+    for (seed, moderation) in
+        [(1, Moderation::Silence), (2, Moderation::Kick), (3, Moderation::Ban)]
+    {
+        let one = evening(seed, moderation, 300).fingerprint;
+        assert_eq!(one, evening(seed, moderation, 300).fingerprint, "seed {seed}");
+        assert_ne!(one, evening(seed + 1, moderation, 300).fingerprint);
     }
 }
 
 /// One run.
-fn evening(seed: u64, deed: Deed, audience: usize) -> Run {
-    let mut evening = Evening::begin(seed, deed, audience);
+fn evening(seed: u64, moderation: Moderation, audience: usize) -> Run {
+    let mut evening = Evening::begin(seed, moderation, audience);
     let before: Duration = evening.net.chance().random_range(Duration::ZERO..SECOND);
     let end = evening.net.now() + before;
     evening.pass_until(end);
-    let watch = evening.act(deed);
+    let watch = evening.act(moderation);
     let end = evening.net.now() + 2 * SECOND;
     evening.pass_until(end);
     evening.calm_down();
     assert_eq!(evening.net.faults(), [""; 0], "seed {seed}");
-    evening.check(deed);
+    evening.check(moderation);
     assert_eq!(evening.net.faults(), [""; 0], "seed {seed}");
     let timing = evening.net.timing(watch).expect("it is acknowledged");
     let replaced = evening.net.replaced_by_none();
@@ -168,11 +170,11 @@ fn evening(seed: u64, deed: Deed, audience: usize) -> Run {
 
 impl Evening {
     /// A tree, a host and a heckler who both talk, and an audience that comes in.
-    fn begin(seed: u64, deed: Deed, audience: usize) -> Self {
+    fn begin(seed: u64, moderation: Moderation, audience: usize) -> Self {
         let weather = if seed.is_multiple_of(5) { Weather::clean() } else { Weather::rough() };
         let mut net = HubNet::new(seed, weather);
         // No two deeds see the same evening.
-        for _ in 0..deed as u8 {
+        for _ in 0..moderation as u8 {
             let _ = net.chance().random::<u64>();
         }
         let shards = 1 + (seed % 2) as u8;
@@ -208,9 +210,9 @@ impl Evening {
             1 => (0.01, 0.02),
             _ => (0.05, 0.05),
         };
-        let twins = match deed {
-            Deed::Silence | Deed::SilenceAll => 0.0,
-            Deed::Kick | Deed::Ban | Deed::Demote | Deed::TakeSpeech => 0.3,
+        let twins = match moderation {
+            Moderation::Silence | Moderation::SilenceAll => 0.0,
+            Moderation::Kick | Moderation::Ban | Moderation::Demote | Moderation::TakeSpeech => 0.3,
         };
         let drains = if seed / 2 % 2 == 1 { 0.01 } else { 0.0 };
         let (host, sessions) = ((host, host_conn), vec![heckler_conn]);
@@ -226,7 +228,7 @@ impl Evening {
         }
     }
 
-    /// What happens in one step: trunks break, the heckler roams, listeners come and go.
+    /// One step: trunks break, the heckler roams, listeners come and go.
     fn happen(&mut self) {
         if self.net.chance().random_bool(self.breaks) {
             let child = any(&mut self.net, self.tree.below());
@@ -267,7 +269,7 @@ impl Evening {
         }
     }
 
-    /// A host whose connection is closed comes in again.
+    /// Rejoins a host whose connection was closed.
     fn return_host(&mut self) {
         let (host, conn) = self.host;
         if matches!(self.net.stay(conn), Stay::Gone(_)) {
@@ -289,14 +291,14 @@ impl Evening {
     }
 
     /// The host does it, and again until it is acknowledged.
-    fn act(&mut self, deed: Deed) -> WatchNo {
+    fn act(&mut self, moderation: Moderation) -> WatchNo {
         let participant = self.net.id(self.heckler);
-        let message = deed.request(participant);
+        let message = moderation.request(participant);
         let mut by = self.host.1;
         let mut request = self.net.request(by, &message);
         let mut asked = self.net.now();
         let watch = self.net.expect_off_air(&[self.heckler, self.twin], by, request);
-        if deed.keeps_out() {
+        if moderation.keeps_out() {
             self.net.expect_kept_out(watch);
         }
         let patience = asked + PATIENCE;
@@ -333,12 +335,12 @@ impl Evening {
         self.net.judge_rest(self.tree.origin);
     }
 
-    /// Everywhere it is as the deed has it, also for whoever comes back.
-    fn check(&mut self, deed: Deed) {
+    /// Checks that the moderation holds everywhere, also for a participant who comes back.
+    fn check(&mut self, moderation: Moderation) {
         let before = self.net.heard(self.host.0);
         let subject = self.net.id(self.heckler);
         let inside = |conn: &ConnNo| self.net.stay(*conn) == Stay::In;
-        assert!(!deed.keeps_out() || !self.sessions.iter().any(inside), "they are out");
+        assert!(!moderation.keeps_out() || !self.sessions.iter().any(inside), "they are out");
         for relay in self.tree.relays.clone() {
             self.sessions.iter().for_each(|conn| self.net.vanish(*conn));
             self.net.run_for(SECOND);
@@ -349,15 +351,17 @@ impl Evening {
             let stage = &self.net.room(relay).expect("all carry the room").state().stage;
             let entry = stage.iter().find(|entry| entry.participant == subject);
             let silenced = entry.map(|entry| entry.silenced);
-            match deed {
-                Deed::Silence | Deed::SilenceAll => {
+            match moderation {
+                Moderation::Silence | Moderation::SilenceAll => {
                     assert_eq!((joined, silenced), (Some(Answer::Done), Some(true)));
                 }
-                Deed::Kick | Deed::Ban => {
+                Moderation::Kick | Moderation::Ban => {
                     let barred = Answer::Refused(ErrorCode::Barred);
                     assert_eq!((joined, silenced), (Some(barred), None));
                 }
-                Deed::Demote | Deed::TakeSpeech => assert_eq!(silenced, None, "{joined:?}"),
+                Moderation::Demote | Moderation::TakeSpeech => {
+                    assert_eq!(silenced, None, "{joined:?}")
+                }
             }
         }
         assert!(self.net.heard(self.host.0) > before, "the host is heard all the same");
@@ -369,8 +373,8 @@ fn any(net: &mut HubNet, relays: &[RelayNo]) -> RelayNo {
     relays[net.chance().random_range(0..relays.len())]
 }
 
-fn run(what: &str, deed: Deed) {
-    print_runs(what, &over_seeds(5, |seed| evening(seed, deed, AUDIENCE)));
+fn run(what: &str, moderation: Moderation) {
+    print_runs(what, &over_seeds(5, |seed| evening(seed, moderation, AUDIENCE)));
 }
 
 fn print_runs(what: &str, runs: &[Run]) {

@@ -16,7 +16,7 @@ use tribune_tests::hubs::{HubNet, RelayNo};
 
 const SECOND: Duration = Duration::from_secs(1);
 const AUDIENCES: [u64; 3] = [100, 1_000, 10_000];
-/// What is measured, in seconds.
+/// Measuring period, in seconds.
 const MEASURED_S: u32 = 60;
 /// A speaker's microphone is switched that often.
 const SWITCHED: Duration = Duration::from_secs(2);

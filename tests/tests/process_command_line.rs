@@ -9,7 +9,7 @@ use tribune_tests::process::sound::{clip, decode, rms};
 use tribune_tests::process::{Client, Ended, RelayOptions, Signal, with_scratch};
 
 const ROOM: &str = "stage";
-/// What a command may take on a busy machine.
+/// Time limit of a command on a busy machine.
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// The playback length that opusinfo reads, in seconds.

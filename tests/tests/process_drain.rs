@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tribune_tests::process::{
-    Client, Crowd, Drain, Process, Relay, RelayOptions, Scratch, with_scratch,
+    Client, Drain, Listeners, Process, Relay, RelayOptions, Scratch, with_scratch,
 };
 
 const ROOM: &str = "stage";
 const LISTENERS: usize = 200;
-/// How soon speech has to be heard by everybody, on a busy machine.
+/// Time limit until every listener hears speech, on a busy machine.
 const HEARD: Duration = Duration::from_secs(60);
 
 /// Speaks without a pause, so that every missing frame shows.
@@ -33,10 +33,11 @@ fn nobody_at_a_leaf_that_drains_misses_a_frame() {
             .start(scratch)?;
         let _host = tone(scratch, &origin, "host", "440")?;
         let mut guest = tone(scratch, &leaf, "guest", "880")?;
-        let crowd = Crowd::join(&leaf, ROOM, LISTENERS)?;
-        crowd.wait("both speakers to be heard", HEARD, |record| record.tracks().count() == 2)?;
+        let listeners = Listeners::join(&leaf, ROOM, LISTENERS)?;
+        listeners
+            .wait("both speakers to be heard", HEARD, |record| record.tracks().count() == 2)?;
 
-        let drain = Drain::of(leaf, &crowd)?;
+        let drain = Drain::of(leaf, &listeners)?;
         drain.report("a leaf");
         let moves = drain.moves("next")?;
         println!(

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use tribune_tests::process::{Client, Crowd, Drain, RelayOptions, with_scratch};
+use tribune_tests::process::{Client, Drain, Listeners, RelayOptions, with_scratch};
 
 const ROOM: &str = "stage";
 const LISTENERS: usize = 200;
-/// How soon speech has to be heard by everybody, on a busy machine.
+/// Time limit until every listener hears speech, on a busy machine.
 const HEARD: Duration = Duration::from_secs(60);
 
 /// origin ⟶ mid ⟶ leaf, with another relay in the middle that stands by. One speaker is at the origin;
@@ -27,13 +27,13 @@ fn nobody_below_a_relay_that_drains_misses_a_frame() {
         };
         let _host = tone(&origin, "host", "440")?;
         let _guest = tone(&leaf, "guest", "880")?;
-        let crowd = Crowd::join(&leaf, ROOM, LISTENERS)?;
-        let above = Crowd::join(&origin, ROOM, 5)?;
-        for crowd in [&crowd, &above] {
-            crowd.wait("both speakers to be heard", HEARD, |one| one.tracks().count() == 2)?;
+        let listeners = Listeners::join(&leaf, ROOM, LISTENERS)?;
+        let above = Listeners::join(&origin, ROOM, 5)?;
+        for listeners in [&listeners, &above] {
+            listeners.wait("both speakers to be heard", HEARD, |one| one.tracks().count() == 2)?;
         }
 
-        let drain = Drain::of(mid, &crowd)?;
+        let drain = Drain::of(mid, &listeners)?;
         above.wait("those above to hear on", HEARD, |record| {
             record.last_heard().is_some_and(|at| at > drain.end_of_margin())
         })?;

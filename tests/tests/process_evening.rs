@@ -11,7 +11,7 @@ use tribune_tests::process::{
 
 const README: &str = include_str!("../../README.md");
 const ROOM: &str = "rivers";
-/// What a command may take on a busy machine.
+/// Time limit of a command on a busy machine.
 const COMMAND: Duration = Duration::from_secs(30);
 
 /// The relay of the evening, and where its files are.
@@ -122,11 +122,11 @@ fn split(line: &str) -> Vec<String> {
     words
 }
 
-/// The first JSON line that is as `look` wants it.
-fn json(ended: &Ended, look: impl Fn(&Value) -> bool) -> Result<Value> {
+/// The first JSON line that is that `accepts` accepts.
+fn json(ended: &Ended, accepts: impl Fn(&Value) -> bool) -> Result<Value> {
     let mut values =
         ended.stdout.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let found = values.find(|value| look(value));
+    let found = values.find(|value| accepts(value));
     found.with_context(|| format!("no such line in {:?}; {}", ended.stdout, ended.stderr))
 }
 
@@ -178,7 +178,7 @@ fn before(evening: &Evening<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Who may come in.
+/// Access to the room.
 fn doors(evening: &Evening<'_>) -> Result<()> {
     let refused = evening.run("tribune listen rivers --out eve.ogg --token-file eve.token", 4)?;
     assert_eq!(refusal(&refused)?, "access_denied");
@@ -238,7 +238,7 @@ fn disturbance(evening: &Evening<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What can be shown about it.
+/// Information shown about it.
 fn afterwards(evening: &Evening<'_>) -> Result<()> {
     let log = evening.run("tribune log rivers --verify", 0)?;
     let actions: Vec<String> = log

@@ -8,9 +8,9 @@ use tribune_tests::process::sound::{read_wav, rms};
 use tribune_tests::process::{Client, Process, Relay, RelayOptions, Scratch, Signal, with_scratch};
 
 const ROOM: &str = "stage";
-/// How soon speech has to be heard, on a busy machine.
+/// Time limit until speech is heard, on a busy machine.
 const HEARD: Duration = Duration::from_secs(20);
-/// How soon it has to be heard again after a failure: timeouts, backoff, and a busy machine.
+/// Time limit until it is heard again after a failure: timeouts, backoff, and a busy machine.
 const HEARD_AGAIN: Duration = Duration::from_secs(30);
 /// Samples of a frame period.
 const FRAME: usize = 960;

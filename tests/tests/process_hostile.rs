@@ -1,4 +1,4 @@
-//! What strangers throw at the port is counted and dropped: nobody in the room notices.
+//! Packets of strangers are counted and dropped: no participant notices.
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use rand::{Rng, RngExt, SeedableRng};
 use tribune_tests::process::{Client, RelayOptions, with_scratch};
 
 const ROOM: &str = "stage";
-/// How long the flood lasts, and how many packets a second it has: more than a hundred listeners
+/// Duration of the flood, and its packets per second: more than a hundred listeners
 /// would send.
 const FLOOD: Duration = Duration::from_secs(5);
 const PACKETS_PER_SECOND: u32 = 2_000;
-/// What a command may take on a busy machine.
+/// Time limit of a command on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
-/// What a relay may take for handshakes that never end, at most: 32 MB.
+/// Largest memory of a relay for unfinished handshakes: 32 MB.
 const MEMORY_MORE_BYTES: f64 = 32.0 * 1024.0 * 1024.0;
 
 /// A packet that may be anything, by its number.

@@ -1,4 +1,4 @@
-//! What operators see of real relays: how many series there are, and that no secret is among what is
+//! Metrics of real relays: the number of series, and that no secret is among what is
 //! logged.
 
 use std::path::Path;
@@ -17,11 +17,11 @@ use tribune_tests::process::{
 };
 
 const ROOM: &str = "stage";
-/// What one step may take on a busy machine.
+/// Time limit of one step on a busy machine.
 const LIMIT: Duration = Duration::from_secs(50);
 /// Rooms on one relay, and how many of them one connection opens: people may ask for 50 things at once.
 const ROOMS: usize = 500;
-const ROOMS_A_DESK: usize = 25;
+const ROOMS_A_HOST: usize = 25;
 /// The relay's --metrics-max-series.
 const MAX_SERIES: usize = 5_000;
 
@@ -45,17 +45,17 @@ fn five_hundred_rooms_and_two_thousand_listeners_are_no_more_series_than_a_few()
 
 /// Opens rooms over a few connections.
 async fn open_rooms(relay: &Relay) -> Result<()> {
-    for desk in 0..ROOMS / ROOMS_A_DESK {
+    for host in 0..ROOMS / ROOMS_A_HOST {
         let mut errands = Errands::new(Config {
             addresses: vec![relay.address().to_string().parse()?],
             trust: Trust::Pinned(relay.fingerprint().parse()?),
-            session: SessionKey([desk as u8 + 1; 16]),
-            name: format!("Desk {desk}").parse()?,
+            session: SessionKey([host as u8 + 1; 16]),
+            name: format!("Host {host}").parse()?,
             role: Role::Host,
             token: None,
         })?;
-        for n in 0..ROOMS_A_DESK {
-            let room = format!("room-{desk}-{n}").parse()?;
+        for n in 0..ROOMS_A_HOST {
+            let room = format!("room-{host}-{n}").parse()?;
             let act = Govern::Create { settings: RoomSettings::default() };
             let answer = tokio::time::timeout(LIMIT, errands.ask(&room, act)).await;
             let answer = answer.context("no answer")??;

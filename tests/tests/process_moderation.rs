@@ -1,4 +1,4 @@
-//! Who may speak is decided at the origin and holds at every relay: hands, silence, removal.
+//! The right to speak is decided at the origin and holds at every relay: hands, silence, removal.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use tribune_tests::process::{
 };
 
 const ROOM: &str = "stage";
-/// What a one-shot command may take on a busy machine.
+/// Time limit of a one-shot command on a busy machine.
 const COMMAND: Duration = Duration::from_secs(20);
-/// How soon speech has to be heard, on a busy machine.
+/// Time limit until speech is heard, on a busy machine.
 const HEARD: Duration = Duration::from_secs(20);
 /// A packet can be with a listener's kernel before the acknowledgement and be read after it, when
 /// the machine is busy.

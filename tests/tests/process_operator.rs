@@ -1,4 +1,4 @@
-//! What operators and moderators are shown by real relays and clients, and what they may order: the tree
+//! Views of operators and moderators on real relays and clients, and the orders they may give: the tree
 //! and its listeners at any relay, single listeners for those entitled, a drain over HTTP.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tribune_tests::process::{
 const ROOM: &str = "agora";
 const OPERATOR: &str = "Bearer an-operators-token";
 const KEY: &str = "web:a secret of more than thirty-two bytes";
-/// What a command may take on a busy machine.
+/// Time limit of a command on a busy machine.
 const COMMAND: Duration = Duration::from_secs(20);
 /// How soon a listener's first report has to show everywhere: it is sent after 5 s, and the edge tells
 /// its parent within 5 s more.
@@ -50,7 +50,7 @@ impl<'a> House<'a> {
         Ok(Self { scratch, origin, leaf, _host: host, listener })
     }
 
-    /// One look of `tribune top` at a relay.
+    /// One snapshot of `tribune top`.
     fn top(&self, relay: &Relay, more: &[&str]) -> Result<Value> {
         let http = relay.http().to_string();
         let command = Client::bare(&["top", "--once", "--http", &http]).args(more);

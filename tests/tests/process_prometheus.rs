@@ -1,4 +1,4 @@
-//! What `deploy/` tells Prometheus and Grafana to ask, asked of a real Prometheus that scrapes a real tree:
+//! Queries of `deploy/` for Prometheus and Grafana, run on a real Prometheus that scrapes a real tree:
 //! every panel has something to show, every rule is healthy, and a relay that dies raises its alerts.
 
 use std::collections::BTreeSet;
@@ -15,18 +15,18 @@ use tribune_tests::process::{
 };
 
 const ROOM: &str = "stage";
-/// What a one-shot command may take on a busy machine.
+/// Time limit of a one-shot command on a busy machine.
 const COMMAND: Duration = Duration::from_secs(20);
-/// How often relays are scraped and rules evaluated.
+/// Period of scrapes and rule evaluations.
 const SCRAPE_PERIOD: Duration = Duration::from_secs(1);
-/// How soon relays have to be scraped and rules to be evaluated, on a busy machine.
+/// Time limit of the first scrape and rule evaluation, on a busy machine.
 const SCRAPED: Duration = Duration::from_secs(30);
-/// How soon every panel has to show something. Listeners report every 5 s, relays sum up every 5 s,
+/// Time limit until every panel shows something. Listeners report every 5 s, relays sum up every 5 s,
 /// and rates need two of each.
 const SHOWN: Duration = Duration::from_secs(75);
-/// How soon the alerts about a relay that has died have to be there.
+/// Time limit of the alerts about a dead relay.
 const ALERTED: Duration = Duration::from_secs(30);
-/// What Grafana puts for `$__rate_interval`, and how far back a panel shows.
+/// Grafana's value of `$__rate_interval`, and the time span of a panel.
 const WINDOW: &str = "15s";
 const SHOWN_SECONDS: u64 = 60;
 

@@ -7,7 +7,7 @@ use tribune_tests::process::sound::{align, conversation, longest_gap_ms, read_wa
 use tribune_tests::process::{Client, Relay, RelayOptions, Scratch, with_scratch};
 
 const ROOM: &str = "stage";
-/// What a command may take beyond its `--duration`.
+/// Time limit of a command beyond its `--duration`.
 const SLACK: Duration = Duration::from_secs(20);
 
 /// Three relays, each the parent of the next: the origin, a mid relay, a leaf.

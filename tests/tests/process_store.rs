@@ -1,4 +1,4 @@
-//! What a room has decided outlives its relay: a relay that is killed at any moment knows, once it is
+//! Decisions of a room outlive its relay: a relay that is killed at any moment knows, once it is
 //! started again, everything that it has acknowledged, and its log is whole.
 //!
 //! `make test` kills the relay 8 times; `TRIBUNE_KILLS=100` says how many times instead.
@@ -20,13 +20,13 @@ use tribune_protocol::log::{Head, LogPublicKey, SignedEntry, Verifier};
 use tribune_tests::process::{Client, Process, Relay, RelayOptions, Scratch, with_scratch};
 
 const ROOM: &str = "stage";
-/// What a command may take on a busy machine.
+/// Time limit of a command on a busy machine.
 const COMMAND: Duration = Duration::from_secs(20);
-/// What any one answer may take.
+/// Time limit of one answer.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Kills in `make test`.
 const USUAL_KILLS: u32 = 8;
-/// When a relay is killed, from its first request on.
+/// Time of a kill, from the first request on.
 const LIVES_MS: std::ops::Range<u64> = 20..400;
 /// Bytes that a file takes on a disk that is full: what a relay has logged by then, and less than its
 /// database has.
@@ -40,7 +40,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Persons whom each of them moderates.
 const PERSONS: usize = 6;
 
-/// What is known of a ban.
+/// State of a ban.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ban {
     Acknowledged,
@@ -49,7 +49,7 @@ enum Ban {
     Unknown,
 }
 
-/// What was acknowledged.
+/// Acknowledged decisions.
 #[derive(Debug, Default)]
 struct Ledger {
     /// The reason given, which no other decision has.
@@ -60,7 +60,7 @@ struct Ledger {
     asked: u32,
 }
 
-/// A relay that is killed again and again, and what it has said.
+/// A relay that is killed repeatedly, and its output.
 struct Trial {
     options: RelayOptions,
     room: RoomName,
@@ -137,8 +137,8 @@ fn where_nothing_can_be_stored_nothing_is_decided_and_the_audience_goes_on_liste
         ensure!(after.code == Some(0), "{}", after.stderr);
         runtime.block_on(trial.check(&relay))?;
         let banned = runtime.block_on(async {
-            let mut desk = errands(&relay, MODERATORS)?;
-            trial.list_bans(&mut desk).await
+            let mut requests = errands(&relay, MODERATORS)?;
+            trial.list_bans(&mut requests).await
         })?;
         ensure!(banned == ["after", "kept"].map(str::to_owned).into(), "{banned:?}");
         Client::new(&["log", ROOM, "--verify"], &relay).run_well(scratch, "verify", COMMAND)?;
@@ -156,16 +156,16 @@ fn limit_files(relay: &Relay, bytes: Option<u64>) -> Result<()> {
     Ok(())
 }
 
-/// Somebody who speaks in the room, and comes back when the relay does.
+/// A speaker who rejoins when the relay restarts.
 fn in_room(relay: &Relay, scratch: &Scratch, name: &str, tone: &str) -> Result<Process> {
     Client::new(&["speak", ROOM, "--name", name, "--tone", tone], relay).enter(scratch, name)
 }
 
-/// Whoever is called that on the stage.
+/// Participant of that name on the stage.
 async fn on_stage(relay: &Relay, room: &RoomName, name: &str) -> Result<ParticipantId> {
-    let mut desk = errands(relay, MODERATORS)?;
-    let answer = ask(&mut desk, room, Govern::Show {}).await?;
-    desk.close().await;
+    let mut requests = errands(relay, MODERATORS)?;
+    let answer = ask(&mut requests, room, Govern::Show {}).await?;
+    requests.close().await;
     let Answer::Room(info) = answer else { bail!("no room") };
     let found = info.stage.iter().find(|entry| entry.name.as_str() == name);
     Ok(found.with_context(|| format!("no {name} on the stage"))?.participant)
@@ -178,7 +178,7 @@ fn kills() -> u32 {
     }
 }
 
-/// Somebody at the desk of a room.
+/// A moderator with one-shot requests.
 fn errands(relay: &Relay, number: usize) -> Result<Errands> {
     Ok(Errands::new(Config {
         addresses: vec![relay.address().to_string().parse()?],
@@ -213,14 +213,14 @@ impl Trial {
         guest: ParticipantId,
         life: Duration,
     ) -> Result<()> {
-        let mut desks = Vec::new();
+        let mut all_requests = Vec::new();
         for number in 0..MODERATORS {
-            let mut desk = errands(&relay, number)?;
+            let mut requests = errands(&relay, number)?;
             // The connection is there before the time runs.
-            ask(&mut desk, &self.room, Govern::Show {}).await?;
-            desks.push(desk);
+            ask(&mut requests, &self.room, Govern::Show {}).await?;
+            all_requests.push(requests);
         }
-        let [a, b, c, d] = &mut desks[..] else { bail!("not {MODERATORS} desks") };
+        let [a, b, c, d] = &mut all_requests[..] else { bail!("not {MODERATORS} moderators") };
         tokio::select! {
             biased;
             killed = async {
@@ -237,7 +237,7 @@ impl Trial {
     /// Decides and notes what is acknowledged. Ends only by a failure.
     async fn moderate(
         &self,
-        desk: &mut Errands,
+        requests: &mut Errands,
         number: usize,
         guest: ParticipantId,
     ) -> Result<()> {
@@ -280,7 +280,7 @@ impl Trial {
                 }
                 ledger.silenced = was_silenced.filter(|_| silences.is_none());
             }
-            let answer = ask(desk, &self.room, act).await.with_context(|| reason.clone())?;
+            let answer = ask(requests, &self.room, act).await.with_context(|| reason.clone())?;
             ensure!(answer == Answer::Done, "{reason}: {answer:?}");
             {
                 let mut ledger = self.ledger.borrow_mut();
@@ -295,17 +295,17 @@ impl Trial {
         }
     }
 
-    /// What was acknowledged is in the log, which is whole, and in the list of bans.
+    /// Checks that acknowledged decisions are in the log, which is whole, and in the list of bans.
     async fn check(&mut self, relay: &Relay) -> Result<()> {
-        let mut desk = errands(relay, MODERATORS)?;
-        let Answer::Room(info) = ask(&mut desk, &self.room, Govern::Show {}).await? else {
+        let mut requests = errands(relay, MODERATORS)?;
+        let Answer::Room(info) = ask(&mut requests, &self.room, Govern::Show {}).await? else {
             bail!("no room");
         };
         let key = info.key.map(|key| LogPublicKey(key.0)).context("the room states no key")?;
         ensure!(*self.key.get_or_insert(key) == key, "the relay has another key than before");
-        let reasons = self.read_log(&mut desk, key).await?;
-        let banned = self.list_bans(&mut desk).await?;
-        desk.close().await;
+        let reasons = self.read_log(&mut requests, key).await?;
+        let banned = self.list_bans(&mut requests).await?;
+        requests.close().await;
         let ledger = self.ledger.borrow();
         let lost: Vec<_> = ledger.reasons.difference(&reasons).collect();
         ensure!(lost.is_empty(), "acknowledged and not in the log: {lost:?}");
@@ -320,12 +320,17 @@ impl Trial {
     }
 
     /// The reasons in the log, once it is verified.
-    async fn read_log(&self, desk: &mut Errands, key: LogPublicKey) -> Result<BTreeSet<String>> {
+    async fn read_log(
+        &self,
+        requests: &mut Errands,
+        key: LogPublicKey,
+    ) -> Result<BTreeSet<String>> {
         let mut verifier = Verifier::new(self.room.clone(), key);
         let mut reasons = BTreeSet::new();
         let mut from = 1;
         loop {
-            let Answer::Log(page) = ask(desk, &self.room, Govern::ReadLog { from }).await? else {
+            let Answer::Log(page) = ask(requests, &self.room, Govern::ReadLog { from }).await?
+            else {
                 bail!("no log");
             };
             ensure!(!page.own_only, "the log is not shown whole");
@@ -343,12 +348,12 @@ impl Trial {
         }
     }
 
-    async fn list_bans(&self, desk: &mut Errands) -> Result<BTreeSet<String>> {
+    async fn list_bans(&self, requests: &mut Errands) -> Result<BTreeSet<String>> {
         let mut banned = BTreeSet::new();
         let mut after = 0;
         loop {
             let Answer::Bans { bans, total } =
-                ask(desk, &self.room, Govern::ListBans { after }).await?
+                ask(requests, &self.room, Govern::ListBans { after }).await?
             else {
                 bail!("no bans");
             };

@@ -11,7 +11,7 @@ use tribune_tests::process::{
 
 const ROOM: &str = "stage";
 const SECRET: &str = "a secret of more than thirty-two bytes";
-/// What a one-shot command may take on a busy machine.
+/// Time limit of a one-shot command on a busy machine.
 const COMMAND: Duration = Duration::from_secs(20);
 
 /// A relay with a secret called `web` and a public key called `app`, and the private half of that.

@@ -158,7 +158,7 @@ fn over_rough_links_a_move_costs_little() {
     });
 }
 
-/// The relay that is named is gone. Who is to move stays, and is heard and hears, until the end.
+/// The named relay is gone. A participant told to move stays, hears and is heard, until the end.
 #[test]
 fn a_relay_that_cannot_be_reached_is_not_waited_for_in_silence() {
     let mut sim = Sim::new(1);

@@ -29,7 +29,7 @@ struct Room {
     audience: Vec<ClientHandle>,
 }
 
-/// What the listeners missed, and what they waited.
+/// Frames that the listeners missed, and their waits.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Missed {
     frames: usize,
@@ -54,7 +54,7 @@ impl Room {
         [self.host, self.speaker].map(|client| sim.client_ref(client).track().expect("a track"))
     }
 
-    /// What they have missed since they all heard both, up to now.
+    /// Frames missed since they all heard both, up to now.
     fn missed(&self, sim: &Sim, since: Duration) -> Missed {
         let mut missed = Missed::default();
         let own = [(self.host, self.tracks(sim)[1]), (self.speaker, self.tracks(sim)[0])];
@@ -235,7 +235,7 @@ fn a_silence_that_is_acknowledged_while_relays_move_holds() {
     });
 }
 
-/// Who asks for something while the relay moves gets an answer, and keeps the connection.
+/// A request made while the relay moves is answered on the same connection.
 #[test]
 fn requests_are_answered_while_relays_move() {
     for_seeds(20, |seed| {

@@ -41,12 +41,12 @@ const SUBJECT: &str = "heckler";
 const USUAL_SEEDS: u64 = 2;
 /// For two levels below the origin, the way there and back, and what is lost of that.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(4);
-/// How long a decision may find nobody on the stage: the heckler is on the way elsewhere.
+/// Time for which a decision may find nobody on the stage: the heckler is on the way elsewhere.
 const FOUND_WITHIN: Duration = Duration::from_secs(20);
 /// How long an attempt to come in is left alone: a handshake on a rough path, or the middle of one.
 const STAYS_MS: std::ops::Range<u64> = 50..700;
 
-/// What is decided about the heckler.
+/// Decision about the heckler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deed {
     Ban,
@@ -56,7 +56,7 @@ enum Deed {
     Demote,
 }
 
-/// How long a decision took, in virtual time from the request.
+/// Time of a decision, in virtual time from the request.
 #[derive(Debug, Clone, Copy)]
 struct Times {
     to_answer: Duration,

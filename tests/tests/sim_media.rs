@@ -1,4 +1,4 @@
-//! The simulated network: who is heard, over how many shards, how late, and under what load.
+//! The simulated network: selection, shards, latency, and load.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -213,18 +213,18 @@ fn a_storm_of_joins_costs_those_inside_no_frame() {
     sim.with(host, |client| client.talk(30));
     sim.run_for(SECOND);
     let began = sim.now();
-    let mut crowd = Vec::new();
+    let mut listeners = Vec::new();
     for n in 0..300 {
         let client = sim.client("crowd");
         sim.connect(client, relay);
         sim.with(client, |client| client.join(ROOM, Role::Listener));
-        crowd.push(client);
+        listeners.push(client);
         // In bursts of a hundred.
         if n % 100 == 99 {
             sim.run_for(SECOND / 3);
         }
     }
-    sim.await_joined(&crowd);
+    sim.await_joined(&listeners);
     println!("300 joins were answered within {:?}", sim.now() - began);
     sim.run_for(SECOND);
     sim.with(host, |client| client.stop_talking());
@@ -241,7 +241,7 @@ fn a_storm_of_joins_costs_those_inside_no_frame() {
         let worst = heard.frames().iter().map(latest).max().unwrap_or_default();
         assert!(worst < Duration::from_millis(32), "20 ms of network, and {worst:?} in all");
     }
-    for client in crowd {
+    for client in listeners {
         assert_eq!(sim.client_ref(client).end(), None);
     }
 }

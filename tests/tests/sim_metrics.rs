@@ -1,4 +1,4 @@
-//! The simulated network: what relays count for their operators is what has happened.
+//! The simulated network: the counters of relays match the events.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tribune_tests::sim::relay::RelaySpec;
 use tribune_tests::sim::{RelayHandle, Sim};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// What a packet takes from host to host.
+/// Delay of a packet from host to host.
 const HOP: Duration = Duration::from_millis(10);
 
 /// An origin and a relay below it, whose clock is five seconds ahead.

@@ -150,7 +150,7 @@ fn two_relays_that_name_each_other_form_no_loop() {
     });
 }
 
-/// c ⟶ b ⟶ a, and a prefers c as its parent over the origin. Whoever closes the circle is refused.
+/// c ⟶ b ⟶ a, and a prefers c as its parent over the origin. The join that closes the circle is refused.
 #[test]
 fn three_relays_around_an_origin_form_no_loop() {
     for_seeds(8, |seed| {

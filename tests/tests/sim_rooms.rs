@@ -15,7 +15,7 @@ use tribune_tests::sim::tree::{ROOM, Tree};
 use tribune_tests::sim::{ClientHandle, RelayHandle, Sim};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How long a relay keeps a room that nobody wants.
+/// Time for which a relay keeps an unused room.
 const LINGER: Duration = Duration::from_secs(10);
 
 #[test]

@@ -1,4 +1,4 @@
-//! What exports look like, and that they are read back.
+//! Formats of exports, and their round trip.
 
 use proptest::collection::vec;
 use proptest::option;

@@ -111,7 +111,7 @@ fn in_one_signature(export: &Export, changed: &[u8]) -> Option<SignedEntry> {
     (mended == *wanted).then_some(found)
 }
 
-/// Where a byte of a file is.
+/// Position of a byte in a file.
 #[derive(Debug, Clone, PartialEq)]
 enum Place {
     Entry { number: u64, line: usize },
@@ -133,7 +133,7 @@ impl Place {
     }
 }
 
-/// The place of each byte, told from the text and not from the code that wrote it.
+/// Position of each byte, derived from the text and not from the code that wrote it.
 fn places(format: Format, text: &str) -> Vec<Place> {
     let (mut places, mut number, mut count) = (Vec::new(), None, 0_u64);
     for (line, content) in (1..).zip(text.split_inclusive('\n')) {

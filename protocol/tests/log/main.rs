@@ -1,4 +1,4 @@
-//! The moderation log from outside: what is written is verified, and no change goes unseen.
+//! The moderation log from outside: written logs verify, and every change is detected.
 
 mod chain;
 mod export;

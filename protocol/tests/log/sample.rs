@@ -7,7 +7,7 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{ParticipantId, RoomName};
 use tribune_protocol::log::{Chain, Draft, Head, LogAction, LogKey, Party, SignedEntry};
 
-/// How many entries the sample has.
+/// Number of entries in the sample.
 pub(crate) const ENTRIES: usize = 50;
 
 const REASONS: [&str; 7] = [
@@ -87,7 +87,7 @@ fn draft(place: usize) -> Draft {
     }
 }
 
-/// Somebody of whom much or little is known.
+/// A party with many or few known attributes.
 fn party(place: usize) -> Party {
     let ada = Party {
         subject: Some(text("ada@example.org")),

@@ -60,12 +60,12 @@ impl Audience {
         &self.listeners[self.listeners.len() - 1]
     }
 
-    /// What each has measured up to its last second.
+    /// Last statistics of each listener.
     pub(super) fn statistics(&self) -> Vec<Statistics> {
         self.listeners.iter().filter_map(Process::statistics).collect()
     }
 
-    /// Everybody leaves; what they have measured, and what has been recorded.
+    /// Stops all listeners; returns their statistics and the recording.
     pub(super) fn leave(mut self) -> Result<(Vec<Statistics>, Recording)> {
         for listener in &self.listeners {
             listener.signal(Signal::TERM)?;
@@ -82,7 +82,7 @@ impl Audience {
     }
 }
 
-/// How long the recording is, and how much of it is speech.
+/// Length of the recording, and of the speech in it.
 fn recorded(path: PathBuf, listened: Duration) -> Result<Recording> {
     let samples = decode(&path)?;
     let second = 48_000;

@@ -1,5 +1,5 @@
 //! `make demo`: a tree of relays, a conversation, a question and a heckler, on this machine and with
-//! the programs as they are. What is measured comes from the listeners' own statistics.
+//! the programs as they are. Measurements come from the listeners' own statistics.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,32 +20,32 @@ use crate::process::sound::clip;
 use crate::process::{Client, Ended, Process, Relay, Scratch, Statistics, pause, wait_for};
 
 const ROOM: &str = "rivers";
-/// What any step may take on a busy machine.
+/// Time limit of any step on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// From the conversation's first word to the heckler's.
 const HECKLER_AFTER: Duration = Duration::from_secs(6);
-/// How long he is heard.
+/// Time for which the heckler is heard.
 const HECKLER_HEARD: Duration = Duration::from_secs(3);
-/// How long he goes on, silenced, before he is removed.
+/// Time for which he continues, silenced, before he is removed.
 const HECKLER_IGNORED: Duration = Duration::from_secs(3);
-/// What the last frames may take to the last leaf.
+/// Time for the last frames to reach the last leaf.
 const LAST_FRAMES: Duration = Duration::from_millis(500);
 
-/// How the demo is to run.
+/// Options of the demo.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Whether programs read the result: it is one JSON object then, and progress goes to stderr.
+    /// Whether the result is one JSON object for programs; progress then goes to stderr.
     pub json: bool,
-    /// Whether what the processes print is kept.
+    /// Whether the output of the processes is kept.
     pub keep: bool,
-    /// Where the recording goes.
+    /// Destination of the recording.
     pub out: PathBuf,
 }
 
 /// Runs the demo, which takes about 40 s, and ends all that it has started.
 ///
 /// # Errors
-/// If a step does not come about at all; what is wrong with the figures is in the report.
+/// If a step fails altogether; deviations of the measurements are in the report.
 pub fn run(options: &Options) -> Result<Report> {
     let mut scratch = Scratch::new()?;
     if options.keep {
@@ -95,7 +95,7 @@ impl<'a> Play<'a> {
         for line in tree.picture().lines() {
             narrator.say(&format!("    {line}"));
         }
-        // Somebody has to open the room: the host, who governs and says nothing.
+        // The host opens the room, governs and stays silent.
         let host = Client::new(
             &["speak", ROOM, "--name", "Host", "--role", "host", "--stdin"],
             &tree.origin,
@@ -192,7 +192,7 @@ impl<'a> Play<'a> {
         })
     }
 
-    /// What has still been heard of the heckler anywhere.
+    /// Frames of the heckler still received anywhere.
     fn judge_silence(&self, silence: &mut Silence) -> Result<()> {
         let all: Vec<Statistics> = self.audience.statistics();
         ensure!(all.len() == self.audience.size(), "a listener has printed no statistics");

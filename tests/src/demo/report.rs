@@ -1,4 +1,4 @@
-//! What the demo has measured, as a table or as JSON, and whether it is as it should be.
+//! Measurements of the demo, as a table or JSON, and their verdict.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ const CONCEALED_PER_MILLE_MAX: u64 = 5;
 pub(super) const READ_LATE_MS: u64 = 50;
 /// The longest that a silence may take to be confirmed by every relay, in ms.
 const SILENCE_MS_MAX: u64 = 1_000;
-/// How far a recording may be from the time listened, in seconds.
+/// Tolerated difference between a recording and the time listened, in seconds.
 const RECORDING_TOLERANCE_S: f64 = 0.5;
-/// Seconds of a recording in which somebody has to be heard: the conversation and the question.
+/// Seconds of speech required in a recording: the conversation and the question.
 const SPEECH_S_MIN: usize = 24;
 /// Listeners that there have to be.
 const LISTENERS: usize = 40;
@@ -27,15 +27,15 @@ const LISTENERS: usize = 40;
 pub struct Report {
     /// From the origin down.
     pub depths: Vec<Depth>,
-    /// How the silence acted.
+    /// Effect of the silencing.
     pub silence: Silence,
     /// Whether the heckler was removed.
     pub kicked: bool,
     /// Whether the raised hand was granted and every listener has heard its owner.
     pub granted: bool,
-    /// What was recorded.
+    /// The recording.
     pub recording: Recording,
-    /// How long the demo took.
+    /// Duration of the demo.
     pub seconds: f64,
 }
 
@@ -44,7 +44,7 @@ pub struct Report {
 pub struct Depth {
     /// Relays from the origin to theirs, both counted.
     pub depth: u8,
-    /// How many there are.
+    /// Their number.
     pub listeners: usize,
     /// The median of their medians, in ms.
     pub p50_ms: Option<f64>,
@@ -60,31 +60,31 @@ pub struct Depth {
     pub fewest: u64,
 }
 
-/// How a silence acted.
+/// Effect of a silencing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Silence {
-    /// When it was asked for, in Unix milliseconds.
+    /// Time of the request, in Unix milliseconds.
     pub asked_unix_ms: u64,
     /// Until it was acknowledged, which is when every relay has confirmed it, in ms.
     pub took_ms: u64,
     /// The silenced one's frames that the farthest leaf had received before.
     pub heard_before: u64,
-    /// When the last frame came in at the farthest leaf, after the request, in ms.
+    /// Arrival of the last frame at the farthest leaf, after the request, in ms.
     pub last_heard_ms: Option<i64>,
     /// Listeners who heard anything after the acknowledgement.
     pub heard_after: usize,
 }
 
-/// What was recorded.
+/// The recording.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Recording {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
     /// Its length.
     pub seconds: f64,
-    /// Seconds of it in which somebody speaks.
+    /// Seconds of speech in it.
     pub speech_s: usize,
-    /// How long its listener was in the room.
+    /// Time its listener spent in the room.
     pub listened_s: f64,
 }
 
@@ -133,7 +133,7 @@ impl Depth {
 }
 
 impl Report {
-    /// What is not as it should be, a sentence each.
+    /// Deviations, a sentence each.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         let mut faults: Vec<String> = self.depths.iter().flat_map(Depth::faults).collect();

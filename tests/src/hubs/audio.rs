@@ -15,11 +15,11 @@ use super::{HubNet, RelayNo};
 /// A frame on its way.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame {
-    /// Whose voice.
+    /// The speaker.
     pub speaker: PersonNo,
     /// The track that it claims.
     pub track: TrackId,
-    /// When the speaker's edge let it in.
+    /// Time at which the speaker's edge accepted it.
     pub accepted: Duration,
     /// The room's number on the trunk that it is on.
     channel: Option<Channel>,

@@ -15,7 +15,7 @@ use super::trunk::{Side, TrunkNo};
 pub(super) enum NetEvent {
     /// An event reaches a hub.
     ToHub { relay: RelayNo, life: u32, shard: ShardId, event: Box<ShardEvent> },
-    /// What a hub wanted in one turn reaches a shard.
+    /// The commands of one turn of a hub reach a shard.
     Commands { relay: RelayNo, life: u32, shard: ShardId, commands: Vec<ShardCommand> },
     /// The store answers a hub.
     Stored { relay: RelayNo, life: u32, reply: Box<StoreReply> },
@@ -27,7 +27,7 @@ pub(super) enum NetEvent {
     TrunkMessage { trunk: TrunkNo, to: Side, message: Bytes },
     /// One side of a trunk notices that it is gone.
     TrunkGone { trunk: TrunkNo, side: Side },
-    /// Somebody comes in.
+    /// A participant joins.
     Join { person: PersonNo, relay: RelayNo, role: Role },
     /// A control message of a participant reaches the shard.
     Said { conn: ConnNo, message: Bytes },

@@ -1,4 +1,4 @@
-//! What has to hold in every run, and what is measured.
+//! Invariants of every run, and its measurements.
 //!
 //! * **Off the air.** Once a relay has handed the moderator's edge the `ok`, and the edge has handed
 //!   it out, no relay hands a frame of the subject to anybody ([`HubNet::expect_off_air`]). That binds
@@ -43,16 +43,16 @@ pub struct Timing {
     pub to_answer: Duration,
     /// From the request until the last of the relays that were in the tree all the while enforced it.
     pub to_effect: Duration,
-    /// How many relays those were.
+    /// Number of those relays.
     pub relays: usize,
 }
 
-/// Somebody who has to be off the air once a request is answered.
+/// A participant who must be inaudible once a request is answered.
 #[derive(Debug)]
 struct Watch {
     /// The subject, in all its sessions.
     subjects: Vec<PersonNo>,
-    /// Whether it has to stay out as well.
+    /// Whether the participant must stay out as well.
     kept_out: bool,
     requests: Vec<(ConnNo, RequestId, Duration)>,
     first_asked: Duration,
@@ -113,13 +113,13 @@ impl HubNet {
         self.judge.watches[watch.0].requests.push((conn, request, now));
     }
 
-    /// How long it took; `None` while it is not answered.
+    /// Time to the answer; `None` until then.
     #[must_use]
     pub fn timing(&self, watch: WatchNo) -> Option<Timing> {
         self.judge.watches[watch.0].timing
     }
 
-    /// What did not hold, in words.
+    /// Violations, in words.
     #[must_use]
     pub fn faults(&self) -> &[String] {
         &self.judge.faults
@@ -131,7 +131,7 @@ impl HubNet {
         self.judge.replaced_by_none
     }
 
-    /// Frames of somebody handed out so far, each as often as there were listeners for it.
+    /// Frames of a participant delivered so far, counted once per listener.
     #[must_use]
     pub fn heard(&self, speaker: PersonNo) -> u64 {
         self.judge.heard.get(&speaker).copied().unwrap_or_default()
@@ -173,7 +173,7 @@ impl HubNet {
                     let (own, other) = (model.revision.0, revision);
                     faults.push(format!("relay {} is at {own}, the origin at {other:?}", relay.0));
                 }
-                if model.hearing > 0 && model.count_said != Some(listeners) {
+                if model.receivers > 0 && model.count_said != Some(listeners) {
                     let said = model.count_said;
                     faults.push(format!("{listeners} listen, relay {} said {said:?}", relay.0));
                 }
@@ -244,7 +244,7 @@ impl HubNet {
         }
     }
 
-    /// Somebody has been let in.
+    /// A participant has been admitted.
     pub(super) fn judge_joined(&mut self, conn: ConnNo) {
         let (person, relay) = self.place(conn);
         let wrong = |watch: &Watch| {
@@ -293,7 +293,7 @@ impl HubNet {
         watch.timing = Some(Timing { to_answer, to_effect, relays });
     }
 
-    /// Whether no shard of a relay lets anything of somebody through.
+    /// Whether no shard of a relay forwards anything of a participant.
     fn enforces(&self, relay: RelayNo, subject: PersonNo) -> bool {
         let tracks = self.people.tracks(subject);
         let mut rooms = self.relays[relay.0].shards.iter().flat_map(|shard| shard.rooms());

@@ -2,13 +2,13 @@
 //! thousand participants, a thousand seeds at a time. One thread a run, virtual time, one source of
 //! chance; the same seed gives the same run.
 //!
-//! What is real: [`tribune_relay_core::hub::Hub`] and all below it, and every control message's bytes.
-//! What is a model: shards (routes, who hears what, the answer that routes are in force), trunks
+//! Real: [`tribune_relay_core::hub::Hub`] and all below it, and every control message's bytes.
+//! Modelled: shards (routes, subscriptions, the acknowledgement of routes), trunks
 //! (order kept, delay, retransmission, breaks), participants, and frames as one number each.
 //!
 //! A test builds a [`HubNet`], adds relays and people, has them act, lets time pass with
-//! [`HubNet::run_for`], and looks at [`HubNet::faults`]: what is promised in every run is judged by
-//! the net itself ([`judge`]). A failure prints its seed; `TRIBUNE_SEED=n` runs that one alone,
+//! [`HubNet::run_for`], and looks at [`HubNet::faults`]: the net itself checks the
+//! invariants of every run ([`judge`]). A failure prints its seed; `TRIBUNE_SEED=n` runs that one alone,
 //! `TRIBUNE_SEEDS=n` runs n of them ([`seeds`]).
 //!
 //! * [`relay`], [`event`] — a relay, and what can happen
@@ -16,7 +16,7 @@
 //! * [`trunk`] — the network between relays
 //! * [`people`] — participants and their connections
 //! * [`audio`] — the way of a frame
-//! * [`judge`] — what has to hold, and what is measured
+//! * [`judge`] — invariants and measurements
 //! * [`tree`] — shapes of trees
 
 pub mod audio;
@@ -57,7 +57,7 @@ use crate::schedule::Schedule;
 pub const ROOM: &str = "stage";
 /// Unix time at virtual time 0, in milliseconds.
 const EPOCH_MS: u64 = 1_700_000_000_000;
-/// What a write takes, at most: a disk that flushes.
+/// Longest write: a disk that flushes.
 const DISK: Duration = Duration::from_millis(15);
 /// Turns of one hub at one instant after which it is taken to spin. A storm of joins stays below.
 const SPINS: u32 = 100_000;
@@ -112,7 +112,7 @@ impl HubNet {
         self.now
     }
 
-    /// How the room has been heard over the last minute, by what has come to a relay.
+    /// Quality of the room over the last minute, from the reports that reached a relay.
     #[must_use]
     pub fn quality(&self, relay: RelayNo) -> Option<QualitySummary> {
         self.room(relay)?.quality(self.base + self.now)
@@ -139,13 +139,13 @@ impl HubNet {
         self.fingerprint.value()
     }
 
-    /// How many relays there are.
+    /// Number of relays.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.relays.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no relays.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.relays.is_empty()
@@ -172,7 +172,7 @@ impl HubNet {
         self.carry_out(relay);
     }
 
-    /// Whether a relay drains.
+    /// Whether a relay is draining.
     #[must_use]
     pub fn is_draining(&self, relay: RelayNo) -> bool {
         self.relays[relay.0].hub.readiness() == Readiness::Draining
@@ -183,7 +183,7 @@ impl HubNet {
         Hub::new(config, self.base + self.now)
     }
 
-    /// A relay that has drained closes what is left, and starts anew.
+    /// Closes the remaining connections of a drained relay, and restarts it.
     fn restart(&mut self, relay: RelayNo) {
         self.close_all(relay, CloseCode::Draining);
         let shards = self.relays[relay.0].shards.len() as u8;
@@ -202,7 +202,7 @@ impl HubNet {
         self.relays[relay.0].hub.room(&self.room)
     }
 
-    /// Whether a relay has a way to the origin, as far as it knows.
+    /// Whether a relay believes that it is attached to the origin.
     #[must_use]
     pub fn is_attached(&self, relay: RelayNo) -> bool {
         !self.relays[relay.0].hub.path().is_empty()

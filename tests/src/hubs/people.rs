@@ -21,11 +21,11 @@ use super::relay::name;
 use super::shard::Peer;
 use super::{HubNet, RelayNo, read};
 
-/// Somebody, in the order of their making.
+/// A participant, in order of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PersonNo(pub usize);
 
-/// A connection of somebody, in the order of their making.
+/// A connection, in order of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnNo(pub usize);
 
@@ -34,7 +34,7 @@ const KEY: (&str, &str) = ("door", "a secret of thirty-two bytes, or more");
 /// The time from a participant to its edge, at most.
 const ACCESS: Duration = Duration::from_millis(30);
 
-/// How a request was answered.
+/// Answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// `ok`, or `joined`.
@@ -63,7 +63,7 @@ struct Person {
     token: Option<String>,
 }
 
-/// How far a connection is.
+/// State of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stay {
     /// The join has not been answered.
@@ -93,7 +93,7 @@ pub(super) struct People {
 }
 
 impl People {
-    /// Where and on which track a connection's next frame goes, as long as it is there.
+    /// Relay and track of a connection's next frame, while it is open.
     pub(super) fn voice(&self, conn: ConnNo) -> Option<(RelayNo, LinkId, PersonNo, TrackId)> {
         let Conn { person, relay, link, stay, .. } = &self.conns[conn.0];
         let track = self.all[person.0].tracks.last()?;
@@ -103,12 +103,12 @@ impl People {
         }
     }
 
-    /// The tracks that somebody was ever given.
+    /// Tracks ever assigned to a participant.
     pub(super) fn tracks(&self, person: PersonNo) -> &[TrackId] {
         &self.all[person.0].tracks
     }
 
-    /// All connections there were: whose, where, how far, and what was asked.
+    /// All connections so far: participant, relay, state, requests.
     pub(super) fn conns(
         &self,
     ) -> impl Iterator<Item = (ConnNo, PersonNo, RelayNo, Stay, &[Asked])> {
@@ -140,13 +140,13 @@ fn token(subject: &str) -> String {
 }
 
 impl HubNet {
-    /// Where a connection is, and whose it is.
+    /// Relay and participant of a connection.
     pub(super) fn place(&self, conn: ConnNo) -> (PersonNo, RelayNo) {
         let conn = &self.people.conns[conn.0];
         (conn.person, conn.relay)
     }
 
-    /// Adds somebody who is nowhere yet.
+    /// Adds a participant without a connection.
     pub fn person(&mut self, called: &str) -> PersonNo {
         let session = SessionKey(self.rng.random());
         let (id, name, tracks) = (participant_id(&session), name(called), Vec::new());
@@ -154,7 +154,7 @@ impl HubNet {
         PersonNo(self.people.all.len() - 1)
     }
 
-    /// Adds somebody with a token that vouches for a subject; the same one twice is one subject in two
+    /// Adds a participant with a token that vouches for a subject; the same one twice is one subject in two
     /// sessions.
     pub fn bearer(&mut self, called: &str, subject: &str) -> PersonNo {
         let person = self.person(called);
@@ -162,7 +162,7 @@ impl HubNet {
         person
     }
 
-    /// Has somebody send frames from the first track on, whatever happens.
+    /// Has a participant send frames from the first track on, whatever happens.
     pub fn talk(&mut self, person: PersonNo) {
         self.people.all[person.0].talks = true;
         let conns = self.people.conns().filter(|(_, of, ..)| *of == person);
@@ -170,18 +170,18 @@ impl HubNet {
         conns.into_iter().for_each(|conn| self.let_talk(conn));
     }
 
-    /// The id that the room knows somebody by.
+    /// A participant's id in the room.
     #[must_use]
     pub fn id(&self, person: PersonNo) -> ParticipantId {
         self.people.all[person.0].id
     }
 
-    /// Has somebody come in at a relay at some time.
+    /// Has a participant join at a relay at some time.
     pub fn join_at(&mut self, at: Duration, person: PersonNo, relay: RelayNo, role: Role) {
         self.schedule.push(at.max(self.now), NetEvent::Join { person, relay, role });
     }
 
-    /// Has somebody come in at a relay now. A connection that they have already stays.
+    /// Has a participant join at a relay now. An earlier connection stays open.
     pub fn join(&mut self, person: PersonNo, relay: RelayNo, role: Role) -> ConnNo {
         let number = ConnNo(self.people.conns.len());
         let shards = self.relays[relay.0].shards.len();
@@ -235,7 +235,7 @@ impl HubNet {
         }
     }
 
-    /// How far a connection is.
+    /// State of a connection.
     #[must_use]
     pub fn stay(&self, conn: ConnNo) -> Stay {
         self.people.conns[conn.0].stay
@@ -270,7 +270,7 @@ impl HubNet {
         );
     }
 
-    /// A participant is told something.
+    /// Takes a message to a participant.
     pub(super) fn handle_told(
         &mut self,
         conn: ConnNo,
@@ -295,7 +295,7 @@ impl HubNet {
         }
     }
 
-    /// Whoever comes in is told how many listen. Nobody is told again while that stays the same.
+    /// Notes the count in a welcome: it is not repeated while it stays the same.
     fn note_count(&mut self, conn: ConnNo, count: u64) {
         let Conn { relay, link, .. } = self.people.conns[conn.0];
         let shard = self.shard(relay, link.shard);

@@ -18,14 +18,14 @@ use tribune_relay_core::tree::host_port::HostPort;
 use super::shard::ShardModel;
 use super::{EPOCH_MS, RelayNo, people};
 
-/// What the relays show to each other.
+/// Token of the trunks.
 const TRUNK_TOKEN: &str = "trunk";
 
 /// One relay: the real hub, and models of its shards.
 #[derive(Debug)]
 pub(super) struct NetRelay {
     pub(super) hub: Hub,
-    /// Counts its starts: what was on its way inside the one before is lost.
+    /// Counts its starts: events in flight inside an earlier life are lost.
     pub(super) life: u32,
     pub(super) disk: MemoryStore,
     pub(super) disk_busy: Duration,
@@ -88,7 +88,7 @@ pub(super) fn hub_config(
     }
 }
 
-/// Where a relay is: its number is the port.
+/// Address of a relay: its number is the port.
 pub(super) fn place(relay: RelayNo) -> HostPort {
     format!("relay:{}", relay.0 + 1).parse().expect("a relay of the net has a place")
 }

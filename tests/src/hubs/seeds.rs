@@ -1,4 +1,4 @@
-//! Which seeds a test runs with, and on how many threads.
+//! Seeds of a test, and the threads they run on.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

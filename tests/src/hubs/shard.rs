@@ -25,13 +25,13 @@ pub(super) struct ShardModel {
     free: Vec<u32>,
     generation: u32,
     rooms: BTreeMap<RoomId, RoomModel>,
-    /// When the last commands on their way arrive; later ones do not overtake them.
+    /// Arrival of the last commands in flight; later ones do not overtake them.
     pub(super) last_command: Duration,
-    /// When the last events on their way to the hub arrive.
+    /// Arrival of the last events in flight to the hub.
     pub(super) last_event: Duration,
 }
 
-/// Who is at the other end of a connection.
+/// Peer of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
     Person(ConnNo),
@@ -53,7 +53,7 @@ pub(super) struct RoomModel {
     pub(super) revision: Revision,
     pub(super) hosts: ShardSet,
     /// Participants that hear the room.
-    pub(super) hearing: u64,
+    pub(super) receivers: u64,
     /// Those of them who do not hear their own track.
     pub(super) speaking: Vec<(LinkId, TrackId)>,
     pub(super) trunks: Vec<(LinkId, Channel)>,
@@ -74,7 +74,7 @@ impl RoomModel {
     /// Participants that hear a track.
     pub(super) fn audience(&self, track: TrackId) -> u64 {
         let own = self.speaking.iter().filter(|(_, own)| *own == track).count();
-        self.hearing - own as u64
+        self.receivers - own as u64
     }
 
     /// Whether a frame has not come before.
@@ -87,9 +87,9 @@ impl RoomModel {
 
     fn forget(&mut self, link: LinkId, hears: Hears) {
         match hears {
-            Hears::Everything => self.hearing -= 1,
+            Hears::Everything => self.receivers -= 1,
             Hears::AllBut(_) => {
-                self.hearing -= 1;
+                self.receivers -= 1;
                 self.speaking.retain(|(known, _)| *known != link);
             }
             Hears::Trunk(_) => self.trunks.retain(|(known, _)| *known != link),
@@ -124,12 +124,12 @@ impl ShardModel {
         link
     }
 
-    /// Who is at the other end, if the connection is open.
+    /// Peer of a connection, if it is open.
     pub(super) fn peer(&self, link: LinkId) -> Option<Peer> {
         self.slot(link)?.peer
     }
 
-    /// What a connection hears.
+    /// Subscription of a connection.
     pub(super) fn hears(&self, link: LinkId) -> Option<(RoomId, Hears)> {
         self.slot(link)?.hears
     }
@@ -163,9 +163,9 @@ impl ShardModel {
         self.slots[link.slot as usize].hears = Some((room, hears));
         let room = self.rooms.entry(room).or_default();
         match hears {
-            Hears::Everything => room.hearing += 1,
+            Hears::Everything => room.receivers += 1,
             Hears::AllBut(track) => {
-                room.hearing += 1;
+                room.receivers += 1;
                 room.speaking.push((link, track));
             }
             Hears::Trunk(channel) => room.trunks.push((link, channel)),

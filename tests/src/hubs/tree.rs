@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{HubNet, RelayNo};
 
-/// What a tree may take to come up.
+/// Time limit for a tree to attach.
 const SETTLES: Duration = Duration::from_secs(20);
 
 /// Relays, the origin first.

@@ -42,7 +42,7 @@ pub struct Weather {
     pub hold_up: f64,
 }
 
-/// What a message that is lost and sent again takes more, at most; at least a third of it.
+/// Longest extra delay of a retransmitted message; at least a third of it.
 const RETRANSMISSION: Duration = Duration::from_millis(300);
 /// The usual time between a hub and a shard, at most.
 const INSIDE: Duration = Duration::from_micros(500);
@@ -107,13 +107,13 @@ struct Trunk {
     above: LinkId,
     /// Nothing gets through any more.
     broken: bool,
-    /// When the last message on its way arrives, to the parent and to the child.
+    /// Arrival of the last message in flight, to the parent and to the child.
     last: [Duration; 2],
     /// Since when the parent's shard has the room on it.
     subscribed: Option<Duration>,
 }
 
-/// All trunks there were, and what was sent on them.
+/// All trunks so far, and the bytes sent on them.
 #[derive(Debug, Default)]
 pub(super) struct Trunks {
     all: Vec<Trunk>,

@@ -1,4 +1,4 @@
-//! Where the built programs are: beside the one that runs, or beside the directory of test programs.
+//! Paths of the built programs: beside the running one, or beside the directory of test programs.
 
 use std::path::{Path, PathBuf};
 

@@ -17,7 +17,7 @@ use super::{Scratch, wait_for};
 /// Lines of a process that are remembered: ten minutes of statistics and a thousand events. The
 /// oldest are forgotten first; the file has them all.
 const LINES_REMEMBERED: usize = 2_000;
-/// Bytes of one line; what is longer is cut, as no program of ours prints that.
+/// Longest line, in bytes; a longer one is cut, as no program of ours prints it.
 const LINE_BYTES: u64 = 64 * 1024;
 
 /// A running process. It is killed when this is dropped.
@@ -30,14 +30,14 @@ pub struct Process {
     stderr: PathBuf,
 }
 
-/// How a process ended.
+/// End of a process.
 #[derive(Debug, Clone)]
 pub struct Ended {
     /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote to its standard output.
+    /// Its standard output.
     pub stdout: Vec<String>,
-    /// What it wrote to its standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -108,7 +108,7 @@ impl Process {
         let mut child = command
             .env("HOME", scratch.path())
             .env("XDG_STATE_HOME", scratch.file("state"))
-            // Held open: whoever reads from it waits.
+            // Held open, so that its reader waits.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr)?)
@@ -134,24 +134,24 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has written to its standard output so far.
+    /// Its standard output so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         lock(&self.lines).iter().cloned().collect()
     }
 
-    /// Its last line that `look` recognises.
-    pub fn last<T>(&self, look: impl Fn(&str) -> Option<T>) -> Option<T> {
-        lock(&self.lines).iter().rev().find_map(|line| look(line))
+    /// Its last line that `accepts` recognises.
+    pub fn last<T>(&self, accepts: impl Fn(&str) -> Option<T>) -> Option<T> {
+        lock(&self.lines).iter().rev().find_map(|line| accepts(line))
     }
 
-    /// What it has written to its standard error so far.
+    /// Its standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
-    /// Waits for a line that `look` recognises; lines that are there already count.
+    /// Waits for a line that `accepts` recognises; lines that are there already count.
     ///
     /// # Errors
     /// If none comes within `limit`, or the process ends before.
@@ -159,7 +159,7 @@ impl Process {
         &mut self,
         what: &str,
         limit: Duration,
-        look: impl Fn(&str) -> Option<T>,
+        accepts: impl Fn(&str) -> Option<T>,
     ) -> Result<T> {
         let what = format!("{what} from {}", self.name);
         wait_for(&what, limit, || {
@@ -168,7 +168,7 @@ impl Process {
             if ended.is_some() {
                 self.join_reader();
             }
-            if let Some(found) = lock(&self.lines).iter().find_map(|line| look(line)) {
+            if let Some(found) = lock(&self.lines).iter().find_map(|line| accepts(line)) {
                 return Ok(Some(found));
             }
             match ended {
@@ -202,7 +202,7 @@ impl Process {
         Ok(())
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     ///
     /// # Errors
     /// If that cannot be told.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Ended, Process, Relay, Scratch};
 
-/// How long a client may take to get into a room.
+/// Time limit of a join.
 const JOIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// A command line of `tribune`, with `--json`.
@@ -44,7 +44,7 @@ pub struct Statistics {
     pub depth: u8,
     /// Times that it has come back.
     pub reconnects: u32,
-    /// What has come of each track.
+    /// Reception of each track.
     pub tracks: Vec<Track>,
 }
 
@@ -53,11 +53,11 @@ pub struct Statistics {
 pub struct Latency {
     /// The median.
     pub p50: Option<f64>,
-    /// What 99 of 100 frames stay under.
+    /// 99th percentile.
     pub p99: Option<f64>,
 }
 
-/// What a listener has received of one track.
+/// Reception of one track.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Track {
     /// Its number.
@@ -66,11 +66,11 @@ pub struct Track {
     pub name: Option<String>,
     /// Frames received.
     pub received: u64,
-    /// When the last one came, in Unix milliseconds.
+    /// Arrival of the last one, in Unix milliseconds.
     pub last_received_unix_ms: Option<u64>,
-    /// Frames received after the room had said that the speaker is silenced.
+    /// Frames received after the room announced that the speaker is silenced.
     pub received_silenced: Option<u64>,
-    /// How long after that the last one came, in ms.
+    /// Time from that announcement to the last one, in ms.
     pub silenced_after_ms: Option<f64>,
 }
 
@@ -81,7 +81,7 @@ impl Statistics {
         serde_json::from_str(line).ok()
     }
 
-    /// What has come of the speaker with this name.
+    /// Reception of the speaker with this name.
     #[must_use]
     pub fn track(&self, name: &str) -> Option<&Track> {
         self.tracks.iter().find(|track| track.name.as_deref() == Some(name))
@@ -176,7 +176,7 @@ impl Client {
 }
 
 impl Process {
-    /// Waits for a JSON line with this `event` that is as `look` wants it.
+    /// Waits for a JSON line with this `event` that is that `accepts` accepts.
     ///
     /// # Errors
     /// If none comes within `limit`, or the process ends before.
@@ -184,15 +184,15 @@ impl Process {
         &mut self,
         event: &str,
         limit: Duration,
-        look: impl Fn(&Value) -> bool,
+        accepts: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
         self.wait_line(&format!("the event {event}"), limit, |line| {
             let value: Value = serde_json::from_str(line).ok()?;
-            (value["event"] == event && look(&value)).then_some(value)
+            (value["event"] == event && accepts(&value)).then_some(value)
         })
     }
 
-    /// Waits for a listener's statistics to be as `look` wants them.
+    /// Waits for a listener's statistics to be accepted by `accepts`.
     ///
     /// # Errors
     /// If they are not within `limit`, or the process ends before.
@@ -200,9 +200,9 @@ impl Process {
         &mut self,
         what: &str,
         limit: Duration,
-        look: impl Fn(&Statistics) -> bool,
+        accepts: impl Fn(&Statistics) -> bool,
     ) -> Result<Statistics> {
-        self.wait_line(what, limit, |line| Statistics::parse(line).filter(&look))
+        self.wait_line(what, limit, |line| Statistics::parse(line).filter(&accepts))
     }
 
     /// A listener's last line of statistics.

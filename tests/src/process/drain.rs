@@ -1,19 +1,19 @@
-//! A relay that drains under a crowd of listeners, and what they miss meanwhile.
+//! A relay that drains under many listeners, and what they miss meanwhile.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tribune_protocol::ids::TrackId;
 
-use super::{Crowd, Record, Relay};
+use super::{Listeners, Record, Relay};
 
-/// What is heard so long before the drain, and after its end, is held against it too.
+/// Margin before and after the drain that is judged with it.
 const MARGIN: Duration = Duration::from_secs(1);
-/// How long a relay may take to get rid of everybody, and the crowd to hear on. A busy machine makes
+/// Time limit for a relay to drain, and for the listeners to hear on. A busy machine makes
 /// it longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The time around a drain, seen by a crowd.
+/// The time around a drain, seen by many listeners.
 #[derive(Debug)]
 pub struct Drain {
     began: Instant,
@@ -25,23 +25,23 @@ impl Drain {
     /// Drains a relay as SIGTERM does, waits until it has ended by itself, and hears on for a while.
     ///
     /// # Errors
-    /// If the relay does not end well, or somebody is sent away or hears nothing any more.
-    pub fn of(mut relay: Relay, crowd: &Crowd) -> Result<Self> {
+    /// If the relay does not end well, or a listener is closed or hears nothing any more.
+    pub fn of(mut relay: Relay, listeners: &Listeners) -> Result<Self> {
         let began = Instant::now();
         relay.terminate()?;
         let end = relay.process().wait(LIMIT)?;
         let ended = Instant::now();
         ensure!(end.code == Some(0), "{}: {:?} {}", relay.name(), end.code, end.stderr);
-        crowd.wait("everybody to hear on", LIMIT, |record| {
+        listeners.wait("everybody to hear on", LIMIT, |record| {
             record.last_heard().is_some_and(|at| at > ended + MARGIN)
         })?;
-        Ok(Self { began, ended, records: crowd.records() })
+        Ok(Self { began, ended, records: listeners.records() })
     }
 
     /// The same time, seen by others, who have heard on until [`Self::end_of_margin`].
     #[must_use]
-    pub fn seen_by(&self, crowd: &Crowd) -> Self {
-        Self { began: self.began, ended: self.ended, records: crowd.records() }
+    pub fn seen_by(&self, listeners: &Listeners) -> Self {
+        Self { began: self.began, ended: self.ended, records: listeners.records() }
     }
 
     /// Until when frames are held against the drain.
@@ -50,22 +50,22 @@ impl Drain {
         self.ended + MARGIN
     }
 
-    /// How long the relay took to end.
+    /// Time until the relay ended.
     #[must_use]
     pub fn took(&self) -> Duration {
         self.ended - self.began
     }
 
-    /// What each of the crowd has lived through.
+    /// Records of all listeners.
     #[must_use]
     pub fn records(&self) -> &[Record] {
         &self.records
     }
 
-    /// How long after the signal each of the crowd was let in at another relay, the first one first.
+    /// How long after the signal each listener was let in at another relay, the first one first.
     ///
     /// # Errors
-    /// If somebody has not moved once, and straight on to the relay of that name.
+    /// If a listener has not moved once, and straight on to the relay of that name.
     pub fn moves(&self, to: &str) -> Result<Vec<Duration>> {
         let moves = self.records.iter().map(|record| {
             let [_, (at, relay)] = &record.joined[..] else {
@@ -80,10 +80,10 @@ impl Drain {
         Ok(moves)
     }
 
-    /// That each of the crowd heard every frame of every track around the drain, and each once.
+    /// Checks that each listener heard every frame of every track around the drain, and each once.
     ///
     /// # Errors
-    /// If somebody did not, or does not hear a track before the drain or after it.
+    /// If a listener did not, or does not hear a track before the drain or after it.
     pub fn ensure_whole(&self) -> Result<()> {
         for track in self.tracks() {
             let misses = self.misses(track)?;
@@ -95,7 +95,7 @@ impl Drain {
         Ok(())
     }
 
-    /// For each of the crowd who missed frames of the track around the drain: who, and which frames.
+    /// For each listener who missed frames of the track around the drain: who, and which frames.
     fn misses(&self, track: TrackId) -> Result<Vec<(usize, Vec<i64>)>> {
         let (from, to) = (self.began.checked_sub(MARGIN).context("early")?, self.ended + MARGIN);
         let mut misses = Vec::new();
@@ -112,13 +112,13 @@ impl Drain {
         Ok(misses)
     }
 
-    /// The tracks that the crowd has heard.
+    /// The tracks that the listeners have heard.
     #[must_use]
     pub fn tracks(&self) -> Vec<TrackId> {
         self.records.first().map(|record| record.tracks().collect()).unwrap_or_default()
     }
 
-    /// The longest time without a frame of a track around the drain, of whoever had the longest.
+    /// Longest gap in a track around the drain, over all listeners.
     #[must_use]
     pub fn longest_pause(&self, track: TrackId) -> Duration {
         let (from, to) = (self.began, self.ended + MARGIN);

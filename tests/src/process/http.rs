@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How long a relay on the same machine may take to answer.
+/// Time limit of an answer by a relay on the same machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest answer: metrics of 64 shards have about 300 KB.
 const ANSWER_BYTES: u64 = 1024 * 1024;
 
-/// What came back.
+/// The response.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status, such as 200.

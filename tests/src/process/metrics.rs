@@ -19,7 +19,7 @@ impl Metrics {
         series.sum()
     }
 
-    /// How many series there are.
+    /// Number of series.
     #[must_use]
     pub fn series(&self) -> usize {
         self.0.lines().filter(|line| !line.starts_with('#')).count()

@@ -12,10 +12,10 @@ use anyhow::{Result, anyhow, ensure};
 mod binary;
 mod child;
 mod client;
-mod crowd;
 mod drain;
 mod http;
 pub mod jwt;
+mod listeners;
 mod metrics;
 mod prometheus;
 mod relay;
@@ -24,22 +24,22 @@ pub mod sound;
 
 pub use child::{Ended, Process, Signal};
 pub use client::{Client, Latency, Statistics, Track};
-pub use crowd::{Crowd, Record};
 pub use drain::Drain;
 pub use http::{Answer, ask, get};
+pub use listeners::{Listeners, Record};
 pub use metrics::Metrics;
 pub use prometheus::Prometheus;
 pub use relay::{Relay, RelayOptions};
 pub use scratch::{Scratch, with_scratch};
 
-/// How often a condition is looked at while it is waited for.
+/// Polling period of a condition.
 const POLL_PERIOD: Duration = Duration::from_millis(10);
 
 /// Whether all waits are to end.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Ends every wait of this process with an error, those to come too, so that whoever waits lets go
-/// of what it has started.
+/// Ends every wait of this process with an error, future ones too, so that the waiting code releases
+/// the processes it started.
 pub fn interrupt() {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
@@ -55,19 +55,19 @@ pub fn pause(length: Duration) -> Result<()> {
     })
 }
 
-/// Waits until `look` finds something.
+/// Waits until `accepts` returns something.
 ///
 /// # Errors
-/// What `look` says, or that `what` has not happened within `limit`.
+/// What `accepts` returns, or that `what` has not happened within `limit`.
 pub fn wait_for<T>(
     what: &str,
     limit: Duration,
-    mut look: impl FnMut() -> Result<Option<T>>,
+    mut accepts: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
-        if let Some(found) = look()? {
+        if let Some(found) = accepts()? {
             return Ok(found);
         }
         if Instant::now() >= deadline {

@@ -11,13 +11,13 @@ use serde_json::Value;
 
 use super::{Process, Scratch, wait_for};
 
-/// How long Prometheus may take until it answers.
+/// Time limit of the start of Prometheus.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// How long it may take to answer a query.
+/// Time limit of a query.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest answer that is read: two minutes of a sample a second of some hundred series.
 const ANSWER_BYTES: u64 = 16 * 1024 * 1024;
-/// Ports that are tried: another process may take one between the look and the start.
+/// Ports that are tried: another process may take one between the probe and the start.
 const PORTS_TRIED: usize = 5;
 
 /// A Prometheus that runs.
@@ -28,7 +28,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Where the program is, if it is installed.
+    /// Path of the program, if it is installed.
     #[must_use]
     pub fn installed() -> Option<PathBuf> {
         let path = std::env::var_os("PATH")?;
@@ -45,7 +45,7 @@ impl Prometheus {
     pub fn start(scratch: &Scratch, program: &Path, configuration: &Path) -> Result<Self> {
         let mut said = String::new();
         for attempt in 0..PORTS_TRIED {
-            // Prometheus does not tell which port the system has chosen, so that one is chosen for it.
+            // Prometheus does not print a port chosen by the system, so one is chosen for it.
             let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
             let data = scratch.file(&format!("prometheus-{attempt}"));
             let args = [
@@ -71,7 +71,7 @@ impl Prometheus {
         bail!("Prometheus does not start on any of {PORTS_TRIED} ports; it said: {said}")
     }
 
-    /// What it logs.
+    /// Its log.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.stderr()
@@ -91,7 +91,7 @@ impl Prometheus {
         Ok(answer["data"].clone())
     }
 
-    /// What a query has as its result now.
+    /// Current result of a query.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -100,7 +100,7 @@ impl Prometheus {
         data["result"].as_array().cloned().context("an answer without a result")
     }
 
-    /// How many series of a query have a finite value at one of the last `seconds`.
+    /// Number of series of a query that have a finite value at one of the last `seconds`.
     ///
     /// # Errors
     /// As [`Self::ask`].

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Answer, Metrics, Process, Scratch, Signal, ask, get, wait_for};
 
-/// How long a relay may take until it listens, and until it has a parent.
+/// Time limit until a relay listens, and until it has a parent.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// How a relay is to be started.
+/// Options of a relay.
 #[derive(Debug, Clone)]
 pub struct RelayOptions {
     name: String,
@@ -124,7 +124,7 @@ impl Relay {
         self.process.pid()
     }
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.process.name()
@@ -170,7 +170,7 @@ impl Relay {
         wait_for(&what, limit, || Ok((self.get("/readyz")?.status == 200).then_some(())))
     }
 
-    /// Waits until its metrics are as `look` wants them.
+    /// Waits until its metrics are accepted by `accepts`.
     ///
     /// # Errors
     /// If they are not within `limit`.
@@ -178,10 +178,10 @@ impl Relay {
         &self,
         what: &str,
         limit: Duration,
-        look: impl Fn(&Metrics) -> bool,
+        accepts: impl Fn(&Metrics) -> bool,
     ) -> Result<Metrics> {
         let what = format!("{what} in the metrics of {}", self.process.name());
-        wait_for(&what, limit, || Ok(Some(self.metrics()?).filter(|metrics| look(metrics))))
+        wait_for(&what, limit, || Ok(Some(self.metrics()?).filter(|metrics| accepts(metrics))))
     }
 
     /// Ends it at once, as a power cut does.

@@ -24,7 +24,7 @@ impl Scratch {
         Ok(Self { directory: directory.context("no temporary directory")? })
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
@@ -60,7 +60,7 @@ impl Scratch {
     }
 }
 
-/// Runs a test in a directory of its own. If it fails, what its processes said is printed.
+/// Runs a test in a directory of its own. If it fails, the output of its processes is printed.
 ///
 /// # Panics
 /// If the test fails.
@@ -71,7 +71,7 @@ pub fn with_scratch(test: impl FnOnce(&Scratch) -> Result<()>) {
     }
 }
 
-/// Prints what the processes said if the test panics.
+/// Prints the output of the processes if the test panics.
 struct Shown(Scratch);
 
 impl Drop for Shown {

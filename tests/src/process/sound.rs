@@ -112,7 +112,7 @@ pub fn read_wav(path: &Path) -> Result<Vec<f32>> {
     }
 }
 
-/// Where a recording lies in its source, and how alike the two are.
+/// Offset of a recording in its source, and their correlation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Alignment {
     /// The sample of the source that is the recording's first; negative if the recording begins

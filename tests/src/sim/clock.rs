@@ -11,14 +11,14 @@ const MILLION: i128 = 1_000_000;
 /// A host's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HostClock {
-    /// How far it is ahead of true time at the beginning, in microseconds.
+    /// Initial offset ahead of true time, in microseconds.
     pub skew_us: i64,
     /// By how much it is too fast, in millionths; crystals are within 50.
     pub drift_ppm: i32,
 }
 
 impl HostClock {
-    /// What the host's monotonic clock has counted when `now` of true time has passed.
+    /// Reading of the host's monotonic clock after `now` of true time.
     #[must_use]
     pub fn elapsed(self, now: Duration) -> Duration {
         scaled(now, MILLION + i128::from(self.drift_ppm), MILLION)
@@ -35,7 +35,7 @@ impl HostClock {
         scaled(elapsed, MILLION, rate) + Duration::from_nanos(1)
     }
 
-    /// What the host takes for Unix time then, in microseconds.
+    /// The host's Unix time then, in microseconds.
     #[must_use]
     pub fn unix_us(self, now: Duration) -> u64 {
         (EPOCH_US + self.elapsed(now).as_micros() as u64).wrapping_add_signed(self.skew_us)

@@ -1,4 +1,4 @@
-//! What a simulated client has heard, and questions about it.
+//! Frames heard by a simulated client, and queries over them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,17 +8,17 @@ use tribune_protocol::ids::{Seq, TrackId};
 /// A frame that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeardFrame {
-    /// When, in virtual time.
+    /// Virtual time.
     pub at: Duration,
-    /// When the edge handed the packet to the network.
+    /// Time at which the edge sent the packet.
     pub handed_over: Duration,
-    /// Whose.
+    /// Its track.
     pub track: TrackId,
     /// Its place in the track.
     pub seq: Seq,
     /// The counter in its Opus bytes; `None` in a mark, which has none.
     pub counter: Option<u64>,
-    /// Which of the client's media datagrams it came in.
+    /// Number of the client's media datagram that carried it.
     pub datagram: u32,
     /// Its age by capture time and the client's estimate of the origin's clock, in microseconds, and
     /// how far that can be off, by the errors of both ends.
@@ -39,7 +39,7 @@ impl Heard {
         &self.frames
     }
 
-    /// How many media datagrams came.
+    /// Number of media datagrams received.
     #[must_use]
     pub const fn datagrams(&self) -> u32 {
         self.datagrams

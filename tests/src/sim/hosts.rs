@@ -111,7 +111,7 @@ impl Sim {
         self.client_mut(client).set_follows_moves();
     }
 
-    /// Where a relay is, as `HOST:PORT`.
+    /// Address of a relay, as `HOST:PORT`.
     #[must_use]
     pub fn address(&self, relay: RelayHandle) -> String {
         relay_address(relay.0).to_string()
@@ -123,7 +123,7 @@ impl Sim {
         self.move_to(client, SocketAddr::new(client_address(client.0, 0).ip(), port));
     }
 
-    /// A client, to look at.
+    /// A client, for inspection.
     #[must_use]
     pub fn client_ref(&self, client: ClientHandle) -> &SimClient {
         match &self.hosts[client.0.0] {
@@ -132,7 +132,7 @@ impl Sim {
         }
     }
 
-    /// A relay, to look at.
+    /// A relay, for inspection.
     #[must_use]
     pub fn relay_ref(&self, relay: RelayHandle) -> &SimRelay {
         match &self.hosts[relay.0.0] {
@@ -141,7 +141,7 @@ impl Sim {
         }
     }
 
-    /// A relay, to look at its counters.
+    /// A relay, for its counters.
     pub fn relay_mut(&mut self, relay: RelayHandle) -> &mut SimRelay {
         match &mut self.hosts[relay.0.0] {
             Host::Relay(relay) => relay,

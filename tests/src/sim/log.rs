@@ -1,4 +1,4 @@
-//! What happened in a run, in order: every packet, every control message, every frame heard. Two runs
+//! Event log of a run, in order: every packet, every control message, every frame heard. Two runs
 //! of one seed have equal logs.
 
 use std::fmt;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::HostId;
 use crate::fingerprint::Fingerprint;
 
-/// What becomes of a packet.
+/// Fate of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It arrives then.
@@ -25,22 +25,22 @@ pub enum Fate {
 pub struct Entry {
     /// Virtual time, in microseconds.
     pub at_us: u64,
-    /// Where.
+    /// The host.
     pub host: HostId,
-    /// What.
+    /// The event.
     pub event: Event,
 }
 
-/// What an [`Entry`] says.
+/// Content of an [`Entry`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The host sent a packet.
     Packet {
-        /// To whom.
+        /// Its receiver.
         to: Option<HostId>,
         /// Size of the UDP payload.
         bytes: usize,
-        /// What becomes of it.
+        /// Its fate.
         fate: Fate,
     },
     /// The host, a client, heard a frame.

@@ -72,7 +72,7 @@ pub(crate) struct Sent {
 pub(crate) struct Arrival {
     pub(crate) from: SocketAddr,
     pub(crate) payload: Vec<u8>,
-    /// When the sender handed it to the network.
+    /// Time at which the sender sent it.
     pub(crate) sent: Duration,
 }
 
@@ -133,7 +133,7 @@ impl Sim {
         self.now
     }
 
-    /// What has happened so far.
+    /// Event log so far.
     #[must_use]
     pub const fn log(&self) -> &Log {
         &self.log

@@ -21,7 +21,7 @@ pub struct Link {
     pub loss: f64,
     /// Share of packets that take [`Self::detour`] more and are overtaken.
     pub reordering: f64,
-    /// What an overtaken packet takes more.
+    /// Extra delay of an overtaken packet.
     pub detour: Duration,
     /// Share of packets that arrive twice.
     pub duplication: f64,
@@ -117,7 +117,7 @@ impl Network {
         }
     }
 
-    /// What becomes of a packet: once, or twice.
+    /// Fates of a packet: one, or two.
     pub(super) fn carry(&mut self, now: Duration, from: HostId, to: HostId) -> Vec<Fate> {
         if self.cut.contains(&(from, to)) {
             return vec![Fate::Cut];
@@ -145,13 +145,13 @@ impl Network {
     }
 }
 
-/// Where a relay listens.
+/// Address of a relay.
 pub(super) fn relay_address(id: HostId) -> SocketAddr {
     let [high, low] = (id.0 as u16).to_be_bytes();
     SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 4433))
 }
 
-/// Where a client is at its n-th attempt to connect.
+/// Address of a client at its n-th attempt to connect.
 pub(super) fn client_address(id: HostId, attempt: u16) -> SocketAddr {
     let [high, low] = (id.0 as u16).to_be_bytes();
     SocketAddr::from((Ipv4Addr::new(10, 1, high, low), 20_000 + attempt))

@@ -44,7 +44,7 @@ use super::{Arrival, EPOCH_US, HostId, Sent, token};
 
 /// Packets that a shard takes in one turn, as in the driver: 16 batches of 32.
 const PACKETS_PER_TURN: usize = 512;
-/// What the relays of a simulation show to each other.
+/// Token of the trunks of a simulation.
 const TRUNK_TOKEN: &str = "trunk";
 
 /// One relay.
@@ -81,13 +81,13 @@ impl SimRelay {
         Self { host, name, address, parents, spec, rng, base, core, busy_until, hub_hangs, disk }
     }
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it runs.
+    /// Whether it is running.
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.core.is_some()
@@ -99,7 +99,7 @@ impl SimRelay {
         self.core.as_ref().map(|core| core.hub.path()).unwrap_or_default()
     }
 
-    /// How it stands to its parent, in a word, as `tribune_relay_core::hub::Hub::trunk_state` has it.
+    /// State of its uplink, in a word, as `tribune_relay_core::hub::Hub::trunk_state` has it.
     #[must_use]
     pub fn trunk_state(&self) -> Option<&'static str> {
         self.core.as_ref().map(|core| core.hub.trunk_state().as_str())
@@ -112,12 +112,12 @@ impl SimRelay {
         self.core.as_ref()?.hub.room(&name)
     }
 
-    /// What the hub has counted in this life.
+    /// The hub's counters in this life.
     pub fn hub_counters(&mut self) -> HubCounters {
         self.core.as_mut().map(|core| core.hub.counters().clone()).unwrap_or_default()
     }
 
-    /// What each shard has counted in this life.
+    /// Each shard's counters in this life.
     pub fn shard_counters(&mut self) -> Vec<ShardCounters> {
         let shards = self.core.iter_mut().flat_map(|core| &mut core.shards);
         shards.map(|host| host.shard.counters().clone()).collect()
@@ -305,7 +305,7 @@ impl SimRelay {
             core.next(base, at, self.hub_hangs)
         };
         let next = next.map(|next| self.spec.clock.true_time(next).max(self.busy_until));
-        // What comes while it is busy is looked at afterwards.
+        // Packets that arrive while it is busy are handled afterwards.
         if cost > Duration::ZERO { Some(self.busy_until) } else { next }
     }
 

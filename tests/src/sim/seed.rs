@@ -1,4 +1,4 @@
-//! Which seeds a test runs with.
+//! Seeds of a test.
 
 /// Runs a test for several seeds: `TRIBUNE_SIM_SEED` names the only one, `TRIBUNE_SIM_SEEDS` says how
 /// many; else as many as the test asks for, from 1.

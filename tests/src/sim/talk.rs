@@ -1,4 +1,4 @@
-//! What a simulated speaker sends: frames with made-up Opus bytes that carry a counter, on schedule.
+//! Frames of a simulated speaker: frames with made-up Opus bytes that carry a counter, on schedule.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct Talk {
 /// A frame that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentFrame {
-    /// When, in virtual time.
+    /// Virtual time.
     pub at: Duration,
     /// On which track.
     pub track: TrackId,
@@ -45,7 +45,7 @@ impl Talk {
         self.until = Some(end);
     }
 
-    /// When the next frame is due; `None` if the talk is over.
+    /// Due time of the next frame; `None` after the end.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
         let due = self.began + FRAME_PERIOD * u32::try_from(self.count).unwrap_or(u32::MAX);

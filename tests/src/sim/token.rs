@@ -1,5 +1,5 @@
-//! Tokens of the simulation, and the key that all its relays check them with. They are optional: whoever
-//! shows none comes in as anything.
+//! Tokens of the simulation, and the key that all its relays check them with. They are
+//! optional: without one, a client may join in any role.
 
 use serde_json::json;
 use tribune_protocol::domain::role::Role;
@@ -9,11 +9,11 @@ use tribune_relay_core::auth::keys::{Key, Keys};
 use super::EPOCH_US;
 use super::tree::ROOM;
 
-/// Who makes the tokens.
+/// Issuer of the tokens.
 const ISSUER: &str = "web";
-/// What they are signed with.
+/// Their signing key.
 const SECRET: &str = "a secret of the simulated network";
-/// How long they are good for, in seconds.
+/// Their validity, in seconds.
 const VALID_S: u64 = 86_400;
 
 /// A token that was made when the simulation began and lets `subject` into [`ROOM`] in a role.
@@ -27,7 +27,7 @@ pub fn token(subject: &str, role: Role) -> String {
     SigningKey::Secret(SECRET.as_bytes()).sign(&claims).expect("claims that can be signed")
 }
 
-/// What every relay knows.
+/// Keys of every relay.
 pub(super) fn keys() -> Keys {
     let mut keys = Keys::default();
     let secret = SECRET.parse().expect("a secret of the simulation is one");

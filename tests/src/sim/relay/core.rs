@@ -30,7 +30,7 @@ pub(super) struct Core {
     pub(super) hub: Hub,
     pub(super) to_hub: VecDeque<(ShardId, ShardEvent)>,
     pub(super) drained: bool,
-    /// What operators have asked, answered.
+    /// Answers to operators.
     pub(super) answers: BTreeMap<Ticket, Answer>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct ShardHost {
     pub(super) commands: VecDeque<ShardCommand>,
 }
 
-/// What a shard's turn took.
+/// Work done in a shard's turn.
 pub(super) struct Outcome {
     pub(super) packets: u32,
     pub(super) admitted: u32,

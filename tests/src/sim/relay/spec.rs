@@ -7,17 +7,17 @@ use crate::sim::clock::HostClock;
 /// The settings of a relay.
 #[derive(Debug, Clone)]
 pub struct RelaySpec {
-    /// How many shards.
+    /// Number of shards.
     pub shards: u8,
-    /// What its clock shows. Everything in it goes by that clock, timeouts too.
+    /// Its clock, by which everything in it runs, timeouts too.
     pub clock: HostClock,
     /// Tracks heard at the same time.
     pub top_n: usize,
-    /// Where participants and children go when it drains.
+    /// Destination of participants and children when it drains.
     pub drain_to: Option<String>,
-    /// How long it drains.
+    /// Drain timeout.
     pub drain_timeout: Duration,
-    /// Whether what it stores outlives a kill: it has a data directory.
+    /// Whether its store outlives a kill: it has a data directory.
     pub has_data: bool,
     /// Messages of other shards that can wait for one, as in `run`.
     pub message_queue: usize,

@@ -18,12 +18,12 @@ use super::{Relay, wait_for};
 /// Listeners who join at the same time: more would have a small machine miss frames of those who are
 /// in the room already.
 const JOIN_AT_ONCE: usize = 10;
-/// How long these may take to get in.
+/// Time limit of their joins.
 const JOIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Listeners of one room. They go when this is dropped.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct Listeners {
     members: Vec<Member>,
     // Dropped last: with it end the tasks of the sessions.
     _runtime: Runtime,
@@ -35,23 +35,23 @@ struct Member {
     record: Arc<Mutex<Record>>,
 }
 
-/// What one listener has lived through.
+/// Record of one listener.
 #[derive(Debug, Default, Clone)]
 pub struct Record {
     tracks: BTreeMap<TrackId, Heard>,
     /// Each time that a relay has let it in: when, and what the relay is called.
     pub joined: Vec<(Instant, String)>,
-    /// How often it has been without a connection.
+    /// Number of reconnects.
     pub lost: u32,
-    /// Why its session is over, if it is.
+    /// End of its session, if it ended.
     pub ended: Option<String>,
-    /// Frames that came more than once; filled in by [`Crowd::records`].
+    /// Frames that came more than once; filled in by [`Listeners::records`].
     pub duplicates: u64,
-    /// Frames for which this process had no room; filled in by [`Crowd::records`].
+    /// Frames for which this process had no room; filled in by [`Listeners::records`].
     pub dropped: u64,
 }
 
-/// What came of one track, in the order of its coming.
+/// Frames of one track, in order of arrival.
 #[derive(Debug, Clone)]
 struct Heard {
     newest: Seq,
@@ -60,22 +60,22 @@ struct Heard {
     frames: Vec<(Instant, i64)>,
 }
 
-impl Crowd {
+impl Listeners {
     /// Lets listeners join, a few at a time.
     ///
     /// # Errors
     /// If some do not get in.
     pub fn join(relay: &Relay, room: &str, count: usize) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let mut crowd = Self { members: Vec::new(), _runtime: runtime };
-        while crowd.members.len() < count {
-            let more = JOIN_AT_ONCE.min(count - crowd.members.len());
+        let mut listeners = Self { members: Vec::new(), _runtime: runtime };
+        while listeners.members.len() < count {
+            let more = JOIN_AT_ONCE.min(count - listeners.members.len());
             for _ in 0..more {
-                crowd.add(relay, room)?;
+                listeners.add(relay, room)?;
             }
-            crowd.wait("listeners to be let in", JOIN_LIMIT, |one| !one.joined.is_empty())?;
+            listeners.wait("listeners to be let in", JOIN_LIMIT, |one| !one.joined.is_empty())?;
         }
-        Ok(crowd)
+        Ok(listeners)
     }
 
     fn add(&mut self, relay: &Relay, room: &str) -> Result<()> {
@@ -101,16 +101,21 @@ impl Crowd {
         Ok(())
     }
 
-    /// Waits until each of them is as `look` wants it.
+    /// Waits until each of them is that `accepts` accepts.
     ///
     /// # Errors
-    /// If somebody is not within `limit`, or has been sent away.
-    pub fn wait(&self, what: &str, limit: Duration, look: impl Fn(&Record) -> bool) -> Result<()> {
+    /// If a listener is not within `limit`, or its session ended.
+    pub fn wait(
+        &self,
+        what: &str,
+        limit: Duration,
+        accepts: impl Fn(&Record) -> bool,
+    ) -> Result<()> {
         wait_for(what, limit, || {
             for member in &self.members {
                 let record = lock(&member.record);
                 ensure!(record.ended.is_none(), "a listener was sent away: {:?}", record.ended);
-                if !look(&record) {
+                if !accepts(&record) {
                     return Ok(None);
                 }
             }
@@ -118,7 +123,7 @@ impl Crowd {
         })
     }
 
-    /// What each of them has lived through so far.
+    /// Record of each listener so far.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         let records = self.members.iter().map(|member| {
@@ -137,7 +142,7 @@ impl Record {
         self.tracks.keys().copied()
     }
 
-    /// When the last frame came, of whatever track.
+    /// Arrival of the last frame of any track.
     #[must_use]
     pub fn last_heard(&self) -> Option<Instant> {
         self.tracks.values().filter_map(|heard| heard.frames.last()).map(|(at, _)| *at).max()
