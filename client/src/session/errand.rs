@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use quinn::ClientConfig;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use tribune_client_core::address::Address;
 use tribune_client_core::connection::{ANSWER_TIMEOUT, Connection, Unsent};
