@@ -1,5 +1,6 @@
 //! Read-only view of a room for its edge: the state and rulings in force, and the policy table.
 
+use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::room::RoomState;
 
 use crate::room::authority::policy::Policy;
@@ -7,7 +8,6 @@ use crate::room::context::RoomContext;
 use crate::room::person_rulings::PersonRulings;
 use crate::room::replica::Replica;
 use crate::room::replica::rulings::RulingsCopy;
-use tribune_protocol::domain::person::PersonKey;
 
 /// See the module's documentation.
 #[derive(Debug, Clone, Copy)]

@@ -67,7 +67,7 @@ impl Replica {
         self.subscription.as_mut()?.detach()
     }
 
-    /// Keeps the present parent as the former one, for its frames alone. `false`: there is none.
+    /// Keeps the present parent, if there is one, as the former one: for its frames alone.
     pub(crate) fn keep_former_parent(&mut self, out: &mut Outbox) {
         let Some(subscription) = &self.subscription else { return };
         let Some((link, channel)) = subscription.trunk() else { return };
