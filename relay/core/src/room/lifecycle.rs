@@ -305,7 +305,8 @@ impl Room {
     fn proceed(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
         let has_way = self.replica.is_current();
         let is_alone = self.replica.channel().is_none();
-        if !has_way && !(is_alone && self.replica.state().phase == Phase::Live) {
+        let goes_on_alone = is_alone && self.replica.state().phase == Phase::Live;
+        if !has_way && !goes_on_alone {
             return; // the state is on its way; the hub's patience bounds the wait
         }
         let (now_s, listeners) = (self.context.unix_s(now), self.listeners_in_tree());
