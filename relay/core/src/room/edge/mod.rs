@@ -3,7 +3,7 @@
 //!
 //! * [`join`], [`admission`] — a join, its checks and steps
 //! * [`members`], [`person`], [`rights`] — participants, their identity, role and permissions
-//! * [`dispatch`], [`pending`] — requests of members, and those that the origin has not answered
+//! * [`mod@dispatch`], [`pending`] — requests of members, and those that the origin has not answered
 //! * [`oneshot`] — requests of people who do not join
 //! * [`expiry`], [`overload`], [`refusal`] — tokens that run out, a full relay, refusals
 
