@@ -1,5 +1,5 @@
-//! What the origin's decisions lead to. [`crate::room::authority::commit`] queues them; the room's node carries
-//! them out.
+//! Effects of the origin's decisions, and their queue. Decisions fill it; the room's node drains it by
+//! [`Authority::poll_effect`](super::commit::Authority::poll_effect) and carries them out.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,22 +12,22 @@ use tribune_protocol::ids::{ParticipantId, RequestId, Revision};
 
 use crate::store::Batch;
 
-/// Something for the room's node at the origin to carry out, in the order of the queue.
+/// An effect for the room's node at the origin to carry out, in the order of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginEffect {
-    /// What has been ruled about persons, and whose rulings are taken back. Always right before the
-    /// `Publish` of the revision that it belongs to.
+    /// Changed rulings about persons. Always right before the `Publish` of the revision that they
+    /// belong to.
     Rule {
         /// New and changed ones.
         rulings: Vec<Ruling>,
-        /// Those that are no more.
+        /// Keys of rulings that are lifted.
         lifted: Vec<PersonKey>,
     },
     /// The state has changed: publish `state()` with `revision()`.
     Publish,
-    /// Store a decision; the answer goes to [`crate::room::authority::commit::Authority::handle_stored`].
+    /// Store a decision; the answer goes to [`handle_stored`](super::commit::Authority::handle_stored).
     Write(Batch),
-    /// Read the log; the answer goes to [`crate::room::authority::commit::Authority::handle_log`].
+    /// Read the log; the answer goes to [`handle_log`](super::commit::Authority::handle_log).
     ReadLog {
         /// Comes back with the answer.
         ticket: u64,
@@ -38,25 +38,25 @@ pub enum OriginEffect {
     },
     /// Another session of the same subject has taken the place of this one: close it.
     Displace {
-        /// Which.
+        /// The session to close.
         who: ParticipantId,
     },
-    /// Look along the tree, and answer with what is seen.
+    /// Query the tree, and answer with the result.
     Query {
-        /// Who asks.
+        /// The sender of the request.
         to: ParticipantId,
         /// The request to answer.
         request: Option<RequestId>,
-        /// What is asked.
+        /// The query.
         about: TreeQuery,
     },
-    /// To one participant, wherever it is.
+    /// Send a message to one participant, at whichever relay it is.
     Deliver {
-        /// To whom.
+        /// The receiver.
         to: ParticipantId,
         /// The request that this answers.
         request: Option<RequestId>,
-        /// What.
+        /// The message.
         message: ToParticipant,
         /// Only once that revision is in force at every relay of the room.
         after: Option<Revision>,
@@ -65,14 +65,14 @@ pub enum OriginEffect {
     Finished,
 }
 
-/// Who acts, and which request awaits the answer.
+/// The sender of an input, and the request that awaits the answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asker {
     pub(crate) id: ParticipantId,
     pub(crate) request: Option<RequestId>,
 }
 
-/// Why a request is not done.
+/// Reason why a request is not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// For programs.
@@ -91,29 +91,32 @@ impl Refusal {
     }
 }
 
-/// The effects of one input after the other, and the revision that they lead to.
+/// The queue of effects, one input after the other, and the revision that they lead to.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Outbox {
-    effects: VecDeque<OriginEffect>,
+pub(in crate::room) struct Effects {
+    queue: VecDeque<OriginEffect>,
     revision: Revision,
     /// Where in the queue this input's `Publish` is.
     published_at: Option<usize>,
+    /// Rulings that this input changes; `None`: lifted.
     ruled: BTreeMap<PersonKey, Option<Ruling>>,
+    /// A participant who has just come in or back: a moderator has to be shown the queue of hands.
+    newcomer: Option<ParticipantId>,
 }
 
-impl Outbox {
+impl Effects {
     /// No effects yet, and `first` as the revision in force.
-    pub(crate) fn new(first: Revision) -> Self {
+    pub(super) fn new(first: Revision) -> Self {
         Self { revision: first, ..Self::default() }
     }
 
     /// A new input begins: its changes make one revision.
-    pub(crate) fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.published_at = None;
     }
 
-    /// The input is over: what was ruled in it takes its place before the new state.
-    pub(crate) fn finish(&mut self) {
+    /// The input is over: its rulings take their place before the new state.
+    pub(super) fn finish(&mut self) {
         let Some(at) = self.published_at.take() else { return };
         if self.ruled.is_empty() {
             return;
@@ -125,78 +128,96 @@ impl Outbox {
                 None => lifted.push(who),
             }
         }
-        self.effects.insert(at, OriginEffect::Rule { rulings, lifted });
+        self.queue.insert(at, OriginEffect::Rule { rulings, lifted });
+    }
+
+    /// Shows the queue of hands to a participant once the input is over, if they may see it.
+    pub(super) fn greet(&mut self, who: ParticipantId) {
+        self.newcomer = Some(who);
+    }
+
+    pub(super) fn take_newcomer(&mut self) -> Option<ParticipantId> {
+        self.newcomer.take()
     }
 
     /// A ruling changes, or is taken back. That makes a revision too.
-    pub(crate) fn rule(&mut self, who: PersonKey, ruling: Option<Ruling>) {
+    pub(super) fn rule(&mut self, who: PersonKey, ruling: Option<Ruling>) {
         self.publish();
         self.ruled.insert(who, ruling);
     }
 
-    /// The state changes. The first time in an input, `Publish` takes its place in the queue: what
-    /// is queued later reaches each relay after the new state, what was queued before, ahead of it.
-    pub(crate) fn publish(&mut self) {
+    /// The state changes. The first time in an input, `Publish` takes its place in the queue: effects
+    /// queued later reach each relay after the new state, effects queued before, ahead of it.
+    pub(super) fn publish(&mut self) {
         if self.published_at.is_none() {
-            self.published_at = Some(self.effects.len());
+            self.published_at = Some(self.queue.len());
             self.revision.0 += 1;
-            self.effects.push_back(OriginEffect::Publish);
+            self.queue.push_back(OriginEffect::Publish);
         }
     }
 
-    pub(crate) fn ok(&mut self, asker: Asker) {
+    pub(super) fn ok(&mut self, asker: Asker) {
         self.answer(asker, ToParticipant::Ok {}, None);
     }
 
     /// `ok`, as soon as the state as it is now is in force at every relay of the room.
-    pub(crate) fn ok_when_in_force(&mut self, asker: Asker) {
+    pub(super) fn ok_when_in_force(&mut self, asker: Asker) {
         self.answer(asker, ToParticipant::Ok {}, Some(self.revision));
     }
 
-    pub(crate) fn refuse(&mut self, asker: Asker, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, asker: Asker, refusal: Refusal) {
         let Refusal { code, message } = refusal;
         self.answer(asker, ToParticipant::Err { code, message }, None);
     }
 
-    pub(crate) fn deliver(&mut self, to: ParticipantId, message: ToParticipant) {
-        self.effects.push_back(OriginEffect::Deliver { to, request: None, message, after: None });
+    pub(super) fn deliver(&mut self, to: ParticipantId, message: ToParticipant) {
+        self.queue.push_back(OriginEffect::Deliver { to, request: None, message, after: None });
     }
 
     /// Answers with more than `ok`.
-    pub(crate) fn reply(&mut self, asker: Asker, message: ToParticipant) {
+    pub(super) fn reply(&mut self, asker: Asker, message: ToParticipant) {
         self.answer(asker, message, None);
     }
 
-    pub(crate) fn push(&mut self, effect: OriginEffect) {
-        self.effects.push_back(effect);
+    pub(super) fn push(&mut self, effect: OriginEffect) {
+        self.queue.push_back(effect);
     }
 
-    /// Takes what waits in another queue, which was there before.
-    pub(crate) fn put_before(&mut self, mut earlier: VecDeque<OriginEffect>) {
-        earlier.append(&mut self.effects);
-        self.effects = earlier;
+    /// A queue for a decision on a copy: the same revision, and nothing queued.
+    pub(super) fn fork(&self) -> Self {
+        let Self { queue: _, revision, published_at, ruled, newcomer } = self;
+        Self {
+            queue: VecDeque::new(),
+            revision: *revision,
+            published_at: *published_at,
+            ruled: ruled.clone(),
+            newcomer: *newcomer,
+        }
     }
 
-    pub(crate) fn take_effects(&mut self) -> VecDeque<OriginEffect> {
-        std::mem::take(&mut self.effects)
+    /// Takes over the queue of a decision on a copy, behind everything queued here.
+    pub(super) fn join(&mut self, mut fork: Self) {
+        let mut earlier = std::mem::take(&mut self.queue);
+        earlier.append(&mut fork.queue);
+        *self = Self { queue: earlier, ..fork };
     }
 
-    pub(crate) fn finished(&mut self) {
-        self.effects.push_back(OriginEffect::Finished);
+    pub(super) fn finished(&mut self) {
+        self.queue.push_back(OriginEffect::Finished);
     }
 
-    pub(crate) fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         self.revision
     }
 
-    pub(crate) fn poll(&mut self) -> Option<OriginEffect> {
-        self.effects.pop_front()
+    pub(super) fn poll(&mut self) -> Option<OriginEffect> {
+        self.queue.pop_front()
     }
 
     fn answer(&mut self, asker: Asker, message: ToParticipant, after: Option<Revision>) {
         let Asker { id: to, request } = asker;
         if request.is_some() {
-            self.effects.push_back(OriginEffect::Deliver { to, request, message, after });
+            self.queue.push_back(OriginEffect::Deliver { to, request, message, after });
         }
     }
 }

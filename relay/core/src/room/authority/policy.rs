@@ -1,31 +1,31 @@
-//! Who may do what: the policy table, as data, and the one check that reads it. For the origin's
-//! decisions, for edges that tell participants what they may, and for the page that documents it.
+//! The policy table: permissions and rank of each role, as data. For the origin's decisions, for edges
+//! that tell participants their permissions, and for the page that documents it.
 //!
-//! A role is a row: its permissions, and a rank. What a row does not list is denied, and so is
-//! everything to a role without a row. A role that an operator defines is one more row.
+//! A role is a row: its permissions, and a rank. A permission that a row does not list is denied, and
+//! so is everything to a role without a row. A role that an operator defines is one more row.
 //!
-//! The table says what is a matter of rights. Whether something makes sense at the moment is for the
-//! room's state to say, with another error code.
+//! The table covers permissions only. Whether a request makes sense at the moment depends on the
+//! room's state, and is refused with another error code.
 
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::role::Role;
 
-use crate::room::authority::effect::Refusal;
+use super::effect::Refusal;
 
-/// Rows of a policy: the four default roles and what an operator may define besides. More roles than
-/// that nobody tells apart.
+/// Rows of a policy: the four default roles and an operator's own. Nobody tells more roles than that
+/// apart.
 pub const MAX_ROLES: usize = 32;
 
-/// One row of the table: what a role may do.
+/// One row of the table: a role, its rank and its permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RolePolicy {
-    /// Which role.
+    /// The role.
     pub role: Role,
-    /// Against whom, where an action overrules somebody: those of this rank and below. Hosts have
+    /// Rank: an action that overrules a person reaches those of this rank and below. Hosts have
     /// 100, cohosts 80, speakers 20, listeners 10.
     pub rank: u8,
-    /// What it may do; everything else is denied.
+    /// Its permissions; everything else is denied.
     pub may: PermissionSet,
 }
 
@@ -49,7 +49,7 @@ pub enum InvalidRow {
     TooMany(Role),
 }
 
-/// What everybody may do who is in a room.
+/// Permissions of every participant.
 const OWN: PermissionSet = PermissionSet::of(&[
     Permission::Listen,
     Permission::RaiseHand,
@@ -60,7 +60,7 @@ const OWN: PermissionSet = PermissionSet::of(&[
     Permission::ShowRoom,
     Permission::Appeal,
 ]);
-/// What moderators do, besides.
+/// Permissions of moderators.
 const MODERATION: PermissionSet = OWN.with(&[
     Permission::Speak,
     Permission::SeeHands,
@@ -82,7 +82,7 @@ const MODERATION: PermissionSet = OWN.with(&[
     Permission::ReadLog,
     Permission::SeeListeners,
 ]);
-/// What is the host's alone.
+/// Permissions of the host.
 const HOST: PermissionSet = MODERATION.with(&[
     Permission::SetPermission,
     Permission::HandOver,
@@ -100,8 +100,8 @@ pub const DEFAULT_ROWS: [RolePolicy; 4] = [
     RolePolicy { role: Role::Listener, rank: 10, may: OWN },
 ];
 
-/// What somebody keeps who is kept out: to see what was decided about them, and to say that it is
-/// wrong. Reading the log gives them the entries about themselves.
+/// Permissions of a barred person: to appeal. Reading the log, which takes none, gives them the entries
+/// about themselves.
 pub(crate) const BARRED: PermissionSet = PermissionSet::of(&[Permission::Appeal]);
 
 impl Default for Policy {
@@ -142,7 +142,7 @@ impl Policy {
         &self.rows
     }
 
-    /// What a role may do: nothing, if it has no row.
+    /// A role's permissions: none, if it has no row.
     #[must_use]
     pub fn may(&self, role: Role) -> PermissionSet {
         self.row(role).map_or(PermissionSet::NONE, |row| row.may)
@@ -160,8 +160,8 @@ impl Policy {
         self.may(role).contains(Permission::Speak)
     }
 
-    /// Whether whoever may come in as `highest` may come in as `wanted` instead: only as something
-    /// that may do no more, and listening always.
+    /// Whether a participant entitled to `highest` may come in as `wanted` instead: only in a role with
+    /// no further permissions, and as a listener always.
     #[must_use]
     pub fn entitles(&self, highest: Role, wanted: Role) -> bool {
         wanted == highest
@@ -171,7 +171,7 @@ impl Policy {
                 && self.row(wanted).is_some()
     }
 
-    /// What to tell somebody who lacks a permission.
+    /// The refusal of a participant who lacks a permission.
     pub(crate) fn refusal(&self, permission: Permission) -> Refusal {
         let able: Vec<&str> = self
             .rows
@@ -187,7 +187,7 @@ impl Policy {
         Refusal::new(ErrorCode::NotPermitted, message)
     }
 
-    /// Gives a permission to a role that has it not, or takes it from one that has.
+    /// Gives a permission to a role without it, or takes it from a role with it.
     #[cfg(test)]
     pub(crate) fn flip(&mut self, role: Role, permission: Permission) {
         let one = PermissionSet::of(&[permission]);
@@ -202,8 +202,7 @@ impl Policy {
     }
 }
 
-/// Whether a permission is used against somebody, so that the rank of whoever uses it has to be at
-/// least theirs.
+/// Whether a permission is used against a person, so that the actor has to be of at least their rank.
 #[must_use]
 pub const fn overrules(permission: Permission) -> bool {
     match permission {

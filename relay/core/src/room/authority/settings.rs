@@ -1,25 +1,22 @@
-//! How a room is set up, at its origin: creating it ahead of time, changing and showing its settings,
-//! making invitations. Used by [`crate::room::authority::state`].
-
-use std::time::{Duration, Instant};
+//! Decisions about how a room is set up: creating it ahead of time, changing and showing its settings,
+//! making invitations.
 
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::RoomChange;
 use tribune_protocol::control::participant::{RoomInfo, ToParticipant};
 use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::role::Role;
-use tribune_protocol::domain::room::{Listing, Phase};
+use tribune_protocol::domain::room::Phase;
 use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 use tribune_protocol::ids::{Note, Subject};
 use tribune_protocol::limits::MAX_STAGE;
 use tribune_protocol::log::{Draft, LogAction};
 
-use crate::room::authority::effect::{Asker, Refusal};
-use crate::room::authority::state::{Actor, House};
+use super::effect::{Asker, Refusal};
+use super::lifecycle::wait_for_host;
+use super::target::Actor;
+use super::turn::Turn;
 
-/// How long an announced room waits for its host after the time it was to begin, or after it was
-/// made, if it has no such time.
-pub const ANNOUNCED_LINGER: Duration = Duration::from_secs(24 * 3_600);
 /// How far ahead a room can be announced: a year.
 const MAX_AHEAD_S: u64 = 366 * 24 * 3_600;
 /// The slowest slow mode.
@@ -29,173 +26,155 @@ const MAX_INVITATION_S: u64 = 31 * 24 * 3_600;
 /// The most sessions of one subject that can be allowed.
 const MAX_DUPLICATES: u8 = 20;
 
-impl House {
-    /// Makes a room ahead of time.
-    pub(in crate::room) fn create(
-        &mut self,
-        now: Instant,
-        actor: &Actor,
-        settings: RoomSettings,
-    ) -> Result<(), Refusal> {
-        if !actor.may_open {
-            let message = "Your token does not let you create rooms; it would need roomCreate.";
-            return Err(Refusal::new(ErrorCode::NotPermitted, message));
-        }
-        match self.state.phase {
-            Phase::Absent | Phase::Ended => {}
-            Phase::Announced | Phase::Live => {
-                let message = format!("There is a room {} already.", self.state.room);
-                return Err(Refusal::bad_request(message));
-            }
-        }
-        self.check(now, &settings)?;
-        let detail = settings.title.to_string();
-        self.state.settings = settings;
-        self.state.phase = Phase::Announced;
-        // A guest does not come back under the same subject: the first host to come is the host.
-        self.host = Some(actor.subject.clone()).filter(|subject| !subject.is_guest());
-        self.wait_for_host(now);
-        let mut draft = Draft::new(0, actor.party(), LogAction::RoomCreated);
-        draft.detail = detail.parse().unwrap_or_default();
-        self.write_down(now, draft);
-        self.outbox.publish();
-        self.outbox.ok_when_in_force(actor.asker);
-        Ok(())
+/// Makes a room ahead of time.
+pub(super) fn create(
+    turn: &mut Turn<'_>,
+    actor: &Actor,
+    settings: RoomSettings,
+) -> Result<(), Refusal> {
+    if !actor.may_open {
+        let message = "Your token does not let you create rooms; it would need roomCreate.";
+        return Err(Refusal::new(ErrorCode::NotPermitted, message));
     }
-
-    pub(in crate::room) fn set(
-        &mut self,
-        now: Instant,
-        actor: &Actor,
-        change: RoomChange,
-        reason: Note,
-    ) -> Result<(), Refusal> {
-        match self.state.phase {
-            Phase::Live | Phase::Announced => {}
-            Phase::Absent | Phase::Ended => {
-                self.require_live()?;
-            }
-        }
-        let settings = changed(&self.state.settings, &change);
-        self.check(now, &settings)?;
-        if settings == self.state.settings {
-            self.outbox.ok_when_in_force(actor.asker);
-            return Ok(());
-        }
-        let permission = change.permission();
-        let action = if permission == Permission::Lock {
-            if settings.locked { LogAction::Locked } else { LogAction::Unlocked }
-        } else if permission == Permission::ClearHands {
-            if settings.hands_closed { LogAction::HandsClosed } else { LogAction::HandsOpened }
-        } else {
-            LogAction::RoomChanged
-        };
-        let mut draft = Draft::new(0, actor.party(), action);
-        draft.reason = reason;
-        if action == LogAction::RoomChanged {
-            draft.detail = in_words(&change).parse().unwrap_or_default();
-        }
-        self.write_down(now, draft);
-        self.state.settings = settings;
-        if self.state.phase == Phase::Announced {
-            self.wait_for_host(now);
-        }
-        self.outbox.publish();
-        self.outbox.ok_when_in_force(actor.asker);
-        Ok(())
-    }
-
-    pub(in crate::room) fn show(&mut self, asker: Asker) {
-        let info = RoomInfo {
-            room: self.state.room.clone(),
-            phase: self.state.phase,
-            settings: self.state.settings.clone(),
-            stage: self.state.stage.clone(),
-            listeners: self.listeners,
-            key: self.state.key,
-        };
-        self.outbox.reply(asker, ToParticipant::Room(info));
-    }
-
-    /// The room as the list of public rooms has it.
-    pub(in crate::room) fn listing(&self) -> Option<Listing> {
-        let is_on = match self.state.phase {
-            Phase::Live | Phase::Announced => true,
-            Phase::Absent | Phase::Ended => false,
-        };
-        (is_on && self.state.settings.listed).then(|| Listing {
-            room: self.state.room.clone(),
-            phase: self.state.phase,
-            title: self.state.settings.title.clone(),
-            starts_s: self.state.settings.starts_s,
-            listeners: self.listeners,
-        })
-    }
-
-    pub(in crate::room) fn make_invitation(
-        &mut self,
-        now: Instant,
-        actor: &Actor,
-        subject: Option<Subject>,
-        role: Role,
-        valid_for_s: u64,
-    ) -> Result<(), Refusal> {
-        let policy = &self.setup.policy;
-        let is_less = policy.rank(role) > 0
-            && policy.rank(role) <= policy.rank(actor.role)
-            && actor.may.covers(policy.may(role));
-        if role == Role::Host || role != Role::Listener && !is_less {
-            let message = format!("A {} may not invite anybody as {role}.", actor.role);
-            return Err(Refusal::new(ErrorCode::NotPermitted, message));
-        }
-        if valid_for_s == 0 || valid_for_s > MAX_INVITATION_S {
-            let message = "An invitation holds from a second to 31 days.";
+    match turn.room.phase() {
+        Phase::Absent | Phase::Ended => {}
+        Phase::Announced | Phase::Live => {
+            let message = format!("There is a room {} already.", turn.room.name());
             return Err(Refusal::bad_request(message));
         }
-        let now_s = self.setup.unix_s(now);
-        let token =
-            self.setup.invitation(&self.state.room, subject.as_ref(), role, now_s, valid_for_s);
-        let token = token.map_err(|error| Refusal::bad_request(error.to_string()))?;
-        let mut draft = Draft::new(0, actor.party(), LogAction::InvitationMade);
-        draft.duration_s = Some(valid_for_s);
-        draft.detail = match subject {
-            Some(subject) => format!("{role}, for {subject}"),
-            None => format!("{role}, for whoever has it"),
-        }
-        .parse()
-        .unwrap_or_default();
-        self.write_down(now, draft);
-        self.outbox.reply(actor.asker, ToParticipant::Invitation { token: token.into() });
-        Ok(())
     }
+    check(turn, &settings)?;
+    let detail = settings.title.to_string();
+    turn.room.set_settings(settings);
+    turn.room.set_phase(Phase::Announced);
+    // A guest does not come back under the same subject: the first host to come is the host.
+    let host = Some(actor.subject.clone()).filter(|subject| !subject.is_guest());
+    turn.people.set_host(host);
+    wait_for_host(turn);
+    let mut draft = Draft::new(0, actor.party(), LogAction::RoomCreated);
+    draft.detail = detail.parse().unwrap_or_default();
+    turn.log(draft);
+    turn.out.publish();
+    turn.out.ok_when_in_force(actor.asker);
+    Ok(())
+}
 
-    /// Until when an announced room waits to be opened.
-    pub(in crate::room) fn wait_for_host(&mut self, now: Instant) {
-        let starts = self.setup.instant(self.state.settings.starts_s).max(now);
-        self.empty_until = Some(starts + ANNOUNCED_LINGER);
+/// Changes settings of the room.
+pub(super) fn set(
+    turn: &mut Turn<'_>,
+    actor: &Actor,
+    change: &RoomChange,
+    reason: Note,
+) -> Result<(), Refusal> {
+    match turn.room.phase() {
+        Phase::Live | Phase::Announced => {}
+        Phase::Absent | Phase::Ended => {
+            turn.require_live()?;
+        }
     }
+    let settings = changed(turn.room.settings(), change);
+    check(turn, &settings)?;
+    if settings == *turn.room.settings() {
+        turn.out.ok_when_in_force(actor.asker);
+        return Ok(());
+    }
+    let permission = change.permission();
+    let action = if permission == Permission::Lock {
+        if settings.locked { LogAction::Locked } else { LogAction::Unlocked }
+    } else if permission == Permission::ClearHands {
+        if settings.hands_closed { LogAction::HandsClosed } else { LogAction::HandsOpened }
+    } else {
+        LogAction::RoomChanged
+    };
+    let mut draft = Draft::new(0, actor.party(), action);
+    draft.reason = reason;
+    if action == LogAction::RoomChanged {
+        draft.detail = in_words(change).parse().unwrap_or_default();
+    }
+    turn.log(draft);
+    turn.room.set_settings(settings);
+    if turn.room.phase() == Phase::Announced {
+        wait_for_host(turn);
+    }
+    turn.out.publish();
+    turn.out.ok_when_in_force(actor.asker);
+    Ok(())
+}
 
-    fn check(&self, now: Instant, settings: &RoomSettings) -> Result<(), Refusal> {
-        let now_s = self.setup.unix_s(now);
-        if settings.stage_size == 0 || usize::from(settings.stage_size) > MAX_STAGE {
-            let message = format!("A stage holds 1 to {MAX_STAGE}, not {}.", settings.stage_size);
-            return Err(Refusal::bad_request(message));
-        }
-        if settings.starts_s > now_s + MAX_AHEAD_S {
-            return Err(Refusal::bad_request("A room is announced at most a year ahead."));
-        }
-        if settings.hand_slow_s.max(settings.reaction_slow_s) > MAX_SLOW_S {
-            let message = format!("Slow mode is at most {MAX_SLOW_S} seconds.");
-            return Err(Refusal::bad_request(message));
-        }
-        if let Duplicates::Allow(most) = settings.duplicates
-            && (most == 0 || most > MAX_DUPLICATES)
-        {
-            let message = format!("1 to {MAX_DUPLICATES} sessions of a subject can be allowed.");
-            return Err(Refusal::bad_request(message));
-        }
-        Ok(())
+/// Shows how the room is set up, and its stage.
+pub(super) fn show(turn: &mut Turn<'_>, asker: Asker) -> Result<(), Refusal> {
+    let state = turn.room.state();
+    let info = RoomInfo {
+        room: state.room.clone(),
+        phase: state.phase,
+        settings: state.settings.clone(),
+        stage: state.stage.clone(),
+        listeners: turn.occupancy.listeners(),
+        key: state.key,
+    };
+    turn.out.reply(asker, ToParticipant::Room(info));
+    Ok(())
+}
+
+/// Makes an invitation to the room.
+pub(super) fn make_invitation(
+    turn: &mut Turn<'_>,
+    actor: &Actor,
+    subject: Option<Subject>,
+    role: Role,
+    valid_for_s: u64,
+) -> Result<(), Refusal> {
+    let policy = &turn.context.policy;
+    let is_less = policy.rank(role) > 0
+        && policy.rank(role) <= policy.rank(actor.role)
+        && actor.may.covers(policy.may(role));
+    if role == Role::Host || role != Role::Listener && !is_less {
+        let message = format!("A {} may not invite anybody as {role}.", actor.role);
+        return Err(Refusal::new(ErrorCode::NotPermitted, message));
     }
+    if valid_for_s == 0 || valid_for_s > MAX_INVITATION_S {
+        let message = "An invitation holds from a second to 31 days.";
+        return Err(Refusal::bad_request(message));
+    }
+    let now_s = turn.now_s();
+    let token =
+        turn.context.invitation(turn.room.name(), subject.as_ref(), role, now_s, valid_for_s);
+    let token = token.map_err(|error| Refusal::bad_request(error.to_string()))?;
+    let mut draft = Draft::new(0, actor.party(), LogAction::InvitationMade);
+    draft.duration_s = Some(valid_for_s);
+    draft.detail = match subject {
+        Some(subject) => format!("{role}, for {subject}"),
+        None => format!("{role}, for whoever has it"),
+    }
+    .parse()
+    .unwrap_or_default();
+    turn.log(draft);
+    turn.out.reply(actor.asker, ToParticipant::Invitation { token: token.into() });
+    Ok(())
+}
+
+/// # Errors
+/// [`ErrorCode::BadRequest`], if a setting is out of range.
+fn check(turn: &Turn<'_>, settings: &RoomSettings) -> Result<(), Refusal> {
+    let now_s = turn.now_s();
+    if settings.stage_size == 0 || usize::from(settings.stage_size) > MAX_STAGE {
+        let message = format!("A stage holds 1 to {MAX_STAGE}, not {}.", settings.stage_size);
+        return Err(Refusal::bad_request(message));
+    }
+    if settings.starts_s > now_s + MAX_AHEAD_S {
+        return Err(Refusal::bad_request("A room is announced at most a year ahead."));
+    }
+    if settings.hand_slow_s.max(settings.reaction_slow_s) > MAX_SLOW_S {
+        let message = format!("Slow mode is at most {MAX_SLOW_S} seconds.");
+        return Err(Refusal::bad_request(message));
+    }
+    if let Duplicates::Allow(most) = settings.duplicates
+        && (most == 0 || most > MAX_DUPLICATES)
+    {
+        let message = format!("1 to {MAX_DUPLICATES} sessions of a subject can be allowed.");
+        return Err(Refusal::bad_request(message));
+    }
+    Ok(())
 }
 
 /// The settings after a change.

@@ -1,4 +1,4 @@
-//! Appeals: one's own, one only, answered once, and what an upheld one takes back.
+//! Appeals: against one's own decision, once, answered once, and undone if upheld.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tribune_protocol::ids::{ParticipantId, Subject};
 use tribune_protocol::log::LogAction;
 
 use super::harness::*;
-use crate::room::authority::hands::DENY_COOLDOWN;
+use crate::room::authority::hand_queue::DENY_COOLDOWN;
 
 fn appeal(entry: u64) -> Govern {
     Govern::Appeal { entry, text: note("I was quoting") }
@@ -23,7 +23,7 @@ fn answer(entry: u64, uphold: bool) -> Govern {
     Govern::AnswerAppeal { entry, uphold, reason: note("heard again") }
 }
 
-/// Somebody appeals from outside, and the host answers.
+/// A participant appeals without joining, and the host upholds it.
 fn appeal_and_uphold(room: &mut Harness, who: ParticipantId, entry: u64) {
     room.done(who, Action::OneShot { act: appeal(entry) });
     let appealed = room.last_number();
@@ -72,10 +72,10 @@ fn an_upheld_appeal_lifts_a_silence_a_ban_a_kick_and_a_cooldown() {
         room.govern(COHOST, act);
         let entry = room.last_number();
         room.refused(SPEAKER, enter(Role::Speaker), ErrorCode::Barred);
-        // The edge has found them barred, and their errand comes by another id.
-        let errand = ParticipantId(777);
-        room.know(errand, Credentials { barred: true, ..room.by(SPEAKER) });
-        appeal_and_uphold(&mut room, errand, entry);
+        // The edge has found them barred, and their one-shot request comes by another id.
+        let outsider = ParticipantId(777);
+        room.know(outsider, Credentials { barred: true, ..room.by(SPEAKER) });
+        appeal_and_uphold(&mut room, outsider, entry);
         assert_eq!(room.authority.rulings(), []);
         room.done(SPEAKER, enter(Role::Speaker));
     }
@@ -135,11 +135,11 @@ fn guests_appeal_under_the_subject_of_their_session() {
     let mut room = Harness::live();
     room.govern(HOST, kick_target(Target::Participant(GUEST)));
     let entry = room.last_number();
-    let errand = ParticipantId(778);
+    let outsider = ParticipantId(778);
     let by = Credentials { barred: true, ..room.by(GUEST) };
     assert_eq!(by.subject, Subject::guest(GUEST));
-    room.know(errand, by);
-    appeal_and_uphold(&mut room, errand, entry);
+    room.know(outsider, by);
+    appeal_and_uphold(&mut room, outsider, entry);
     assert_eq!(room.authority.rulings(), []);
 }
 
@@ -150,9 +150,9 @@ fn appeals_outlive_the_room_and_a_restart() {
     let entry = room.last_number();
     room.govern(HOST, Govern::EndRoom {});
     room.restart();
-    let errand = ParticipantId(777);
-    room.know(errand, Credentials { barred: true, ..room.by(SPEAKER) });
-    room.done(errand, Action::OneShot { act: appeal(entry) });
+    let outsider = ParticipantId(777);
+    room.know(outsider, Credentials { barred: true, ..room.by(SPEAKER) });
+    room.done(outsider, Action::OneShot { act: appeal(entry) });
     let appealed = room.last_number();
     room.done(HOST, Action::OneShot { act: answer(appealed, true) });
     assert_eq!(room.authority.rulings(), []);

@@ -1,4 +1,5 @@
-//! What is acknowledged is stored; what is not stored is not done; what was stored is there again.
+//! Durability: an acknowledged decision is stored, an unstored one is not taken, and a stored one is
+//! restored.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -15,9 +16,10 @@ use tribune_protocol::limits::RECONNECT_GRACE;
 use tribune_protocol::log::LogAction;
 
 use super::harness::*;
-use crate::room::authority::commit::{Authority, MAX_WAITING};
+use crate::room::authority::commit::Authority;
 use crate::room::authority::effect::{Asker, OriginEffect};
-use crate::room::authority::state::EMPTY_ROOM_LINGER;
+use crate::room::authority::inbox::MAX_WAITING;
+use crate::room::authority::lifecycle::EMPTY_ROOM_LINGER;
 
 fn held() -> Harness {
     let mut room = Harness::with_everybody();
@@ -95,7 +97,7 @@ fn what_cannot_be_stored_is_refused_and_not_done() {
             "It could not be stored, so it is not done: the store is full: no space left on the device."
         );
     }
-    // What need not be stored goes on.
+    // Requests that need not be stored go on.
     room.done(SPEAKER, Action::OwnMute { muted: true });
     room.done(LISTENER, raise(""));
     room.storing = Storing::AtOnce;
@@ -116,7 +118,7 @@ fn a_request_taken_for_unlogged_leaves_no_entry_behind() {
     let panic = catch_unwind(decide).unwrap_err();
     let message = panic.downcast_ref::<String>().unwrap();
     assert!(message.contains("HandsCleared"), "{message}");
-    // What comes next is written with its own entry alone.
+    // The next decision is written with its own entry alone.
     room.drain();
     room.govern(HOST, silence(SPEAKER, true));
     assert_eq!(room.log().len(), entries + 1);
@@ -226,7 +228,7 @@ fn a_restart_finds_what_was_acknowledged_and_nothing_else() {
     expected.stage.iter_mut().for_each(|entry| entry.away = true);
     assert_eq!((room.authority.state(), room.authority.rulings()), (&expected, rulings));
 
-    // Who was on the stage has the usual time to come back, in the same place.
+    // Participants on the stage have the usual time to come back, in the same place.
     room.pass(RECONNECT_GRACE - Duration::from_secs(1));
     let track = room.entry(SPEAKER).track;
     room.report(HOST, Action::Present {});

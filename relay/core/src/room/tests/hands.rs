@@ -15,7 +15,7 @@ use tribune_protocol::log::LogAction;
 
 use super::harness::*;
 use crate::room::authority::effect::OriginEffect;
-use crate::room::authority::hands::{DENY_COOLDOWN, HAND_EXPIRY, HandQueue};
+use crate::room::authority::hand_queue::{DENY_COOLDOWN, HAND_EXPIRY, HandQueue};
 
 /// A room with hands of participants 100, 101, … up.
 fn with_hands(hands: u64) -> Harness {
@@ -100,7 +100,7 @@ fn the_queue_has_an_end_and_the_message_a_size() {
     let (_, hands, total) = &shown(&effects)[0];
     assert_eq!((hands.len(), *total), (MAX_HANDS_SHOWN, MAX_HANDS as u32));
     let later = room.now + Duration::from_secs(1 << 33);
-    let message = room.authority.house.hands.message(later);
+    let message = room.authority.parts().queue().message(later);
     let ToParticipant::Hands { hands, .. } = &message else { panic!("{message:?}") };
     assert_eq!(hands[0].waiting_s, u32::MAX);
     assert!(encode(None, &message).is_ok());

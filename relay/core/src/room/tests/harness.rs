@@ -1,5 +1,5 @@
-//! An authority, its clock, and the part of the node around it: it stores what is to be stored, and
-//! holds everything that comes out against what every input has to keep.
+//! An authority, its clock, and the part of the node around it: it stores batches, and
+//! checks all effects against the invariants of every input.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use tribune_protocol::control::participant::{ToParticipant, You};
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild};
 use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::role::Role;
-use tribune_protocol::domain::ruling::{Moderated, Ruling};
+use tribune_protocol::domain::ruling::Moderated;
+use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RequestId, Revision, RoomName, Subject};
@@ -31,13 +32,13 @@ pub(super) const COHOST: ParticipantId = ParticipantId(2);
 pub(super) const SPEAKER: ParticipantId = ParticipantId(3);
 pub(super) const HAND: ParticipantId = ParticipantId(4);
 pub(super) const LISTENER: ParticipantId = ParticipantId(5);
-/// Somebody without a token.
+/// A participant without a token.
 pub(super) const GUEST: ParticipantId = ParticipantId(6);
 
 /// Unix time when a harness begins, in seconds.
 pub(super) const START_S: u64 = 1_000_000;
 
-/// What becomes of what is to be stored.
+/// Behaviour of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Storing {
     /// It is stored at once.
@@ -54,7 +55,7 @@ pub(super) struct Harness {
     pub(super) now: Instant,
     pub(super) setup: Arc<RoomContext>,
     pub(super) storing: Storing,
-    /// What their edge says of those who are not the ones above.
+    /// Credentials of participants other than the constants above.
     pub(super) people: BTreeMap<ParticipantId, Credentials>,
     /// The decision that is held back.
     pub(super) held: Option<Batch>,
@@ -64,11 +65,11 @@ pub(super) struct Harness {
     requests: u32,
     /// Requests without an answer.
     open: BTreeSet<(ParticipantId, RequestId)>,
-    /// What is ruled, as a relay knows that follows the effects.
+    /// Rulings, as known to a relay that follows the effects.
     followed: BTreeMap<PersonKey, Ruling>,
 }
 
-/// What one request led to.
+/// Answer and effects of one request.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) answer: ToParticipant,
@@ -123,7 +124,7 @@ impl Harness {
         room
     }
 
-    /// What their edge says of somebody.
+    /// Credentials of a participant, from their edge.
     pub(super) fn by(&self, who: ParticipantId) -> Credentials {
         if let Some(by) = self.people.get(&who) {
             return by.clone();
@@ -142,7 +143,7 @@ impl Harness {
         }
     }
 
-    /// From now on, an edge says this of somebody.
+    /// Sets the credentials of a participant from now on.
     pub(super) fn know(&mut self, who: ParticipantId, by: Credentials) {
         self.people.insert(who, by);
     }
@@ -264,7 +265,7 @@ impl Harness {
         self.drain()
     }
 
-    /// The room as a new process finds it; what the old one held back is lost.
+    /// The room as a new process finds it; a write that the old one held back is lost.
     pub(super) fn restart(&mut self) -> Vec<OriginEffect> {
         let kept = self.authority.keep().expect("something was stored");
         let (setup, first) = (Arc::clone(&self.setup), Revision(self.authority.revision().0 + 1));
@@ -275,7 +276,7 @@ impl Harness {
         self.drain()
     }
 
-    /// What the authority wants done, in order; the store is answered on the way.
+    /// Effects of the authority, in order; the store is answered on the way.
     pub(super) fn drain(&mut self) -> Vec<OriginEffect> {
         let mut effects = Vec::new();
         while let Some(effect) = self.authority.poll_effect() {
@@ -320,7 +321,7 @@ impl Harness {
         }
     }
 
-    /// What holds after every input.
+    /// Invariants after every input.
     fn check(&mut self, effects: &[OriginEffect]) {
         let mut published = false;
         for (at, effect) in effects.iter().enumerate() {
@@ -375,7 +376,7 @@ impl Harness {
         }
     }
 
-    /// Takes what is ruled as known to all relays.
+    /// Takes all rulings as known to all relays.
     pub(super) fn adopt(&mut self) {
         let rulings = self.authority.rulings();
         self.followed.extend(rulings.into_iter().map(|ruling| (ruling.who, ruling)));
@@ -389,7 +390,7 @@ impl Harness {
         self.log.clone()
     }
 
-    /// What the log says was done, in order.
+    /// Actions of the log, in order.
     pub(super) fn actions(&self) -> Vec<LogAction> {
         self.log.iter().map(|signed| signed.entry.action).collect()
     }
@@ -421,7 +422,7 @@ impl Harness {
         self.authority.revision()
     }
 
-    /// What every relay knows to be ruled about somebody.
+    /// The ruling about a person, as every relay knows it.
     pub(super) fn ruled(&self, key: PersonKey) -> Option<Ruling> {
         self.followed.get(&key).cloned()
     }
@@ -497,7 +498,7 @@ pub(super) fn yous(effects: &[OriginEffect]) -> Vec<You> {
     })
 }
 
-/// The `hands` messages among effects: to whom, what, how many in all.
+/// The `hands` messages among effects: receiver, hands, total.
 pub(super) fn shown(effects: &[OriginEffect]) -> Vec<(ParticipantId, Vec<Hand>, u32)> {
     delivered(effects, |to, message| {
         let ToParticipant::Hands { hands, total } = message else { return None };
@@ -505,7 +506,7 @@ pub(super) fn shown(effects: &[OriginEffect]) -> Vec<(ParticipantId, Vec<Hand>, 
     })
 }
 
-/// Who is told by a message of their own that something was done to them.
+/// Receivers of `moderated`, and its content.
 pub(super) fn notices(effects: &[OriginEffect]) -> Vec<(ParticipantId, Moderated)> {
     delivered(effects, |to, message| {
         let ToParticipant::Moderated(news) = message else { return None };
@@ -513,7 +514,7 @@ pub(super) fn notices(effects: &[OriginEffect]) -> Vec<(ParticipantId, Moderated
     })
 }
 
-/// What the relays tell those whom new rulings are about.
+/// Notices in new rulings, for the persons they are about.
 pub(super) fn news(effects: &[OriginEffect]) -> Vec<(PersonKey, Moderated)> {
     let rulings = effects.iter().filter_map(|effect| match effect {
         OriginEffect::Rule { rulings, .. } => Some(rulings.clone()),

@@ -10,7 +10,7 @@ use tribune_protocol::log::LogAction;
 
 use super::harness::*;
 use crate::room::authority::effect::OriginEffect;
-use crate::room::authority::moderation::SilencedLeavers;
+use crate::room::authority::silenced::SilencedLeavers;
 
 fn remove(participant: tribune_protocol::ids::ParticipantId) -> Govern {
     Govern::RemoveFromStage { participant, reason: note("time is up") }

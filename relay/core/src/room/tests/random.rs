@@ -196,41 +196,41 @@ fn check_host(room: &Harness, input: &Input, before: &RoomState) {
     }
 }
 
-/// What holds between any two inputs.
+/// Invariants between any two inputs.
 fn check(room: &Harness, seen: &mut BTreeSet<TrackId>, before: &RoomState) {
     let authority = &room.authority;
-    let (house, state) = (&authority.house, authority.state());
+    let (parts, state) = (authority.parts(), authority.state());
     let policy = &room.setup.policy;
-    assert!(house.drafts.is_empty(), "an entry of the log that nobody stores");
+    assert!(!parts.has_drafts(), "an entry of the log that nobody stores");
     assert!(state.stage.iter().all(|entry| policy.speaks(entry.role)));
     assert!(state.stage.is_sorted_by(|one, next| one.track < next.track));
     for entry in &state.stage {
         let who = entry.participant;
         assert_eq!(state.stage.iter().filter(|other| other.participant == who).count(), 1);
-        assert_eq!(house.hands.place(who), None, "{who} is on the stage and in the queue");
-        assert_eq!(entry.away, house.is_away(who));
-        assert!(house.people.contains_key(&who));
+        assert_eq!(parts.queue().place(who), None, "{who} is on the stage and in the queue");
+        assert_eq!(entry.away, parts.away().contains(who));
+        assert!(parts.people().get(who).is_some());
         if before.on_stage(who).is_none_or(|earlier| earlier.track != entry.track) {
             assert!(seen.insert(entry.track), "{:?} is used again", entry.track);
         }
     }
-    let known = |who: &ParticipantId| house.is_known(*who);
-    assert!(house.people.keys().all(known), "of others nothing is kept");
-    for (who, person) in &house.people {
-        let ruled = house.rulings.about(Some(*who), Some(&person.subject));
-        assert!(!ruled.barred, "{who} is barred and in the room");
-        let speaks = !ruled.deny.contains(Permission::Speak);
-        assert!(speaks || state.on_stage(*who).is_none(), "{who} may not speak, and does");
+    let known = |who| state.on_stage(who).is_some() || parts.queue().place(who).is_some();
+    assert!(parts.people().iter().all(|(who, _)| known(who)), "of others nothing is kept");
+    for (who, person) in parts.people().iter() {
+        let ruled = parts.book().about(Some(who), Some(person.subject()));
+        assert!(!ruled.is_barred(), "{who} is barred and in the room");
+        let speaks = !ruled.denies(Permission::Speak);
+        assert!(speaks || state.on_stage(who).is_none(), "{who} may not speak, and does");
     }
-    for &(who, until) in &house.away {
-        assert!(house.is_known(who) && until <= room.now + RECONNECT_GRACE);
+    for (who, until) in parts.away().iter() {
+        assert!(known(who) && until <= room.now + RECONNECT_GRACE);
     }
     let idle = state.stage.is_empty() && authority.hands() == 0;
     assert!(state.phase == Phase::Live || idle, "nobody is in a room that is not on");
-    assert!(state.phase == Phase::Live || house.people.is_empty());
+    assert!(state.phase == Phase::Live || parts.people().iter().next().is_none());
 }
 
-/// What is kept is enough to go on with.
+/// The kept part is enough to go on with.
 fn check_kept(room: &Harness) {
     let Some(kept) = room.authority.keep() else { return };
     let setup = Arc::clone(&room.setup);
@@ -238,7 +238,7 @@ fn check_kept(room: &Harness) {
     let restored = restored.unwrap();
     assert_eq!(restored.keep(), Some(kept));
     assert!(restored.state().stage.iter().all(|entry| entry.away));
-    let again = crate::room::authority::record::write(&restored.house);
+    let again = restored.parts().record_bytes();
     let mut once: BTreeMap<String, ciborium::Value> =
         ciborium::from_reader(&restored.keep().unwrap().record[..]).unwrap();
     let mut twice: BTreeMap<String, ciborium::Value> = ciborium::from_reader(&again[..]).unwrap();
@@ -272,7 +272,7 @@ proptest! {
                 assert!(published <= 1 || !once, "{effects:?}");
             }
             assert!(effects.len() <= MAX_EFFECTS);
-            // Somebody whose coming in was not written down has not been there.
+            // A participant whose entry was not stored has not been there.
             let before = if restarted { room.authority.state().clone() } else { before };
             check_host(&room, &input, &before);
             check(&room, &mut seen, &before);

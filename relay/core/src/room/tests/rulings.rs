@@ -1,4 +1,4 @@
-//! Kicks, bans, roles, permissions: who may rule about whom, what every relay is told, what it ends.
+//! Kicks, bans, roles, permissions: rank, messages to relays, consequences.
 
 use std::time::Duration;
 
@@ -313,11 +313,11 @@ fn the_barred_can_appeal_and_read_about_themselves_and_nothing_else() {
     let mut room = Harness::with_everybody();
     room.know(SPEAKER, Credentials { barred: true, ..credentials("speaker", "Carl", Role::Host) });
     room.know(LISTENER, Credentials { barred: true, ..credentials("eve", "Eve", Role::Host) });
-    let errand = |act| Action::OneShot { act };
-    room.refused(LISTENER, errand(Govern::Show {}), ErrorCode::NotPermitted);
-    room.refused(LISTENER, errand(kick(HAND)), ErrorCode::NotPermitted);
-    room.refused(LISTENER, errand(Govern::EndRoom {}), ErrorCode::NotPermitted);
-    let read = room.ask(LISTENER, errand(Govern::ReadLog { from: 1 })).answer;
+    let one_shot = |act| Action::OneShot { act };
+    room.refused(LISTENER, one_shot(Govern::Show {}), ErrorCode::NotPermitted);
+    room.refused(LISTENER, one_shot(kick(HAND)), ErrorCode::NotPermitted);
+    room.refused(LISTENER, one_shot(Govern::EndRoom {}), ErrorCode::NotPermitted);
+    let read = room.ask(LISTENER, one_shot(Govern::ReadLog { from: 1 })).answer;
     let ToParticipant::Log(page) = read else { panic!("{read:?}") };
     assert!(page.own_only && page.entries.is_empty());
 }
@@ -326,7 +326,7 @@ fn the_barred_can_appeal_and_read_about_themselves_and_nothing_else() {
 fn rulings_are_bounded_and_a_full_book_refuses_before_anything_is_done() {
     let mut room = Harness::with_everybody();
     for id in 0..MAX_RULINGS - 1 {
-        room.authority.house.rulings.fill(ParticipantId(1_000 + id as u64));
+        room.authority.parts_mut().book_mut().fill(ParticipantId(1_000 + id as u64));
     }
     room.adopt();
     room.no_govern(HOST, kick(SPEAKER), ErrorCode::RulingsFull);

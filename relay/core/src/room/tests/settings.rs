@@ -16,7 +16,7 @@ use tribune_protocol::log::{Head, SignedEntry, verify};
 use super::harness::*;
 use crate::auth::invitation::verify_invitation;
 use crate::room::authority::effect::OriginEffect;
-use crate::room::authority::settings::ANNOUNCED_LINGER;
+use crate::room::authority::lifecycle::ANNOUNCED_LINGER;
 
 fn create(settings: RoomSettings) -> Action {
     Action::OneShot { act: Govern::Create { settings } }

@@ -16,7 +16,7 @@ use tribune_protocol::log::LogAction;
 
 use super::harness::*;
 use crate::room::authority::effect::OriginEffect;
-use crate::room::authority::state::EMPTY_ROOM_LINGER;
+use crate::room::authority::lifecycle::EMPTY_ROOM_LINGER;
 
 #[test]
 fn a_room_begins_absent_and_is_opened_by_who_may() {
@@ -80,9 +80,9 @@ fn a_host_without_an_heir_leaves_the_room_to_the_next_who_comes_with_the_right()
     assert_eq!(room.role(LISTENER), Some(Role::Host));
     room.refused(HOST, enter(Role::Host), ErrorCode::HostTaken);
     // The one who was is not a second one, from wherever.
-    let errand = |act| Action::OneShot { act };
-    room.refused(HOST, errand(Govern::EndRoom {}), ErrorCode::NotPermitted);
-    room.refused(HOST, errand(kick(LISTENER)), ErrorCode::NotPermitted);
+    let one_shot = |act| Action::OneShot { act };
+    room.refused(HOST, one_shot(Govern::EndRoom {}), ErrorCode::NotPermitted);
+    room.refused(HOST, one_shot(kick(LISTENER)), ErrorCode::NotPermitted);
     room.done(HOST, enter(Role::Cohost));
 }
 
@@ -185,7 +185,7 @@ fn the_largest_stage_fits_a_message() {
 #[test]
 fn tracks_that_are_used_up_are_not_used_again() {
     let mut room = Harness::live();
-    room.authority.house.next_track = u32::MAX;
+    room.authority.parts_mut().room_mut().use_up_tracks();
     room.refused(SPEAKER, enter(Role::Speaker), ErrorCode::Overloaded);
 }
 
@@ -346,7 +346,7 @@ fn the_host_ends_the_room_and_it_can_be_opened_again() {
     assert_eq!((room.authority.hands(), room.authority.poll_timeout()), (0, None));
     room.refused(COHOST, enter(Role::Cohost), ErrorCode::RoomNotFound);
     room.refused(HAND, raise(""), ErrorCode::RoomNotFound);
-    // What keeps somebody out stays, a role or an invitation for the evening does not.
+    // A bar stays, a role or an invitation for the evening does not.
     assert!(
         room.authority
             .rulings()
@@ -436,8 +436,8 @@ fn an_invitation_to_speak_opens_no_microphone_of_itself() {
 
     room.govern(COHOST, invite);
     // A microphone is opened by somebody in the room.
-    let errand = Action::OneShot { act: answer(true) };
-    room.refused(LISTENER, errand, ErrorCode::BadRequest);
+    let one_shot = Action::OneShot { act: answer(true) };
+    room.refused(LISTENER, one_shot, ErrorCode::BadRequest);
     let effects = room.govern(LISTENER, answer(true));
     assert_eq!(room.role(LISTENER), Some(Role::Speaker));
     let you = yous(&effects).pop().unwrap();
