@@ -1,6 +1,6 @@
-//! Who is let in by this relay, before a room's own rules apply: participants by their token,
-//! relays by certificate or token. Pure: the certificate has been verified by TLS, the address by
-//! QUIC, before anything is asked here, and the time is a parameter.
+//! Authentication at this relay, before a room's own rules apply: participants by token, relays by
+//! certificate or token. Pure: TLS has verified the certificate and QUIC the address before, and time
+//! is a parameter.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,12 +15,12 @@ pub mod invitation;
 pub mod keys;
 pub mod secret;
 
-/// What this relay asks of participants and of children.
+/// Credentials that this relay requires of participants and of children.
 #[derive(Debug, Clone, Default)]
 pub struct Auth {
-    /// What participants' tokens are checked with. Without any, no token lets anybody in.
+    /// Keys that participants' tokens are verified with. Without any, no token is accepted.
     pub keys: Keys,
-    /// What a child presents; `None` leaves certificates as the only way.
+    /// Secret that a child presents; `None` leaves certificates as the only way.
     pub relay_token: Option<Secret>,
     /// Whether TLS verifies client certificates against an authority of our own.
     pub trunk_certificates: bool,
@@ -31,23 +31,23 @@ pub struct Auth {
     pub dev_anywhere: bool,
 }
 
-/// What a participant comes in with.
+/// A participant's credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pass {
-    /// A token, and what it lets its bearer come in as.
+    /// A token, with its claims.
     Token(Entitlement),
-    /// No token, where this relay is for development and takes anybody as anything.
+    /// No token, on a relay for development, which accepts everybody in every role.
     Dev,
-    /// No token. What that is good for is for the room to say.
+    /// No token. The room decides how far that goes.
     Guest,
 }
 
 impl Auth {
-    /// What somebody at `peer` comes into `room` with, at `now_s` (seconds since 1970). A token that
-    /// is shown is looked at, also where none is needed.
+    /// The credential of a participant at `peer` for `room`, at `now_s` (seconds since 1970). A token
+    /// that is shown is verified even where none is needed.
     ///
     /// # Errors
-    /// [`TokenError`], if the token that is shown is not good for that.
+    /// [`TokenError`], if the token that is shown is not valid for that.
     pub fn admit(
         &self,
         peer: IpAddr,

@@ -1,13 +1,13 @@
-//! Unix time out of the monotonic clock, so that no machine of the core reads a clock.
+//! Unix time from the monotonic clock: the core reads no clock itself.
 
 use std::time::Instant;
 
-/// A fixed relation between the monotonic clock and Unix time, so that the core reads neither.
+/// Fixed relation between the monotonic clock and Unix time.
 #[derive(Debug, Clone, Copy)]
 pub struct WallClock {
-    /// An instant,
+    /// An instant of the monotonic clock.
     pub at: Instant,
-    /// and what Unix time it was, in microseconds.
+    /// Unix time at that instant, in microseconds.
     pub unix_us: u64,
 }
 

@@ -1,13 +1,14 @@
-//! What a relay keeps: the durable state of its rooms, and each room's moderation log.
+//! Durable storage of a relay: the state of its rooms, and each room's moderation log.
 //!
 //! The pure hub never touches a store. It emits [`StoreRequest`]s; a worker carries them out on a
-//! thread of its own and answers by a bounded channel. What is stored is opaque here: bytes, and the
+//! thread of its own and answers by a bounded channel. Stored content is opaque here: bytes, and the
 //! numbers of log entries. Audio never waits for a store and never depends on one.
 //!
-//! **What every store promises**, held by one conformance suite:
+//! **Guarantees of every store**, checked by one conformance suite:
 //! - A [`Batch`] is stored as a whole or not at all, and so is everything given to one
 //!   [`Store::write`].
-//! - What [`Store::write`] has returned `Ok` for is durable: as far as the store goes, see each.
+//! - A write for which [`Store::write`] has returned `Ok` is durable, to the degree that each store
+//!   states.
 //! - A log has no gaps and no forks: entries are only ever added, each one above the last.
 //! - A refused write leaves a store that can be read, and written once the cause is gone.
 
@@ -29,16 +30,16 @@ pub const MAX_RECORD_BYTES: usize = 16 << 20;
 pub const MAX_ENTRY_BYTES: usize = 64 << 10;
 /// Log entries of one batch at most. A decision makes a handful; silencing a whole stage makes 32.
 pub const MAX_BATCH_ENTRIES: usize = 1024;
-/// Log entries of one page at most, whatever was asked for.
+/// Log entries of one page at most, however many were asked for.
 pub const MAX_PAGE_ENTRIES: usize = 1000;
 /// Bytes of one page's entries at most, unless its first one alone is larger.
 pub const MAX_PAGE_BYTES: usize = 1 << 20;
 
-/// One write among those that wait, numbered by whoever asks.
+/// One write among those that wait, numbered by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriteId(pub u64);
 
-/// One read among those that wait, numbered by whoever asks.
+/// One read among those that wait, numbered by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadId(pub u64);
 
@@ -54,7 +55,7 @@ pub struct LogRow {
 /// One decision about one room: all of it is stored or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Which room.
+    /// The room.
     pub room: RoomName,
     /// The room's durable state from now on, opaque to the store, at most [`MAX_RECORD_BYTES`];
     /// `None` leaves it as it is.
@@ -72,7 +73,7 @@ impl Batch {
     }
 }
 
-/// What the hub asks of a store.
+/// A request of the hub to a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreRequest {
     /// Stores a decision; answered by [`StoreReply::Written`] when it is durable or refused.
@@ -86,7 +87,7 @@ pub enum StoreRequest {
     ReadLog {
         /// Comes back with the answer.
         id: ReadId,
-        /// Whose log.
+        /// The room of the log.
         room: RoomName,
         /// The first number wanted.
         from: u64,
@@ -95,33 +96,33 @@ pub enum StoreRequest {
     },
 }
 
-/// What a store answers, in the order of the requests.
+/// Answers of a store, in the order of the requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreReply {
     /// To [`StoreRequest::Write`].
     Written {
-        /// Which write.
+        /// The write.
         id: WriteId,
         /// `Ok` once it is durable.
         result: Result<(), StoreError>,
     },
     /// To [`StoreRequest::ReadLog`].
     Log {
-        /// Which read.
+        /// The read.
         id: ReadId,
         /// The page.
         result: Result<LogPage, StoreError>,
     },
 }
 
-/// A room as it is found at the start.
+/// A room as found at the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRoom {
     /// Its name.
     pub room: RoomName,
     /// Its durable state, if one was ever written.
     pub record: Option<Bytes>,
-    /// The last entry of its log, if it has one: what the next one follows.
+    /// The last entry of its log, if it has one: the next one follows it.
     pub last: Option<LogRow>,
 }
 
@@ -135,13 +136,13 @@ pub struct LogPage {
     pub total: u64,
 }
 
-/// Keeps what outlives a room. Used by one thread at a time; each call takes as long as the disk does.
+/// Storage that outlives a room. Used by one thread at a time; each call blocks on the disk.
 pub trait Store: Send {
     /// All rooms that are stored, by name.
     ///
     /// # Errors
-    /// [`StoreError::Failed`], if the store cannot be read, [`StoreError::Damaged`], if it holds what
-    /// no relay has written.
+    /// [`StoreError::Failed`], if the store cannot be read, [`StoreError::Damaged`], if it holds data
+    /// that no relay has written.
     fn load(&mut self) -> Result<Vec<StoredRoom>, StoreError>;
 
     /// Stores all of these decisions, in order, or none of them. They are durable when it returns.
@@ -161,14 +162,14 @@ pub trait Store: Send {
     -> Result<LogPage, StoreError>;
 }
 
-/// Why something is not stored, or not found.
+/// Reason why something is not stored, or not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// An entry does not follow the last one. It keeps two writers, or a lost write, from forking a
     /// log.
     #[error("entry {found} does not follow in the log of room {room}, whose next one is {next}")]
     Gap {
-        /// Whose log.
+        /// The room of the log.
         room: RoomName,
         /// The number that would follow.
         next: u64,
@@ -178,13 +179,13 @@ pub enum StoreError {
     /// A part of a batch is over its limit.
     #[error("the {what} of room {room} is over its limit: {size}, at most {limit}")]
     TooLarge {
-        /// Which room.
+        /// The room.
         room: RoomName,
-        /// What is too large, and in what unit.
+        /// The part that is too large, with its unit.
         what: &'static str,
-        /// How large it is.
+        /// Its size.
         size: usize,
-        /// How large it may be.
+        /// The largest size allowed.
         limit: usize,
     },
     /// There is no space for more: memory's limit, or the disk.
@@ -198,24 +199,24 @@ pub enum StoreError {
     /// has started again, [`Self::Gap`] keeps the room's log from going on beside it.
     #[error("the store failed: {0}")]
     Failed(String),
-    /// The store holds what no relay has written.
+    /// The store holds data that no relay has written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
-    /// What is there when a relay starts cannot be its store.
+    /// The files found when a relay starts cannot be its store.
     #[error("{} cannot be used as a store: {why}", path.display())]
     Unusable {
-        /// Which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What is the matter with it.
+        /// The problem with it.
         why: String,
     },
 }
 
-/// Whether each batch keeps to the limits, and follows what is stored and the batches before it.
-/// What all stores ask before they write. `last` gives the number of a room's last stored entry.
+/// Checks that each batch keeps to the limits and follows the stored entries and the batches before
+/// it. All stores call it before they write. `last` gives the number of a room's last stored entry.
 ///
 /// # Errors
-/// [`StoreError::Gap`], [`StoreError::TooLarge`], and what `last` returns.
+/// [`StoreError::Gap`], [`StoreError::TooLarge`], and errors of `last`.
 pub fn check(
     batches: &[Batch],
     mut last: impl FnMut(&RoomName) -> Result<u64, StoreError>,
@@ -253,7 +254,7 @@ fn check_sizes(batch: &Batch) -> Result<(), StoreError> {
     bound("decision in log entries", batch.entries.len(), MAX_BATCH_ENTRIES)
 }
 
-/// Takes entries as long as a page has room for them.
+/// Fills a page with entries until it is full.
 #[derive(Debug)]
 pub struct PageBuilder {
     rows: Vec<LogRow>,

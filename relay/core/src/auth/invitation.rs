@@ -1,5 +1,5 @@
-//! Invitations: tokens that a room signs itself, with the key of its origin, for people that its host
-//! asks in. Every relay below checks them with the public half.
+//! Invitations: tokens that a room signs itself, with the key of its origin, for people whom its host
+//! invites. Every relay below checks them with the public half.
 
 use ring::signature::Ed25519KeyPair;
 use tribune_protocol::ids::RoomName;
@@ -11,8 +11,8 @@ use super::keys::{Key, verify_parts};
 /// The name that invitations have for their key. No key of an operator's can have it.
 pub const INVITATION_KEY_NAME: &str = "invitation";
 
-/// What an invitation says, if the origin with that public key has signed it, it is valid at `now_s`
-/// (seconds since 1970), and it is for `room`.
+/// The claims of an invitation, if the origin with that public key has signed it, it is valid at
+/// `now_s` (seconds since 1970), and it is for `room`.
 ///
 /// # Errors
 /// [`TokenError`]; [`TokenError::UnknownKey`] for a token that is no invitation.

@@ -17,21 +17,21 @@ pub const MAX_KEYS: usize = 64;
 /// A key's name, in bytes.
 pub const MAX_KEY_NAME_BYTES: usize = 64;
 
-/// Keys by name. Each is for one algorithm, which a token cannot choose. Several can be had at once,
-/// so that a new one is known before the old one goes.
+/// Keys by name. Each is for one algorithm, which a token cannot choose. Several can be configured at
+/// once, so that a new one is known before the old one goes.
 #[derive(Debug, Clone, Default)]
 pub struct Keys(BTreeMap<String, Key>);
 
-/// What tokens of one name are checked with. `Debug` shows no secret.
+/// Key that tokens of one name are verified with. `Debug` shows no secret.
 #[derive(Clone)]
 pub enum Key {
-    /// A secret that is shared with whoever makes tokens. Its text is the key, byte by byte.
+    /// A secret shared with the issuer of tokens. Its text is the key, byte by byte.
     Secret(Secret),
     /// The public half of an Ed25519 key.
     Ed25519([u8; 32]),
 }
 
-/// A key that cannot be had. Its display is one sentence without a full stop.
+/// A key that cannot be used. Its display is one sentence without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
     /// The secret is shorter than [`MIN_SECRET_BYTES`].
@@ -42,7 +42,7 @@ pub enum InvalidKey {
     ShortSecret {
         /// The key.
         name: String,
-        /// How long its secret is.
+        /// Length of its secret, in bytes.
         bytes: usize,
     },
     /// The name cannot stand before the colon of `NAME:SECRET`.
@@ -85,7 +85,7 @@ impl Keys {
         Ok(())
     }
 
-    /// How many there are.
+    /// Number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -97,8 +97,8 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// What `token` says, if one of these keys has signed it, it is valid at `now_s` (seconds since
-    /// 1970), and it lets its bearer into `room`.
+    /// The claims of `token`, if one of these keys has signed it, it is valid at `now_s` (seconds since
+    /// 1970), and it admits its bearer to `room`.
     ///
     /// # Errors
     /// [`TokenError`].
@@ -110,7 +110,7 @@ impl Keys {
 }
 
 impl Key {
-    /// How this key signs.
+    /// Signature algorithm of this key.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         match self {
@@ -126,7 +126,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// That a key of an operator's can be called that.
+/// Checks that a key of an operator's can have that name.
 pub fn check_name(name: &str) -> Result<(), InvalidKey> {
     let allowed = |c: char| !c.is_control() && !c.is_whitespace() && c != ':';
     if name.is_empty() || name.len() > MAX_KEY_NAME_BYTES || !name.chars().all(allowed) {
@@ -138,7 +138,7 @@ pub fn check_name(name: &str) -> Result<(), InvalidKey> {
     Ok(())
 }
 
-/// The check itself: first the signature, and only then what is said under it.
+/// The verification: first the signature, and only then the claims under it.
 pub(super) fn verify_parts(
     parts: &Parts<'_>,
     key: &Key,

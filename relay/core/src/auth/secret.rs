@@ -17,7 +17,7 @@ impl Secret {
         &self.0
     }
 
-    /// Whether this is what somebody presents. Compares by MAC, so that the time taken tells neither the
+    /// Whether a presented secret is this one. Compares by MAC, so that the time taken tells neither the
     /// secret's bytes nor its length.
     #[must_use]
     pub fn is(&self, presented: &str) -> bool {

@@ -1,4 +1,4 @@
-//! The clock, the policy table and the key that all rooms of a relay share.
+//! Context shared by all rooms of a relay: clock, key, policy table.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ use crate::auth::invitation::mint_invitation;
 use crate::clock::WallClock;
 use crate::room::authority::policy::Policy;
 
-/// The subject of an invitation that is for anybody who has it: edges take its bearer for a guest.
+/// Subject of an invitation for any bearer: edges take the bearer for a guest.
 pub const INVITED: &str = "invited";
 
-/// What all rooms of an origin share.
+/// Clock, key and policy table of a relay, shared by its rooms.
 #[derive(Debug)]
 pub struct RoomContext {
-    /// Where Unix time stands.
+    /// Unix time.
     pub wall: WallClock,
-    /// What the log and invitations are signed with.
+    /// Key that signs the log and invitations.
     pub key: LogKey,
-    /// Who may do what.
+    /// The policy table.
     pub policy: Arc<Policy>,
 }
 
@@ -34,12 +34,13 @@ impl RoomContext {
         self.wall.unix_us(now) / 1_000_000
     }
 
-    /// When that Unix time is; at the earliest the start of the relay.
+    /// The instant of a Unix time; at the earliest the start of the relay.
     pub(in crate::room) fn instant(&self, unix_s: u64) -> Instant {
         let ahead_us = unix_s.saturating_mul(1_000_000).saturating_sub(self.wall.unix_us);
         self.wall.at + Duration::from_micros(ahead_us)
     }
 
+    /// Signs an invitation to a room.
     pub(in crate::room) fn invitation(
         &self,
         room: &RoomName,
@@ -48,10 +49,10 @@ impl RoomContext {
         now_s: u64,
         valid_for_s: u64,
     ) -> Result<String, TokenError> {
-        let whoever = || INVITED.parse().unwrap_or_else(|_| unreachable!("a word is a subject"));
+        let anybody = || INVITED.parse().unwrap_or_else(|_| unreachable!("a word is a subject"));
         let claims = Claims {
             key_name: String::new(),
-            subject: subject.cloned().unwrap_or_else(whoever),
+            subject: subject.cloned().unwrap_or_else(anybody),
             name: None,
             not_before_s: None,
             expires_s: now_s + valid_for_s,

@@ -1,8 +1,8 @@
-//! Which names are taken for each other, so that nobody can pass for a host. For whoever lets people
-//! into a room under a name.
+//! Confusable names: a participant cannot pass for a host. For code that admits participants under a
+//! name.
 //!
-//! A name's skeleton is made by the confusables of Unicode Technical Standard #39, and by what else
-//! people overlook in a list of names: case, spaces, punctuation and symbols. Two names with the same
+//! A name's skeleton is made by the confusables of Unicode Technical Standard #39, and without the
+//! differences that people overlook in a list of names: case, spaces, punctuation and symbols. Two names with the same
 //! skeleton are confusable. Accents tell names apart, and so does the order of letters.
 
 use tribune_protocol::ids::DisplayName;
@@ -10,16 +10,16 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use unicode_security::skeleton;
 
-/// What is left of a name when everything is gone that eyes pass over. To be compared only: it is no
-/// name, and may be of other characters than the name.
+/// A name without the differences that readers overlook. Only for comparison: it is no name, and may
+/// have other characters than the name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Skeleton(String);
 
 impl Skeleton {
     /// The skeleton of a name.
     ///
-    /// NFKC makes plain letters of full-width, round and raised ones. Then twice in turn: what a
-    /// character is confused with, and lower case. Twice, because each step finds work in what the
+    /// NFKC makes plain letters of full-width, round and raised ones. Then twice in turn: the
+    /// prototype that a character is confused with, and lower case. Twice, because each step finds work in what the
     /// other leaves: a Cyrillic `В` looks like `B`, and its small letter like none; a capital `M` is
     /// like `rn` once it is small. Then `i` counts as `l`: their capitals and `1` are one in the
     /// confusables, and case is not told apart here. Last, only letters, digits and marks are kept,

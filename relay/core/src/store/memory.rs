@@ -16,7 +16,7 @@ pub struct MemoryStore {
     limits: MemoryLimits,
 }
 
-/// How much a [`MemoryStore`] keeps. A write that would go beyond is refused: nothing is ever thrown
+/// Limits of a [`MemoryStore`]. A write that would go beyond is refused: nothing is ever thrown
 /// away for it, for a log with its beginning cut off proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimits {
@@ -34,7 +34,7 @@ impl Default for MemoryLimits {
     }
 }
 
-/// What is kept of one room.
+/// The stored part of one room.
 #[derive(Debug, Default)]
 struct Kept {
     record: Option<Bytes>,
