@@ -16,19 +16,19 @@ use crate::quality::report::Ranking;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Govern {
-    /// Lowers the hand of somebody else.
+    /// Lowers the hand of another participant.
     LowerHand {
-        /// Whose.
+        /// Owner of the hand.
         participant: ParticipantId,
     },
-    /// Gives the right to speak to somebody whose hand is raised.
+    /// Gives the right to speak to a participant whose hand is raised.
     Grant {
-        /// Whose hand.
+        /// Owner of the hand.
         participant: ParticipantId,
     },
-    /// Lowers somebody's hand and keeps it down for a while.
+    /// Lowers a participant's hand and keeps it down for a while.
     Deny {
-        /// Whose hand.
+        /// Owner of the hand.
         participant: ParticipantId,
         /// Shown to them.
         #[serde(default)]
@@ -42,14 +42,14 @@ pub enum Govern {
     },
     /// The queue of hands. Answered by `hands`.
     ListHands {},
-    /// Asks somebody to come on the stage; they are asked whether they want to.
+    /// Invites a person to the stage; they are asked whether they want to.
     Invite {
-        /// Whom.
+        /// The target.
         target: Target,
     },
     /// Takes an invitation to speak back.
     Uninvite {
-        /// Whose.
+        /// The target.
         target: Target,
     },
     /// Accepts or declines an invitation to speak.
@@ -57,18 +57,18 @@ pub enum Govern {
         /// Whether the stage is taken.
         accept: bool,
     },
-    /// Asks somebody on the stage to switch the microphone off. Theirs to follow or not.
+    /// Asks a participant on the stage to switch the microphone off. They may ignore it.
     AskMute {
-        /// Whom.
+        /// The target.
         participant: ParticipantId,
         /// Shown to them.
         #[serde(default)]
         reason: Note,
     },
-    /// Has every relay drop somebody's frames, or lets them pass again. Answered when all relays of
+    /// Has every relay drop a participant's frames, or lets them pass again. Answered when all relays of
     /// the room do so.
     Silence {
-        /// Whom.
+        /// The target.
         participant: ParticipantId,
         /// Whether frames are dropped.
         on: bool,
@@ -76,7 +76,7 @@ pub enum Govern {
         #[serde(default)]
         reason: Note,
     },
-    /// The same for everybody on the stage of lower rank than whoever asks.
+    /// The same for everybody on the stage of lower rank than the sender.
     SilenceAll {
         /// Whether frames are dropped.
         on: bool,
@@ -84,28 +84,28 @@ pub enum Govern {
         #[serde(default)]
         reason: Note,
     },
-    /// Makes a listener of somebody on the stage.
+    /// Makes a listener of a participant on the stage.
     RemoveFromStage {
-        /// Whom.
+        /// The target.
         participant: ParticipantId,
         /// Shown to them.
         #[serde(default)]
         reason: Note,
     },
-    /// Removes somebody from the room. This session does not come back, nor does a token that was
+    /// Removes a person from the room. This session does not come back, nor does a token that was
     /// issued before.
     Kick {
-        /// Whom.
+        /// The target.
         target: Target,
         /// Shown to them.
         #[serde(default)]
         reason: Note,
     },
-    /// Removes somebody from the room and keeps them out, in any session.
+    /// Removes a person from the room and keeps them out, in any session.
     Ban {
-        /// Whom.
+        /// The target.
         target: Target,
-        /// For how long, in seconds; absent: until it is lifted.
+        /// Duration in seconds; absent: until it is lifted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         duration_s: Option<u64>,
         /// Shown to them.
@@ -114,7 +114,7 @@ pub enum Govern {
     },
     /// Lifts a ban or a kick.
     Unban {
-        /// Whose.
+        /// The target.
         target: Target,
         /// For the log.
         #[serde(default)]
@@ -122,15 +122,15 @@ pub enum Govern {
     },
     /// The bans of the room. Answered by `bans`.
     ListBans {
-        /// How many to pass over.
+        /// Number of bans to skip.
         #[serde(default)]
         after: u32,
     },
-    /// Changes the role of somebody, from now on.
+    /// Changes a person's role, from now on.
     SetRole {
-        /// Whose.
+        /// The target.
         target: Target,
-        /// To what.
+        /// The new role.
         role: Role,
         /// Shown to them.
         #[serde(default)]
@@ -138,9 +138,9 @@ pub enum Govern {
     },
     /// Gives or takes a single permission.
     SetPermission {
-        /// Whose.
+        /// The target.
         target: Target,
-        /// Which.
+        /// The permission.
         permission: Permission,
         /// Given or taken; absent: as the role has it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,37 +149,37 @@ pub enum Govern {
         #[serde(default)]
         reason: Note,
     },
-    /// Makes somebody on the stage the host; the host becomes a cohost.
+    /// Makes a participant on the stage the host; the host becomes a cohost.
     HandOver {
-        /// Who is to be the host.
+        /// The new host.
         participant: ParticipantId,
     },
-    /// Makes a room ahead of time. Somebody who may opens it later by joining.
+    /// Creates a room ahead of time. A participant with the permission opens it later by joining.
     Create {
-        /// How it is set up.
+        /// Settings of the room.
         settings: RoomSettings,
     },
     /// Changes settings of the room.
     Set {
-        /// Which, and to what.
+        /// Settings to change.
         change: RoomChange,
         /// For the log.
         #[serde(default)]
         reason: Note,
     },
-    /// How the room is set up, and who is on its stage. Answered by `room`.
+    /// Shows the settings of the room and its stage. Answered by `room`.
     Show {},
     /// Makes an invitation to the room. Answered by `invitation`.
     MakeInvitation {
-        /// For whom; absent: for whoever has it.
+        /// Subject that it is for; absent: any bearer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subject: Option<Subject>,
-        /// The role that it lets in with.
+        /// Role that it admits with.
         role: Role,
-        /// For how long, in seconds.
+        /// Validity in seconds.
         valid_for_s: u64,
     },
-    /// A part of the room's log. Answered by `log`. Somebody without the right to read it gets the
+    /// Reads a part of the room's log. Answered by `log`. A sender without the permission gets the
     /// entries about themselves.
     ReadLog {
         /// The first entry wanted, from 1.
@@ -189,30 +189,30 @@ pub enum Govern {
     Appeal {
         /// The log's entry of the decision.
         entry: u64,
-        /// What there is to say.
+        /// Text of the appeal.
         text: Note,
     },
     /// Answers an appeal.
     AnswerAppeal {
         /// The log's entry of the appeal.
         entry: u64,
-        /// Whether the appeal is right; then the decision is taken back, as far as it still holds.
+        /// Whether the appeal is upheld; then the decision is undone, as far as it still holds.
         uphold: bool,
         /// Shown to them.
         #[serde(default)]
         reason: Note,
     },
-    /// How the listeners hear who are worst off. Answered by `listener_reports`.
+    /// Lists the listeners with the worst reception. Answered by `listener_reports`.
     ListListeners {
-        /// How many at the most, 1 to 30.
+        /// Listeners at most, 1 to 30.
         worst: u8,
-        /// By what.
+        /// Measure that ranks them.
         #[serde(default)]
         by: Ranking,
     },
-    /// How one participant hears. Answered by `listener_reports`.
+    /// Shows the reception of one participant. Answered by `listener_reports`.
     ShowListener {
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
     },
     /// Ends the room for everybody.
@@ -311,7 +311,7 @@ impl Govern {
     }
 }
 
-/// Settings to be changed. What is absent stays as it is.
+/// Settings to be changed. Absent ones stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RoomChange {
     /// See [`RoomSettings::title`].
