@@ -105,7 +105,7 @@ impl Sim {
     /// From now on a client goes where a relay moves it, as the client library does: it joins there
     /// while the present relay serves, and listens to both until nothing is missing.
     pub fn follow_moves(&mut self, client: ClientHandle) {
-        for address in client::moves::addresses(client.0) {
+        for address in client::handoff::addresses(client.0) {
             self.addresses.insert(address, client.0);
         }
         self.client_mut(client).set_follows_moves();
