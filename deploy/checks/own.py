@@ -119,7 +119,7 @@ def check_dashboards():
 
 def check_settings():
     """Settings that the examples give exist in the relay."""
-    source = (TOP / "relay/src/config/table.rs").read_text()
+    source = "".join(path.read_text() for path in sorted((TOP / "relay/src/config").glob("*.rs")))
     rows = re.findall(r'setting\("(\w+)", "[\w-]+", "(\w+)"', source)
     keys, variables = {key for key, _ in rows} | {"roles"}, {name for _, name in rows} | {"TRIBUNE_RELAY_CONFIG"}
     (config,) = documents(DEPLOY / "kubernetes/configmap.yaml")
