@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow, ensure};
 mod binary;
 mod child;
 mod client;
+mod document;
 mod drain;
 mod http;
 pub mod jwt;
@@ -24,6 +25,7 @@ pub mod sound;
 
 pub use child::{Ended, Process, Signal};
 pub use client::{Client, Latency, Statistics, Track};
+pub use document::{Document, Terminal, shell_commands};
 pub use drain::Drain;
 pub use http::{Answer, ask, get};
 pub use listeners::{Listeners, Record};
