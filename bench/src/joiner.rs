@@ -1,12 +1,12 @@
-//! One participant as the `tribune` command is one: a socket of its own, quinn-proto, a join. Driven
-//! without waiting, many of them in one thread. Used by [`crate::handshake`].
+//! Client for measuring handshakes: a socket of its own, quinn-proto, and the connection of the
+//! client's core, as the `tribune` command has them. Driven without waiting, many in one thread.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
@@ -15,11 +15,11 @@ use quinn_proto::{
 };
 use rand::TryRng;
 use rand::rngs::SysRng;
+use tribune_client_core::connection;
 use tribune_protocol::ALPN_PARTICIPANT;
-use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
-use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
+use tribune_protocol::control::participant::{Join, ToParticipant};
 use tribune_protocol::domain::role::Role;
-use tribune_protocol::ids::{RequestId, SessionKey};
+use tribune_protocol::ids::SessionKey;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_relay::config::Fingerprint;
 use tribune_relay::tls::{ServerTrust, client_crypto};
@@ -31,7 +31,7 @@ const RECEIVE_DATAGRAMS: usize = 64;
 /// Larger than any packet of a relay.
 const PACKET_BYTES: usize = 2_048;
 
-/// What all participants of a run have in common.
+/// Settings common to all clients of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Guests {
     relay: SocketAddr,
@@ -49,7 +49,7 @@ pub(crate) struct Joiner {
     /// The first message, until it is sent.
     join: Option<Bytes>,
     control: Option<StreamId>,
-    reader: ControlReader,
+    protocol: connection::Connection,
     inside: bool,
 }
 
@@ -97,6 +97,9 @@ impl Guests {
             returning: false,
             heard: Vec::new(),
         };
+        let mut protocol = connection::Connection::new(Instant::now());
+        let join = protocol.join(Instant::now(), join);
+        let join = join.map_err(|failure| anyhow!(failure.reason().to_owned()))?;
         let mut endpoint = Endpoint::new(Arc::clone(&self.endpoint), None, false, None);
         let (handle, conn) =
             endpoint.connect(Instant::now(), self.client.clone(), self.relay, "localhost")?;
@@ -105,9 +108,9 @@ impl Guests {
             endpoint,
             handle,
             conn,
-            join: Some(encode(Some(RequestId(1)), &FromParticipant::Join(join))?),
+            join: Some(join),
             control: None,
-            reader: ControlReader::default(),
+            protocol,
             inside: false,
         };
         joiner.transmit(Instant::now());
@@ -197,13 +200,15 @@ impl Joiner {
         let mut receive = self.conn.recv_stream(stream);
         let Ok(mut chunks) = receive.read(true) else { return Ok(()) };
         while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
-            self.reader.handle_bytes(&chunk.bytes);
+            self.protocol.handle_control(&chunk.bytes);
         }
         // Whether there is credit to give back is asked by the sweep that follows.
         let _ = chunks.finalize();
-        while let Some(message) = self.reader.poll_message()? {
-            let Envelope { message, .. } = decode::<ToParticipant>(&message)?;
-            match message {
+        loop {
+            let received = self.protocol.poll_message();
+            let received = received.map_err(|failure| anyhow!(failure.reason().to_owned()))?;
+            let Some(received) = received else { return Ok(()) };
+            match received.envelope.message {
                 ToParticipant::Joined(_) => self.inside = true,
                 ToParticipant::Err { message, .. } => bail!(message),
                 ToParticipant::Moved { .. } => bail!("the relay stops"),
@@ -225,7 +230,6 @@ impl Joiner {
                 | ToParticipant::Unknown => {}
             }
         }
-        Ok(())
     }
 }
 

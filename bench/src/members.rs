@@ -1,28 +1,32 @@
-//! The participants of a swarm without I/O: a QUIC connection each, and what they say and hear on
-//! the control stream. Pure but for QUIC's own randomness.
+//! Clients of a pool without I/O: a QUIC connection each, and the control stream as the client's core
+//! has it.
+//!
+//! Datagrams are handed out as they are. A whole participant of the core would look for duplicates and
+//! gaps in each frame and keep a window of each track: CPU that the relay under load shares with
+//! thousands of clients here, and that no result depends on.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
     Event, IdleTimeout, StreamEvent, StreamId, TransportConfig, VarInt,
 };
+use tribune_client_core::connection::{self, Received};
+use tribune_client_core::reconnect::Failure;
 use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::codes::CloseCode;
-use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
-use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
-use tribune_protocol::ids::RequestId;
+use tribune_protocol::control::participant::{Join, ToParticipant};
+use tribune_protocol::ids::TrackId;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-use tribune_relay::tls::client_crypto;
+use tribune_relay::tls::{ServerTrust, client_crypto};
 use tribune_relay_core::messages::Packet;
 use tribune_relay_core::shard::Outgoing;
-
-use crate::swarm::{Arrival, MemberId, News, Target};
 
 /// As participants have it; two of three keep-alives may be lost.
 const IDLE_TIMEOUT_MS: u32 = 15_000;
@@ -35,6 +39,41 @@ const SEND_DATAGRAMS: usize = 16;
 /// Control bytes on their way to a participant: four of the largest messages.
 const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
 
+/// The relay under load.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// The name that is dialled.
+    pub(crate) name: String,
+    /// How it is known.
+    pub(crate) trust: ServerTrust,
+}
+
+/// A client of a pool: counted from 0 in the order of [`Members::join`], until one leaves,
+/// whose number is used again.
+pub(crate) type MemberId = usize;
+
+/// A datagram that has come.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// When it was taken off the socket. The delay of a swarm that is far away comes after that.
+    pub(crate) at: Instant,
+    /// The receiver.
+    pub(crate) member: MemberId,
+    /// The datagram.
+    pub(crate) datagram: Bytes,
+}
+
+/// News of a participant.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The relay has let it in. Speakers have a track.
+    In(MemberId, Option<TrackId>),
+    /// Refused, or its connection is over without its doing; why.
+    Gone(MemberId, String),
+}
+
 /// One participant.
 #[derive(Debug)]
 struct Member {
@@ -43,7 +82,7 @@ struct Member {
     /// The first message, until it is sent.
     join: Option<Bytes>,
     control: Option<StreamId>,
-    reader: ControlReader,
+    protocol: connection::Connection,
     /// The deadline that is in the queue.
     armed: Option<Instant>,
     dirty: bool,
@@ -86,9 +125,11 @@ impl Members {
     /// Dials the relay from a socket; the join is said once the connection stands.
     ///
     /// # Errors
-    /// What QUIC says about the address or the name.
+    /// QUIC's on the address or the name.
     pub(crate) fn join(&mut self, now: Instant, socket: usize, join: Join) -> Result<MemberId> {
-        let join = encode(Some(RequestId(1)), &FromParticipant::Join(join))?;
+        let mut protocol = connection::Connection::new(now);
+        let join = protocol.join(now, join);
+        let join = join.map_err(|failure| anyhow!(failure.reason().to_owned()))?;
         let Target { address, name, .. } = &self.target;
         let (handle, conn) = self.endpoint.connect(now, self.client.clone(), *address, name)?;
         let member = Member {
@@ -96,7 +137,7 @@ impl Members {
             socket,
             join: Some(join),
             control: None,
-            reader: ControlReader::default(),
+            protocol,
             armed: None,
             dirty: false,
             leaving: false,
@@ -264,9 +305,16 @@ impl Members {
         let mut receive = state.conn.recv_stream(stream);
         let Ok(mut chunks) = receive.read(true) else { return };
         while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
-            state.reader.handle_bytes(&chunk.bytes);
-            while let Ok(Some(message)) = state.reader.poll_message() {
-                self.news.extend(read_message(member, &message));
+            state.protocol.handle_control(&chunk.bytes);
+            loop {
+                match state.protocol.poll_message() {
+                    Ok(Some(received)) => self.news.extend(news_of(member, received)),
+                    Ok(None) => break,
+                    Err(failure) => {
+                        self.news.push_back(gone(member, &failure));
+                        break;
+                    }
+                }
             }
         }
         // Whether there is credit to give back is asked by the flush that follows.
@@ -313,12 +361,12 @@ fn participant_transport() -> Arc<TransportConfig> {
     Arc::new(transport)
 }
 
-fn read_message(member: MemberId, message: &[u8]) -> Option<News> {
-    let Envelope { message, .. } = match decode::<ToParticipant>(message) {
-        Ok(envelope) => envelope,
-        Err(error) => return Some(News::Gone(member, error.to_string())),
-    };
-    match message {
+fn gone(member: MemberId, failure: &Failure) -> News {
+    News::Gone(member, failure.reason().to_owned())
+}
+
+fn news_of(member: MemberId, received: Received) -> Option<News> {
+    match received.envelope.message {
         ToParticipant::Joined(joined) => Some(News::In(member, joined.you.track)),
         // A speaker's track can come later than its welcome.
         ToParticipant::You(you) => you.track.map(|track| News::In(member, Some(track))),

@@ -1,21 +1,17 @@
-//! Many participants in one thread, cheap enough to load a relay from the machine that it runs on:
-//! quinn-proto driven directly, no task and no wake-up per participant. Used by the listeners' and
-//! the speakers' threads.
+//! Pool of clients in one thread, cheap enough to load a relay from the machine that it runs on:
+//! quinn-proto driven directly, no task and no wake-up per client.
 //!
-//! [`Members`] is QUIC and the control stream without I/O; [`Swarm`] puts it on [`Sockets`]. Nothing
-//! here waits: the caller sweeps ([`Swarm::turn`]) as often as it likes. A swarm can be far away: its
-//! packets then wait half of the round trip in each direction, inside this process.
+//! [`Members`] has the connections without I/O; [`Swarm`] puts them on [`Sockets`]. Nothing here
+//! waits: the caller sweeps ([`Swarm::turn`]) as often as it likes. A pool can be far away: its packets
+//! then wait half of the round trip in each direction, inside this process.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::{FromParticipant, Join};
-use tribune_protocol::ids::TrackId;
-use tribune_relay::tls::ServerTrust;
 use tribune_relay_core::messages::Packet;
 use tribune_relay_core::shard::Outgoing;
 
@@ -26,16 +22,7 @@ use crate::pool::sockets::Sockets;
 /// Buffers of sent packets that are kept for the next ones.
 const SPARE_BUFFERS: usize = 4_096;
 
-/// The relay under load.
-#[derive(Debug, Clone)]
-pub(crate) struct Target {
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
-    /// The name that is dialled.
-    pub(crate) name: String,
-    /// How it is known.
-    pub(crate) trust: ServerTrust,
-}
+pub(crate) use crate::members::{Arrival, MemberId, News, Target};
 
 /// Where the participants of a swarm are.
 #[derive(Debug, Clone, Copy)]
@@ -46,30 +33,6 @@ pub(crate) struct Place {
     pub(crate) per_socket: usize,
     /// Round trip to the relay; what the network itself takes comes on top.
     pub(crate) rtt: Duration,
-}
-
-/// A participant of a swarm: counted from 0 in the order of [`Swarm::join`], until one leaves, whose
-/// number is used again.
-pub(crate) type MemberId = usize;
-
-/// A datagram that has come.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    /// When it was taken off the socket. The delay of a swarm that is far away comes after that.
-    pub(crate) at: Instant,
-    /// To whom.
-    pub(crate) member: MemberId,
-    /// What.
-    pub(crate) datagram: Bytes,
-}
-
-/// What becomes of a participant.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// The relay has let it in. Speakers have a track.
-    In(MemberId, Option<TrackId>),
-    /// Refused, or its connection is over without its doing; why.
-    Gone(MemberId, String),
 }
 
 /// Participants on sockets.
@@ -92,7 +55,7 @@ impl Swarm {
     /// A swarm without participants.
     ///
     /// # Errors
-    /// What the system says about sockets; TLS that cannot be set up.
+    /// The system's on sockets; TLS that cannot be set up.
     pub(crate) fn open(target: Target, place: Place) -> Result<Self> {
         Ok(Self {
             sockets: Sockets::open(target.address, place.sockets, place.per_socket)?,
@@ -109,7 +72,7 @@ impl Swarm {
     /// Begins to join a room over the socket of that number.
     ///
     /// # Errors
-    /// What QUIC says about the address or the name.
+    /// QUIC's on the address or the name.
     pub(crate) fn join(&mut self, socket: usize, join: Join) -> Result<MemberId> {
         let member = self.members.join(Instant::now(), socket, join)?;
         self.flush();
@@ -142,7 +105,7 @@ impl Swarm {
     /// One sweep: packets in, timers, packets out.
     ///
     /// # Errors
-    /// What a socket says, if it is unusable.
+    /// A socket's, if it is unusable.
     pub(crate) fn turn(&mut self, mut heard: impl FnMut(Arrival)) -> io::Result<()> {
         let incoming = &mut self.incoming;
         self.sockets.receive(|packet| incoming.push(Instant::now(), packet))?;

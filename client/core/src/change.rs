@@ -1,4 +1,4 @@
-//! What has changed about a room, as one line for people or one JSON object for programs.
+//! Changes of a room, each as one line for people or one JSON object for programs.
 //!
 //! Pure. Made by [`crate::room_view`], for every command that shows a room.
 
@@ -22,7 +22,7 @@ use crate::words;
 pub enum Change {
     /// Somebody may speak from now on.
     JoinedStage {
-        /// Who.
+        /// The participant.
         #[serde(serialize_with = "as_text")]
         participant: ParticipantId,
         /// Their name.
@@ -34,7 +34,7 @@ pub enum Change {
     },
     /// Somebody may no longer speak.
     LeftStage {
-        /// Who.
+        /// The participant.
         #[serde(serialize_with = "as_text")]
         participant: ParticipantId,
         /// Their name.
@@ -44,7 +44,7 @@ pub enum Change {
     },
     /// Somebody on the stage has another role.
     RoleChanged {
-        /// Who.
+        /// The participant.
         #[serde(serialize_with = "as_text")]
         participant: ParticipantId,
         /// Their name.
@@ -54,7 +54,7 @@ pub enum Change {
     },
     /// A moderator silenced somebody, or lets them be heard again.
     Silenced {
-        /// Who.
+        /// The participant.
         #[serde(serialize_with = "as_text")]
         participant: ParticipantId,
         /// Their name.
@@ -64,7 +64,7 @@ pub enum Change {
     },
     /// Somebody switched the own microphone off or on.
     Muted {
-        /// Who.
+        /// The participant.
         #[serde(serialize_with = "as_text")]
         participant: ParticipantId,
         /// Their name.
@@ -74,7 +74,7 @@ pub enum Change {
     },
     /// Somebody's connection is gone, or back.
     Away {
-        /// Who.
+        /// The participant.
         #[serde(serialize_with = "as_text")]
         participant: ParticipantId,
         /// Their name.
@@ -84,17 +84,17 @@ pub enum Change {
     },
     /// A hand went up, or its note changed.
     HandRaised {
-        /// Whose.
+        /// Their owner.
         #[serde(serialize_with = "as_text")]
         participant: ParticipantId,
         /// Their name.
         name: DisplayName,
-        /// What they want to say; may be empty.
+        /// Their note; may be empty.
         note: Note,
     },
     /// A hand is down: lowered, granted, denied, or its owner is gone.
     HandDown {
-        /// Whose.
+        /// Their owner.
         #[serde(serialize_with = "as_text")]
         participant: ParticipantId,
         /// Their name.
@@ -125,7 +125,7 @@ pub enum Change {
     },
     /// A moderator asks to switch the microphone off.
     PleaseMute {
-        /// Who asks.
+        /// The moderator.
         by: DisplayName,
         /// Why; may be empty.
         reason: Note,
@@ -135,25 +135,25 @@ pub enum Change {
         /// How many in the whole tree.
         count: u64,
     },
-    /// Somebody has decided about oneself, in the words of the room's log.
+    /// A decision about us, in the words of the room's log.
     Moderated(Moderated),
     /// Single permissions were given or taken, while the role stays.
     YouMay {
-        /// What one may do now and could not before.
+        /// Permissions gained.
         gained: Vec<Permission>,
-        /// What one could do before and may not now.
+        /// Permissions lost.
         lost: Vec<Permission>,
     },
     /// Somebody asks one to come on the stage, or no longer does.
     Invited {
-        /// Who asks; `None` if the invitation is answered or taken back.
+        /// The inviter; `None` if the invitation is answered or taken back.
         by: Option<DisplayName>,
     },
     /// The room is set up in another way.
     Setting {
         /// Which setting.
         setting: &'static str,
-        /// What it is now, in words.
+        /// Its new value, in words.
         value: String,
     },
     /// Reactions in the room since the last such line.
@@ -252,7 +252,7 @@ fn as_text<S: Serializer>(id: &ParticipantId, serializer: S) -> Result<S::Ok, S:
     serializer.collect_str(id)
 }
 
-/// What somebody has done to you, until when, why, and what can be said against it.
+/// A decision about you: action, end, reason, and how to appeal.
 fn sentence_about_you(moderated: &Moderated) -> String {
     let by = moderated.by.as_ref().map_or("the relay", DisplayName::as_str);
     let what = moderated.action.map_or("did what only a later version can name", about_you);
@@ -271,7 +271,7 @@ fn sentence_about_you(moderated: &Moderated) -> String {
     format!("{by} {what}{until}{why}{entry}")
 }
 
-/// An action whose target you are, as the name of who did it goes on.
+/// An action on you, as the continuation of its actor's name.
 const fn about_you(action: LogAction) -> &'static str {
     match action {
         LogAction::RoomCreated => "created the room",

@@ -1,7 +1,5 @@
-//! What a session hears of each track, over one connection or two: each frame once, what is missing
-//! before it, and how far each track has been heard.
-//!
-//! For [`crate::participant`] and the clients of the simulated network.
+//! Duplicates and gaps of each track, over one connection or two: each frame passes once, missing
+//! frames are named once, and the newest frame of each track is known for a relay to go on from.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,7 +21,7 @@ pub struct Dedup {
     tracks: BTreeMap<TrackId, Track>,
 }
 
-/// What becomes of a frame.
+/// Verdict on a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
     /// It is new; these are missing before it, and named this once.

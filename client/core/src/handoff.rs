@@ -1,8 +1,8 @@
-//! A move to another relay without a gap: where to go on, and when the relay before can be left.
+//! Handoff to another relay without a gap: its target, and the time to leave the relay before.
 //!
-//! For [`crate::participant`] and the clients of the simulated network. [`Search`] finds the next
+//! [`Search`] finds the next
 //! relay while the present one still serves; once it has let us in, [`Overlap`] says how long both
-//! are listened to, and [`crate::dedup`] drops what comes twice.
+//! are listened to, and [`crate::dedup`] drops duplicates.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::address::Address;
 use crate::dedup::Dedup;
 use crate::reconnect::{MOVE_SPREAD, REDIRECTS_MAX, backoff};
 
-/// How long both relays are listened to at least: what was on its way has come by then.
+/// Shortest overlap of two relays: frames in flight have come by then.
 pub const OVERLAP_MIN: Duration = Duration::from_millis(200);
 /// How long at most, however much is missing by then: a speaker who pauses without saying so, or a
 /// frame that no relay has any more.
@@ -130,7 +130,7 @@ struct Seam {
     /// The first frame, in the order of speech, that the new relay has sent by itself.
     first: Option<Seq>,
     ended: bool,
-    /// What the new relay was asked for: that it comes does not mean that the track does.
+    /// Frames that the new relay was asked for: their arrival does not mean that the track comes.
     asked: Vec<Gap>,
 }
 

@@ -1,6 +1,6 @@
 //! Audio level as RFC 6464 defines it, and the voice bit beside it.
 //!
-//! For who sends frames (each carries its level) and who shows level meters.
+//! Senders put the level into each frame; receivers show meters.
 
 /// Level of digital silence, in −dBov: the largest value that RFC 6464 can carry.
 pub const LEVEL_SILENT_DBOV: u8 = 127;

@@ -1,6 +1,6 @@
-//! What to do when a connection fails: try again, where and when, or give up and why.
+//! Retries after a failed connection: whether, where and when, or the reason to give up.
 //!
-//! Pure: for [`crate::driver`], which does the waiting. Random numbers come in as parameters.
+//! The caller waits. Random numbers come in as parameters.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Time between two looks for a room that is not there yet.
 pub const ROOM_RETRY: Duration = Duration::from_secs(1);
-/// Times that each relay may put off somebody who has not been in the room: with the waits between
+/// Times that each relay may put off a participant that has not been in the room: with the waits between
 /// them, four to eight seconds for one relay.
 const REFUSALS_MAX: usize = 6;
 /// Longest wait before going on at the relay that `moved` names; spreads the arrivals there.
 pub const MOVE_SPREAD: Duration = Duration::from_millis(500);
-/// Relays in a row that may send somebody on who wants in. A tree that is full has them all do so.
+/// Relays in a row that may redirect a join. In a full tree all of them do.
 pub const REDIRECTS_MAX: usize = 4;
 
 /// Why a connection, or an attempt at one, is over.
@@ -60,6 +60,17 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The reason in words; may be empty, if a relay has given none.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Unreachable(why) | Self::Tls(why) | Self::Lost(why) => why,
+            Self::Refused { message, .. } | Self::Redirected { message, .. } => message,
+            Self::Closed { reason, .. } => reason,
+            Self::Moved => "the relay moves us",
+        }
+    }
+
     /// An `err`, after `moved` if that has named another relay. Only a relay that puts us off sends us
     /// on; what the room refuses, it refuses everywhere.
     #[must_use]
@@ -103,7 +114,7 @@ pub enum End {
     Violation(String),
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// Connect to [`Reconnect::address`] after the wait.
@@ -131,7 +142,7 @@ pub struct Reconnect {
     failures: usize,
     has_joined: bool,
     waits_for_room: bool,
-    /// How long the room has been missing for somebody who was in it.
+    /// How long the room has been missing since we were in it.
     missing: Duration,
     /// Relays in a row that have sent us on; no second time to the same.
     redirected_by: Vec<Address>,
@@ -260,7 +271,7 @@ impl Reconnect {
         })
     }
 
-    /// Somebody who was in the room comes back for as long as it takes; somebody who was not tries
+    /// A participant that was in the room comes back for as long as it takes; one that was not tries
     /// every address once, so that a wrong one is told at once.
     fn another(&mut self, why: String, random: f64, end: End) -> Next {
         if !self.has_joined && self.failures >= self.addresses.len() {
@@ -284,7 +295,7 @@ impl Reconnect {
         Next::Retry { after, why: message }
     }
 
-    /// A room is opened by others, so somebody who waits for it waits. Somebody who was in it gives
+    /// A room is opened by others, so a participant that waits for it waits. One that was in it gives
     /// its origin the time to come back that the origin gives them.
     fn no_room(&mut self, message: String) -> Next {
         if !self.waits_for_room && (!self.has_joined || self.missing >= RECONNECT_GRACE) {

@@ -1,4 +1,4 @@
-//! Reports of quality: counters of playout since the last report, and the latency of what was played.
+//! Reports of quality: counters of playout since the last report, and the latency of played frames.
 
 use std::time::{Duration, Instant};
 

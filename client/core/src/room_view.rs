@@ -1,4 +1,4 @@
-//! The room as its messages tell it: who is on the stage, whose hand is up, one's own place.
+//! View of a room by its messages: stage, hands, own place, settings.
 //!
 //! Pure: messages in, changes worth telling out. For every command that shows or acts on a room.
 
@@ -10,7 +10,7 @@ use tribune_protocol::ids::{DisplayName, ParticipantId, TrackId};
 use crate::change::Change;
 use crate::words;
 
-/// What is known about a room.
+/// State of a room as far as it is known.
 #[derive(Debug, Clone, Default)]
 pub struct RoomView {
     you: Option<You>,
@@ -142,7 +142,7 @@ impl RoomView {
         self.depth
     }
 
-    /// Whose track it is.
+    /// The owner of a track.
     #[must_use]
     pub fn on_track(&self, track: TrackId) -> Option<&StageEntry> {
         self.stage.iter().find(|entry| entry.track == track)
@@ -268,7 +268,7 @@ impl RoomView {
     }
 }
 
-/// What a role may do, as far as the four default roles tell.
+/// Permissions of a role, as far as the four default roles tell.
 fn by_role(you: &You, permission: Permission) -> bool {
     match permission {
         Permission::Listen

@@ -1,4 +1,4 @@
-//! Whom a command is about: a name, an id, an identity or an address, and who that is in a room. Pure.
+//! Subject of a command: a name, an id, an identity or an address, and its participant in a room.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use tribune_protocol::ids::{InvalidName, ParticipantId, Subject};
 
 use crate::room_view::RoomView;
 
-/// What `--help` says about it.
+/// Its text in `--help`.
 pub const HELP: &str = "The name of somebody on the stage or with a hand up, an id of 16 digits, \
      sub:IDENTITY, or an IP address";
 
-/// Whom a command is about, as it is written.
+/// The subject of a command, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
     /// 16 hexadecimal digits: one stay in a room.
@@ -25,7 +25,7 @@ pub enum Who {
     Word(String),
 }
 
-/// Somebody whom a command cannot be about.
+/// A subject that cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// Nobody on the stage or in the queue of hands is called that.

@@ -8,7 +8,7 @@
 //! During a silence nothing is sent. Opus refreshes its comfort noise every 400 ms of DTX; sending
 //! that would cost every listener of a large room a datagram to hear a speaker's room hum.
 
-/// What the encoder says about one frame period.
+/// The encoder's verdict on one frame period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
     /// A frame worth hearing.
@@ -17,7 +17,7 @@ pub enum Activity {
     Silence,
 }
 
-/// What to do with one frame.
+/// Treatment of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Emission {
     /// Send it.

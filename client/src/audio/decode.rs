@@ -1,6 +1,6 @@
 //! Opus to PCM for one track, with recovery of lost frames and concealment.
 //!
-//! For [`super::playout`] and for whoever needs the loudness of a packet it did not encode.
+//! For [`super::playout`] and for the loudness of packets that were encoded elsewhere.
 
 use super::{AudioError, FRAME_BYTES_MAX, FRAME_SAMPLES, PcmFrame, SAMPLE_RATE_HZ, SILENT_FRAME};
 

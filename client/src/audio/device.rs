@@ -1,4 +1,4 @@
-//! What the microphone and the loudspeaker share: finding a device, and the bounded ring between the
+//! Common parts of microphone and loudspeaker: finding a device, and the bounded ring between the
 //! system's audio callback and the rest of the program.
 //!
 //! For [`super::source`] and [`super::sink`] only.
@@ -186,7 +186,7 @@ impl Ring {
     }
 }
 
-/// What to do about an error that a running stream reports: `None` for those it survives.
+/// The error to report for one of a running stream; `None` for those it survives.
 #[allow(clippy::wildcard_enum_match_arm, reason = "cpal's list of errors is open")]
 pub(super) fn fatal_reason(error: &cpal::Error) -> Option<String> {
     match error.kind() {

@@ -1,4 +1,4 @@
-//! What can go wrong with audio, each as one sentence that names the wrong value.
+//! Errors of audio, each one sentence that names the wrong value.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ pub enum AudioError {
     /// libopus refused a setting or a packet.
     #[error("Opus could not {action}: {source}")]
     Opus {
-        /// What was being done, as an infinitive.
+        /// The action, as an infinitive.
         action: &'static str,
         /// libopus' own reason.
         source: opus::Error,
@@ -40,7 +40,7 @@ pub enum AudioError {
     /// A file cannot be opened, read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File {
-        /// What was being done: "open", "read", "write".
+        /// The action: "open", "read", "write".
         action: &'static str,
         /// Which file.
         path: PathBuf,
@@ -98,7 +98,7 @@ pub enum AudioError {
     NoDevice {
         /// "microphone" or "loudspeaker".
         role: &'static str,
-        /// What to use instead.
+        /// The alternative.
         hint: &'static str,
     },
     /// There is a device, but it does not work.

@@ -1,10 +1,10 @@
 //! Sound: from a file or microphone to Opus frames, and from Opus frames to a recording or loudspeaker.
 //!
-//! Nothing in here knows the network, the protocol or a clock. Who speaks drives
-//! [`source::Source`] → [`speak::SpeakerPipeline`]; who listens drives [`playout::Player`] →
+//! Nothing in here knows the network, the protocol or a clock. A speaker drives
+//! [`source::Source`] → [`speak::SpeakerPipeline`]; a listener drives [`playout::Player`] →
 //! [`sink::Sink`], one tick every [`FRAME_PERIOD`].
 //!
-//! | module | what it is | pure |
+//! | module | content | pure |
 //! |---|---|---|
 //! | [`source`] | where a speaker's audio comes from: file, Ogg Opus, tone, pipe, microphone | no: reads |
 //! | [`resample`] | any rate and channel count to 48 kHz mono | yes |
@@ -16,8 +16,8 @@
 //! | [`decode`] | Opus to PCM, with recovery and concealment | yes |
 //! | [`mix`] | several tracks to one frame | yes |
 //! | [`playout`] | jitter buffers, decoders and mixer behind one `tick` | yes |
-//! | [`sink`] | where what is heard goes: Ogg Opus, WAV, loudspeaker, nowhere | no: writes |
-//! | [`device`] | what microphone and loudspeaker share | no: sound hardware |
+//! | [`sink`] | destinations of the mix: Ogg Opus, WAV, loudspeaker, nowhere | no: writes |
+//! | [`device`] | common parts of microphone and loudspeaker | no: sound hardware |
 //!
 //! Inside, all audio is 48 kHz mono `f32` in −1.0..=1.0, in frames of [`FRAME_SAMPLES`].
 

@@ -4,12 +4,12 @@ use super::SAMPLE_RATE_HZ;
 
 /// Length of a header without channel mapping table, in bytes.
 const HEAD_BYTES: usize = 19;
-/// What the header starts with.
+/// Magic number of the header.
 pub(super) const HEAD_MAGIC: &[u8] = b"OpusHead";
-/// What the comment header starts with.
+/// Magic number of the comment header.
 pub(super) const TAGS_MAGIC: &[u8] = b"OpusTags";
 
-/// What an Ogg Opus stream says about itself.
+/// Identification header of an Ogg Opus stream (RFC 7845).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OpusHead {
     /// 1 or 2.

@@ -1,6 +1,6 @@
 //! All of listening but the network and the output: one jitter buffer and decoder per track, mixed.
 //!
-//! Pure: whoever drives it calls [`Player::tick`] once per [`FRAME_PERIOD`](super::FRAME_PERIOD).
+//! Pure: the caller ticks ([`Player::tick`]) once per [`FRAME_PERIOD`](super::FRAME_PERIOD).
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -27,7 +27,7 @@ pub struct Player {
     tracks: BTreeMap<u32, Track>,
     mixer: Mixer,
     ticks: u64,
-    /// What tracks counted that are no longer here.
+    /// Counts of tracks that are no longer here.
     gone: PlayoutStats,
     refused: u64,
 }
@@ -37,7 +37,7 @@ struct Track {
     jitter: JitterBuffer<Payload>,
     decoder: TrackDecoder,
     pcm: PcmFrame,
-    /// Tick in which it last made a sound, for choosing whom to replace.
+    /// Tick in which it last made a sound, for choosing the track to replace.
     last_sound_tick: u64,
     concealed: u64,
     recovered: u64,
@@ -50,7 +50,7 @@ struct Payload {
     capture: Option<Capture>,
 }
 
-/// What became of a frame given to a [`Player`].
+/// Verdict on a frame given to a [`Player`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
     /// It went to its track's jitter buffer, which answered this.
@@ -59,7 +59,7 @@ pub enum Accepted {
     TooManyTracks,
 }
 
-/// What is heard in one frame period.
+/// Output of one frame period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TickOutput {
     /// The mix, for a sink.

@@ -1,4 +1,4 @@
-//! From what a source delivers to what is sent: encodes or passes through, measures, follows
+//! From a source's frames to frames on the wire: encodes or passes through, measures, follows
 //! talkspurts, and numbers the frames.
 //!
 //! Pure: one call per frame period. For the speaking side of a session.
@@ -27,7 +27,7 @@ pub struct OutgoingFrame {
     pub opus: Bytes,
 }
 
-/// What lies between a source and the network for one track.
+/// Pipeline from a source to the network for one track.
 #[derive(Debug)]
 pub struct SpeakerPipeline {
     encoder: VoiceEncoder,

@@ -56,6 +56,8 @@ pub(super) struct Driver {
     answers: BTreeMap<Ticket, oneshot::Sender<Result<(), RequestError>>>,
     next_ticket: u64,
     dropped_frames: u64,
+    /// Nobody holds the session any more.
+    is_forsaken: bool,
 }
 
 /// A connection, from its dial to its close.
@@ -127,6 +129,7 @@ impl Driver {
             answers: BTreeMap::new(),
             next_ticket: 0,
             dropped_frames: 0,
+            is_forsaken: false,
         }
     }
 
@@ -143,7 +146,9 @@ impl Driver {
                 Some(frame) = self.ends.frames.recv() => {
                     self.participant.handle_spoken(Instant::now(), frame);
                 }
-                command = self.ends.commands.recv() => self.handle_command(command),
+                command = self.ends.commands.recv(), if !self.is_forsaken => {
+                    self.handle_command(command);
+                }
                 () = sleep_until(due) => self.handle_timeout(),
             }
         }
@@ -160,7 +165,10 @@ impl Driver {
             }
             Some(Command::Report(report)) => self.participant.handle_report(now, report),
             Some(Command::Leave { keeps_place }) => self.participant.handle_leave(now, keeps_place),
-            None => self.participant.handle_leave(now, false),
+            None => {
+                self.is_forsaken = true;
+                self.participant.handle_leave(now, false);
+            }
         }
     }
 
@@ -245,12 +253,12 @@ impl Driver {
                     let _ = self.answers.remove(&ticket).map(|answer| answer.send(result));
                 }
                 Output::Event(event) => {
-                    let is_last = matches!(event, Event::Ended(_));
+                    let is_last = matches!(*event, Event::Ended(_));
                     if is_last {
                         // The process may end with the event.
                         while self.closing.join_next().await.is_some() {}
                     }
-                    let is_read = self.ends.events.send(event).await.is_ok();
+                    let is_read = self.ends.events.send(*event).await.is_ok();
                     if is_last {
                         return true;
                     }

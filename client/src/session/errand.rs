@@ -1,6 +1,6 @@
-//! Requests of somebody who does not come in: connects, asks, and reads the answers. One connection
-//! serves several requests, one after the other; a relay that cannot be reached or puts us off is
-//! followed by the next address, as [`super::reconnect`] says.
+//! One-shot requests, without joining: connects, asks, and reads the answers. One connection serves
+//! several requests, one after the other; a relay that cannot be reached or refuses for now is followed
+//! by the next address, as [`tribune_client_core::reconnect`] says.
 
 use std::time::Instant;
 
@@ -25,16 +25,16 @@ use tribune_protocol::token::TokenText;
 use super::quic::{self, ControlIn, QuicConnection};
 use super::tls::{self, TlsSetupError, Trust};
 
-/// Who asks, and where.
+/// Identity of the requester, and relays.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Relays to ask, best first; not empty.
     pub addresses: Vec<Address>,
-    /// How they prove who they are.
+    /// How relays are authenticated.
     pub trust: Trust,
-    /// Who asks: see [`SessionKey`].
+    /// Identity of the requester: see [`SessionKey`].
     pub session: SessionKey,
-    /// What to be called in the log.
+    /// Name in the log.
     pub name: DisplayName,
     /// The role to act in, where no token says which.
     pub role: Role,
@@ -42,7 +42,7 @@ pub struct Config {
     pub token: Option<TokenText>,
 }
 
-/// What a request came to.
+/// Answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It is done, everywhere in the tree where that matters.
@@ -87,7 +87,7 @@ pub enum ErrandError {
     /// No relay, or the room, serves us.
     #[error("{0:?}")]
     Ended(End),
-    /// The request is under way, and what has become of it is not known.
+    /// The request is under way, and its outcome is not known.
     #[error("{0}, and whether the request was carried out is not known")]
     Unconfirmed(String),
     /// The relay answered with something that is no answer to the request.

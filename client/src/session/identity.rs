@@ -1,4 +1,4 @@
-//! Session keys: who a participant is across connections, and the files they are kept in.
+//! Session keys, by which a participant is known across connections, and their files.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ pub enum IdentityError {
     /// It cannot be read or written.
     #[error("cannot {action} the session file {}: {source}", path.display())]
     File {
-        /// What was being done, as an infinitive.
+        /// The action, as an infinitive.
         action: &'static str,
         /// Which file.
         path: PathBuf,

@@ -1,6 +1,6 @@
-//! A stay in a room: connects, joins, comes back after a loss, hands out what happens.
+//! Session in a room: connects, joins, comes back after a loss, hands out events and frames.
 //!
-//! [`start`] spawns one task per session. It owns the connection; who uses it holds a [`Session`]
+//! [`start`] spawns one task per session. It owns the connections; the user holds a [`Session`]
 //! (requests, frames out) and two receivers (events, frames in). All queues are bounded: events
 //! wait for their reader, frames do not and are counted as dropped.
 //!
@@ -13,7 +13,7 @@
 //! | `driver` | the task behind a session | network, clock |
 //! | `quic` | one QUIC connection | network |
 //!
-//! What decides is in [`tribune_client_core`].
+//! All decisions are those of [`tribune_client_core::participant`].
 
 use std::time::Instant;
 
@@ -49,12 +49,12 @@ const FRAMES_OUT: usize = 10;
 /// Commands that wait for the task.
 const COMMANDS: usize = 16;
 
-/// What a session needs to know.
+/// Settings of a session.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Relays to join at, best first; not empty.
     pub addresses: Vec<Address>,
-    /// How they prove who they are.
+    /// How relays are authenticated.
     pub trust: Trust,
     /// The first join. `returning` and `heard` are filled in by the session.
     pub join: Join,
@@ -62,7 +62,7 @@ pub struct Config {
     pub waits_for_room: bool,
 }
 
-/// A session in the hands of who uses it. Clones are the same session.
+/// Handle of a session. Clones are the same session.
 #[derive(Debug, Clone)]
 pub struct Session {
     commands: mpsc::Sender<Command>,
@@ -74,9 +74,9 @@ pub struct Session {
 /// The receiving sides of a session.
 #[derive(Debug)]
 pub struct Incoming {
-    /// What happens. Ends after [`Event::Ended`].
+    /// Events. Ends after [`Event::Ended`].
     pub events: mpsc::Receiver<Event>,
-    /// What is heard.
+    /// Received frames.
     pub frames: mpsc::Receiver<ReceivedFrame>,
 }
 
@@ -136,8 +136,8 @@ impl Session {
         let _ = self.commands.send(Command::Leave { keeps_place: false }).await;
     }
 
-    /// Closes the connection, but keeps the place and the hand for the 30 s that the origin gives
-    /// to whoever is cut off. [`Event::Ended`] follows.
+    /// Closes the connection, but keeps the place and the hand for the 30 s that the origin grants
+    /// after a loss. [`Event::Ended`] follows.
     pub async fn detach(&self) {
         let _ = self.commands.send(Command::Leave { keeps_place: true }).await;
     }

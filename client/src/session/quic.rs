@@ -207,7 +207,7 @@ async fn connect_one(
     }
 }
 
-/// A socket for one connection. Its address tells whose packets come in, so that they carry no
+/// A socket for one connection. Its address identifies the connection, so that packets carry no
 /// connection ID: that saves the relay two packets of a handshake, and 8 bytes of each frame.
 fn endpoint(local: SocketAddr) -> std::io::Result<Endpoint> {
     let mut config = EndpointConfig::default();
@@ -216,7 +216,7 @@ fn endpoint(local: SocketAddr) -> std::io::Result<Endpoint> {
     Endpoint::new(config, None, socket, Arc::new(TokioRuntime))
 }
 
-/// What an error of the QUIC layer means for the session.
+/// An error of the QUIC layer, as the session takes it.
 fn failure_of(error: &ConnectionError) -> Failure {
     /// Codes of TLS alerts lie in this range (RFC 9001 section 4.8).
     const CRYPTO_ERRORS: std::ops::Range<u64> = 0x100..0x200;

@@ -15,7 +15,7 @@ use rustls::{
 };
 use tribune_protocol::ALPN_PARTICIPANT;
 
-/// How a relay proves who it is.
+/// How a relay is authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Trust {
     /// By a certificate that the system's roots vouch for.
@@ -23,7 +23,7 @@ pub enum Trust {
     System,
     /// By a certificate that one in this PEM file vouches for, or that is in it.
     Ca(PathBuf),
-    /// By the certificate of this fingerprint, whatever name it bears and whoever signed it.
+    /// By the certificate of this fingerprint, regardless of its name and issuer.
     Pinned(Fingerprint),
     /// Not at all.
     Anything,

@@ -87,7 +87,7 @@ pub struct SimClient {
     reporting: Option<Reporting>,
     /// The room and the role of its last join.
     last_join: Option<(String, Role)>,
-    /// What it keeps to follow moves, if it does.
+    /// State of its handoffs, if it follows moves.
     moves: Option<Box<Moves>>,
 }
 
@@ -125,7 +125,7 @@ impl SimClient {
         }
     }
 
-    /// Who it is to everybody else.
+    /// Its id, as everybody else knows it.
     #[must_use]
     pub fn id(&self) -> ParticipantId {
         participant_id(&self.session)
@@ -203,13 +203,13 @@ impl SimClient {
         })
     }
 
-    /// What it has heard.
+    /// Frames heard.
     #[must_use]
     pub const fn heard(&self) -> &Heard {
         &self.heard
     }
 
-    /// What it has said.
+    /// Frames sent.
     #[must_use]
     pub fn sent(&self) -> &[SentFrame] {
         &self.sent

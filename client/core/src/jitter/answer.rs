@@ -1,6 +1,6 @@
-//! What a jitter buffer answers, and what it counts.
+//! Answers and counters of a jitter buffer.
 
-/// What became of a frame that arrived.
+/// Verdict on a frame that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
     /// It waits for its turn.
@@ -14,14 +14,14 @@ pub enum Arrival {
     TooFarAhead,
 }
 
-/// What to play in one frame period.
+/// Content of one frame period.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Playout<'a, P> {
     /// This frame.
     Frame {
         /// Its sequence number.
         seq: u16,
-        /// What it came with.
+        /// Its payload.
         payload: P,
     },
     /// A frame that did not come; conceal it, or recover it from the next one.
@@ -39,7 +39,7 @@ pub enum Playout<'a, P> {
     Starved,
 }
 
-/// What a buffer has seen and how it stands.
+/// Counters and state of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct JitterStats {
     /// Frames that arrived, late ones included, duplicates not.

@@ -27,7 +27,7 @@ const IN_TIME: f64 = 0.98;
 /// late, and is over before a longer delay could help.
 const HICCUP_FRAMES: usize = 3;
 
-/// What is known about the delays of one track.
+/// Recent delays of one track.
 #[derive(Debug, Clone)]
 pub(super) struct DelayWindow {
     /// (arrival, transit) in µs, oldest first.

@@ -86,7 +86,7 @@ pub enum Output {
         result: Result<(), RequestError>,
     },
     /// News for the user. [`Event::Ended`] is the last output.
-    Event(Event),
+    Event(Box<Event>),
     /// A frame to be heard.
     Frame(ReceivedFrame),
 }
@@ -464,6 +464,9 @@ impl Participant {
     }
 
     fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+        self.outputs.push_back(Output::Event(Box::new(event)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Where what is heard goes.
+//! Destinations of the mix: files, loudspeaker, nowhere.
 //!
 //! A sink takes one frame per tick, silence included, so a recording lasts as long as the listening
 //! did. Writing to a file may block for as long as a disk does.
@@ -15,7 +15,7 @@ use self::ogg_opus::OggOpusWriter;
 use self::wav::WavWriter;
 use super::{AudioError, FRAMES_PER_SECOND, PcmFrame};
 
-/// Frames after which a file is brought up to date on disk: what a killed recorder loses at most.
+/// Frames after which a file is brought up to date on disk: the most that a killed recorder loses.
 const FLUSH_FRAMES: u32 = FRAMES_PER_SECOND;
 
 /// The name of a sink, as a command line gives it.
@@ -56,7 +56,7 @@ impl std::fmt::Display for SinkTarget {
     }
 }
 
-/// Where what is heard goes.
+/// Destination of the mix.
 #[derive(Debug)]
 pub enum Sink {
     /// An Ogg Opus file.

@@ -35,7 +35,7 @@ pub struct PcmFile {
     rate_hz: u32,
     /// 48 kHz mono, ready to be delivered.
     ready: VecDeque<f32>,
-    /// What to report once `ready` has been delivered.
+    /// The error to report once `ready` has been delivered.
     failure: Option<AudioError>,
     interleaved: Vec<f32>,
     mono: Vec<f32>,

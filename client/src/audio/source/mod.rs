@@ -1,7 +1,7 @@
 //! Where a speaker's audio comes from.
 //!
 //! A [`Source`] is read from a thread of its own: [`Source::next_frame`] blocks on files, pipes and
-//! the microphone. It keeps no time; whoever reads it asks once per frame period, except that a
+//! the microphone. It keeps no time; the reader asks once per frame period, except that a
 //! microphone comes at its own pace ([`Source::is_live`]).
 
 mod file;
@@ -23,7 +23,7 @@ use self::pipe::Pipe;
 use self::tone::Tone;
 use super::{AudioError, PcmFrame};
 
-/// What to do when a file has been played to its end.
+/// Behaviour at the end of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Repeat {
     /// Stop.
@@ -141,7 +141,7 @@ impl Source {
     }
 }
 
-/// What reads a file.
+/// Reader of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     OggOpus,

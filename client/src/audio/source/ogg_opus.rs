@@ -45,7 +45,7 @@ struct Decode {
     /// Samples decoded since the stream's beginning, pre-skip included.
     position: u64,
     ready: VecDeque<f32>,
-    /// What to report once `ready` has been delivered.
+    /// The error to report once `ready` has been delivered.
     failure: Option<AudioError>,
 }
 
@@ -168,7 +168,7 @@ impl Decode {
     }
 }
 
-/// What a look through the whole file found.
+/// Findings of a scan of the whole file.
 struct Survey {
     is_passable: bool,
 }
@@ -195,7 +195,7 @@ fn survey(path: &Path, file: File) -> Result<Survey, AudioError> {
     Ok(Survey { is_passable })
 }
 
-/// What an Ogg Opus file consists of.
+/// Parts of an Ogg Opus file.
 enum Item {
     /// A stream begins. Chained files have several.
     Head(OpusHead),

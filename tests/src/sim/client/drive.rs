@@ -1,4 +1,4 @@
-//! What a simulated client does in a turn: events, what is due, packets out. Used by
+//! One turn of a simulated client: events, work that is due, packets out. Used by
 //! [`super::SimClient`] and the simulation's loop.
 
 use std::net::SocketAddr;

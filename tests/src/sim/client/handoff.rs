@@ -45,7 +45,7 @@ pub(super) struct Moves {
     pub(super) figures: MoveFigures,
 }
 
-/// What the moves of a client came to.
+/// Outcome of the handoffs of a client.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct MoveFigures {
     /// When the next relay let it in, each time.
@@ -75,9 +75,9 @@ struct Leaving {
     is_closed: bool,
 }
 
-/// What has come of an attempt.
+/// Outcome of an attempt.
 enum Outcome {
-    /// The answer, and what came behind it.
+    /// The answer, and the messages behind it.
     In(Vec<Envelope<ToParticipant>>),
     /// Not let in; the relay may have named another one.
     Failed(Option<Address>),
@@ -127,7 +127,7 @@ impl SimClient {
         self.moves.get_or_insert_default();
     }
 
-    /// What its moves came to; `None` if it follows none.
+    /// Outcome of its handoffs; `None` if it follows none.
     #[must_use]
     pub fn moves(&self) -> Option<&MoveFigures> {
         self.moves.as_ref().map(|moves| &moves.figures)
