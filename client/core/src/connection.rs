@@ -4,16 +4,19 @@
 //! `handle_*` takes bytes of the control stream and datagrams, other methods give what is to be sent.
 //! [`crate::participant`] makes a stay in a room out of several connections.
 
+mod answers;
+mod exchange;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant, You};
-use tribune_protocol::control::{ControlError, ControlReader, Envelope, decode, encode};
+use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::participant::{FromParticipant, Join, You};
+use tribune_protocol::control::{ControlError, ControlReader, decode, encode};
 use tribune_protocol::ids::{Channel, RequestId, TrackId};
-use tribune_protocol::limits::{CAPTURE_STAMP_PERIOD, MAX_DATAGRAM_BYTES};
-use tribune_protocol::media::datagram::{Capture, FrameHeader, MediaDatagram, MediaWriter};
+use tribune_protocol::limits::CAPTURE_STAMP_PERIOD;
+use tribune_protocol::media::datagram::{Capture, FrameHeader, MediaWriter};
 use tribune_protocol::media::nack::Nack;
 use tribune_protocol::media::probe::Probe;
 use tribune_protocol::media::sequence::Gap;
@@ -21,6 +24,7 @@ use tribune_protocol::media::{Datagram, DatagramError};
 use tribune_protocol::time::ClockFilter;
 use tribune_protocol::token::TokenText;
 
+pub use self::exchange::{Answer, Arrival, Path, Received, RequestError, Unsent};
 use crate::address::Address;
 use crate::clock::LocalClock;
 use crate::frame::SpokenFrame;
@@ -35,90 +39,6 @@ const PENDING_MAX: usize = 32;
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// Round trip above which a repair comes too late for a live buffer.
 const REPAIR_ROUND_TRIP_MAX: Duration = Duration::from_millis(150);
-
-/// Failure of a request.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// The room refuses.
-    #[error("{message}")]
-    Refused {
-        /// Reason, for programs.
-        code: ErrorCode,
-        /// Reason, for people.
-        message: String,
-    },
-    /// No answer came within 10 s.
-    #[error("the relay did not answer within 10 s")]
-    TimedOut,
-    /// There is no connection at the moment.
-    #[error("there is no connection to the room at the moment")]
-    Offline,
-    /// 32 requests wait for their answers.
-    #[error("32 requests wait for their answers already")]
-    Busy,
-}
-
-/// State of the path below, as QUIC knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Path {
-    /// QUIC's own estimate of the round trip.
-    pub round_trip: Duration,
-    /// Largest datagram that the path and the relay take, in bytes.
-    pub datagram_bytes: usize,
-    /// UDP datagrams that have come in.
-    pub received_udp: u64,
-}
-
-impl Default for Path {
-    fn default() -> Self {
-        Self { round_trip: Duration::ZERO, datagram_bytes: MAX_DATAGRAM_BYTES, received_udp: 0 }
-    }
-}
-
-/// A message that came in, and the request that it answers.
-#[derive(Debug)]
-pub struct Received {
-    /// The message.
-    pub envelope: Envelope<ToParticipant>,
-    /// The answer in it, if this connection waits for one.
-    pub answer: Option<Answer>,
-}
-
-/// An answer that was waited for.
-#[derive(Debug)]
-pub enum Answer {
-    /// To the join. `Ok`: the message is `joined`.
-    Join(Result<(), Failure>),
-    /// To a request.
-    Request {
-        /// The request.
-        id: RequestId,
-        /// Its outcome.
-        result: Result<(), RequestError>,
-        /// The token that the relay has accepted with it.
-        token: Option<TokenText>,
-    },
-}
-
-/// The part of a datagram that concerns the participant.
-#[derive(Debug)]
-pub enum Arrival {
-    /// Frames.
-    Media(MediaDatagram),
-    /// The clock estimate has been renewed.
-    Clock,
-    /// Nothing.
-    Nothing,
-}
-
-/// A request that was not sent.
-#[derive(Debug)]
-pub enum Unsent {
-    /// [`RequestError::Busy`]
-    Busy,
-    /// The message cannot be written; the connection is of no use.
-    Failed(Failure),
-}
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -396,99 +316,6 @@ impl Connection {
         self.stamped = Some(frame.captured);
         let at = offset.to_origin(clock.us_at(frame.captured));
         Some(Capture { at, error_us: Some(offset.error_us) })
-    }
-
-    /// Until the join is answered, only that and the relay that is named before it count.
-    fn handle_before_joined(
-        &mut self,
-        mut joining: Joining,
-        envelope: &Envelope<ToParticipant>,
-    ) -> Option<Answer> {
-        if envelope.id == Some(joining.id) {
-            return Some(Answer::Join(self.handle_join_answer(&envelope.message, joining.moved)));
-        }
-        if let ToParticipant::Moved { to: Some(to), .. } = &envelope.message {
-            joining.moved = to.parse().ok();
-        }
-        self.joining = Some(joining);
-        None
-    }
-
-    fn handle_join_answer(
-        &mut self,
-        answer: &ToParticipant,
-        moved: Option<Address>,
-    ) -> Result<(), Failure> {
-        match answer {
-            ToParticipant::Joined(joined) => {
-                self.handle_you(&joined.you);
-                Ok(())
-            }
-            ToParticipant::Err { code, message } => {
-                Err(Failure::of_refusal(*code, message.clone(), moved))
-            }
-            other @ (ToParticipant::Ok {}
-            | ToParticipant::Stage { .. }
-            | ToParticipant::Listeners { .. }
-            | ToParticipant::You(_)
-            | ToParticipant::Hands { .. }
-            | ToParticipant::Moderated(_)
-            | ToParticipant::Room(_)
-            | ToParticipant::Rooms { .. }
-            | ToParticipant::Bans { .. }
-            | ToParticipant::Log(_)
-            | ToParticipant::Invitation { .. }
-            | ToParticipant::ListenerReports(_)
-            | ToParticipant::Reactions { .. }
-            | ToParticipant::TokenExpires { .. }
-            | ToParticipant::PleaseMute { .. }
-            | ToParticipant::Moved { .. }
-            | ToParticipant::Unknown) => {
-                Err(Failure::Lost(format!("the relay answered the join with {other:?}")))
-            }
-        }
-    }
-
-    fn handle_message(&mut self, envelope: &Envelope<ToParticipant>) -> Option<Answer> {
-        match &envelope.message {
-            ToParticipant::You(you) => {
-                self.handle_you(you);
-                None
-            }
-            // An answer with content goes on as a message.
-            ToParticipant::Ok {}
-            | ToParticipant::Hands { .. }
-            | ToParticipant::Room(_)
-            | ToParticipant::Rooms { .. }
-            | ToParticipant::Bans { .. }
-            | ToParticipant::Log(_)
-            | ToParticipant::Invitation { .. }
-            | ToParticipant::ListenerReports(_) => self.take_answer(envelope.id, Ok(())),
-            ToParticipant::Err { code, message } => {
-                let refused = RequestError::Refused { code: *code, message: message.clone() };
-                self.take_answer(envelope.id, Err(refused))
-            }
-            ToParticipant::Stage { .. }
-            | ToParticipant::Joined(_)
-            | ToParticipant::Listeners { .. }
-            | ToParticipant::Moderated(_)
-            | ToParticipant::Reactions { .. }
-            | ToParticipant::TokenExpires { .. }
-            | ToParticipant::PleaseMute { .. }
-            | ToParticipant::Moved { .. }
-            | ToParticipant::Unknown => None,
-        }
-    }
-
-    fn take_answer(
-        &mut self,
-        id: Option<RequestId>,
-        result: Result<(), RequestError>,
-    ) -> Option<Answer> {
-        let id = id?;
-        let pending = self.pending.remove(&id)?;
-        let token = pending.token.filter(|_| result.is_ok());
-        Some(Answer::Request { id, result, token })
     }
 
     const fn handle_you(&mut self, you: &You) {
