@@ -43,9 +43,9 @@ fn a_storm_of_joins_takes_a_few_handshakes_of_each_turn() {
 }
 
 fn shard(now: Instant) -> Shard {
-    let keys = master_keys(None).unwrap();
-    let identity = TlsIdentity::ephemeral("test").unwrap();
-    let crypto = server_crypto_for(&identity, None).unwrap();
+    let keys = master_keys(None).expect("fresh keys take no file");
+    let identity = TlsIdentity::ephemeral("test").expect("a certificate can be made");
+    let crypto = server_crypto_for(&identity, None).expect("the certificate suits TLS");
     let mut server = ServerConfig::new(crypto, keys.retry_key());
     server.transport_config(accepting_transport());
     let mut endpoint = EndpointConfig::new(keys.reset_key());
@@ -65,11 +65,12 @@ fn shard(now: Instant) -> Shard {
 
 /// What a client begins with.
 fn first_packet(now: Instant, port: u16) -> Packet {
-    let crypto = client_crypto(ALPN_PARTICIPANT, ServerTrust::Anything, None).unwrap();
+    let crypto = client_crypto(ALPN_PARTICIPANT, ServerTrust::Anything, None)
+        .expect("trusting anything takes no file");
     let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::default()), None, false, None);
     let relay: SocketAddr = ([127, 0, 0, 1], 4433).into();
     let client = ClientConfig::new(crypto);
-    let (_, mut conn) = endpoint.connect(now, client, relay, "localhost").unwrap();
+    let (_, mut conn) = endpoint.connect(now, client, relay, "localhost").expect("the name is one");
     let mut bytes = Vec::new();
     assert!(conn.poll_transmit(now, 1, &mut bytes).is_some());
     let remote = ([127, 0, 0, 1], port).into();
