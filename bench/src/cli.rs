@@ -31,7 +31,7 @@ struct Cli {
 enum Command {
     /// Listeners and speakers on a relay or a chain of them: frames lost, latency, CPU per frame, memory per listener.
     Load(LoadPlan),
-    /// What the machine allows: seal, mask and send, without QUIC and without a relay.
+    /// Ceiling of the machine: seal, mask and send, without QUIC and without a relay.
     Ceiling(CeilingPlan),
     /// Tribune, the ceiling and other systems under the same schedule, in turn.
     Peers(PeersPlan),
@@ -42,7 +42,7 @@ enum Command {
     /// Tribune or the ceiling as one of several systems that are measured in turn: JSON lines on
     /// standard input ask for windows, those on standard output answer.
     Contend(ContendPlan),
-    /// What a join costs the relay, beside the server's side of a bare TLS handshake.
+    /// Cost of a join on the relay, beside the server's side of a bare TLS handshake.
     Handshakes(HandshakePlan),
 }
 

@@ -22,7 +22,7 @@ use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::domain::role::Role;
 use tribune_relay::tls::{ServerTrust, TlsIdentity, client_tls, server_tls};
 
-use crate::joiner::{Guests, idle};
+use crate::pool::join_client::{Dialer, idle};
 use crate::relay_process::{RelayProcess, relay_of_this_build};
 
 /// Pause between two sweeps over the participants that are joining.
@@ -125,9 +125,9 @@ struct Joined {
 /// A speaker opens the room; then listeners join, a fixed number at once, until all are in.
 fn joins_of_a_round(plan: &HandshakePlan, relay: &RelayProcess) -> Result<Joined> {
     const ROOM: &str = "bench-joins";
-    let guests = Guests::new(relay.address(), relay.fingerprint())?;
+    let dialer = Dialer::new(relay.address(), relay.fingerprint())?;
     let total = plan.joins as usize;
-    let mut speaker = [guests.join(ROOM, Role::Speaker, 0)?];
+    let mut speaker = [dialer.join(ROOM, Role::Speaker, 0)?];
     idle(&mut speaker, SETTLE, SWEEP)?;
     ensure!(speaker[0].is_inside(), "the speaker was not let in within {SETTLE:?}");
 
@@ -142,13 +142,13 @@ fn joins_of_a_round(plan: &HandshakePlan, relay: &RelayProcess) -> Result<Joined
     let (mut joining, mut inside) = (Vec::new(), Vec::new());
     while inside.len() < total {
         while joining.len() < plan.at_once as usize && joining.len() + inside.len() < total {
-            joining.push(guests.join(ROOM, Role::Listener, joining.len() + inside.len())?);
+            joining.push(dialer.join(ROOM, Role::Listener, joining.len() + inside.len())?);
         }
         let mut any = false;
-        for joiner in &mut joining {
-            any |= joiner.turn().context("a listener was not let in")?;
+        for client in &mut joining {
+            any |= client.turn().context("a listener was not let in")?;
         }
-        inside.extend(joining.extract_if(.., |joiner| joiner.is_inside()));
+        inside.extend(joining.extract_if(.., |client| client.is_inside()));
         if swept_all.elapsed() > SWEEP_OF_ALL {
             idle(&mut inside, Duration::ZERO, SWEEP)?;
             swept_all = Instant::now();

@@ -44,8 +44,8 @@ use self::progress::Progress;
 use self::samples::Samples;
 use self::snapshot::Snapshot;
 use self::spec::Topology;
+use crate::pool::target::Target;
 use crate::relay_process::{RelayChain, relay_of_this_build};
-use crate::swarm::Target;
 
 /// Speech before the measured span, so that windows, acknowledgements and caches settle.
 const BEFORE: Duration = Duration::from_secs(2);

@@ -17,9 +17,7 @@ mod child_run;
 mod cli;
 mod contend;
 mod handshake;
-mod joiner;
 mod load;
-mod members;
 mod paths;
 mod peers;
 mod plan;
@@ -28,7 +26,6 @@ mod relay_process;
 mod report;
 mod spread;
 mod suite;
-mod swarm;
 mod text_table;
 
 use std::process::ExitCode;

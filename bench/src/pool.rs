@@ -1,4 +1,10 @@
-//! Sockets and simulated round trips for many participants in one thread.
+//! Clients without a task each: pools that load a relay from one thread, with their sockets and
+//! simulated round trips, and clients for measuring handshakes.
 
-pub(crate) mod delay;
+pub(crate) mod client_pool;
+mod delay;
+pub(crate) mod events;
+pub(crate) mod join_client;
+mod members;
 pub(crate) mod sockets;
+pub(crate) mod target;

@@ -15,7 +15,9 @@ use tribune_protocol::media::Datagram;
 
 use super::shared::{SWEEP, Shared, join, rest_until};
 use super::spec::room_name;
-use crate::swarm::{Arrival, MemberId, News, Place, Swarm, Target};
+use crate::pool::client_pool::{ClientPool, Place};
+use crate::pool::events::{Arrival, MemberId, News};
+use crate::pool::target::Target;
 
 /// Time in which a storm begins its joins.
 pub(crate) const STORM: Duration = Duration::from_secs(1);
@@ -164,7 +166,7 @@ fn run(
     shared: &Shared,
 ) -> Result<TransientStats> {
     let sockets = arrivals.sockets_of();
-    let mut swarm = Swarm::open(target, Place { sockets, per_socket: 1, rtt })?;
+    let mut pool = ClientPool::open(target, Place { sockets, per_socket: 1, rtt })?;
     let mut present = Connected::default();
     let join_us = latencies()?;
     let mut transient =
@@ -176,22 +178,22 @@ fn run(
             let room = room_name((number % u32::from(rooms)) as u16);
             let begun = Instant::now();
             let said = join(&room, Role::Listener, "guest", number as usize)?;
-            let member = swarm.join(number as usize % sockets, said)?;
+            let member = pool.join(number as usize % sockets, said)?;
             present.begun.insert(member, begun);
             (transient.begun, number) = (transient.begun + 1, number + 1);
         }
         if let Some(stay) = arrivals.stay() {
             while let Some(member) = present.poll_stayed(now, stay) {
-                swarm.leave(member);
+                pool.leave(member);
                 transient.left += 1;
             }
         }
-        swarm.turn(|Arrival { datagram, .. }| {
+        pool.turn(|Arrival { datagram, .. }| {
             if let Ok(Datagram::Media(media)) = Datagram::parse(datagram) {
                 shared.count(&media, |_| ());
             }
         })?;
-        while let Some(news) = swarm.poll_news() {
+        while let Some(news) = pool.poll_news() {
             match news {
                 News::In(member, _) => {
                     if let Some(begun) = present.begun.get(&member) {

@@ -16,7 +16,9 @@ use super::reporting::{Due, Reporters};
 use super::round::Round;
 use super::shared::{SWEEP, Shared, join, rest_until};
 use super::tally::{ListenerStats, Tally};
-use crate::swarm::{Arrival, News, Place, Swarm, Target};
+use crate::pool::client_pool::{ClientPool, Place};
+use crate::pool::events::{Arrival, News};
+use crate::pool::target::Target;
 
 /// Sweep period once all are in and no round runs: enough to acknowledge in time, and no load while
 /// another system is measured.
@@ -55,7 +57,7 @@ pub(crate) fn listen(
     let ListenerWork { target, rooms, per_socket, rtt, joins_per_second, speakers, reports } = work;
     let place =
         Place { sockets: rooms.len().div_ceil(*per_socket), per_socket: *per_socket, rtt: *rtt };
-    let mut swarm = Swarm::open(target.clone(), place)?;
+    let mut pool = ClientPool::open(target.clone(), place)?;
     let numbers = || rooms.iter().map(|(_, number)| *number);
     let mut reporters = reports.map(|wall| Reporters::new(wall, numbers(), *speakers));
     // With probes, time that an answer waits in the socket would bias the clock estimate.
@@ -67,7 +69,7 @@ pub(crate) fn listen(
         let due = (began.elapsed().as_secs_f64() * joins_per_second) as usize;
         while joining < due.min(rooms.len()) {
             let (room, _) = &rooms[joining];
-            swarm.join(joining / per_socket, join(room, Role::Listener, "listener", joining)?)?;
+            pool.join(joining / per_socket, join(room, Role::Listener, "listener", joining)?)?;
             joining += 1;
         }
         if tally.is_none() {
@@ -77,12 +79,12 @@ pub(crate) fn listen(
             tally.handle_sweep(swept);
         }
         if let Some(reporters) = &mut reporters {
-            send_due(reporters, &mut swarm)?;
+            send_due(reporters, &mut pool)?;
         }
-        swarm.turn(|arrival| {
+        pool.turn(|arrival| {
             handle_datagram(arrival, *rtt, shared, tally.as_mut(), reporters.as_mut())
         })?;
-        while let Some(news) = swarm.poll_news() {
+        while let Some(news) = pool.poll_news() {
             match news {
                 News::In(member, _) => {
                     if let Some(reporters) = &mut reporters {
@@ -97,7 +99,7 @@ pub(crate) fn listen(
         if let Some(over) = tally.take_if(|tally| tally.is_over(swept)) {
             let mut heard = over.close();
             heard.reported = reporters.as_mut().map(Reporters::close);
-            heard.send_refused = swarm.refused() - std::mem::replace(&mut refused, swarm.refused());
+            heard.send_refused = pool.refused() - std::mem::replace(&mut refused, pool.refused());
             if results.send(heard).is_err() {
                 return Ok(());
             }
@@ -109,17 +111,17 @@ pub(crate) fn listen(
 }
 
 /// Sends the listeners' probes and reports that are due.
-fn send_due(reporters: &mut Reporters, swarm: &mut Swarm) -> Result<()> {
+fn send_due(reporters: &mut Reporters, pool: &mut ClientPool) -> Result<()> {
     while let Some((member, due)) = reporters.poll_due(Instant::now()) {
         match due {
             // A probe that QUIC does not take is replaced by the next one, as a lost one is.
-            Due::Question(question) => drop(swarm.send_datagram(member, question.write())),
+            Due::Question(question) => drop(pool.send_datagram(member, question.write())),
             // A report that QUIC does not take ends the participant, which the pool reports.
             Due::Report(report) => {
-                swarm.send_control(member, &FromParticipant::Report(report))?;
+                pool.send_control(member, &FromParticipant::Report(report))?;
             }
         }
-        swarm.flush();
+        pool.flush();
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use tribune_protocol::quality::report::Report;
 use tribune_relay_core::clock::WallClock;
 
 use super::clocks::OwnClock;
-use crate::swarm::MemberId;
+use crate::pool::events::MemberId;
 
 /// Period in which listeners are polled for probes and reports: a tenth of the protocol's shortest period.
 const POLL_PERIOD: Duration = Duration::from_millis(10);

@@ -22,7 +22,9 @@ use tribune_relay_core::clock::WallClock;
 use super::clocks::{OwnClock, Stamper};
 use super::round::Round;
 use super::shared::{NO_RANDOM, SWEEP, Shared, join, rest_until};
-use crate::swarm::{Arrival, MemberId, News, Place, Swarm, Target};
+use crate::pool::client_pool::{ClientPool, Place};
+use crate::pool::events::{Arrival, MemberId, News};
+use crate::pool::target::Target;
 
 /// Longest sleep of the thread, so that acknowledgements are read.
 const SPEAKER_NAP: Duration = Duration::from_millis(5);
@@ -75,8 +77,8 @@ pub(crate) fn speak(
     results: &SyncSender<SpeakerStats>,
 ) -> Result<()> {
     let place = Place { sockets: work.speakers.len(), per_socket: 1, rtt: Duration::ZERO };
-    let mut swarm = Swarm::open(work.target.clone(), place)?;
-    let tracks = join_speakers(work, shared, &mut swarm)?;
+    let mut pool = ClientPool::open(work.target.clone(), place)?;
+    let tracks = join_speakers(work, shared, &mut pool)?;
     let mut opus = vec![0; work.frame_bytes];
     SysRng.try_fill_bytes(&mut opus).context(NO_RANDOM)?;
     let mut stampers = work.stampers();
@@ -91,19 +93,19 @@ pub(crate) fn speak(
         }
         let mut wake = now + nap;
         if let Some(speech) = &mut speech {
-            let next = speech.send_due(work, &tracks, &mut stampers, &mut swarm, &mut opus)?;
+            let next = speech.send_due(work, &tracks, &mut stampers, &mut pool, &mut opus)?;
             wake = next.map_or(wake, |next| next.min(wake));
         }
-        send_time_questions(&mut stampers, &mut swarm);
-        swarm.turn(|arrival| handle_time_answer(&mut stampers, arrival))?;
-        while let Some(news) = swarm.poll_news() {
+        send_time_questions(&mut stampers, &mut pool);
+        pool.turn(|arrival| handle_time_answer(&mut stampers, arrival))?;
+        while let Some(news) = pool.poll_news() {
             if let News::Gone(_, why) = news {
                 shared.count_gone("a speaker", &why);
             }
         }
         if let Some(over) = speech.take_if(|speech| now >= speech.round.schedule.end()) {
             let mut spoken = over.spoken;
-            spoken.unsent += swarm.refused() - std::mem::replace(&mut refused, swarm.refused());
+            spoken.unsent += pool.refused() - std::mem::replace(&mut refused, pool.refused());
             if results.send(spoken).is_err() {
                 return Ok(());
             }
@@ -113,11 +115,11 @@ pub(crate) fn speak(
     Ok(())
 }
 
-fn send_time_questions(stampers: &mut [Stamper], swarm: &mut Swarm) {
+fn send_time_questions(stampers: &mut [Stamper], pool: &mut ClientPool) {
     for (speaker, stamper) in stampers.iter_mut().enumerate() {
         if let Some(question) = stamper.poll_question(Instant::now()) {
-            swarm.send_datagram(speaker, question.write());
-            swarm.flush();
+            pool.send_datagram(speaker, question.write());
+            pool.flush();
         }
     }
 }
@@ -154,7 +156,7 @@ impl Speech {
         work: &SpeakerWork,
         tracks: &[TrackId],
         stampers: &mut [Stamper],
-        swarm: &mut Swarm,
+        pool: &mut ClientPool,
         opus: &mut [u8],
     ) -> Result<Option<Instant>> {
         let (schedule, count) = (self.round.schedule, self.active.len());
@@ -176,8 +178,8 @@ impl Speech {
             let captured = stampers.get_mut(speaker).and_then(|speaker| speaker.poll_capture(now));
             let last = index + 1 == schedule.frames();
             let datagram = datagram(tracks[speaker], index, place, last, captured, opus)?;
-            let taken = swarm.send_datagram(speaker, datagram);
-            swarm.flush();
+            let taken = pool.send_datagram(speaker, datagram);
+            pool.flush();
             if schedule.measured_place(index).is_some() {
                 self.spoken.frames += 1;
                 self.spoken.unsent += u64::from(!taken);
@@ -189,21 +191,25 @@ impl Speech {
 }
 
 /// Joins the speakers one after the other, so that the first of each room opens it.
-fn join_speakers(work: &SpeakerWork, shared: &Shared, swarm: &mut Swarm) -> Result<Vec<TrackId>> {
+fn join_speakers(
+    work: &SpeakerWork,
+    shared: &Shared,
+    pool: &mut ClientPool,
+) -> Result<Vec<TrackId>> {
     let mut tracks = Vec::new();
     for (number, (room, _, _)) in work.speakers.iter().enumerate() {
-        let member = swarm.join(number, join(room, Role::Speaker, "speaker", number)?)?;
-        let track = await_track(swarm, member, Instant::now() + SPEAKERS_WITHIN);
+        let member = pool.join(number, join(room, Role::Speaker, "speaker", number)?)?;
+        let track = await_track(pool, member, Instant::now() + SPEAKERS_WITHIN);
         tracks.push(track.with_context(|| format!("speaker {number} was not let in"))?);
         shared.count_speaker_in();
     }
     Ok(tracks)
 }
 
-fn await_track(swarm: &mut Swarm, member: MemberId, until: Instant) -> Result<TrackId> {
+fn await_track(pool: &mut ClientPool, member: MemberId, until: Instant) -> Result<TrackId> {
     while Instant::now() < until {
-        swarm.turn(drop)?;
-        while let Some(news) = swarm.poll_news() {
+        pool.turn(drop)?;
+        while let Some(news) = pool.poll_news() {
             match news {
                 News::In(who, Some(track)) if who == member => return Ok(track),
                 News::In(..) => {}

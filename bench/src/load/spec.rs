@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tribune_relay::tls::ServerTrust;
 
+use crate::pool::target::Target;
 use crate::relay_process::{RelayChain, RelayProcess};
-use crate::swarm::Target;
 
 /// Participants of a load.
 #[derive(Debug, Clone)]

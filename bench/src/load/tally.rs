@@ -11,7 +11,7 @@ use tribune_protocol::media::datagram::Frame;
 use super::gaps::Gaps;
 use super::reporting::Reported;
 use super::round::Round;
-use crate::swarm::MemberId;
+use crate::pool::events::MemberId;
 
 /// Sums over the listeners of a thread, or of all threads.
 #[derive(Debug, Default)]

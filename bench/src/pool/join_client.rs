@@ -31,17 +31,17 @@ const RECEIVE_DATAGRAMS: usize = 64;
 /// Larger than any packet of a relay.
 const PACKET_BYTES: usize = 2_048;
 
-/// Settings common to all clients of a run.
+/// Dialer of clients, with the settings that all clients of a run have in common.
 #[derive(Debug, Clone)]
-pub(crate) struct Guests {
+pub(crate) struct Dialer {
     relay: SocketAddr,
     client: ClientConfig,
     endpoint: Arc<EndpointConfig>,
 }
 
-/// A participant.
+/// One participant.
 #[derive(Debug)]
-pub(crate) struct Joiner {
+pub(crate) struct JoinClient {
     socket: UdpSocket,
     endpoint: Endpoint,
     handle: ConnectionHandle,
@@ -53,8 +53,8 @@ pub(crate) struct Joiner {
     inside: bool,
 }
 
-impl Guests {
-    /// Of the relay at that address, with that certificate.
+impl Dialer {
+    /// A dialer of the relay at that address, with that certificate.
     ///
     /// # Errors
     /// TLS cannot be set up.
@@ -79,7 +79,7 @@ impl Guests {
     ///
     /// # Errors
     /// There is no socket for it, or QUIC does not want the address.
-    pub(crate) fn join(&self, room: &str, role: Role, number: usize) -> Result<Joiner> {
+    pub(crate) fn join(&self, room: &str, role: Role, number: usize) -> Result<JoinClient> {
         let local: SocketAddr = match self.relay {
             SocketAddr::V4(_) => ([127, 0, 0, 1], 0).into(),
             SocketAddr::V6(_) => ([0, 0, 0, 0, 0, 0, 0, 1], 0).into(),
@@ -103,7 +103,7 @@ impl Guests {
         let mut endpoint = Endpoint::new(Arc::clone(&self.endpoint), None, false, None);
         let (handle, conn) =
             endpoint.connect(Instant::now(), self.client.clone(), self.relay, "localhost")?;
-        let mut joiner = Joiner {
+        let mut client = JoinClient {
             socket,
             endpoint,
             handle,
@@ -113,12 +113,12 @@ impl Guests {
             protocol,
             inside: false,
         };
-        joiner.transmit(Instant::now());
-        Ok(joiner)
+        client.transmit(Instant::now());
+        Ok(client)
     }
 }
 
-impl Joiner {
+impl JoinClient {
     /// Whether the relay has let it in.
     pub(crate) const fn is_inside(&self) -> bool {
         self.inside
@@ -236,12 +236,12 @@ impl Joiner {
 /// Sweeps over all of them for that long, once at least.
 ///
 /// # Errors
-/// See [`Joiner::turn`].
-pub(crate) fn idle(joiners: &mut [Joiner], span: Duration, rest: Duration) -> Result<()> {
+/// See [`JoinClient::turn`].
+pub(crate) fn idle(clients: &mut [JoinClient], span: Duration, rest: Duration) -> Result<()> {
     let until = Instant::now() + span;
     loop {
-        for joiner in &mut *joiners {
-            joiner.turn()?;
+        for client in &mut *clients {
+            client.turn()?;
         }
         if Instant::now() >= until {
             return Ok(());

@@ -1,8 +1,8 @@
 //! Pool of clients in one thread, cheap enough to load a relay from the machine that it runs on:
 //! quinn-proto driven directly, no task and no wake-up per client.
 //!
-//! [`Members`] has the connections without I/O; [`Swarm`] puts them on [`Sockets`]. Nothing here
-//! waits: the caller sweeps ([`Swarm::turn`]) as often as it likes. A pool can be far away: its packets
+//! [`Members`] has the connections without I/O; [`ClientPool`] puts them on [`Sockets`]. Nothing here
+//! waits: the caller sweeps ([`ClientPool::turn`]) as often as it likes. A pool can be far away: its packets
 //! then wait half of the round trip in each direction, inside this process.
 
 use std::io;
@@ -15,16 +15,16 @@ use tribune_protocol::control::participant::{FromParticipant, Join};
 use tribune_relay_core::messages::Packet;
 use tribune_relay_core::shard::Outgoing;
 
-use crate::members::Members;
-use crate::pool::delay::DelayLine;
-use crate::pool::sockets::Sockets;
+use super::delay::DelayLine;
+use super::events::{Arrival, MemberId, News};
+use super::members::Members;
+use super::sockets::Sockets;
+use super::target::Target;
 
 /// Buffers of sent packets that are kept for the next ones.
 const SPARE_BUFFERS: usize = 4_096;
 
-pub(crate) use crate::members::{Arrival, MemberId, News, Target};
-
-/// Where the participants of a swarm are.
+/// Location of a pool: sockets, and distance from the relay.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     /// Sockets that they share.
@@ -37,7 +37,7 @@ pub(crate) struct Place {
 
 /// Participants on sockets.
 #[derive(Debug)]
-pub(crate) struct Swarm {
+pub(crate) struct ClientPool {
     members: Members,
     sockets: Sockets,
     /// Off the sockets, and not yet with QUIC.
@@ -51,8 +51,8 @@ pub(crate) struct Swarm {
     refused: u64,
 }
 
-impl Swarm {
-    /// A swarm without participants.
+impl ClientPool {
+    /// A pool without participants.
     ///
     /// # Errors
     /// The system's on sockets; TLS that cannot be set up.

@@ -7,7 +7,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,11 +21,13 @@ use tribune_client_core::reconnect::Failure;
 use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::{Join, ToParticipant};
-use tribune_protocol::ids::TrackId;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-use tribune_relay::tls::{ServerTrust, client_crypto};
+use tribune_relay::tls::client_crypto;
 use tribune_relay_core::messages::Packet;
 use tribune_relay_core::shard::Outgoing;
+
+use super::events::{Arrival, MemberId, News};
+use super::target::Target;
 
 /// As participants have it; two of three keep-alives may be lost.
 const IDLE_TIMEOUT_MS: u32 = 15_000;
@@ -38,41 +39,6 @@ const RECEIVE_DATAGRAMS: usize = 64;
 const SEND_DATAGRAMS: usize = 16;
 /// Control bytes on their way to a participant: four of the largest messages.
 const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
-
-/// The relay under load.
-#[derive(Debug, Clone)]
-pub(crate) struct Target {
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
-    /// The name that is dialled.
-    pub(crate) name: String,
-    /// How it is known.
-    pub(crate) trust: ServerTrust,
-}
-
-/// A client of a pool: counted from 0 in the order of [`Members::join`], until one leaves,
-/// whose number is used again.
-pub(crate) type MemberId = usize;
-
-/// A datagram that has come.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    /// When it was taken off the socket. The delay of a swarm that is far away comes after that.
-    pub(crate) at: Instant,
-    /// The receiver.
-    pub(crate) member: MemberId,
-    /// The datagram.
-    pub(crate) datagram: Bytes,
-}
-
-/// News of a participant.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// The relay has let it in. Speakers have a track.
-    In(MemberId, Option<TrackId>),
-    /// Refused, or its connection is over without its doing; why.
-    Gone(MemberId, String),
-}
 
 /// One participant.
 #[derive(Debug)]
@@ -89,7 +55,7 @@ struct Member {
     leaving: bool,
 }
 
-/// The participants of a swarm.
+/// Participants of a pool.
 #[derive(Debug)]
 pub(crate) struct Members {
     target: Target,
@@ -103,7 +69,7 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    /// Nobody yet.
+    /// A set without participants.
     ///
     /// # Errors
     /// TLS that cannot be set up.
