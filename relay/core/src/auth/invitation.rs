@@ -6,10 +6,7 @@ use tribune_protocol::ids::RoomName;
 use tribune_protocol::limits::MAX_TOKEN_BYTES;
 use tribune_protocol::token::{Algorithm, Claims, Parts, TokenError, base64url};
 
-use super::keys::{Key, verify_parts};
-
-/// The name that invitations have for their key. No key of an operator's can have it.
-pub const INVITATION_KEY_NAME: &str = "invitation";
+use super::keys::{INVITATION_KEY_NAME, Key, verify_parts};
 
 /// The claims of an invitation, if the origin with that public key has signed it, it is valid at
 /// `now_s` (seconds since 1970), and it is for `room`.

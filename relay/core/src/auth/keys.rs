@@ -7,7 +7,6 @@ use std::fmt;
 use tribune_protocol::ids::RoomName;
 use tribune_protocol::token::{Algorithm, Claims, Parts, TokenError, VerifyingKey};
 
-use super::invitation::INVITATION_KEY_NAME;
 use super::secret::Secret;
 
 /// The shortest secret, in bytes: the length of an HS256 signature (RFC 7518 section 3.2).
@@ -16,6 +15,8 @@ pub const MIN_SECRET_BYTES: usize = 32;
 pub const MAX_KEYS: usize = 64;
 /// A key's name, in bytes.
 pub const MAX_KEY_NAME_BYTES: usize = 64;
+/// Key name of invitations, which rooms sign themselves: reserved, no key of an operator's can have it.
+pub const INVITATION_KEY_NAME: &str = "invitation";
 
 /// Keys by name. Each is for one algorithm, which a token cannot choose. Several can be configured at
 /// once, so that a new one is known before the old one goes.

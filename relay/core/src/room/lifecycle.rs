@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::participant::{FromParticipant, Joined, RoomInfo, ToParticipant};
+use tribune_protocol::control::participant::{FromParticipant, Joined, ToParticipant};
 use tribune_protocol::control::trunk::Action;
 use tribune_protocol::domain::room::Phase;
 use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
@@ -236,7 +236,11 @@ impl Room {
         out.note(Noted::Join(Ok(())));
         out.to_participant(link, request, &ToParticipant::Joined(joined));
         if self.replica.state().settings != RoomSettings::default() {
-            out.to_participant(link, None, &ToParticipant::Room(self.info()));
+            out.to_participant(
+                link,
+                None,
+                &ToParticipant::Room(self.view().info(self.listeners_in_tree())),
+            );
         }
         if self.replica.is_on_stage(who) {
             self.send_routes(now, out);
@@ -285,19 +289,6 @@ impl Room {
         for link in self.edge.clear() {
             let code = CloseCode::RoomEnded;
             out.close(link, code, code.to_string());
-        }
-    }
-
-    /// Settings of the room, for its participants.
-    pub(super) fn info(&self) -> RoomInfo {
-        let state = self.replica.state();
-        RoomInfo {
-            room: state.room.clone(),
-            phase: state.phase,
-            settings: state.settings.clone(),
-            stage: Vec::new(),
-            listeners: self.listeners_in_tree(),
-            key: state.key,
         }
     }
 

@@ -321,7 +321,7 @@ impl Room {
             out.to_participants(self.id, self.replica.shards(), &stage);
         }
         if before.settings != self.state().settings && self.edge.inside() > 0 {
-            let info = ToParticipant::Room(self.info());
+            let info = ToParticipant::Room(self.view().info(self.listeners_in_tree()));
             out.to_participants(self.id, self.replica.shards(), &info);
         }
         self.relist(out);

@@ -372,13 +372,7 @@ impl Room {
         home: Option<LinkId>,
         out: &mut Outbox,
     ) {
-        let Some(before) = self.replica.move_home(now, who, home) else { return };
-        if let Some(link) = before
-            && let Some(channel) = self.replica.channel_below(link)
-        {
-            out.to_child(link, &ToChild::Replaced { channel, participant: who });
-        }
-        if self.replica.is_on_stage(who) {
+        if self.replica.move_home(now, who, home, out) && self.replica.is_on_stage(who) {
             self.send_routes(now, out);
         }
     }

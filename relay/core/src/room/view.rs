@@ -1,5 +1,6 @@
 //! Read-only view of a room for its edge: the state and rulings in force, and the policy table.
 
+use tribune_protocol::control::participant::RoomInfo;
 use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::room::RoomState;
 
@@ -22,6 +23,18 @@ impl<'a> RoomView<'a> {
     pub(crate) fn new(replica: &'a Replica, context: &'a RoomContext) -> Self {
         let (state, rulings) = (replica.state(), replica.rulings());
         Self { state, policy: &context.policy, rulings }
+    }
+
+    /// Settings of the room, for its participants.
+    pub(crate) fn info(&self, listeners: u64) -> RoomInfo {
+        RoomInfo {
+            room: self.state.room.clone(),
+            phase: self.state.phase,
+            settings: self.state.settings.clone(),
+            stage: Vec::new(),
+            listeners,
+            key: self.state.key,
+        }
     }
 
     /// Rulings about the person with these keys, whose token was issued at that second of Unix time.

@@ -15,7 +15,6 @@ use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
 use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::{ParticipantId, RequestId, Revision, RoomName};
@@ -296,7 +295,7 @@ impl Authority {
         {
             return self.read_log(now, asker, by, from);
         }
-        if !self.may_be_logged(asker.id, &action) {
+        if !decide::may_be_logged(self.state(), asker.id, &action) {
             return self.decide_in_place(now, asker, by, action);
         }
         let attendant = Attendant { asker, is_there: decide::is_presence(&action) };
@@ -331,25 +330,6 @@ impl Authority {
             tracing::error!(%room, ?entry, "dropped a log entry of a request that is not logged");
         }
         debug_assert!(strays.is_empty(), "log entries of a request that is not logged: {strays:?}");
-    }
-
-    /// Whether the decision about an action may add entries to the log: only then it is tried on a
-    /// copy.
-    fn may_be_logged(&self, who: ParticipantId, action: &Action) -> bool {
-        match action {
-            Action::Enter { .. } => self.state().phase != Phase::Live,
-            // A host's going may make a host of a cohost.
-            Action::Left {} | Action::LeaveStage {} => {
-                self.state().on_stage(who).is_some_and(|entry| entry.role == Role::Host)
-            }
-            Action::Govern { act } | Action::OneShot { act } => act.traits().is_logged(),
-            Action::Present {}
-            | Action::Away {}
-            | Action::RaiseHand { .. }
-            | Action::LowerHand {}
-            | Action::OwnMute { .. }
-            | Action::Unknown => false,
-        }
     }
 
     fn refuse(&mut self, now: Instant, attendant: Attendant, refusal: Refusal) {

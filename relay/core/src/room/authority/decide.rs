@@ -7,6 +7,9 @@ use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::query::TreeQuery;
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::room::{Phase, RoomState};
+use tribune_protocol::ids::ParticipantId;
 use tribune_protocol::limits::MAX_LISTENERS_A_MESSAGE;
 use tribune_protocol::log::{Draft, LogAction};
 use tribune_protocol::quality::report::Ranking;
@@ -21,6 +24,25 @@ use super::{
 /// Whether an action shows that its sender is in the room.
 pub(super) const fn is_presence(action: &Action) -> bool {
     !matches!(action, Action::Away {} | Action::Left {} | Action::OneShot { .. })
+}
+
+/// Whether the decision about an action may add entries to the log: only then it is tried on a copy of
+/// the state.
+pub(super) fn may_be_logged(state: &RoomState, who: ParticipantId, action: &Action) -> bool {
+    match action {
+        Action::Enter { .. } => state.phase != Phase::Live,
+        // A host's going may make a host of a cohost.
+        Action::Left {} | Action::LeaveStage {} => {
+            state.on_stage(who).is_some_and(|entry| entry.role == Role::Host)
+        }
+        Action::Govern { act } | Action::OneShot { act } => act.traits().is_logged(),
+        Action::Present {}
+        | Action::Away {}
+        | Action::RaiseHand { .. }
+        | Action::LowerHand {}
+        | Action::OwnMute { .. }
+        | Action::Unknown => false,
+    }
 }
 
 /// Decides about an action. Nobody is told of a refusal, and it may have left traces.

@@ -13,7 +13,8 @@ use tribune_protocol::log::LogPublicKey;
 use tribune_protocol::token::{Entitlement, Parts, TokenError};
 
 use crate::auth::Pass;
-use crate::auth::invitation::{INVITATION_KEY_NAME, verify_invitation};
+use crate::auth::invitation::verify_invitation;
+use crate::auth::keys::INVITATION_KEY_NAME;
 use crate::clock::WallClock;
 use crate::room::authority::policy::Policy;
 use crate::room::context::INVITED;

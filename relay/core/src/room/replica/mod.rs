@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tribune_protocol::control::trunk::ToChild;
 use tribune_protocol::domain::room::RoomState;
 use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::ids::{Channel, ParticipantId, Revision};
@@ -266,20 +267,26 @@ impl Replica {
         self.homes.set(who, None);
     }
 
-    /// Notes the child below which a participant is now; `None`: not below any. Gives the home before
-    /// in `Some`, if it is another one.
+    /// Notes the child below which a participant is now, or that it is below none, and tells the child
+    /// before that it has been replaced. Whether the home has changed.
     pub(crate) fn move_home(
         &mut self,
         now: Instant,
         who: ParticipantId,
         home: Option<LinkId>,
-    ) -> Option<Option<LinkId>> {
+        out: &mut Outbox,
+    ) -> bool {
         let before = self.homes.set(who, home);
         if before == home {
-            return None;
+            return false;
         }
         self.handoff.note_move(now, who, before);
-        Some(before)
+        if let Some(link) = before
+            && let Some(channel) = self.channel_below(link)
+        {
+            out.to_child(link, &ToChild::Replaced { channel, participant: who });
+        }
+        true
     }
 
     /// Handoffs under way.
