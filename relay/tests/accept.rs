@@ -63,7 +63,7 @@ fn shard(now: Instant) -> Shard {
     })
 }
 
-/// What a client begins with.
+/// First packet of a client.
 fn first_packet(now: Instant, port: u16) -> Packet {
     let crypto = client_crypto(ALPN_PARTICIPANT, ServerTrust::Anything, None)
         .expect("trusting anything takes no file");

@@ -168,7 +168,7 @@ snapshot! {
         reattachments, "tribune_relay_reattachments_total", "Times that a parent was attached after one was lost.";
         trunk_lagging_closed, "tribune_relay_trunks_lagging_closed_total", "Trunks closed because the child did not confirm a moderation in time.";
         trunks_refused, "tribune_relay_trunks_refused_total", "Children refused, for want of proof.";
-        errands, "tribune_relay_errands_total", "Requests of people who did not come in, by this relay.";
+        one_shots, "tribune_relay_errands_total", "Requests of people who did not come in, by this relay.";
         reactions, "tribune_relay_reactions_total", "Reactions sent by participants of this relay.";
         tokens_renewed, "tribune_relay_tokens_renewed_total", "Tokens replaced by newer ones in place.";
         tokens_expired, "tribune_relay_tokens_expired_total", "Connections closed because their token ran out.";

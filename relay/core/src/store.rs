@@ -60,7 +60,7 @@ pub struct Batch {
     /// The room's durable state from now on, opaque to the store, at most [`MAX_RECORD_BYTES`];
     /// `None` leaves it as it is.
     pub record: Option<Bytes>,
-    /// What is added to its log, in order; at most [`MAX_BATCH_ENTRIES`]. The first number is the one
+    /// Entries added to its log, in order; at most [`MAX_BATCH_ENTRIES`]. The first number is the one
     /// above the last that is stored.
     pub entries: Vec<LogRow>,
 }

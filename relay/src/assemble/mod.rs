@@ -30,7 +30,7 @@ use crate::drivers::orders::Orders;
 use crate::identity::{log_key, relay_id};
 use crate::monitor::Monitor;
 use crate::store::SqliteStore;
-use crate::store::worker::{self, Requests, Worker};
+use crate::store::worker::{self, RequestSender, Worker};
 use crate::tls::TlsIdentity;
 
 mod quic;
@@ -192,7 +192,7 @@ fn room_context(config: &Config, now: Instant) -> Result<Arc<RoomContext>> {
 }
 
 /// Publishes the capacities of queues, those of all shards together.
-fn publish_capacities(config: &Config, monitor: &Monitor, requests: &Requests) {
+fn publish_capacities(config: &Config, monitor: &Monitor, requests: &RequestSender) {
     let shards = usize::from(config.shards.get());
     for (queue, capacity) in [
         (Queue::Events, HUB_QUEUE),

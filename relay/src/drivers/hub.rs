@@ -17,7 +17,7 @@ use super::dials::Dials;
 use super::orders::Orders;
 use crate::api::query_channel::QueryReceiver;
 use crate::monitor::Monitor;
-use crate::store::worker::Requests;
+use crate::store::worker::RequestSender;
 
 /// Events taken in one turn, before time and orders are looked at again.
 const EVENTS_PER_TURN: usize = 256;
@@ -36,7 +36,7 @@ pub(crate) struct Wiring {
     /// From the shards.
     pub(crate) events: Receiver<(ShardId, ShardEvent)>,
     /// To the store.
-    pub(crate) requests: Requests,
+    pub(crate) requests: RequestSender,
     /// From the store.
     pub(crate) replies: Receiver<StoreReply>,
     /// From the HTTP side.

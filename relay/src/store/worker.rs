@@ -25,21 +25,21 @@ const GROUP: usize = 64;
 #[derive(Debug)]
 pub struct Worker {
     /// Sender of requests. The thread ends when it has carried out all of them and this is dropped.
-    pub requests: Requests,
+    pub requests: RequestSender,
     /// Replies, one for each request, in the same order.
     pub replies: mpsc::Receiver<StoreReply>,
     /// To be joined at the end, so that the store is closed.
     pub thread: JoinHandle<()>,
 }
 
-/// The way to a store at work.
+/// Sender of requests to a store at work.
 #[derive(Debug)]
-pub struct Requests {
+pub struct RequestSender {
     sender: mpsc::Sender<StoreRequest>,
     monitor: Arc<Monitor>,
 }
 
-impl Requests {
+impl RequestSender {
     /// Requests that wait now.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -83,7 +83,7 @@ impl Requests {
 pub fn spawn(store: Box<dyn Store>, monitor: Arc<Monitor>) -> io::Result<Worker> {
     let (sender, receiver) = mpsc::channel(REQUEST_QUEUE);
     let (reply_sender, replies) = mpsc::channel(REPLY_QUEUE);
-    let requests = Requests { sender, monitor: Arc::clone(&monitor) };
+    let requests = RequestSender { sender, monitor: Arc::clone(&monitor) };
     let thread = std::thread::Builder::new()
         .name("store".to_owned())
         .spawn(move || run(store, receiver, &reply_sender, monitor.metrics()))?;
@@ -322,7 +322,7 @@ mod tests {
     fn who_asks_never_waits() {
         let (sender, receiver) = mpsc::channel(1);
         let monitor = monitor();
-        let requests = Requests { sender, monitor: Arc::clone(&monitor) };
+        let requests = RequestSender { sender, monitor: Arc::clone(&monitor) };
         requests.hand_in(read(1, "forum")).unwrap();
         let busy = StoreReply::Log { id: ReadId(2), result: Err(StoreError::Busy) };
         assert_eq!(requests.hand_in(read(2, "forum")), Err(busy));

@@ -1,9 +1,10 @@
 //! Hubs of a small tree, joined by messages without QUIC: what is asked of one comes out at another.
 //!
 //! * [`tree`] — the tree, and people in it
-//! * [`moving`], [`capacity`] — a relay that drains, one that has enough participants
-//! * [`door`], [`errands`], [`rulings`], [`reactions`], [`hearing`], [`lists`], [`expiry`], [`storage`]
-//!   — a part of the edge each
+//! * [`handoff`], [`capacity`] — a relay that drains, one that has enough participants
+//! * [`matrix`] — every action, tried by every kind of principal
+//! * [`admission`], [`oneshot`], [`rulings`], [`reactions`], [`quality`], [`lists`], [`expiry`],
+//!   [`storage`] — a part of the edge each
 
 mod admission;
 mod capacity;

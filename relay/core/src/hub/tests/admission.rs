@@ -1,4 +1,4 @@
-//! Who comes in, and what keeps others out, each with its own code.
+//! Admission, and each refusal with its own code.
 
 use serde_json::json;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
@@ -75,7 +75,7 @@ fn an_announced_room_is_opened_by_who_may_and_by_nobody_else() {
     let mut tree = Tree::new();
     let clerk = tree.connect(LEAF, 9);
     let settings = RoomSettings { access: Access::Open, ..RoomSettings::default() };
-    let request = tree.errand(clerk, Govern::Create { settings }, |_| ());
+    let request = tree.one_shot(clerk, Govern::Create { settings }, |_| ());
     assert!(tree.is_answered(clerk, request), "{:?}", tree.answer(clerk, request));
     let bob = guest(&mut tree, LEAF, 2, Role::Listener);
     assert_eq!(tree.refused(bob), Some(ErrorCode::NotStarted));

@@ -104,12 +104,12 @@ fn a_place_in_a_room_that_is_not_here_is_looked_up() {
 }
 
 #[test]
-fn errands_are_not_counted() {
+fn one_shot_requests_are_not_counted() {
     let (mut tree, [host, ..]) = full(&[]);
     let who = tree.connect(LEAF, 20);
-    let request = tree.errand(who, Govern::Show {}, |_| ());
+    let request = tree.one_shot(who, Govern::Show {}, |_| ());
     assert!(matches!(tree.answer(who, request), Some(ToParticipant::Room(_))));
     let who = tree.connect(ORIGIN, 21);
-    tree.errand(who, Govern::Show {}, |_| ());
+    tree.one_shot(who, Govern::Show {}, |_| ());
     assert!(tree.joined(host).is_some());
 }

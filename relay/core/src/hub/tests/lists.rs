@@ -16,8 +16,9 @@ fn create(tree: &mut Tree, room: &str, listed: bool, title: &str) {
     let clerk = tree.connect(ORIGIN, 9);
     let title = title.parse().unwrap();
     let settings = RoomSettings { listed, title, ..RoomSettings::default() };
-    let request = tree
-        .errand(clerk, Govern::Create { settings }, |errand| errand.room = room.parse().unwrap());
+    let request = tree.one_shot(clerk, Govern::Create { settings }, |one_shot| {
+        one_shot.room = room.parse().unwrap()
+    });
     assert!(tree.is_answered(clerk, request), "{room}: {:?}", tree.answer(clerk, request));
 }
 
@@ -52,8 +53,8 @@ fn public_rooms_are_listed_by_name_at_every_relay() {
         ..Default::default()
     };
     let reason = tribune_protocol::ids::Note::default();
-    tree.errand(clerk, Govern::Set { change, reason }, |errand| {
-        errand.room = "bees".parse().unwrap();
+    tree.one_shot(clerk, Govern::Set { change, reason }, |one_shot| {
+        one_shot.room = "bees".parse().unwrap();
     });
     let who = tree.connect(LEAF, 1);
     assert_eq!(list(&mut tree, who, None).unwrap().0, ["ants", "wasps"]);

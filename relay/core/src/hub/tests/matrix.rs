@@ -26,7 +26,7 @@ use crate::messages::ShardEvent;
 use crate::room::authority::policy::{Policy, RolePolicy, overrules};
 use crate::store::Store;
 
-/// What is expected of each cell: a line an action, a column a principal.
+/// Expected result of each cell: a line an action, a column a principal.
 const EXPECTED: &str = include_str!("matrix.txt");
 
 const PLACES: [(&str, usize); 3] = [("origin", ORIGIN), ("mid relay", MID), ("leaf", LEAF)];
@@ -51,11 +51,11 @@ enum Kind {
     Guest,
     /// In the room, on its stage and silenced.
     Silenced,
-    /// Outside, with a token for a role, by errands.
+    /// Outside, with a token for a role, by one-shot requests.
     OneShot(&'static str),
-    /// Outside without a token, by errands.
-    GuestErrand,
-    /// Banned, by errands, and by joining again.
+    /// Outside without a token, by one-shot requests.
+    GuestOneShot,
+    /// Banned, by one-shot requests, and by joining again.
     Banned,
     /// By a token that is over.
     Expired,
@@ -73,16 +73,16 @@ enum Kind {
 struct Attempt {
     /// The line's head.
     name: &'static str,
-    /// What it takes.
+    /// Permission that it takes.
     permission: Option<Permission>,
     /// The role of whom it is against, if that counts.
     against: Option<Role>,
-    /// What has to be there first.
+    /// Precondition.
     first: First,
     message: Message,
 }
 
-/// What has to be there before something can be tried.
+/// Precondition of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum First {
     Nothing,
@@ -111,7 +111,7 @@ struct Scene {
     /// Others, as persons of the tree.
     speaker: usize,
     hand: usize,
-    /// Who tries, as a person of the tree, if they are in the room.
+    /// The principal, as a person of the tree, if they are in the room.
     me: Option<usize>,
     session: SessionKey,
     /// Entries of the log so far.
@@ -135,8 +135,8 @@ const PRINCIPALS: [Principal; 20] = [
     inside("listener", "listener", "listener", "listener"),
     Principal { allow: KICK, ..inside("listener+kick", "listener", "listener", "listener") },
     Principal { kind: Kind::Guest, ..inside("guest", "", "", "listener") },
-    Principal { kind: Kind::OneShot("host"), ..inside("host-errand", "", "", "host") },
-    Principal { kind: Kind::GuestErrand, ..inside("guest-errand", "", "", "listener") },
+    Principal { kind: Kind::OneShot("host"), ..inside("host-oneshot", "", "", "host") },
+    Principal { kind: Kind::GuestOneShot, ..inside("guest-oneshot", "", "", "listener") },
     outside("banned", Kind::Banned),
     outside("expired", Kind::Expired),
     outside("other-room", Kind::Elsewhere),
@@ -198,7 +198,7 @@ fn attempts() -> Vec<Attempt> {
         free("raise a hand", P::RaiseHand, |_| FromParticipant::RaiseHand { note: Note::default() }),
         free("lower the own hand", P::RaiseHand, |_| FromParticipant::LowerHand {}),
         free("react", P::React, |_| FromParticipant::React { reaction: Reaction::Clap }),
-        free("mute oneself", P::MuteSelf, |_| FromParticipant::OwnMute { muted: true }),
+        free("own mute", P::MuteSelf, |_| FromParticipant::OwnMute { muted: true }),
         free("leave the stage", P::LeaveStage, |_| FromParticipant::LeaveStage {}),
         Attempt { first: First::Invited, ..act("accept an invitation", P::AnswerInvite, |_| Govern::AnswerInvite { accept: true }) },
         Attempt { first: First::Invited, ..act("decline an invitation", P::AnswerInvite, |_| Govern::AnswerInvite { accept: false }) },
@@ -321,7 +321,7 @@ fn invitation(role: Role) -> Govern {
 
 /// The channel that relays of the tests use.
 const CHANNEL: Channel = Channel(7);
-/// What relays of the tests number their requests with.
+/// Number of the requests that relays of the tests send.
 const REQUEST: RequestId = RequestId(1);
 
 impl Scene {
@@ -386,7 +386,7 @@ impl Scene {
                 self.by_host(ban(subject("me")));
             }
             Kind::OneShot(_)
-            | Kind::GuestErrand
+            | Kind::GuestOneShot
             | Kind::Expired
             | Kind::Elsewhere
             | Kind::NotJoined
@@ -445,14 +445,14 @@ impl Scene {
         assert_eq!(answer, Some(&ToParticipant::Ok {}), "{act:?}");
     }
 
-    /// Who tries, as a ruling is about them.
+    /// The principal, as the target of a ruling.
     fn my_target(&self) -> Target {
         match self.principal.kind {
             Kind::In { token: "host", .. }
             | Kind::OneShot("host")
             | Kind::Unsubscribed
             | Kind::NoCredentials => subject("host"),
-            Kind::Guest | Kind::GuestErrand | Kind::NotJoined => Target::Participant(self.my_id()),
+            Kind::Guest | Kind::GuestOneShot | Kind::NotJoined => Target::Participant(self.my_id()),
             Kind::In { .. }
             | Kind::OneShot(_)
             | Kind::Silenced
@@ -476,12 +476,12 @@ impl Scene {
             Kind::In { asks, .. } => role(asks),
             Kind::OneShot(token) => role(token),
             Kind::Silenced | Kind::Banned | Kind::Expired | Kind::Elsewhere => Role::Speaker,
-            Kind::Guest | Kind::GuestErrand | Kind::NotJoined => Role::Listener,
+            Kind::Guest | Kind::GuestOneShot | Kind::NotJoined => Role::Listener,
             Kind::Unsubscribed | Kind::NoCredentials => Role::Host,
         }
     }
 
-    /// What they show; nothing, if they have nothing.
+    /// Token that they show; `None`, if they have none.
     fn token(&self) -> Option<String> {
         let of = |role: &str, name: &str| json!({"sub": name, "role": role});
         Some(token(match self.principal.kind {
@@ -496,7 +496,7 @@ impl Scene {
                 "canPublish": true, "canSubscribe": true,
             }}),
             Kind::Guest
-            | Kind::GuestErrand
+            | Kind::GuestOneShot
             | Kind::NotJoined
             | Kind::Unsubscribed
             | Kind::NoCredentials => return None,
@@ -509,7 +509,7 @@ impl Scene {
             Kind::In { token, .. } | Kind::OneShot(token) => ("me", token),
             Kind::Silenced | Kind::Banned => ("me", "speaker"),
             Kind::Guest
-            | Kind::GuestErrand
+            | Kind::GuestOneShot
             | Kind::Expired
             | Kind::Elsewhere
             | Kind::NotJoined
@@ -531,7 +531,7 @@ impl Scene {
         })
     }
 
-    fn errand(&self, act: Govern) -> FromParticipant {
+    fn one_shot(&self, act: Govern) -> FromParticipant {
         FromParticipant::OneShot(OneShot {
             room: room(),
             session: self.session.clone(),
@@ -567,15 +567,15 @@ impl Scene {
                 | Kind::Guest
                 | Kind::Silenced
                 | Kind::OneShot(_)
-                | Kind::GuestErrand
+                | Kind::GuestOneShot
                 | Kind::Banned
                 | Kind::Expired
                 | Kind::Elsewhere,
                 _,
             ) => {
                 let me = self.connect();
-                let errand = govern_of(&message).map(|act| self.errand(act.clone()));
-                let message = errand.unwrap_or(message);
+                let one_shot = govern_of(&message).map(|act| self.one_shot(act.clone()));
+                let message = one_shot.unwrap_or(message);
                 self.ask(me, message)
             }
         }
@@ -638,7 +638,7 @@ impl Scene {
                 ToParent::Quality { channel: CHANNEL, quality: Quality::default() }
             }
             FromParticipant::Govern { act: what } => act(Act::Govern { act: what }),
-            FromParticipant::OneShot(errand) => act(Act::OneShot { act: errand.act }),
+            FromParticipant::OneShot(one_shot) => act(Act::OneShot { act: one_shot.act }),
             FromParticipant::ListRooms { after } => ToParent::ListRooms { after },
         };
         self.send_from_below(link, message);
@@ -702,7 +702,7 @@ const LETTERS: [(ErrorCode, char); 10] = [
     (ErrorCode::TokenMissing, 't'),
 ];
 
-/// What a message asks of the origin, if it governs.
+/// Act that a message asks of the origin, if it governs.
 fn govern_of(message: &FromParticipant) -> Option<&Govern> {
     if let FromParticipant::Govern { act } = message { Some(act) } else { None }
 }
@@ -720,7 +720,7 @@ fn letter(answer: Option<&ToParticipant>) -> char {
     }
 }
 
-/// What the policy table says of a cell; `None` of those who have no row there.
+/// Answer of the policy table for a cell; `None` of those who have no row there.
 fn permitted(policy: &Policy, principal: &Principal, attempt: &Attempt) -> Option<bool> {
     let by = role(principal.role?);
     let Some(permission) = attempt.permission else { return Some(true) };
@@ -871,7 +871,7 @@ fn there_is_no_untested_cell() {
     }
 }
 
-/// Messages that a participant sends, but the ones of a later version, and errands: each principal
+/// Messages that a participant sends, but the ones of a later version, and one-shot requests: each principal
 /// who is not in the room sends what it governs as one.
 const MESSAGES: usize = 11;
 

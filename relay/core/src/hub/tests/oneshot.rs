@@ -1,4 +1,4 @@
-//! Errands: from any relay, in any state of the room, also by the barred.
+//! One-shot requests: from any relay, in any state of the room, also by the barred.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ fn create() -> Govern {
 fn a_room_is_made_from_a_leaf_without_coming_in_and_the_relays_forget_it_again() {
     let mut tree = Tree::new();
     let clerk = tree.connect(LEAF, 1);
-    let request = tree.errand(clerk, create(), |_| ());
+    let request = tree.one_shot(clerk, create(), |_| ());
     assert!(tree.is_answered(clerk, request), "{:?}", tree.answer(clerk, request));
     assert_eq!(tree.room(ORIGIN).state().phase, Phase::Announced);
-    let show = tree.errand(clerk, Govern::Show {}, |_| ());
+    let show = tree.one_shot(clerk, Govern::Show {}, |_| ());
     let answer = tree.answer(clerk, show);
     assert!(matches!(answer, Some(ToParticipant::Room(info)) if info.phase == Phase::Announced));
     tree.pass(Duration::from_secs(30));
@@ -35,29 +35,29 @@ fn a_room_is_made_from_a_leaf_without_coming_in_and_the_relays_forget_it_again()
 }
 
 #[test]
-fn an_errand_takes_the_right_to_what_it_asks() {
+fn a_one_shot_request_takes_the_right_to_what_it_asks() {
     let mut tree = Tree::new();
     let clerk = tree.connect(LEAF, 1);
     tree.people[clerk].remote = "192.0.2.7:9".parse().unwrap();
-    let request = tree.errand(clerk, create(), |_| ());
+    let request = tree.one_shot(clerk, create(), |_| ());
     assert_eq!(tree.error(clerk, request).unwrap().0, ErrorCode::NotPermitted);
-    let listener = tree.errand(clerk, create(), |errand| errand.role = Role::Listener);
+    let listener = tree.one_shot(clerk, create(), |one_shot| one_shot.role = Role::Listener);
     assert_eq!(tree.error(clerk, listener).unwrap().0, ErrorCode::NotPermitted);
-    let wrong = tree.errand(clerk, create(), |errand| errand.token = Some("what".into()));
+    let wrong = tree.one_shot(clerk, create(), |one_shot| one_shot.token = Some("what".into()));
     assert_eq!(tree.error(clerk, wrong).unwrap().0, ErrorCode::TokenMalformed);
     let good = super::tree::token(json!({}));
-    let done = tree.errand(clerk, create(), |errand| errand.token = Some(good.into()));
+    let done = tree.one_shot(clerk, create(), |one_shot| one_shot.token = Some(good.into()));
     assert!(tree.is_answered(clerk, done), "{:?}", tree.answer(clerk, done));
 }
 
 #[test]
-fn an_errand_leaves_the_same_sessions_place_alone() {
+fn a_one_shot_request_leaves_the_same_sessions_place_alone() {
     let mut tree = Tree::new();
     let host = tree.join(LEAF, 1, Role::Host);
     let bob = tree.join(LEAF, 2, Role::Listener);
     let clerk = tree.connect(OTHER_LEAF, 1);
     let target = Target::Participant(tree.people[bob].id);
-    let request = tree.errand(clerk, Govern::Kick { target, reason: Note::default() }, |_| ());
+    let request = tree.one_shot(clerk, Govern::Kick { target, reason: Note::default() }, |_| ());
     assert!(tree.is_answered(clerk, request), "{:?}", tree.answer(clerk, request));
     assert_eq!(tree.closed(host), None);
     assert_eq!(tree.routes[&LEAF], Some(tree.people[host].link), "the track is where it was");
@@ -78,20 +78,20 @@ fn one_who_is_barred_reads_what_is_said_of_them_and_appeals_and_nothing_else() {
     let (code, sentence) = tree.refusal(again).unwrap();
     assert_eq!(code, ErrorCode::Barred);
     assert!(sentence.contains("until 1970-01-12") && sentence.contains("entry"), "{sentence}");
-    let errand = tree.connect(OTHER_LEAF, 2);
-    let read = tree.errand(errand, Govern::ReadLog { from: 1 }, |_| ());
-    let Some(ToParticipant::Log(page)) = tree.answer(errand, read).cloned() else {
-        panic!("{:?}", tree.answer(errand, read));
+    let one_shot = tree.connect(OTHER_LEAF, 2);
+    let read = tree.one_shot(one_shot, Govern::ReadLog { from: 1 }, |_| ());
+    let Some(ToParticipant::Log(page)) = tree.answer(one_shot, read).cloned() else {
+        panic!("{:?}", tree.answer(one_shot, read));
     };
     assert!(page.own_only && page.entries.len() == 1, "{page:?}");
     let kick =
         Govern::Kick { target: Target::Participant(tree.people[host].id), reason: Note::default() };
-    let kick = tree.errand(errand, kick, |_| ());
-    assert_eq!(tree.error(errand, kick).unwrap().0, ErrorCode::NotPermitted);
+    let kick = tree.one_shot(one_shot, kick, |_| ());
+    assert_eq!(tree.error(one_shot, kick).unwrap().0, ErrorCode::NotPermitted);
     let entry = notice(&tree, bob).entry;
     let text: Note = "it was the dog".parse().unwrap();
-    let appeal = tree.errand(errand, Govern::Appeal { entry, text }, |_| ());
-    assert!(tree.is_answered(errand, appeal), "{:?}", tree.answer(errand, appeal));
+    let appeal = tree.one_shot(one_shot, Govern::Appeal { entry, text }, |_| ());
+    assert!(tree.is_answered(one_shot, appeal), "{:?}", tree.answer(one_shot, appeal));
 }
 
 fn notice(tree: &Tree, who: usize) -> tribune_protocol::domain::ruling::Moderated {
@@ -103,20 +103,20 @@ fn notice(tree: &Tree, who: usize) -> tribune_protocol::domain::ruling::Moderate
 }
 
 #[test]
-fn without_an_answer_an_errand_is_given_up_and_the_next_one_goes_on() {
+fn without_an_answer_a_one_shot_request_is_given_up_and_the_next_one_goes_on() {
     let mut tree = Tree::new();
     let clerk = tree.connect(LEAF, 1);
-    tree.errand(clerk, create(), |_| ());
+    tree.one_shot(clerk, create(), |_| ());
     tree.store_hangs = true;
     let log = || Govern::ReadLog { from: 1 };
-    let first = tree.errand(clerk, log(), |_| ());
-    let second = tree.errand(clerk, Govern::Show {}, |_| ());
+    let first = tree.one_shot(clerk, log(), |_| ());
+    let second = tree.one_shot(clerk, Govern::Show {}, |_| ());
     assert_eq!(tree.error(clerk, second).unwrap().0, ErrorCode::BadRequest, "one at a time");
     tree.pass(Duration::from_secs(4));
     assert_eq!(tree.answer(clerk, first), None);
     tree.pass(Duration::from_secs(2));
     assert_eq!(tree.error(clerk, first).unwrap().0, ErrorCode::Unavailable);
-    let third = tree.errand(clerk, log(), |_| ());
+    let third = tree.one_shot(clerk, log(), |_| ());
     assert_eq!(tree.answer(clerk, third), None);
     tree.release_store();
     let answer = tree.answer(clerk, third);
@@ -126,11 +126,11 @@ fn without_an_answer_an_errand_is_given_up_and_the_next_one_goes_on() {
 }
 
 #[test]
-fn a_connection_that_goes_leaves_no_errand_behind() {
+fn a_connection_that_goes_leaves_no_one_shot_request_behind() {
     let mut tree = Tree::new();
     tree.store_hangs = true;
     let clerk = tree.connect(LEAF, 1);
-    tree.errand(clerk, create(), |_| ());
+    tree.one_shot(clerk, create(), |_| ());
     assert!(tree.child_room(LEAF));
     tree.close(clerk);
     tree.pass(Duration::from_millis(10));
@@ -143,24 +143,24 @@ fn a_connection_that_goes_leaves_no_errand_behind() {
 }
 
 #[test]
-fn an_errand_is_answered_when_the_way_to_the_origin_is_lost() {
+fn a_one_shot_request_is_answered_when_the_way_to_the_origin_is_lost() {
     let mut tree = Tree::new();
     tree.store_hangs = true;
     let clerk = tree.connect(LEAF, 1);
-    let request = tree.errand(clerk, create(), |_| ());
+    let request = tree.one_shot(clerk, create(), |_| ());
     let link = tree.parent_link(LEAF).unwrap();
     tree.event(LEAF, ShardEvent::Closed { link, why: "cut".to_owned() });
     assert_eq!(tree.error(clerk, request).unwrap().0, ErrorCode::Unavailable);
 }
 
 #[test]
-fn a_connection_with_errands_does_not_join() {
+fn a_connection_with_one_shot_requests_does_not_join() {
     let mut tree = Tree::new();
     let clerk = tree.connect(LEAF, 1);
-    tree.errand(clerk, create(), |_| ());
+    tree.one_shot(clerk, create(), |_| ());
     tree.join_as(clerk, Role::Host, |_| ());
     assert_eq!(tree.refused(clerk), Some(ErrorCode::BadRequest));
     let host = tree.join(LEAF, 2, Role::Host);
-    let request = tree.errand(host, Govern::Show {}, |_| ());
+    let request = tree.one_shot(host, Govern::Show {}, |_| ());
     assert_eq!(tree.error(host, request).unwrap().0, ErrorCode::BadRequest);
 }

@@ -1,4 +1,4 @@
-//! What the origin rules about persons, at every relay.
+//! Rulings of the origin about persons, at every relay.
 
 use serde_json::json;
 use tribune_protocol::codes::{CloseCode, ErrorCode};

@@ -1,4 +1,4 @@
-//! What the origin decides is durable before it is acknowledged, and outlives the relay.
+//! Decisions of the origin are durable before it is acknowledged, and outlive the relay.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn the_log_of_a_room_goes_on_when_it_is_opened_again() {
         let clerk = tree.connect(LEAF, 1);
         let good = super::tree::token(json!({}));
         let log = Govern::ReadLog { from: 1 };
-        let request = tree.errand(clerk, log, |errand| errand.token = Some(good.into()));
+        let request = tree.one_shot(clerk, log, |one_shot| one_shot.token = Some(good.into()));
         match tree.answer(clerk, request) {
             Some(ToParticipant::Log(page)) => page.entries.len(),
             other => panic!("{other:?}"),
@@ -96,7 +96,7 @@ fn a_store_that_holds_something_else_is_not_taken_over() {
     let mut tree = Tree::new();
     let clerk = tree.connect(ORIGIN, 1);
     let create = Govern::Create { settings: RoomSettings::default() };
-    tree.errand(clerk, create, |_| ());
+    tree.one_shot(clerk, create, |_| ());
     let mut rooms = crate::store::Store::load(&mut tree.store).unwrap();
     assert_eq!(rooms.len(), 1);
     rooms[0].record = Some(b"no record".to_vec().into());

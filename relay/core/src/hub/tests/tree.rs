@@ -64,7 +64,7 @@ pub(super) struct Tree {
     pub(super) closes: Vec<(usize, CloseCode)>,
     pub(super) broadcasts: Vec<(usize, ToParticipant)>,
     pub(super) drained: bool,
-    /// What operators have asked, answered.
+    /// Answers to queries of operators.
     pub(super) answers: Vec<(Ticket, Answer)>,
     pub(super) store: MemoryStore,
     /// The store answers nothing while this is set; what it has been asked waits.
@@ -74,7 +74,7 @@ pub(super) struct Tree {
     pub(super) unstored: Vec<(usize, StoreRequest)>,
     /// No parent can be reached.
     pub(super) no_dials: bool,
-    /// What was sent to connections that a test has made up.
+    /// Messages to connections that a test has made up.
     pub(super) strays: Vec<(usize, LinkId, Vec<u8>)>,
 }
 
@@ -203,14 +203,14 @@ impl Tree {
         self.join_with(relay, session, role, |join| join.token = Some(token.into()))
     }
 
-    /// Somebody who is connected runs an errand, as host unless `change` says otherwise.
-    pub(super) fn errand(
+    /// Somebody who is connected sends a one-shot request, as host unless `change` says otherwise.
+    pub(super) fn one_shot(
         &mut self,
         who: usize,
         act: Govern,
         change: impl FnOnce(&mut OneShot),
     ) -> RequestId {
-        let mut errand = OneShot {
+        let mut one_shot = OneShot {
             room: "stage".parse().unwrap(),
             session: self.people[who].session.clone(),
             name: "errand".parse().unwrap(),
@@ -218,8 +218,8 @@ impl Tree {
             token: None,
             act,
         };
-        change(&mut errand);
-        self.ask(who, FromParticipant::OneShot(errand))
+        change(&mut one_shot);
+        self.ask(who, FromParticipant::OneShot(one_shot))
     }
 
     pub(super) fn govern(&mut self, who: usize, act: Govern) -> RequestId {
@@ -514,7 +514,7 @@ impl Tree {
         })
     }
 
-    /// What somebody was last told of their own place.
+    /// Latest message to a participant about its own place.
     pub(super) fn you(&self, who: usize) -> Option<You> {
         self.people[who].inbox.iter().rev().find_map(|(_, message)| {
             if let ToParticipant::You(you) = message {

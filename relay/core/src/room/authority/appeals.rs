@@ -11,7 +11,7 @@ use super::rights::{resolve, tell_place};
 use super::target::{Actor, ResolvedTarget};
 use super::turn::{Turn, news};
 
-/// Appeals a decision about oneself.
+/// Appeals a decision about the sender.
 pub(super) fn appeal(
     turn: &mut Turn<'_>,
     actor: &Actor,

@@ -12,7 +12,7 @@ use tribune_protocol::limits::{MAX_HANDS, MAX_HANDS_SHOWN};
 
 use super::effect::Refusal;
 
-/// Time that a denied hand has to stay down: long enough that it cannot crowd out others.
+/// Time that a denied hand has to stay down: long enough that it cannot displace others.
 pub(crate) const DENY_COOLDOWN: Duration = Duration::from_secs(30);
 /// Cooldowns remembered: a whole queue denied at once. The one that ends first is forgotten first.
 const MAX_COOLDOWNS: usize = MAX_HANDS;

@@ -250,7 +250,7 @@ fn single_permissions_are_given_and_taken() {
     let deny = room.ruled(subject_key("cohost")).unwrap().deny;
     assert_eq!(deny, PermissionSet::of(&[Permission::Kick]));
     room.no_govern(HOST, take(Permission::Listen), ErrorCode::BadRequest);
-    // What one may not do oneself cannot be got back by another name.
+    // Rights that are not held cannot be got back by another name.
     let invitation = Govern::MakeInvitation { subject: None, role: Role::Cohost, valid_for_s: 60 };
     room.no_govern(COHOST, invitation, ErrorCode::NotPermitted);
     let act = set_role(subject("listener"), Role::Cohost);

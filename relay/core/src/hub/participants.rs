@@ -252,7 +252,7 @@ impl Hub {
             Err(error) => return self.refuse(from, error.into()),
         };
         let Some(room) = self.open(now, room) else { return self.refuse_room(from) };
-        self.counters.errands += 1;
+        self.counters.one_shots += 1;
         let id = routing_id(&session, from.link);
         let request = OneShotRequest {
             link: from.link,
