@@ -305,7 +305,7 @@ fn rulings_and_lists_of_rooms_fit() {
 }
 
 #[test]
-fn the_largest_errand_fits() {
+fn the_largest_one_shot_request_fits() {
     let act = Govern::SetRole { target: target(), role: role(), reason: note() };
     fits(
         "errand",

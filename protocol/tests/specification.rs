@@ -487,7 +487,7 @@ fn parts_of_messages_are_those_of_the_cddl() {
     check_fields(&common, "quality-summary", &summary());
     check_fields(&common, "spread", &SPREAD);
     check_fields(&cddl("### 4.4 "), "sight", &sight());
-    check_fields(&cddl("### 4.4 "), "vitals", &vitals());
+    check_fields(&cddl("### 4.4 "), "vitals", &relay_status());
     check_words(&common, "ranking", &Ranking::ALL);
     check_words(&common, "permission", Permission::ALL);
     check_words(&common, "log-action", LogAction::ALL);
@@ -569,7 +569,7 @@ fn answers_of_the_largest_size_fit_a_message() {
         trunk_rtt_us: Some(u32::MAX),
         clock_error_us: Some(u32::MAX),
         quality: Some(summary),
-        ..vitals()
+        ..relay_status()
     };
     let relays = vec![largest; limits::MAX_RELAYS_A_MESSAGE];
     let sight = TreeAnswer { relays, listeners: Vec::new(), missing: u32::MAX };
@@ -909,10 +909,10 @@ fn summary() -> QualitySummary {
 }
 
 fn sight() -> TreeAnswer {
-    TreeAnswer { relays: vec![vitals()], listeners: vec![listener()], missing: 1 }
+    TreeAnswer { relays: vec![relay_status()], listeners: vec![listener()], missing: 1 }
 }
 
-fn vitals() -> RelayStatus {
+fn relay_status() -> RelayStatus {
     RelayStatus {
         relay: RelayId(1),
         name: name(),

@@ -90,7 +90,7 @@ fn govern(terminal: &Terminal<'_>) -> Result<()> {
     terminal.run("tribune stage mute stage Cleo", 0)?;
     terminal.run("tribune stage silence stage Cleo --reason \"one at a time\"", 0)?;
     cleo.wait_event("silenced", COMMAND, |event| event["on"] == true)?;
-    terminal.run("tribune person kick stage Cleo --reason \"see the house rules\"", 0)?;
+    terminal.run("tribune person kick stage Cleo --reason \"see the room rules\"", 0)?;
     let ended = cleo.wait(COMMAND)?;
     ensure!(ended.code == Some(5), "{:?}: {}", ended.code, ended.stderr);
     Ok(())

@@ -46,7 +46,7 @@ fn five_hundred_rooms_and_two_thousand_listeners_are_no_more_series_than_a_few()
 /// Opens rooms over a few connections.
 async fn open_rooms(relay: &Relay) -> Result<()> {
     for host in 0..ROOMS / ROOMS_A_HOST {
-        let mut errands = Errands::new(Config {
+        let mut one_shots = Errands::new(Config {
             addresses: vec![relay.address().to_string().parse()?],
             trust: Trust::Pinned(relay.fingerprint().parse()?),
             session: SessionKey([host as u8 + 1; 16]),
@@ -57,7 +57,7 @@ async fn open_rooms(relay: &Relay) -> Result<()> {
         for n in 0..ROOMS_A_HOST {
             let room = format!("room-{host}-{n}").parse()?;
             let act = Govern::Create { settings: RoomSettings::default() };
-            let answer = tokio::time::timeout(LIMIT, errands.ask(&room, act)).await;
+            let answer = tokio::time::timeout(LIMIT, one_shots.ask(&room, act)).await;
             let answer = answer.context("no answer")??;
             ensure!(matches!(answer, Answer::Done | Answer::Room(_)), "{answer:?}");
         }

@@ -19,7 +19,7 @@ const COMMAND: Duration = Duration::from_secs(20);
 const REPORTED: Duration = Duration::from_secs(20);
 
 /// origin ⟶ leaf, a host at the origin and a listener at the leaf, where orders take a token.
-struct House<'a> {
+struct OperatedTree<'a> {
     scratch: &'a Scratch,
     origin: Relay,
     leaf: Relay,
@@ -27,7 +27,7 @@ struct House<'a> {
     listener: Process,
 }
 
-impl<'a> House<'a> {
+impl<'a> OperatedTree<'a> {
     fn open(scratch: &'a Scratch) -> Result<Self> {
         let keys = scratch.file("keys.toml");
         let (name, secret) = KEY.split_once(':').context("a key has a name")?;
@@ -89,11 +89,11 @@ fn relays(seen: &Value) -> Vec<(String, u64, u64)> {
 #[test]
 fn any_relay_shows_the_tree_and_those_entitled_see_its_listeners() {
     with_scratch(|scratch| {
-        let house = House::open(scratch)?;
-        for relay in [&house.origin, &house.leaf] {
+        let tree = OperatedTree::open(scratch)?;
+        for relay in [&tree.origin, &tree.leaf] {
             let what = format!("the listener's report in the tree at {}", relay.name());
             wait_for(&what, REPORTED, || {
-                let seen = house.top(relay, &[])?;
+                let seen = tree.top(relay, &[])?;
                 ensure!(seen["tree"]["rooted"] == true, "{seen}");
                 let relays = relays(&seen);
                 let [(origin, 1, _), (leaf, 1, 1..)] = &relays[..] else { return Ok(None) };
@@ -102,18 +102,18 @@ fn any_relay_shows_the_tree_and_those_entitled_see_its_listeners() {
         }
 
         // At the leaf it takes its token; at the origin, which has none, this machine is enough.
-        let at_leaf = house.top(&house.leaf, &["--room", ROOM])?;
+        let at_leaf = tree.top(&tree.leaf, &["--room", ROOM])?;
         assert_eq!(at_leaf["room"]["speakers"][0]["name"], "Ada");
         assert!(at_leaf["listeners_refused"].as_str().unwrap_or_default().contains("token"));
         let token = ["--operator-token", OPERATOR.trim_start_matches("Bearer ")];
-        let at_leaf = house.top(&house.leaf, &[["--room", ROOM], token].concat())?;
+        let at_leaf = tree.top(&tree.leaf, &[["--room", ROOM], token].concat())?;
         assert_eq!(at_leaf["listeners"]["listeners"][0]["name"], "Eve", "{at_leaf}");
-        let at_origin = house.top(&house.origin, &["--room", ROOM])?;
+        let at_origin = tree.top(&tree.origin, &["--room", ROOM])?;
         assert_eq!(at_origin["listeners"]["listeners"][0]["relay"], "leaf", "{at_origin}");
 
         // The edge answers for its listeners at once, and tells the origin of the room every 5 s.
         let seen = wait_for("the room's summary at the origin", REPORTED, || {
-            let seen = house.listeners_as_host("listeners-host", &["--by", "latency"])?;
+            let seen = tree.listeners_as_host("listeners-host", &["--by", "latency"])?;
             ensure!(seen.code == Some(0), "{}", seen.stderr);
             Ok(Some(json(&seen)?).filter(|seen| seen["quality"]["reports"].as_u64() >= Some(1)))
         })?;
@@ -122,17 +122,17 @@ fn any_relay_shows_the_tree_and_those_entitled_see_its_listeners() {
         assert!(eve["report"]["received"].as_u64() >= Some(1), "{seen}");
         let id = eve["participant"].as_str().context("no id")?;
         for who in [id, "eve"] {
-            let one = house.listeners_as_host("listeners-one", &["--listener", who])?;
+            let one = tree.listeners_as_host("listeners-one", &["--listener", who])?;
             assert_eq!(json(&one)?["listeners"][0]["participant"], id, "{who}");
         }
-        let nobody = house.listeners_as_host("listeners-nobody", &["--listener", "Zoe"])?;
+        let nobody = tree.listeners_as_host("listeners-nobody", &["--listener", "Zoe"])?;
         assert_eq!(nobody.code, Some(4));
         assert_eq!(json(&nobody)?["error"]["code"], "no_such_participant");
 
         let create = ["token", "create", "--room", ROOM, "--identity", "gil", "--key", KEY];
         let made = Client::bare(&create).run_well(scratch, "token", COMMAND)?;
         let guest = json(&made)?["token"].as_str().context("no token")?.to_owned();
-        let refused = house.listeners("listeners-guest", &["--token", &guest])?;
+        let refused = tree.listeners("listeners-guest", &["--token", &guest])?;
         assert_eq!(refused.code, Some(4), "{}", refused.stderr);
         assert_eq!(json(&refused)?["error"]["code"], "not_permitted");
         Ok(())
@@ -160,7 +160,7 @@ fn a_relay_that_cannot_be_asked_is_said_in_one_sentence() {
 #[test]
 fn a_drain_over_http_takes_the_right_to_it() {
     with_scratch(|scratch| {
-        let mut house = House::open(scratch)?;
+        let mut tree = OperatedTree::open(scratch)?;
         let nothing: &[(&str, &str)] = &[];
         let entitled: &[(&str, &str)] = &[("Authorization", OPERATOR)];
         let other: &[(&str, &str)] = &[("Authorization", "Bearer another-operators-token")];
@@ -171,19 +171,19 @@ fn a_drain_over_http_takes_the_right_to_it() {
         let worst = format!("{listeners}?worst=31");
         let by = format!("{listeners}?by=loudness");
         for (relay, method, path, headers, status, code) in [
-            (&house.leaf, "POST", "/drain", nothing, 401, "token_missing"),
-            (&house.leaf, "POST", "/drain", other, 401, "token_wrong"),
-            (&house.leaf, "GET", listeners.as_str(), nothing, 401, "token_missing"),
-            (&house.leaf, "GET", listeners.as_str(), other, 401, "token_wrong"),
-            (&house.origin, "POST", "/drain", page, 403, "not_entitled"),
-            (&house.origin, "POST", "/drain", rebound, 403, "not_entitled"),
-            (&house.origin, "GET", listeners.as_str(), page, 403, "not_entitled"),
-            (&house.leaf, "POST", "/drain?within=soon", entitled, 400, "bad_request"),
-            (&house.leaf, "POST", "/drain?to=nowhere", entitled, 400, "bad_request"),
-            (&house.leaf, "POST", "/drain?now=1", entitled, 400, "bad_request"),
-            (&house.leaf, "GET", worst.as_str(), entitled, 400, "bad_request"),
-            (&house.leaf, "GET", by.as_str(), entitled, 400, "bad_request"),
-            (&house.leaf, "GET", absent, entitled, 404, "not_found"),
+            (&tree.leaf, "POST", "/drain", nothing, 401, "token_missing"),
+            (&tree.leaf, "POST", "/drain", other, 401, "token_wrong"),
+            (&tree.leaf, "GET", listeners.as_str(), nothing, 401, "token_missing"),
+            (&tree.leaf, "GET", listeners.as_str(), other, 401, "token_wrong"),
+            (&tree.origin, "POST", "/drain", page, 403, "not_entitled"),
+            (&tree.origin, "POST", "/drain", rebound, 403, "not_entitled"),
+            (&tree.origin, "GET", listeners.as_str(), page, 403, "not_entitled"),
+            (&tree.leaf, "POST", "/drain?within=soon", entitled, 400, "bad_request"),
+            (&tree.leaf, "POST", "/drain?to=nowhere", entitled, 400, "bad_request"),
+            (&tree.leaf, "POST", "/drain?now=1", entitled, 400, "bad_request"),
+            (&tree.leaf, "GET", worst.as_str(), entitled, 400, "bad_request"),
+            (&tree.leaf, "GET", by.as_str(), entitled, 400, "bad_request"),
+            (&tree.leaf, "GET", absent, entitled, 404, "not_found"),
         ] {
             let answer = relay.ask(method, path, headers)?;
             let what = format!("{method} {path} at {}: {answer:?}", relay.name());
@@ -191,23 +191,23 @@ fn a_drain_over_http_takes_the_right_to_it() {
             assert_eq!((answer.status, said["code"].as_str()), (status, Some(code)), "{what}");
             assert!(said["message"].as_str().is_some_and(|text| text.ends_with('.')), "{what}");
         }
-        let by_get = house.leaf.ask("GET", "/drain", entitled)?;
+        let by_get = tree.leaf.ask("GET", "/drain", entitled)?;
         assert_eq!(by_get.status, 405, "an order is not a look");
-        for relay in [&house.origin, &house.leaf] {
+        for relay in [&tree.origin, &tree.leaf] {
             assert_eq!(relay.get("/readyz")?.status, 200, "{} drains", relay.name());
         }
 
-        let to = house.origin.address();
-        let answer = house.leaf.ask("POST", &format!("/drain?to={to}&within=10s"), entitled)?;
+        let to = tree.origin.address();
+        let answer = tree.leaf.ask("POST", &format!("/drain?to={to}&within=10s"), entitled)?;
         assert_eq!(answer.status, 202, "{answer:?}");
         let said: Value = serde_json::from_str(&answer.body)?;
         assert_eq!(said["to"], to.to_string(), "{said}");
         assert_eq!(said["within_ms"], 10_000, "{said}");
-        house.listener.wait_event("joined", COMMAND, |event| event["relay"] == "origin")?;
-        let ended = house.leaf.process().wait(COMMAND)?;
+        tree.listener.wait_event("joined", COMMAND, |event| event["relay"] == "origin")?;
+        let ended = tree.leaf.process().wait(COMMAND)?;
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         wait_for("the tree without the leaf", COMMAND, || {
-            let relays = relays(&house.top(&house.origin, &[])?);
+            let relays = relays(&tree.top(&tree.origin, &[])?);
             Ok((relays.len() == 1 && relays[0].1 == 1).then_some(()))
         })
     });

@@ -137,7 +137,7 @@ fn where_nothing_can_be_stored_nothing_is_decided_and_the_audience_goes_on_liste
         ensure!(after.code == Some(0), "{}", after.stderr);
         runtime.block_on(trial.check(&relay))?;
         let banned = runtime.block_on(async {
-            let mut requests = errands(&relay, MODERATORS)?;
+            let mut requests = one_shots(&relay, MODERATORS)?;
             trial.list_bans(&mut requests).await
         })?;
         ensure!(banned == ["after", "kept"].map(str::to_owned).into(), "{banned:?}");
@@ -163,7 +163,7 @@ fn in_room(relay: &Relay, scratch: &Scratch, name: &str, tone: &str) -> Result<P
 
 /// Participant of that name on the stage.
 async fn on_stage(relay: &Relay, room: &RoomName, name: &str) -> Result<ParticipantId> {
-    let mut requests = errands(relay, MODERATORS)?;
+    let mut requests = one_shots(relay, MODERATORS)?;
     let answer = ask(&mut requests, room, Govern::Show {}).await?;
     requests.close().await;
     let Answer::Room(info) = answer else { bail!("no room") };
@@ -179,7 +179,7 @@ fn kills() -> u32 {
 }
 
 /// A moderator with one-shot requests.
-fn errands(relay: &Relay, number: usize) -> Result<Errands> {
+fn one_shots(relay: &Relay, number: usize) -> Result<Errands> {
     Ok(Errands::new(Config {
         addresses: vec![relay.address().to_string().parse()?],
         trust: Trust::Pinned(relay.fingerprint().parse()?),
@@ -190,8 +190,8 @@ fn errands(relay: &Relay, number: usize) -> Result<Errands> {
     })?)
 }
 
-async fn ask(errands: &mut Errands, room: &RoomName, act: Govern) -> Result<Answer> {
-    let answer = tokio::time::timeout(ANSWER, errands.ask(room, act)).await;
+async fn ask(one_shots: &mut Errands, room: &RoomName, act: Govern) -> Result<Answer> {
+    let answer = tokio::time::timeout(ANSWER, one_shots.ask(room, act)).await;
     Ok(answer.context("no answer")??)
 }
 
@@ -215,7 +215,7 @@ impl Trial {
     ) -> Result<()> {
         let mut all_requests = Vec::new();
         for number in 0..MODERATORS {
-            let mut requests = errands(&relay, number)?;
+            let mut requests = one_shots(&relay, number)?;
             // The connection is there before the time runs.
             ask(&mut requests, &self.room, Govern::Show {}).await?;
             all_requests.push(requests);
@@ -297,7 +297,7 @@ impl Trial {
 
     /// Checks that acknowledged decisions are in the log, which is whole, and in the list of bans.
     async fn check(&mut self, relay: &Relay) -> Result<()> {
-        let mut requests = errands(relay, MODERATORS)?;
+        let mut requests = one_shots(relay, MODERATORS)?;
         let Answer::Room(info) = ask(&mut requests, &self.room, Govern::Show {}).await? else {
             bail!("no room");
         };

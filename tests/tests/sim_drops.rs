@@ -129,7 +129,7 @@ impl Stage {
         Self { sim, relay, host, speaker, listener }
     }
 
-    /// What has been dropped before, and the stage after something has happened on it.
+    /// Frames that have been dropped before, and the stage after something has happened on it.
     fn when(happens: impl FnOnce(&mut Self)) -> (Self, Vec<u64>) {
         Self::with(RelaySpec::default(), happens)
     }

@@ -111,8 +111,8 @@ fn of_six_speakers_the_four_loudest_are_heard() {
 }
 
 /// Clocks an hour apart either way, each too fast or too slow by 200 ppm, over a chain of three relays.
-/// What a listener makes of a frame's capture time is within the bound that it states, and so is what it
-/// reports, as the origin tells an operator who asks.
+/// A listener's estimate of a frame's capture time is within the bound that it states, and so is the
+/// latency that it reports, as the origin tells an operator who asks.
 #[test]
 fn latency_is_true_within_the_bound_that_is_reported_though_clocks_differ_and_drift() {
     for_seeds(16, |seed| {

@@ -81,7 +81,7 @@ fn a_hundred_listeners_hear_every_frame_once_and_in_bundles() {
             let per_datagram = frames / f64::from(heard.datagrams());
             assert!(per_datagram > 1.9, "{per_datagram} frames in a datagram");
         }
-        // The speakers hear each other, and nobody hears oneself.
+        // The speakers hear each other, and none hears its own track.
         let [(host, said), (speaker, answered)] = spoken;
         let by_host = sim.client_ref(stage.host).heard();
         assert_eq!(by_host.counters(speaker).len() as u64, answered);

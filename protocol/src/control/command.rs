@@ -185,7 +185,7 @@ pub enum Govern {
         /// The first entry wanted, from 1.
         from: u64,
     },
-    /// Attaches an appeal to a decision about oneself: one for each.
+    /// Attaches an appeal to a decision about the sender: one for each.
     Appeal {
         /// The log's entry of the decision.
         entry: u64,

@@ -56,7 +56,7 @@ permissions! {
     AnswerInvite: "answer_invite", "answer an invitation to speak";
     /// Seeing the settings of the room, and its stage.
     ShowRoom: "show_room", "see how the room is set up";
-    /// Attaching an appeal to a decision about oneself.
+    /// Attaching an appeal to a decision about the sender.
     Appeal: "appeal", "appeal";
     /// Seeing the queue of hands.
     SeeHands: "see_hands", "see the queue of hands";

@@ -22,7 +22,7 @@ pub struct RoomName(String);
 /// So that a name is what it looks like, it has no control characters, no bidirectional controls and
 /// nothing that people cannot see, does not begin with a combining mark, and has no more than 4 of
 /// them in a row. Joiners and variation selectors count as invisible: emoji that are made
-/// of several others cannot stand in a name, nor spellings that need a joiner.
+/// of several others cannot stand in a name, nor spellings that need a zero-width joiner.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DisplayName(String);

@@ -74,7 +74,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is asked for has not come, lies before what has, and is never asked for again.
+        /// A frame that is asked for has not come, lies before one that has, and is never asked for again.
         #[test]
         fn asked_for_are_missing_frames(lost in prop::collection::vec(any::<bool>(), 1..200)) {
             let mut track = GapDetector::default();

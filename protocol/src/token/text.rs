@@ -58,7 +58,7 @@ mod tests {
         let token = || Some(TokenText::from(TOKEN));
         let session = || SessionKey([0xab; 16]);
         let (room, name) = ("stage".parse().unwrap(), "Ada".parse().unwrap());
-        let errand = OneShot {
+        let one_shot = OneShot {
             room,
             session: session(),
             name,
@@ -67,19 +67,19 @@ mod tests {
             act: Govern::Show {},
         };
         let join = Join {
-            room: errand.room.clone(),
+            room: one_shot.room.clone(),
             session: session(),
-            name: errand.name.clone(),
+            name: one_shot.name.clone(),
             role: Role::Host,
             token: token(),
             returning: false,
             heard: Vec::new(),
         };
-        let name = errand.name.clone();
+        let name = one_shot.name.clone();
         let hello = ToParent::Hello { relay: RelayId(1), name, height: 1, token: token() };
         for shown in [
             format!("{:?}", FromParticipant::Join(join)),
-            format!("{:?}", FromParticipant::OneShot(errand)),
+            format!("{:?}", FromParticipant::OneShot(one_shot)),
             format!("{:?}", FromParticipant::RenewToken { token: TOKEN.into() }),
             format!("{:?}", ToParticipant::Invitation { token: TOKEN.into() }),
             format!("{hello:?}"),

@@ -63,7 +63,7 @@ pub(super) fn about() -> impl Strategy<Value = TreeQuery> {
 }
 
 pub(super) fn sight() -> impl Strategy<Value = TreeAnswer> {
-    (vec(vitals(), 0..4), vec(listener(), 0..4), any::<u32>())
+    (vec(relay_status(), 0..4), vec(listener(), 0..4), any::<u32>())
         .prop_map(|(relays, listeners, missing)| TreeAnswer { relays, listeners, missing })
 }
 
@@ -84,7 +84,7 @@ fn listener() -> impl Strategy<Value = ListenerReport> {
     )
 }
 
-fn vitals() -> impl Strategy<Value = RelayStatus> {
+fn relay_status() -> impl Strategy<Value = RelayStatus> {
     let place = (relay(), name(), option::of(relay()), any::<u8>(), "[ -~]{0,32}");
     let load = (any::<[u32; 8]>(), any::<[u64; 2]>(), any::<[Option<u32>; 3]>(), any::<bool>());
     let drops = btree_map("[a-z_]{1,20}", any::<u32>(), 0..4);

@@ -38,7 +38,7 @@ pub(crate) fn from_participant() -> impl Strategy<Value = FromParticipant> {
         reaction().prop_map(|reaction| FromParticipant::React { reaction }),
         token_text().prop_map(|token| FromParticipant::RenewToken { token }),
         govern::govern().prop_map(|act| FromParticipant::Govern { act }),
-        errand().prop_map(FromParticipant::OneShot),
+        one_shot().prop_map(FromParticipant::OneShot),
         option::of(room()).prop_map(|after| FromParticipant::ListRooms { after }),
         heard::report().prop_map(FromParticipant::Report),
         Just(FromParticipant::Unknown),
@@ -175,7 +175,7 @@ fn credentials() -> impl Strategy<Value = Credentials> {
     )
 }
 
-fn errand() -> impl Strategy<Value = OneShot> {
+fn one_shot() -> impl Strategy<Value = OneShot> {
     (room(), any::<[u8; 16]>(), name(), role(), token(), govern::govern()).prop_map(
         |(room, session, name, role, token, act)| OneShot {
             room,

@@ -122,7 +122,7 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, lines, reader: Some(reader), stderr })
     }
 
-    /// What it is called here.
+    /// Name in the tests.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

@@ -60,7 +60,7 @@ pub fn pause(length: Duration) -> Result<()> {
 /// Waits until `accepts` returns something.
 ///
 /// # Errors
-/// What `accepts` returns, or that `what` has not happened within `limit`.
+/// The error that `accepts` returns, or that `what` has not happened within `limit`.
 pub fn wait_for<T>(
     what: &str,
     limit: Duration,

@@ -9,7 +9,7 @@ use super::{ClientHandle, RelayHandle, Sim};
 
 /// The room of all tests.
 pub const ROOM: &str = "stage";
-/// What a tree may take to come up, or a join to be answered. On rough links a handshake that loses
+/// Time that a tree may take to come up, or a join to be answered. On rough links a handshake that loses
 /// several packets in a row takes many seconds.
 pub const SETTLES: Duration = Duration::from_secs(20);
 
