@@ -41,7 +41,7 @@ struct Global {
         value_name = "HOST:PORT"
     )]
     url: Vec<Address>,
-    /// Who you are and what you may come in as: a token (see `tribune token`) or an invitation
+    /// Your identity and role: a token (see `tribune token`) or an invitation
     #[arg(long, global = true, env = "TRIBUNE_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// File with the token, instead of --token; read again before the token runs out
@@ -59,7 +59,7 @@ struct Global {
     /// Print JSON lines on stdout, for programs
     #[arg(long, global = true)]
     json: bool,
-    /// What to be called in the room
+    /// Your name in the room
     #[arg(long, global = true, env = "TRIBUNE_NAME")]
     name: Option<DisplayName>,
     /// File with the secret that makes several runs the same participant; made up if it is not

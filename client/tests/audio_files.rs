@@ -40,8 +40,8 @@ fn open_error(path: &Path) -> String {
 
 /// Frequency of a sine, by its zero crossings.
 fn pitch_hz(pcm: &[f32]) -> f64 {
-    let crossings = pcm.windows(2).filter(|pair| pair[0] < 0.0 && pair[1] >= 0.0).count();
-    crossings as f64 * 48_000.0 / pcm.len() as f64
+    let periods = pcm.windows(2).filter(|pair| pair[0] < 0.0 && pair[1] >= 0.0).count();
+    periods as f64 * 48_000.0 / pcm.len() as f64
 }
 
 fn peak(pcm: &[f32]) -> f32 {
@@ -436,7 +436,7 @@ fn granules(path: &Path) -> Granules {
     found
 }
 
-/// What `opusdec` makes of a file, and `opusinfo` has nothing to complain about; `None` where
+/// The file as `opusdec` decodes it, and `opusinfo` has nothing to complain about; `None` where
 /// opus-tools are not installed.
 fn decode_with_opusdec(path: &Path) -> Option<Vec<f32>> {
     let raw = path.with_extension("raw");

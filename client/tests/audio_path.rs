@@ -66,7 +66,7 @@ fn best_correlation(said: &[f32], heard: &[f32], max_delay: usize) -> (f64, usiz
         .unwrap()
 }
 
-/// What a speaker sends for these frames: one entry per frame period.
+/// Frames that a speaker sends for these: one entry per frame period.
 fn send(frames: &[PcmFrame], bitrate_bps: u32) -> Vec<Option<OutgoingFrame>> {
     let mut speaker = SpeakerPipeline::new(bitrate_bps, 65_500).unwrap();
     frames.iter().map(|pcm| speaker.handle_frame(&SourceFrame::Pcm(*pcm), false).unwrap()).collect()

@@ -324,7 +324,7 @@ async fn spoken_seqs(peer: &Peer, count: usize) -> Vec<u16> {
     seqs
 }
 
-/// What the session asks a relay for next.
+/// Frames that the session asks a relay for next.
 async fn asked(peer: &Peer) -> (TrackId, Seq, u8) {
     loop {
         if let Datagram::Nack(Nack { track, first, count, .. }) = next_datagram(peer).await {

@@ -36,7 +36,7 @@ pub(crate) struct Acting {
     pub(crate) role: Role,
 }
 
-/// Whom a command is about.
+/// Person that a command is about.
 #[derive(Debug, Args)]
 pub(crate) struct About {
     /// Which room

@@ -44,7 +44,7 @@ struct Create {
     /// Which room it is for
     #[arg(long, value_name = "ROOM")]
     room: RoomName,
-    /// Who its bearer is, the same in all sessions, such as a user's id or mail address
+    /// Identity of its bearer, the same in all sessions, such as a user's id or mail address
     #[arg(long, value_name = "SUBJECT")]
     identity: Subject,
     /// The highest role that its bearer may come in as: host, cohost, speaker, listener or one of the
@@ -57,7 +57,7 @@ struct Create {
     /// From when it is valid: a time such as 2030-01-31T18:00:00Z, or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     not_before: Option<u64>,
-    /// What rules of access may ask about; repeated. true, false and numbers are written as such
+    /// Attribute for rules of access; repeated. true, false and numbers are written as such
     #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = parse_attribute)]
     attributes: Vec<(String, AttributeValue)>,
     /// Text that goes with the bearer, for other programs

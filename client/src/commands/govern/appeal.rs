@@ -20,9 +20,9 @@ pub(crate) struct Appeal {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Say something against a decision about oneself, once for each
+    /// Say something against a decision about you, once for each
     ///
-    /// Works for whoever is banned, too: with the --token of the same identity, or without a token
+    /// Works for the banned, too: with the --token of the same identity, or without a token
     /// with the --session that the decision is about. The number of the entry comes with the
     /// decision, and `tribune log` shows it.
     Create {
@@ -31,7 +31,7 @@ enum Verb {
         /// The log's entry of the decision
         #[arg(long, value_name = "N")]
         entry: u64,
-        /// What there is to say; at most 200 bytes
+        /// Text of the appeal; at most 200 bytes
         text: Note,
     },
     /// Uphold an appeal, which takes the decision back, or reject it

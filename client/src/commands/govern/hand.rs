@@ -34,10 +34,10 @@ enum Verb {
     Raise {
         /// Which room
         room: RoomName,
-        /// What to say; moderators see it
+        /// Note with the hand; moderators see it
         #[arg(long, default_value = "")]
         note: Note,
-        /// Leave the hand up, for the 30 s that a relay keeps the place of whoever is gone
+        /// Leave the hand up, for the 30 s that a relay keeps the place of a participant who is gone
         #[arg(long)]
         detach: bool,
     },

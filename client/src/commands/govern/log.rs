@@ -29,7 +29,7 @@ const EXPORT_ENTRIES_MAX: usize = 100_000;
 
 /// Read, follow, verify and export the log of a room
 ///
-/// Whoever may not read the log gets the entries about themselves: with the --token of the same
+/// Callers who may not read the log get the entries about themselves: with the --token of the same
 /// identity, or without a token with the same --session.
 #[derive(Debug, Args)]
 #[command(after_help = "\

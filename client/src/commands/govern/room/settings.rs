@@ -11,10 +11,10 @@ use tribune_protocol::ids::Note;
 use crate::outcome::{CommandError, Exit};
 use crate::times::{Start, parse_pause, parse_start};
 
-/// What `room create` and `room set` take.
+/// Arguments of `room create` and `room set`.
 #[derive(Debug, Default, Args)]
 pub(super) struct SettingsArgs {
-    /// What it is about; at most 200 bytes
+    /// Subject of the room; at most 200 bytes
     #[arg(long)]
     title: Option<Note>,
     /// When it is to begin: "in 2h", "2026-01-31 20:00" (UTC), or none
@@ -26,7 +26,7 @@ pub(super) struct SettingsArgs {
     /// Leave it out of the list of public rooms
     #[arg(long)]
     no_listed: bool,
-    /// Who may come in: open, token, invitation, or a rule such as 'followers >= 600 or member == true'
+    /// Rule of access: open, token, invitation, or a rule such as 'followers >= 600 or member == true'
     #[arg(long, value_name = "RULE")]
     access: Option<Access>,
     /// How many may be in it; 0 for as many as come

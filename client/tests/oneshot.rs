@@ -16,7 +16,7 @@ use tribune_protocol::control::participant::{FromParticipant, OneShot, ToPartici
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Note, ParticipantId, RequestId, RoomName};
 
-fn errands(addresses: Vec<Address>) -> Errands {
+fn one_shots(addresses: Vec<Address>) -> Errands {
     Errands::new(Config {
         addresses,
         trust: Trust::Anything,
@@ -39,10 +39,10 @@ fn kick() -> Govern {
 
 async fn next(peer: &mut Peer) -> (Option<RequestId>, OneShot) {
     let envelope = peer.next().await;
-    let FromParticipant::OneShot(errand) = envelope.message else {
-        panic!("{:?} is no errand", envelope.message)
+    let FromParticipant::OneShot(one_shot) = envelope.message else {
+        panic!("{:?} is no one-shot request", envelope.message)
     };
-    (envelope.id, errand)
+    (envelope.id, one_shot)
 }
 
 fn refusal(code: ErrorCode) -> ToParticipant {
@@ -52,26 +52,26 @@ fn refusal(code: ErrorCode) -> ToParticipant {
 #[tokio::test]
 async fn several_requests_share_a_connection() {
     let relay = FakeRelay::start();
-    let mut errands = errands(vec![relay.address()]);
+    let mut one_shots = one_shots(vec![relay.address()]);
     let asking = async {
-        let hands = errands.ask(&room(), Govern::ListHands {}).await;
-        let refused = errands.ask(&room(), kick()).await;
-        let done = errands.ask(&room(), kick()).await;
-        errands.close().await;
+        let hands = one_shots.ask(&room(), Govern::ListHands {}).await;
+        let refused = one_shots.ask(&room(), kick()).await;
+        let done = one_shots.ask(&room(), kick()).await;
+        one_shots.close().await;
         (hands, refused, done)
     };
     let answering = async {
         let mut peer = relay.accept().await;
-        let (id, errand) = next(&mut peer).await;
-        assert_eq!((errand.role, errand.token.as_deref()), (Role::Cohost, Some("a.b.c")));
-        assert_eq!(errand.act, Govern::ListHands {});
+        let (id, one_shot) = next(&mut peer).await;
+        assert_eq!((one_shot.role, one_shot.token.as_deref()), (Role::Cohost, Some("a.b.c")));
+        assert_eq!(one_shot.act, Govern::ListHands {});
         // What is for nobody in particular is no answer.
         peer.say(None, &ToParticipant::Listeners { count: 3 }).await;
         peer.say(id, &ToParticipant::Hands { hands: Vec::new(), total: 0 }).await;
         let (id, _) = next(&mut peer).await;
         peer.say(id, &refusal(ErrorCode::NotPermitted)).await;
-        let (id, errand) = next(&mut peer).await;
-        assert_eq!(errand.act, kick());
+        let (id, one_shot) = next(&mut peer).await;
+        assert_eq!(one_shot.act, kick());
         peer.say(id, &ToParticipant::Ok {}).await;
         soon(peer.connection.closed()).await;
     };
@@ -85,19 +85,19 @@ async fn several_requests_share_a_connection() {
 #[tokio::test]
 async fn a_relay_that_puts_us_off_is_followed_by_the_next() {
     let (first, second) = (FakeRelay::start(), FakeRelay::start());
-    let mut errands = errands(vec![first.address(), second.address()]);
+    let mut one_shots = one_shots(vec![first.address(), second.address()]);
     let answering = async {
         let mut peer = first.accept().await;
         let (id, _) = next(&mut peer).await;
         peer.say(id, &refusal(ErrorCode::Draining)).await;
         let mut peer = second.accept().await;
-        let (id, errand) = next(&mut peer).await;
-        assert_eq!(errand.act, kick());
+        let (id, one_shot) = next(&mut peer).await;
+        assert_eq!(one_shot.act, kick());
         peer.say(id, &ToParticipant::Ok {}).await;
         peer
     };
     let room = room();
-    let (done, _peer) = soon(async { tokio::join!(errands.ask(&room, kick()), answering) }).await;
+    let (done, _peer) = soon(async { tokio::join!(one_shots.ask(&room, kick()), answering) }).await;
     assert_eq!(done, Ok(Answer::Done));
 }
 
@@ -107,7 +107,7 @@ async fn a_relay_that_is_not_there_is_followed_by_the_next() {
     let nobody = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     let absent = nobody.local_addr().unwrap().to_string().parse().unwrap();
     let relay = FakeRelay::start();
-    let mut errands = errands(vec![absent, relay.address()]);
+    let mut one_shots = one_shots(vec![absent, relay.address()]);
     let answering = async {
         let mut peer = relay.accept().await;
         let envelope = peer.next().await;
@@ -116,7 +116,7 @@ async fn a_relay_that_is_not_there_is_followed_by_the_next() {
         peer.say(envelope.id, &rooms).await;
         peer
     };
-    let (rooms, _peer) = soon(async { tokio::join!(errands.list_rooms(None), answering) }).await;
+    let (rooms, _peer) = soon(async { tokio::join!(one_shots.list_rooms(None), answering) }).await;
     assert_eq!(rooms, Ok(Answer::Rooms { rooms: Vec::new(), more: false }));
 }
 
@@ -125,7 +125,7 @@ async fn a_relay_that_is_not_there_is_followed_by_the_next() {
 async fn a_connection_that_is_lost_is_not_taken_for_an_answer() {
     let (first, second) = (FakeRelay::start(), FakeRelay::start());
     let both = vec![first.address(), second.address()];
-    let mut acting = errands(both.clone());
+    let mut acting = one_shots(both.clone());
     let cutting = async {
         let mut peer = first.accept().await;
         next(&mut peer).await;
@@ -135,7 +135,7 @@ async fn a_connection_that_is_lost_is_not_taken_for_an_answer() {
     let (lost, ()) = soon(async { tokio::join!(acting.ask(&room, kick()), cutting) }).await;
     assert!(matches!(lost, Err(ErrandError::Unconfirmed(_))), "{lost:?}");
 
-    let mut reading = errands(both);
+    let mut reading = one_shots(both);
     let cutting = async {
         let mut peer = first.accept().await;
         next(&mut peer).await;
