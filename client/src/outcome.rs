@@ -5,8 +5,8 @@ use tribune_protocol::codes::ErrorCode;
 
 use crate::audio::AudioError;
 use crate::session::RequestError;
-use crate::session::errand::ErrandError;
 use crate::session::identity::IdentityError;
+use crate::session::oneshot::OneShotError;
 use crate::session::reconnect::End;
 use crate::session::tls::TlsSetupError;
 
@@ -114,16 +114,16 @@ impl From<TlsSetupError> for CommandError {
     }
 }
 
-impl From<ErrandError> for CommandError {
-    fn from(error: ErrandError) -> Self {
+impl From<OneShotError> for CommandError {
+    fn from(error: OneShotError) -> Self {
         match error {
-            ErrandError::Ended(end) => Self::of_end(end).unwrap_or_else(|| {
+            OneShotError::Ended(end) => Self::of_end(end).unwrap_or_else(|| {
                 Self::new(Exit::Other, "left", "The connection was closed from this side.")
             }),
-            ErrandError::Unconfirmed(_) => {
+            OneShotError::Unconfirmed(_) => {
                 Self::new(Exit::Unreachable, "unconfirmed", sentence(&error.to_string()))
             }
-            ErrandError::Unexpected(_) => {
+            OneShotError::Unexpected(_) => {
                 Self::new(Exit::Other, "protocol", sentence(&error.to_string()))
             }
         }
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(exit(End::TokenExpired), Some(4));
         assert_eq!(exit(refused(ErrorCode::NotStarted)), Some(6));
         assert_eq!(exit(End::Violation("x".into())), Some(1));
-        let lost = ErrandError::Unconfirmed("the relay is gone".into());
+        let lost = OneShotError::Unconfirmed("the relay is gone".into());
         assert_eq!(CommandError::from(lost).exit as u8, 3);
     }
 

@@ -6,8 +6,8 @@ mod fake;
 
 use fake::{FakeRelay, Peer, soon};
 use tribune_client::session::address::Address;
-use tribune_client::session::errand::{Answer, Config, ErrandError, Errands};
 use tribune_client::session::identity;
+use tribune_client::session::oneshot::{Answer, Config, OneShotClient, OneShotError};
 use tribune_client::session::reconnect::End;
 use tribune_client::session::tls::Trust;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
@@ -16,8 +16,8 @@ use tribune_protocol::control::participant::{FromParticipant, OneShot, ToPartici
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Note, ParticipantId, RequestId, RoomName};
 
-fn one_shots(addresses: Vec<Address>) -> Errands {
-    Errands::new(Config {
+fn one_shots(addresses: Vec<Address>) -> OneShotClient {
+    OneShotClient::new(Config {
         addresses,
         trust: Trust::Anything,
         session: identity::new_key(),
@@ -78,7 +78,7 @@ async fn several_requests_share_a_connection() {
     let ((hands, refused, done), ()) = soon(async { tokio::join!(asking, answering) }).await;
     assert_eq!(hands, Ok(Answer::Hands { hands: Vec::new(), total: 0 }));
     let end = End::Refused { code: ErrorCode::NotPermitted, message: "No.".to_owned() };
-    assert_eq!(refused, Err(ErrandError::Ended(end)));
+    assert_eq!(refused, Err(OneShotError::Ended(end)));
     assert_eq!(done, Ok(Answer::Done));
 }
 
@@ -133,7 +133,7 @@ async fn a_connection_that_is_lost_is_not_taken_for_an_answer() {
     };
     let room = room();
     let (lost, ()) = soon(async { tokio::join!(acting.ask(&room, kick()), cutting) }).await;
-    assert!(matches!(lost, Err(ErrandError::Unconfirmed(_))), "{lost:?}");
+    assert!(matches!(lost, Err(OneShotError::Unconfirmed(_))), "{lost:?}");
 
     let mut reading = one_shots(both);
     let cutting = async {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use tribune_client::session::errand::{Answer, Config, Errands};
+use tribune_client::session::oneshot::{Answer, Config, OneShotClient};
 use tribune_client::session::tls::Trust;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::domain::role::Role;
@@ -46,7 +46,7 @@ fn five_hundred_rooms_and_two_thousand_listeners_are_no_more_series_than_a_few()
 /// Opens rooms over a few connections.
 async fn open_rooms(relay: &Relay) -> Result<()> {
     for host in 0..ROOMS / ROOMS_A_HOST {
-        let mut one_shots = Errands::new(Config {
+        let mut one_shots = OneShotClient::new(Config {
             addresses: vec![relay.address().to_string().parse()?],
             trust: Trust::Pinned(relay.fingerprint().parse()?),
             session: SessionKey([host as u8 + 1; 16]),

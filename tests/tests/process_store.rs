@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tribune_client::session::errand::{Answer, Config, Errands};
+use tribune_client::session::oneshot::{Answer, Config, OneShotClient};
 use tribune_client::session::tls::Trust;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::domain::role::Role;
@@ -179,8 +179,8 @@ fn kills() -> u32 {
 }
 
 /// A moderator with one-shot requests.
-fn one_shots(relay: &Relay, number: usize) -> Result<Errands> {
-    Ok(Errands::new(Config {
+fn one_shots(relay: &Relay, number: usize) -> Result<OneShotClient> {
+    Ok(OneShotClient::new(Config {
         addresses: vec![relay.address().to_string().parse()?],
         trust: Trust::Pinned(relay.fingerprint().parse()?),
         session: SessionKey([number as u8 + 1; 16]),
@@ -190,7 +190,7 @@ fn one_shots(relay: &Relay, number: usize) -> Result<Errands> {
     })?)
 }
 
-async fn ask(one_shots: &mut Errands, room: &RoomName, act: Govern) -> Result<Answer> {
+async fn ask(one_shots: &mut OneShotClient, room: &RoomName, act: Govern) -> Result<Answer> {
     let answer = tokio::time::timeout(ANSWER, one_shots.ask(room, act)).await;
     Ok(answer.context("no answer")??)
 }
@@ -237,7 +237,7 @@ impl Trial {
     /// Decides and notes what is acknowledged. Ends only by a failure.
     async fn moderate(
         &self,
-        requests: &mut Errands,
+        requests: &mut OneShotClient,
         number: usize,
         guest: ParticipantId,
     ) -> Result<()> {
@@ -322,7 +322,7 @@ impl Trial {
     /// The reasons in the log, once it is verified.
     async fn read_log(
         &self,
-        requests: &mut Errands,
+        requests: &mut OneShotClient,
         key: LogPublicKey,
     ) -> Result<BTreeSet<String>> {
         let mut verifier = Verifier::new(self.room.clone(), key);
@@ -348,7 +348,7 @@ impl Trial {
         }
     }
 
-    async fn list_bans(&self, requests: &mut Errands) -> Result<BTreeSet<String>> {
+    async fn list_bans(&self, requests: &mut OneShotClient) -> Result<BTreeSet<String>> {
         let mut banned = BTreeSet::new();
         let mut after = 0;
         loop {

@@ -9,7 +9,7 @@ use tribune_protocol::ids::{DisplayName, RoomName, SessionKey};
 use super::renewal::{self, Renewal};
 use crate::outcome::CommandError;
 use crate::session::address::Address;
-use crate::session::errand::{self as one_shot_session, Errands};
+use crate::session::oneshot::{self as one_shot_session, OneShotClient};
 use crate::session::tls::Trust;
 use crate::session::{self, Config, Incoming, Session, identity};
 
@@ -64,8 +64,8 @@ impl Context {
     }
 
     /// Sender of one-shot requests, which need no join.
-    pub(crate) fn one_shots(&self, role: Role) -> Result<Errands, CommandError> {
-        Ok(Errands::new(one_shot_session::Config {
+    pub(crate) fn one_shots(&self, role: Role) -> Result<OneShotClient, CommandError> {
+        Ok(OneShotClient::new(one_shot_session::Config {
             addresses: self.addresses.clone(),
             trust: self.trust.clone(),
             session: self.key()?,

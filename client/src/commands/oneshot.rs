@@ -15,7 +15,7 @@ use tribune_protocol::ids::{Note, ParticipantId, RoomName};
 use super::Context;
 use crate::outcome::{CommandError, Exit, sentence};
 use crate::output::Output;
-use crate::session::errand::{Answer, Errands};
+use crate::session::oneshot::{Answer, OneShotClient};
 use crate::session::room_view::RoomView;
 use crate::session::subject::{self, ResolveError, Who, target_text};
 
@@ -58,7 +58,7 @@ pub(crate) struct Because {
 /// One-shot requests to one room, over one connection.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    session: Errands,
+    session: OneShotClient,
     room: RoomName,
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | module | content | I/O |
 //! |---|---|---|
-//! | [`errand`] | one-shot requests, without joining | network |
+//! | [`oneshot`] | one-shot requests, without joining | network |
 //! | [`identity`] | files of session keys | files |
 //! | [`clock`] | start of the local clock | clock |
 //! | [`tls`] | trust in a relay | files |
@@ -25,8 +25,8 @@ use tribune_protocol::quality::report::Report;
 
 pub mod clock;
 mod driver;
-pub mod errand;
 pub mod identity;
+pub mod oneshot;
 mod quic;
 pub mod tls;
 

@@ -1,6 +1,6 @@
 //! QUIC connection to a relay: dial, control stream, datagrams.
 //!
-//! For [`super::driver`] and [`super::errand`]. Errors come out as [`Failure`].
+//! For [`super::driver`] and [`super::oneshot`]. Errors come out as [`Failure`].
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::commands::oneshot::{
 };
 use crate::outcome::CommandError;
 use crate::output::Output;
-use crate::session::errand::Answer;
+use crate::session::oneshot::Answer;
 use crate::session::room_view::RoomView;
 use crate::session::subject::{ResolveError, Who, target_text};
 use crate::session::words;

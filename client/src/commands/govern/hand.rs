@@ -12,7 +12,7 @@ use crate::commands::Context;
 use crate::commands::oneshot::{About, Acting, Because, Done, Place, Requests, in_room, no_answer};
 use crate::outcome::CommandError;
 use crate::output::Output;
-use crate::session::errand::Answer;
+use crate::session::oneshot::Answer;
 use crate::session::subject::{self, Who};
 
 mod raise;

@@ -14,7 +14,7 @@ use crate::commands::oneshot::{Acting, Requests, no_answer};
 use crate::commands::signals::Signals;
 use crate::outcome::{CommandError, Exit, sentence};
 use crate::output::Output;
-use crate::session::errand::Answer;
+use crate::session::oneshot::Answer;
 
 mod file;
 mod format;

@@ -15,7 +15,7 @@ use crate::commands::Context;
 use crate::commands::oneshot::{About, Because, Done, Place, Requests, in_room, no_answer};
 use crate::outcome::CommandError;
 use crate::output::Output;
-use crate::session::errand::{Answer, Errands};
+use crate::session::oneshot::{Answer, OneShotClient};
 use crate::session::words;
 use crate::times::parse_span;
 
@@ -250,7 +250,7 @@ async fn list(context: &Context, output: &Output) -> Result<(), CommandError> {
 }
 
 /// All public rooms, page by page.
-async fn all_rooms(one_shots: &mut Errands) -> Result<Vec<Listing>, CommandError> {
+async fn all_rooms(one_shots: &mut OneShotClient) -> Result<Vec<Listing>, CommandError> {
     let mut all: Vec<Listing> = Vec::new();
     loop {
         let after = all.last().map(|listing| listing.room.clone());

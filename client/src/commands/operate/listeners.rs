@@ -14,7 +14,7 @@ use crate::commands::Context;
 use crate::commands::oneshot::{Place, Requests, no_answer, unresolved};
 use crate::outcome::{CommandError, Exit};
 use crate::output::Output;
-use crate::session::errand::Answer;
+use crate::session::oneshot::Answer;
 use crate::session::subject::{ResolveError, Who};
 use crate::status::answer::{Listener, Quality};
 use crate::status::listeners;

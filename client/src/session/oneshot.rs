@@ -83,7 +83,7 @@ pub enum Answer {
 
 /// Why a request came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ErrandError {
+pub enum OneShotError {
     /// No relay, or the room, serves us.
     #[error("{0:?}")]
     Ended(End),
@@ -97,7 +97,7 @@ pub enum ErrandError {
 
 /// The requests of one participant, over one connection at a time.
 #[derive(Debug)]
-pub struct Errands {
+pub struct OneShotClient {
     config: Config,
     quic: ClientConfig,
     link: Option<Link>,
@@ -120,7 +120,7 @@ enum Attempt {
     Cut(Failure),
 }
 
-impl Errands {
+impl OneShotClient {
     /// Prepares; the connection comes about with the first request.
     ///
     /// # Errors
@@ -133,10 +133,10 @@ impl Errands {
     /// Asks a room's origin for something.
     ///
     /// # Errors
-    /// [`ErrandError`]
-    pub async fn ask(&mut self, room: &RoomName, act: Govern) -> Result<Answer, ErrandError> {
+    /// [`OneShotError`]
+    pub async fn ask(&mut self, room: &RoomName, act: Govern) -> Result<Answer, OneShotError> {
         let may_repeat = act.traits().only_reads();
-        let errand = OneShot {
+        let one_shot = OneShot {
             room: room.clone(),
             session: self.config.session.clone(),
             name: self.config.name.clone(),
@@ -144,14 +144,14 @@ impl Errands {
             token: self.config.token.clone(),
             act,
         };
-        self.request(&FromParticipant::OneShot(errand), may_repeat).await
+        self.request(&FromParticipant::OneShot(one_shot), may_repeat).await
     }
 
     /// Asks for the public rooms behind `after`.
     ///
     /// # Errors
-    /// [`ErrandError`]
-    pub async fn list_rooms(&mut self, after: Option<RoomName>) -> Result<Answer, ErrandError> {
+    /// [`OneShotError`]
+    pub async fn list_rooms(&mut self, after: Option<RoomName>) -> Result<Answer, OneShotError> {
         self.request(&FromParticipant::ListRooms { after }, true).await
     }
 
@@ -167,7 +167,7 @@ impl Errands {
         &mut self,
         message: &FromParticipant,
         may_repeat: bool,
-    ) -> Result<Answer, ErrandError> {
+    ) -> Result<Answer, OneShotError> {
         let mut reconnect = Reconnect::new(self.config.addresses.clone(), false);
         loop {
             let failure = match self.attempt(&reconnect, message).await {
@@ -178,7 +178,7 @@ impl Errands {
             };
             tracing::debug!(?failure, "request failed");
             match reconnect.handle_failure(failure, self.random.random()) {
-                Next::GiveUp(end) => return Err(ErrandError::Ended(end)),
+                Next::GiveUp(end) => return Err(OneShotError::Ended(end)),
                 Next::Retry { after, .. } => tokio::time::sleep(after).await,
             }
         }
@@ -265,8 +265,8 @@ fn is_refusal(failure: &Failure) -> bool {
     }
 }
 
-fn unconfirmed(failure: Failure) -> ErrandError {
-    ErrandError::Unconfirmed(match failure {
+fn unconfirmed(failure: Failure) -> OneShotError {
+    OneShotError::Unconfirmed(match failure {
         Failure::Unreachable(why) | Failure::Tls(why) | Failure::Lost(why) => why,
         Failure::Closed { code, .. } => format!("the relay closed the connection: {code}"),
         Failure::Refused { message, .. } | Failure::Redirected { message, .. } => message,
@@ -274,8 +274,8 @@ fn unconfirmed(failure: Failure) -> ErrandError {
     })
 }
 
-fn answer(message: ToParticipant) -> Result<Answer, ErrandError> {
-    let unexpected = |what| Err(ErrandError::Unexpected(what));
+fn answer(message: ToParticipant) -> Result<Answer, OneShotError> {
+    let unexpected = |what| Err(OneShotError::Unexpected(what));
     match message {
         ToParticipant::Ok {} => Ok(Answer::Done),
         ToParticipant::Room(room) => Ok(Answer::Room(room)),
