@@ -18,7 +18,7 @@
 use std::time::Instant;
 
 use rand::rngs::StdRng;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tribune_client_core::participant::{self, Participant};
 use tribune_protocol::control::participant::{FromParticipant, Join};
 use tribune_protocol::quality::report::Report;
@@ -112,7 +112,7 @@ impl Session {
     /// # Errors
     /// [`RequestError`]
     pub async fn request(&self, message: FromParticipant) -> Result<(), RequestError> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = tokio::sync::oneshot::channel();
         let command = Command::Request(Box::new(message), answer);
         self.commands.send(command).await.map_err(|_| RequestError::Offline)?;
         answered.await.unwrap_or(Err(RequestError::Offline))
