@@ -52,9 +52,10 @@ check-deploy: ## what is in deploy/, by the tools that read it: rules, dashboard
 	@scripts/setup test
 	@scripts/check-deploy
 
-lint: ## rustfmt, clippy and rustdoc with warnings denied, shellcheck, cargo-deny
+lint: ## rustfmt, clippy and rustdoc with warnings denied, the shape of the code, shellcheck, cargo-deny
 	@scripts/setup lint
 	$(CARGO) fmt --all --check
+	CARGO="$(CARGO)" scripts/check-shape
 	@if command -v shellcheck >/dev/null; then \
 		set -x; shellcheck $(SHELL_SCRIPTS); \
 	else \

@@ -272,7 +272,7 @@ mod tests {
     }
 
     impl Listener {
-        /// Who has heard the track up to `newest` when the new relay lets them in.
+        /// A listener that has heard the track up to `newest` when the new relay lets them in.
         fn after(newest: u16) -> Self {
             let (now, mut dedup) = (Instant::now(), Dedup::default());
             dedup.handle_frame(now, &frame(newest));

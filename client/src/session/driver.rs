@@ -205,7 +205,7 @@ impl Driver {
         }
     }
 
-    /// What the relay said before it closed, such as the reason of a kick.
+    /// Last words of the relay before it closed, such as the reason of a kick.
     async fn drain_control(&mut self, id: ConnectionId) {
         loop {
             let Some(Slot { state: State::Up { control, .. }, .. }) = self.slot(id) else { return };

@@ -14,7 +14,7 @@ struct Sent {
     talkspurt_end: bool,
 }
 
-/// What was played in one tick, with frames named by their index.
+/// Audio played in one tick, with frames named by their index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heard {
     Frame(u64),

@@ -137,7 +137,7 @@ impl Participant {
         }
     }
 
-    /// What is due on the grid.
+    /// Actions that are due on the grid.
     pub(super) fn handle_timeout_in_room(&mut self, now: Instant) {
         let Phase::InRoom(stay) = &mut self.phase else { return };
         let late = stay.attempt().and_then(|attempt| attempt.check_deadline(now));
