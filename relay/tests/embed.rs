@@ -19,12 +19,12 @@ fn config(arguments: &[&str]) -> Config {
 
 /// The body of an answer.
 async fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = TcpStream::connect(address).await.expect("the relay listens");
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.expect("the relay reads");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    stream.read_to_string(&mut answer).await.expect("the relay answers");
+    answer.split_once("\r\n\r\n").expect("a head and a body").1.to_owned()
 }
 
 #[tokio::test]
