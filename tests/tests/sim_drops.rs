@@ -86,8 +86,8 @@ fn bring_about(cause: DropCause) -> (Stage, Vec<u64>) {
         }
         DropCause::RoomGone => Stage::when(|stage| {
             let frames = Arc::from([parsed(&frame(TrackId(1), 1, 30))]);
-            let handover = SharedFrames { room: RoomId(999), frames };
-            let shard_message = ShardMessage::Frames(handover);
+            let shared = SharedFrames { room: RoomId(999), frames };
+            let shard_message = ShardMessage::Frames(shared);
             stage.sim.relay_mut(stage.relay).inject_shard_message(0, shard_message);
             // Whatever comes next has the shard take a turn.
             stage.send(stage.listener, Probe::Question { asked_us: 1 }.write());

@@ -174,8 +174,8 @@ pub fn hand_over(shard: &mut Shard, shards: &[Sender<ShardMessage>]) {
         let Err(error) = channel.try_send(shard_message) else { continue };
         let (TrySendError::Full(lost) | TrySendError::Closed(lost)) = error;
         match lost {
-            ShardMessage::Frames(handover) => {
-                let frames = handover.frames.len() as u64;
+            ShardMessage::Frames(shared) => {
+                let frames = shared.frames.len() as u64;
                 shard.counters().frames_dropped.count(DropCause::ShardQueueFull, frames);
                 shard.counters().shard_queue_dropped += frames;
             }

@@ -67,14 +67,6 @@ impl BatchSocket {
         Ok(Self { socket, state, buffers: vec![0; RECV_BATCH * RECV_BUFFER_STRIDE] })
     }
 
-    /// The address that the socket is bound to.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-
     /// Waits until there is something to receive.
     ///
     /// # Errors
