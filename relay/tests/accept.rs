@@ -13,7 +13,7 @@ use tribune_relay::identity::master_keys;
 use tribune_relay::tls::{ServerTrust, TlsIdentity, client_crypto, server_crypto_for};
 use tribune_relay_core::clock::WallClock;
 use tribune_relay_core::messages::{Packet, ShardId};
-use tribune_relay_core::shard::limits::{ADMITTED_PER_TURN, accepting_transport};
+use tribune_relay_core::shard::limits::{ADMITTED_PER_TURN, accepting_transport, congestion};
 use tribune_relay_core::shard::steering::ShardCids;
 use tribune_relay_core::shard::{Outgoing, Shard, ShardConfig};
 
@@ -46,8 +46,9 @@ fn shard(now: Instant) -> Shard {
     let keys = master_keys(None).expect("fresh keys take no file");
     let identity = TlsIdentity::ephemeral("test").expect("a certificate can be made");
     let crypto = server_crypto_for(&identity, None).expect("the certificate suits TLS");
+    let congestion = congestion();
     let mut server = ServerConfig::new(crypto, keys.retry_key());
-    server.transport_config(accepting_transport());
+    server.transport_config(accepting_transport(Arc::clone(&congestion)));
     let mut endpoint = EndpointConfig::new(keys.reset_key());
     let steering = keys.steering();
     endpoint.cid_generator(move || Box::new(ShardCids::new(ShardId(0), steering, [1; 32])));
@@ -56,6 +57,7 @@ fn shard(now: Instant) -> Shard {
         endpoint: Arc::new(endpoint),
         server: Arc::new(server),
         clients: Vec::new(),
+        congestion,
         steering,
         wall: WallClock { at: now, unix_us: 0 },
         top_n: 4,

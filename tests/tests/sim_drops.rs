@@ -9,7 +9,7 @@ use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Channel, Note, Seq, TrackId};
-use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+use tribune_protocol::limits::{FRAME_PERIOD, MAX_DATAGRAM_BYTES, MAX_OPUS_BYTES};
 use tribune_protocol::media::Datagram;
 use tribune_protocol::media::datagram::{Frame, FrameHeader, Level, MediaWriter};
 use tribune_protocol::media::probe::Probe;
@@ -21,7 +21,7 @@ use tribune_tests::sim::{ClientHandle, RelayHandle, Sim};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Rooms whose speakers fill the queue of a trunk within the second and a half that it lives unheard.
-const MANY_ROOMS: usize = 25;
+const MANY_ROOMS: usize = 60;
 
 /// A cause that is added to the relay does not compile here until it is brought about.
 #[test]
@@ -62,7 +62,7 @@ fn bring_about(cause: DropCause) -> (Stage, Vec<u64>) {
             stage.send(stage.host, frame(track, 1, 30));
         }),
         DropCause::RateLimited => Stage::when(|stage| {
-            for asked_us in 0..60 {
+            for asked_us in 0..130 {
                 stage.send(stage.listener, Probe::Question { asked_us }.write());
             }
         }),
@@ -225,10 +225,30 @@ fn a_trunk_that_nobody_hears(stage: &mut Stage) {
         hosts.push(pair[0]);
     }
     stage.sim.network.set_cut_one_way(stage.relay.0, below.0, true);
-    for host in hosts {
-        stage.sim.with(host, |host| host.talk(30));
+    // More than the part of the window that is kept for media, and than may wait for room in it.
+    for seq in 0..60 {
+        for host in &hosts {
+            let large = large_frame(stage.track(*host), seq);
+            stage.sim.with(*host, |host| host.send_datagram(large));
+        }
+        stage.sim.run_for(FRAME_PERIOD);
     }
-    stage.sim.run_for(Duration::from_millis(1_200));
+}
+
+/// A datagram with one frame of the highest bitrate.
+fn large_frame(track: TrackId, seq: u16) -> Bytes {
+    let header = FrameHeader {
+        track,
+        seq: Seq(seq),
+        level: Level { voice: true, minus_dbov: 30 },
+        talkspurt_end: false,
+        captured: None,
+    };
+    let mut writer = MediaWriter::new(Channel(0), MAX_DATAGRAM_BYTES);
+    assert!(
+        writer.push(&header.write(&[7; MAX_OPUS_BYTES]).expect("it is as large as one may be"))
+    );
+    writer.take()
 }
 
 /// A datagram with one frame.

@@ -6,6 +6,7 @@
 
 mod answers;
 mod exchange;
+mod sent;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,17 +15,18 @@ use bytes::Bytes;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::{FromParticipant, Join, You};
 use tribune_protocol::control::{ControlError, ControlReader, decode, encode};
-use tribune_protocol::ids::{Channel, RequestId, TrackId};
+use tribune_protocol::ids::{Channel, RequestId, Seq, TrackId};
 use tribune_protocol::limits::CAPTURE_STAMP_PERIOD;
 use tribune_protocol::media::datagram::{Capture, FrameHeader, MediaWriter};
 use tribune_protocol::media::nack::Nack;
 use tribune_protocol::media::probe::Probe;
-use tribune_protocol::media::sequence::Gap;
+use tribune_protocol::media::repair::Gap;
 use tribune_protocol::media::{Datagram, DatagramError};
 use tribune_protocol::time::ClockFilter;
 use tribune_protocol::token::TokenText;
 
 pub use self::exchange::{Answer, Arrival, Path, Received, RequestError, Unsent};
+use self::sent::SentFrames;
 use crate::address::Address;
 use crate::clock::LocalClock;
 use crate::frame::SpokenFrame;
@@ -37,8 +39,6 @@ const PENDING_MAX: usize = 32;
 /// Silence after which a relay is taken for dead: five probes in a row without even an
 /// acknowledgement. The idle timeout alone would leave a listener in silence for 15 s.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
-/// Round trip above which a repair comes too late for a live buffer.
-const REPAIR_ROUND_TRIP_MAX: Duration = Duration::from_millis(150);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ pub struct Connection {
     /// The own track, while there is one.
     track: Option<TrackId>,
     silenced: bool,
+    sent: SentFrames,
     stamped: Option<Instant>,
     path: Path,
     last_sign_of_life: Instant,
@@ -84,6 +85,7 @@ impl Connection {
             clock: ClockFilter::default(),
             track: None,
             silenced: false,
+            sent: SentFrames::default(),
             stamped: None,
             path: Path::default(),
             last_sign_of_life: now,
@@ -193,7 +195,11 @@ impl Connection {
                 self.clock.handle_answer(local_us, &answer);
                 Arrival::Clock
             }
-            Datagram::Probe(Probe::Question { .. }) | Datagram::Nack(_) => Arrival::Nothing,
+            Datagram::Nack(nack) => match self.sent.answer(&nack, self.path.datagram_bytes) {
+                Some(repaired) if self.may_speak() => Arrival::Asked(repaired),
+                Some(_) | None => Arrival::Nothing,
+            },
+            Datagram::Probe(Probe::Question { .. }) => Arrival::Nothing,
         })
     }
 
@@ -260,11 +266,16 @@ impl Connection {
         self.track.is_some() && !self.silenced
     }
 
-    /// A request for missing frames, while the answer can still be played.
+    /// A request for missing frames.
     #[must_use]
-    pub fn nack(&self, track: TrackId, Gap { first, count }: Gap) -> Option<Bytes> {
-        let is_in_time = self.path.round_trip <= REPAIR_ROUND_TRIP_MAX;
-        is_in_time.then(|| Nack { channel: Channel(0), track, first, count }.write())
+    pub fn nack(track: TrackId, Gap { first, count }: Gap) -> Bytes {
+        Nack { channel: Channel(0), track, first, count }.write()
+    }
+
+    /// Round trip on the path to the relay, by QUIC.
+    #[must_use]
+    pub const fn path_round_trip(&self) -> Duration {
+        self.path.round_trip
     }
 
     /// Datagrams of frames that were spoken in a row on the own track, if there is one: as many
@@ -286,23 +297,33 @@ impl Connection {
                 talkspurt_end: frame.talkspurt_end,
                 captured: self.stamp(now, frame, clock),
             };
-            match header.write(&frame.opus) {
-                Ok(wire) if writer.push(&wire) => {}
-                Ok(wire) => {
-                    if !writer.is_empty() {
-                        datagrams.push(writer.take());
-                    }
-                    if !writer.push(&wire) {
-                        tracing::debug!("frame does not fit a datagram");
-                    }
+            let wire = match header.write(&frame.opus) {
+                Ok(wire) => wire,
+                Err(error) => {
+                    tracing::debug!(%error, "frame not sent");
+                    continue;
                 }
-                Err(error) => tracing::debug!(%error, "frame not sent"),
+            };
+            if !writer.push(&wire) {
+                if !writer.is_empty() {
+                    datagrams.push(writer.take());
+                }
+                if !writer.push(&wire) {
+                    tracing::debug!("frame does not fit a datagram");
+                    continue;
+                }
             }
+            self.handle_sent(track, frame.seq, wire);
         }
         if !writer.is_empty() {
             datagrams.push(writer.take());
         }
         datagrams
+    }
+
+    /// Keeps the written form of a frame that is sent otherwise, in case the relay asks for it.
+    pub fn handle_sent(&mut self, track: TrackId, seq: Seq, wire: Bytes) {
+        self.sent.push(track, seq, wire);
     }
 
     /// The capture time of a frame, if it is one that is to bear it.

@@ -1,5 +1,5 @@
 //! Duplicates and gaps of each track, over one connection or two: each frame passes once, missing
-//! frames are named once, and the newest frame of each track is known for a relay to go on from.
+//! frames are asked for, and the newest frame of each track is known for a relay to go on from.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,10 +8,12 @@ use tribune_protocol::control::participant::Heard;
 use tribune_protocol::ids::{Seq, TrackId};
 use tribune_protocol::limits::MAX_STAGE;
 use tribune_protocol::media::datagram::Frame;
-use tribune_protocol::media::sequence::{Gap, GapDetector};
+use tribune_protocol::media::repair::{Gap, Repair};
 
 /// Frames before the newest one that are remembered: 2.5 s, more than two relays can be apart.
 const WINDOW: i16 = 128;
+/// Time for which a missing frame is asked for: the longest that a live buffer waits.
+const REPAIR_PATIENCE: Duration = Duration::from_millis(400);
 /// A track of which nothing has come for so long is not being heard, whatever its last frame said.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 
@@ -24,9 +26,9 @@ pub struct Dedup {
 /// Verdict on a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// It is new; these are missing before it, and named this once.
-    New(Option<Gap>),
-    /// It is new, and has been named as missing before.
+    /// It is new.
+    New,
+    /// It is new, and had been missing.
     Repaired,
     /// It has been heard.
     Duplicate,
@@ -37,37 +39,48 @@ struct Track {
     newest: Seq,
     /// Bit n: the frame n periods before the newest has come.
     seen: u128,
-    /// Bit n: the frame n periods before the newest has been named as missing.
-    missed: u128,
     /// The newest frame said that silence follows.
     ended: bool,
     heard_at: Instant,
-    gaps: GapDetector,
+    repair: Repair,
 }
 
 impl Dedup {
-    /// Takes a frame, over whichever connection it came.
-    pub fn handle_frame(&mut self, now: Instant, frame: &Frame) -> Taken {
+    /// Takes a frame, over whichever connection it came, by itself or as an answer.
+    pub fn handle_frame(&mut self, now: Instant, frame: &Frame, is_repair: bool) -> Taken {
         let (seq, ends) = (frame.seq, frame.talkspurt_end);
         // A mark stands for a frame that another relay may send whole.
         let is_whole = !frame.opus.is_empty();
         if let Some(track) = self.tracks.get_mut(&frame.track) {
-            return track.handle_frame(now, seq, ends, is_whole);
+            return track.handle_frame(now, (seq, ends), is_whole, is_repair);
         }
         if self.tracks.len() >= MAX_STAGE {
-            return Taken::New(None);
+            return Taken::New;
         }
         let mut track = Track {
             newest: seq,
             seen: u128::from(is_whole),
-            missed: 0,
             ended: ends,
             heard_at: now,
-            gaps: GapDetector::default(),
+            repair: Repair::default(),
         };
-        let missing = track.gaps.handle_frame(seq, ends);
+        track.repair.handle_frame(now, (seq, ends), is_repair);
         self.tracks.insert(frame.track, track);
-        Taken::New(missing)
+        Taken::New
+    }
+
+    /// The next frames to ask the relay for now, `round_trip` away. To be called until it is `None`.
+    pub fn poll_ask(&mut self, now: Instant, round_trip: Duration) -> Option<(TrackId, Gap)> {
+        self.tracks.iter_mut().find_map(|(id, track)| {
+            let gap = track.repair.poll_ask(now, round_trip, REPAIR_PATIENCE)?;
+            Some((*id, gap))
+        })
+    }
+
+    /// When to call [`Self::poll_ask`] next; may be early.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.tracks.values().filter_map(|track| track.repair.poll_timeout()).min()
     }
 
     /// Forgets the tracks that are not on the stage any more.
@@ -101,38 +114,33 @@ impl Dedup {
 }
 
 impl Track {
-    fn handle_frame(&mut self, now: Instant, seq: Seq, ends: bool, is_whole: bool) -> Taken {
+    fn handle_frame(
+        &mut self,
+        now: Instant,
+        (seq, ends): (Seq, bool),
+        is_whole: bool,
+        is_repair: bool,
+    ) -> Taken {
         let ahead = seq.since(self.newest);
         if ahead <= -WINDOW {
             // The speaker has begun anew, with other numbers.
-            (self.newest, self.seen, self.missed, self.ended) = (seq, 0, 0, ends);
-            self.gaps = GapDetector::default();
+            (self.newest, self.seen, self.ended) = (seq, 0, ends);
+            self.repair = Repair::default();
         } else if self.has_seen(seq) {
+            self.repair.handle_duplicate(now, seq, is_repair);
             return Taken::Duplicate;
         } else if ahead > 0 {
-            let shifted = |bits: u128| if ahead < WINDOW { bits << ahead } else { 0 };
-            (self.seen, self.missed) = (shifted(self.seen), shifted(self.missed));
+            self.seen = if ahead < WINDOW { self.seen << ahead } else { 0 };
             (self.newest, self.ended) = (seq, ends);
         }
         self.heard_at = now;
-        let place = 1 << self.newest.since(seq);
         if is_whole {
-            self.seen |= place;
+            self.seen |= 1 << self.newest.since(seq);
         }
-        let missing = self.gaps.handle_frame(seq, ends);
-        if self.missed & place != 0 {
-            self.missed &= !place;
-            return Taken::Repaired;
+        match self.repair.handle_frame(now, (seq, ends), is_repair).repaired {
+            true => Taken::Repaired,
+            false => Taken::New,
         }
-        if let Some(Gap { first, count }) = missing {
-            for n in 0..count {
-                let back = self.newest.since(first.plus(n.into()));
-                if (0..WINDOW).contains(&back) {
-                    self.missed |= 1 << back;
-                }
-            }
-        }
-        Taken::New(missing)
     }
 
     const fn has_seen(&self, seq: Seq) -> bool {
@@ -164,11 +172,16 @@ mod tests {
     }
 
     #[test]
-    fn each_frame_is_new_once_and_what_is_missing_is_named_once() {
+    fn each_frame_is_new_once_and_what_is_missing_is_asked_for() {
         let (now, mut dedup) = (Instant::now(), Dedup::default());
-        let mut take = |seq| dedup.handle_frame(now, &frame(seq, b"opus"));
-        assert_eq!(take(65_534), Taken::New(None));
-        assert_eq!(take(1), Taken::New(Some(Gap { first: Seq(65_535), count: 2 })));
+        let round_trip = Duration::from_millis(60);
+        assert_eq!(dedup.handle_frame(now, &frame(65_534, b"opus"), false), Taken::New);
+        assert_eq!(dedup.handle_frame(now, &frame(1, b"opus"), false), Taken::New);
+        let gap = Gap { first: Seq(65_535), count: 2 };
+        assert_eq!(dedup.poll_ask(now, round_trip), Some((TRACK, gap)));
+        assert_eq!(dedup.poll_ask(now, round_trip), None);
+        assert!(dedup.poll_timeout().is_some_and(|at| at > now && at <= now + 2 * round_trip));
+        let mut take = |seq| dedup.handle_frame(now, &frame(seq, b"opus"), false);
         assert_eq!(take(65_534), Taken::Duplicate);
         assert_eq!(take(0), Taken::Repaired);
         assert_eq!(take(0), Taken::Duplicate);
@@ -182,11 +195,11 @@ mod tests {
     #[test]
     fn a_mark_does_not_keep_out_the_frame_in_whose_place_it_stands() {
         let (now, mut dedup) = (Instant::now(), Dedup::default());
-        assert_eq!(dedup.handle_frame(now, &frame(7, b"")), Taken::New(None));
+        assert_eq!(dedup.handle_frame(now, &frame(7, b""), false), Taken::New);
         assert_eq!(dedup.talking(now).count(), 0, "it has ended");
-        assert_eq!(dedup.handle_frame(now, &frame(7, b"opus")), Taken::New(None));
-        assert_eq!(dedup.handle_frame(now, &frame(7, b"")), Taken::Duplicate);
-        assert_eq!(dedup.handle_frame(now, &frame(8, b"opus")), Taken::New(None));
+        assert_eq!(dedup.handle_frame(now, &frame(7, b"opus"), false), Taken::New);
+        assert_eq!(dedup.handle_frame(now, &frame(7, b""), false), Taken::Duplicate);
+        assert_eq!(dedup.handle_frame(now, &frame(8, b"opus"), false), Taken::New);
         assert_eq!(dedup.talking(now).collect::<Vec<_>>(), [(TRACK, Seq(8))]);
         assert_eq!(dedup.talking(now + SILENT_AFTER).count(), 0);
     }
@@ -195,9 +208,9 @@ mod tests {
     fn a_speaker_who_begins_anew_is_heard() {
         let (now, mut dedup) = (Instant::now(), Dedup::default());
         for seq in [5_000, 3, 4, 5] {
-            assert_eq!(dedup.handle_frame(now, &frame(seq, b"opus")), Taken::New(None));
+            assert_eq!(dedup.handle_frame(now, &frame(seq, b"opus"), false), Taken::New);
         }
-        assert_eq!(dedup.handle_frame(now, &frame(4, b"opus")), Taken::Duplicate);
+        assert_eq!(dedup.handle_frame(now, &frame(4, b"opus"), false), Taken::Duplicate);
         dedup.retain(|_| false);
         assert_eq!(dedup.newest(), []);
     }
@@ -218,7 +231,7 @@ mod tests {
             let mut new = std::collections::BTreeSet::new();
             for (_, n) in order {
                 let seq = start.wrapping_add(n as u16);
-                let taken = dedup.handle_frame(now, &frame(seq, b"opus"));
+                let taken = dedup.handle_frame(now, &frame(seq, b"opus"), false);
                 prop_assert_eq!(taken != Taken::Duplicate, new.insert(n));
             }
             prop_assert_eq!(new.len(), shifts.len());

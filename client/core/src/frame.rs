@@ -13,6 +13,8 @@ pub struct ReceivedFrame {
     pub frame: Frame,
     /// Time of its arrival.
     pub arrived: Instant,
+    /// It had been missing, and was asked for.
+    pub is_repaired: bool,
 }
 
 /// A frame to be sent.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tribune_protocol::ids::{Seq, TrackId};
 use tribune_protocol::limits::MAX_STAGE;
-use tribune_protocol::media::sequence::Gap;
+use tribune_protocol::media::repair::Gap;
 
 use crate::address::Address;
 use crate::dedup::Dedup;
@@ -204,10 +204,10 @@ mod tests {
     use tribune_protocol::media::datagram::{Frame, Level};
 
     use super::*;
-    use crate::dedup::Taken;
     use crate::reconnect::BACKOFF_MAX;
 
     const TRACK: TrackId = TrackId(3);
+    const ROUND_TRIP: Duration = Duration::from_millis(60);
 
     fn address(name: &str) -> Address {
         name.parse().unwrap()
@@ -275,15 +275,16 @@ mod tests {
         /// A listener that has heard the track up to `newest` when the new relay lets them in.
         fn after(newest: u16) -> Self {
             let (now, mut dedup) = (Instant::now(), Dedup::default());
-            dedup.handle_frame(now, &frame(newest));
+            dedup.handle_frame(now, &frame(newest), false);
             let overlap = Overlap::begin(now, &dedup);
             Self { now: now + OVERLAP_MIN, dedup, overlap }
         }
 
         fn hear(&mut self, side: Side, seq: u16) -> bool {
             let frame = frame(seq);
-            if let Taken::New(Some(gap)) = self.dedup.handle_frame(self.now, &frame) {
-                self.overlap.handle_asked(TRACK, gap);
+            self.dedup.handle_frame(self.now, &frame, false);
+            while let Some((track, gap)) = self.dedup.poll_ask(self.now, ROUND_TRIP) {
+                self.overlap.handle_asked(track, gap);
             }
             self.overlap.handle_frame(side, TRACK, frame.seq, frame.talkspurt_end);
             self.is_over()

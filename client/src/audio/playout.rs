@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tribune_client_core::frame::ReceivedFrame;
 use tribune_client_core::jitter::{Arrival, JitterBuffer, JitterConfig, JitterStats, Playout};
 use tribune_client_core::level::level_dbov;
 pub use tribune_client_core::playout::PlayoutStats;
-use tribune_protocol::media::datagram::Capture;
+use tribune_protocol::media::datagram::{Capture, Frame};
 
 use super::decode::TrackDecoder;
 use super::mix::Mixer;
@@ -122,6 +123,29 @@ impl Player {
         opus: Bytes,
         capture: Option<Capture>,
     ) -> Result<Accepted, AudioError> {
+        let payload = Payload { opus, capture };
+        self.take(track_id, |jitter| jitter.handle_frame(now, seq, talkspurt_end, payload))
+    }
+
+    /// Takes a frame that arrived at `now` and may have been missing before.
+    ///
+    /// # Errors
+    /// If a decoder for a new track cannot be set up.
+    pub fn handle_received(&mut self, received: ReceivedFrame) -> Result<Accepted, AudioError> {
+        let ReceivedFrame { frame, arrived: now, is_repaired } = received;
+        let Frame { track, seq, talkspurt_end, opus, captured: capture, .. } = frame;
+        let payload = Payload { opus, capture };
+        self.take(track.0, |jitter| match is_repaired {
+            true => jitter.handle_repaired(now, seq.0, talkspurt_end, payload),
+            false => jitter.handle_frame(now, seq.0, talkspurt_end, payload),
+        })
+    }
+
+    fn take(
+        &mut self,
+        track_id: u32,
+        buffer: impl FnOnce(&mut JitterBuffer<Payload>) -> Arrival,
+    ) -> Result<Accepted, AudioError> {
         if !self.tracks.contains_key(&track_id) {
             if !self.make_room() {
                 self.refused += 1;
@@ -132,8 +156,7 @@ impl Player {
         let Some(track) = self.tracks.get_mut(&track_id) else {
             return Ok(Accepted::TooManyTracks);
         };
-        let payload = Payload { opus, capture };
-        Ok(Accepted::Track(track.jitter.handle_frame(now, seq, talkspurt_end, payload)))
+        Ok(Accepted::Track(buffer(&mut track.jitter)))
     }
 
     /// Forgets a track, because it has ended or lost the right to speak. What waits is not played.

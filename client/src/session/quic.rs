@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tribune_client_core::address::Address;
 use tribune_client_core::connection::Path;
 use tribune_client_core::reconnect::Failure;
+use tribune_congestion::LiveAudioConfig;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 
@@ -26,6 +27,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ADDRESS_STAGGER: Duration = Duration::from_millis(250);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
+/// Bytes of the congestion window that are the own track's: a second of the highest bitrate, and repairs.
+const MEDIA_RESERVE_BYTES: u64 = 128 * 1024;
+/// Bytes of control messages in flight. None of a client's is urgent and long.
+const STREAM_BYTES_IN_FLIGHT: u64 = 16 * 1024;
 /// Idle time after which a connection is given up, in milliseconds.
 const IDLE_TIMEOUT_MS: u32 = 15_000;
 /// A third of the idle timeout, so that two may be lost.
@@ -50,6 +55,8 @@ pub(super) fn quic_config(tls: QuicClientConfig) -> ClientConfig {
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .initial_rtt(INITIAL_RTT)
+        .congestion_controller_factory(Arc::new(LiveAudioConfig::new(MEDIA_RESERVE_BYTES)))
+        .send_window(STREAM_BYTES_IN_FLIGHT)
         .datagram_receive_buffer_size(Some(RECEIVE_DATAGRAMS * MAX_DATAGRAM_BYTES))
         .datagram_send_buffer_size(SEND_DATAGRAMS * MAX_DATAGRAM_BYTES)
         .stream_receive_window(VarInt::from_u32(CONTROL_WINDOW_BYTES))

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{DatagramError, KIND_MEDIA};
+use super::{DatagramError, KIND_MEDIA, KIND_REPAIR};
 use crate::ids::{Channel, Seq, TrackId};
 use crate::limits::{MAX_EXTENSION_BYTES, MAX_FRAMES_PER_DATAGRAM, MAX_OPUS_BYTES};
 use crate::varint;
@@ -132,18 +132,21 @@ impl FrameHeader {
 pub struct MediaDatagram {
     /// The room, on a trunk; 0 on a participant's connection.
     pub channel: Channel,
+    /// It answers a repair request.
+    pub is_repair: bool,
     frames: Bytes,
 }
 
 impl MediaDatagram {
     pub(super) fn parse(bytes: Bytes) -> Result<Self, DatagramError> {
+        let is_repair = bytes[0] == KIND_REPAIR;
         let mut rest = &bytes[1..];
         let channel = take_u32(&mut rest)?;
         let frames = bytes.slice(bytes.len() - rest.len()..);
         if frames.is_empty() {
             return Err(DatagramError::Truncated);
         }
-        Ok(Self { channel: Channel(channel), frames })
+        Ok(Self { channel: Channel(channel), is_repair, frames })
     }
 
     /// The frames, in order. An error ends the iteration: frames behind a broken one cannot be found.
@@ -250,8 +253,18 @@ impl MediaWriter {
     /// Begins a datagram of at most `max_bytes`, for `channel` (0 towards a participant).
     #[must_use]
     pub fn new(channel: Channel, max_bytes: usize) -> Self {
+        Self::of_kind(KIND_MEDIA, channel, max_bytes)
+    }
+
+    /// The same for the answer to a repair request.
+    #[must_use]
+    pub fn repair(channel: Channel, max_bytes: usize) -> Self {
+        Self::of_kind(KIND_REPAIR, channel, max_bytes)
+    }
+
+    fn of_kind(kind: u8, channel: Channel, max_bytes: usize) -> Self {
         let mut out = BytesMut::with_capacity(max_bytes.min(512));
-        out.put_u8(KIND_MEDIA);
+        out.put_u8(kind);
         varint::put(&mut out, u64::from(channel.0));
         Self { header_len: out.len(), out, frames: 0, max_bytes }
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 pub mod datagram;
 pub mod nack;
 pub mod probe;
-pub mod sequence;
+pub mod repair;
 
 /// First byte of a media datagram.
 pub const KIND_MEDIA: u8 = 0;
@@ -13,6 +13,8 @@ pub const KIND_MEDIA: u8 = 0;
 pub const KIND_NACK: u8 = 1;
 /// First byte of a time probe and of its answer.
 pub const KIND_PROBE: u8 = 2;
+/// First byte of a media datagram that answers a repair request.
+pub const KIND_REPAIR: u8 = 3;
 
 /// A datagram with its kind known and its content not yet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +45,13 @@ impl Datagram {
     /// Reads the kind and the fixed parts. Frames are read one by one, by [`datagram::MediaDatagram::frames`].
     ///
     /// # Errors
-    /// [`DatagramError`], if the bytes are none of the three kinds.
+    /// [`DatagramError`], if the bytes are of no known kind.
     pub fn parse(bytes: Bytes) -> Result<Self, DatagramError> {
         match bytes.first() {
             None => Err(DatagramError::Truncated),
-            Some(&KIND_MEDIA) => datagram::MediaDatagram::parse(bytes).map(Self::Media),
+            Some(&(KIND_MEDIA | KIND_REPAIR)) => {
+                datagram::MediaDatagram::parse(bytes).map(Self::Media)
+            }
             Some(&KIND_NACK) => nack::Nack::parse(&bytes).map(Self::Nack),
             Some(&KIND_PROBE) => probe::Probe::parse(&bytes).map(Self::Probe),
             Some(_) => Err(DatagramError::UnknownKind),

@@ -136,6 +136,7 @@ snapshot! {
         nacks_in, "tribune_relay_nacks_received_total", "Repair requests received.";
         nacks_answered, "tribune_relay_nacks_answered_total", "Repair requests answered, in full or in part.";
         nacks_sent, "tribune_relay_nacks_sent_total", "Repair requests sent.";
+        circuit_breakers_opened, "tribune_relay_circuit_breakers_opened_total", "Connections whose path was found not to carry the media.";
     }
     gauges SHARD_GAUGES {
         connections, "tribune_relay_connections", "Connections that are open.";

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
+use tribune_congestion::LiveAudioConfig;
 use tribune_relay_core::clock::WallClock;
 use tribune_relay_core::messages::ShardId;
 use tribune_relay_core::shard::ShardConfig;
 use tribune_relay_core::shard::keys::MasterKeys;
-use tribune_relay_core::shard::limits::{accepting_transport, dialling_transport};
+use tribune_relay_core::shard::limits::{accepting_transport, congestion, dialling_transport};
 use tribune_relay_core::shard::steering::{ShardCids, SteeringKey};
 
 use super::random::random;
@@ -21,6 +22,7 @@ pub(super) struct Quic {
     keys: MasterKeys,
     server: Arc<ServerConfig>,
     clients: Vec<ClientConfig>,
+    congestion: Arc<LiveAudioConfig>,
     steering: SteeringKey,
     wall: WallClock,
 }
@@ -32,16 +34,17 @@ impl Quic {
     /// A sentence about a file that cannot be used.
     pub(super) fn new(config: &Config, identity: &TlsIdentity, wall: WallClock) -> Result<Self> {
         let keys = master_keys(config.data.as_deref())?;
+        let congestion = congestion();
         let mut server = ServerConfig::new(server_crypto(config, identity)?, keys.retry_key());
-        server.transport_config(accepting_transport());
+        server.transport_config(accepting_transport(Arc::clone(&congestion)));
         let clients = config.parents.iter().map(|parent| {
             let mut client = ClientConfig::new(trunk_client_crypto(config, identity, parent)?);
-            client.transport_config(dialling_transport());
+            client.transport_config(dialling_transport(Arc::clone(&congestion)));
             Ok(client)
         });
         let clients = clients.collect::<Result<_>>()?;
         let steering = keys.steering();
-        Ok(Self { keys, server: Arc::new(server), clients, steering, wall })
+        Ok(Self { keys, server: Arc::new(server), clients, congestion, steering, wall })
     }
 
     /// The configuration of one shard. Shard 0 dials parents.
@@ -57,6 +60,7 @@ impl Quic {
             endpoint: Arc::new(endpoint),
             server: Arc::clone(&self.server),
             clients: if id == ShardId(0) { self.clients.clone() } else { Vec::new() },
+            congestion: Arc::clone(&self.congestion),
             steering,
             wall: self.wall,
             top_n: config.top_n,

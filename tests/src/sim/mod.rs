@@ -254,7 +254,7 @@ impl Sim {
             self.log.push(Entry::packet(self.now, from_host, None, bytes, Fate::Nowhere));
             return;
         };
-        for fate in self.network.carry(self.now, from_host, to_host) {
+        for fate in self.network.carry(self.now, (from_host, to_host), bytes) {
             self.log.push(Entry::packet(self.now, from_host, Some(to_host), bytes, fate));
             if let Fate::Arrives(at) = fate {
                 let arrival = Arrival { from, payload: payload.clone(), sent: self.now };

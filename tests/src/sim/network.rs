@@ -19,12 +19,25 @@ pub struct Link {
     pub jitter: Duration,
     /// Share of packets that never arrive.
     pub loss: f64,
+    /// Packets in a row that are lost, where one is.
+    pub burst: u32,
+    /// Bottleneck of the path; `None`: it carries anything.
+    pub capacity: Option<Capacity>,
     /// Share of packets that take [`Self::detour`] more and are overtaken.
     pub reordering: f64,
     /// Extra delay of an overtaken packet.
     pub detour: Duration,
     /// Share of packets that arrive twice.
     pub duplication: f64,
+}
+
+/// The bottleneck of a path, with a queue that drops what comes when it is full.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Capacity {
+    /// Its rate, headers of IP and UDP not counted.
+    pub bytes_per_second: u32,
+    /// Longest wait in its queue.
+    pub queue: Duration,
 }
 
 impl Default for Link {
@@ -34,6 +47,8 @@ impl Default for Link {
             latency: Duration::from_millis(10),
             jitter: Duration::ZERO,
             loss: 0.0,
+            burst: 1,
+            capacity: None,
             reordering: 0.0,
             detour: Duration::from_millis(30),
             duplication: 0.0,
@@ -54,6 +69,12 @@ impl Link {
         Self { loss, ..self }
     }
 
+    /// The same path, losing that share of packets, so many at a time.
+    #[must_use]
+    pub const fn losing_bursts(self, loss: f64, burst: u32) -> Self {
+        Self { loss, burst, ..self }
+    }
+
     /// A bad path: jitter, loss, reordering, duplicates.
     #[must_use]
     pub fn rough() -> Self {
@@ -64,6 +85,7 @@ impl Link {
             reordering: 0.03,
             detour: Duration::from_millis(50),
             duplication: 0.02,
+            ..Self::default()
         }
     }
 }
@@ -77,13 +99,18 @@ pub struct Network {
     cut: BTreeSet<(HostId, HostId)>,
     /// The last arrival on each link, which later packets do not overtake.
     latest: BTreeMap<(HostId, HostId), Duration>,
+    /// Packets of a burst that are still to be lost.
+    doomed: BTreeMap<(HostId, HostId), u32>,
+    /// When the bottleneck of each link has sent all that it took.
+    busy: BTreeMap<(HostId, HostId), Duration>,
 }
 
 impl Network {
     pub(super) fn new(seed: u64, usual: Link) -> Self {
         let rng = StdRng::seed_from_u64(seed ^ 0x6e65_7477_6f72_6b00);
         let (links, cut, latest) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { rng, usual, links, cut, latest }
+        let (doomed, busy) = (BTreeMap::new(), BTreeMap::new());
+        Self { rng, usual, links, cut, latest, doomed, busy }
     }
 
     /// Sets every link that has not been set by itself.
@@ -118,16 +145,56 @@ impl Network {
     }
 
     /// Fates of a packet: one, or two.
-    pub(super) fn carry(&mut self, now: Duration, from: HostId, to: HostId) -> Vec<Fate> {
+    pub(super) fn carry(
+        &mut self,
+        now: Duration,
+        (from, to): (HostId, HostId),
+        bytes: usize,
+    ) -> Vec<Fate> {
         if self.cut.contains(&(from, to)) {
             return vec![Fate::Cut];
         }
         let link = *self.links.get(&(from, to)).unwrap_or(&self.usual);
-        if self.happens(link.loss) {
+        let Some(now) = self.pass_bottleneck(now, (from, to), link, bytes) else {
+            return vec![Fate::Lost];
+        };
+        if self.is_lost((from, to), link) {
             return vec![Fate::Lost];
         }
         let copies = 1 + usize::from(self.happens(link.duplication));
         (0..copies).map(|_| self.arrival(now, from, to, link)).collect()
+    }
+
+    /// When a packet leaves the bottleneck; `None`: its queue is full.
+    fn pass_bottleneck(
+        &mut self,
+        now: Duration,
+        path: (HostId, HostId),
+        link: Link,
+        bytes: usize,
+    ) -> Option<Duration> {
+        let Some(Capacity { bytes_per_second, queue }) = link.capacity else { return Some(now) };
+        let busy = self.busy.entry(path).or_default();
+        let start = now.max(*busy);
+        if start > now + queue {
+            return None;
+        }
+        *busy = start + Duration::from_secs_f64(bytes as f64 / f64::from(bytes_per_second));
+        Some(*busy)
+    }
+
+    fn is_lost(&mut self, path: (HostId, HostId), link: Link) -> bool {
+        if let Some(doomed) = self.doomed.get_mut(&path).filter(|doomed| **doomed > 0) {
+            *doomed -= 1;
+            return true;
+        }
+        // So that the share of all packets is the one that is wanted.
+        let burst = f64::from(link.burst);
+        let is_lost = self.happens(link.loss / (burst - link.loss * (burst - 1.0)));
+        if is_lost && link.burst > 1 {
+            self.doomed.insert(path, link.burst - 1);
+        }
+        is_lost
     }
 
     fn arrival(&mut self, now: Duration, from: HostId, to: HostId, link: Link) -> Fate {

@@ -30,7 +30,7 @@ use tribune_relay_core::room::Room;
 use tribune_relay_core::room::authority::policy::Policy;
 use tribune_relay_core::room::context::RoomContext;
 use tribune_relay_core::shard::keys::MasterKeys;
-use tribune_relay_core::shard::limits::{accepting_transport, dialling_transport};
+use tribune_relay_core::shard::limits::{accepting_transport, congestion, dialling_transport};
 use tribune_relay_core::shard::steering::{ShardCids, SteeringKey};
 use tribune_relay_core::shard::{Shard, ShardConfig};
 use tribune_relay_core::store::{MemoryStore, Store};
@@ -326,14 +326,15 @@ impl SimRelay {
         endpoint.cid_generator(move || Box::new(ShardCids::new(id, steering, seed)));
         endpoint.rng_seed(Some(self.rng.random()));
         let crypto = server_crypto_for(identity(), None).expect("a fresh identity is usable");
+        let congestion = congestion();
         let mut server = ServerConfig::new(crypto, keys.retry_key());
-        server.transport_config(accepting_transport());
+        server.transport_config(accepting_transport(Arc::clone(&congestion)));
         let dialled = if id == ShardId(0) { self.parents.len() } else { 0 };
         let clients = (0..dialled).map(|_| {
             let crypto = client_crypto(ALPN_TRUNK, ServerTrust::Anything, None)
                 .expect("the TLS settings of a trunk are usable");
             let mut client = ClientConfig::new(crypto);
-            client.transport_config(dialling_transport());
+            client.transport_config(dialling_transport(Arc::clone(&congestion)));
             client.initial_dst_cid_provider(first_cids(self.rng.random()));
             client
         });
@@ -342,6 +343,7 @@ impl SimRelay {
             endpoint: Arc::new(endpoint),
             server: Arc::new(server),
             clients: clients.collect(),
+            congestion,
             steering,
             wall,
             top_n: self.spec.top_n,

@@ -59,13 +59,13 @@ impl Talk {
         self.count.is_multiple_of(period)
     }
 
-    /// The next frame as a datagram. Without a track it is not sent, but counted: the media clock
+    /// The next frame, by itself and as a datagram. Without a track it is not sent, but counted: the media clock
     /// goes on.
     pub fn next_frame(
         &mut self,
         track: Option<TrackId>,
         captured: Option<Capture>,
-    ) -> Option<(Seq, Bytes)> {
+    ) -> Option<(Seq, Bytes, Bytes)> {
         let seq = Seq(self.count as u16);
         let counter = self.count;
         self.count += 1;
@@ -80,6 +80,6 @@ impl Talk {
         opus[..8].copy_from_slice(&counter.to_be_bytes());
         let wire = header.write(&opus).ok()?;
         let mut writer = MediaWriter::new(Channel(0), MAX_DATAGRAM_BYTES);
-        writer.push(&wire).then(|| (seq, writer.take()))
+        writer.push(&wire).then(|| (seq, wire, writer.take()))
     }
 }

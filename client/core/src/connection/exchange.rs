@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::ToParticipant;
@@ -83,6 +84,8 @@ pub enum Arrival {
     Media(MediaDatagram),
     /// The clock estimate has been renewed.
     Clock,
+    /// The relay misses frames of the own track: this is to be sent.
+    Asked(Bytes),
     /// Nothing.
     Nothing,
 }

@@ -23,6 +23,12 @@ const DISCONTINUITY_US: i64 = 1_000_000;
 /// Share of frames that the target lets come in time. The rest is recovered or concealed, which at
 /// two in a hundred is hardly heard; waiting for them would be.
 const IN_TIME: f64 = 0.98;
+/// Repaired frames in the window from which on their delay is waited for: one in a hundred. Fewer are not
+/// heard where they are concealed.
+const REPAIRED_FRAMES: usize = 5;
+/// Share of the repaired frames whose delay is not waited for, as 1/n: those that took one question more
+/// than all others.
+const REPAIRED_SHARE: usize = 32;
 /// Slow frames that do not count at all: one hiccup of a busy machine makes three or four frames
 /// late, and is over before a longer delay could help.
 const HICCUP_FRAMES: usize = 3;
@@ -30,8 +36,8 @@ const HICCUP_FRAMES: usize = 3;
 /// Recent delays of one track.
 #[derive(Debug, Clone)]
 pub(super) struct DelayWindow {
-    /// (arrival, transit) in µs, oldest first.
-    transits: VecDeque<(i64, i64)>,
+    /// Oldest first.
+    transits: VecDeque<Transit>,
     min_transit_us: Option<i64>,
     target_us: i64,
     /// Interarrival jitter of RFC 3550, A.8.
@@ -39,6 +45,15 @@ pub(super) struct DelayWindow {
     last_transit_us: Option<i64>,
     since_recompute: u32,
     scratch: Vec<i64>,
+}
+
+/// The transit of one frame, in µs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Transit {
+    pub(super) at_us: i64,
+    pub(super) us: i64,
+    /// It had been missing, and was asked for.
+    pub(super) is_repaired: bool,
 }
 
 impl DelayWindow {
@@ -73,24 +88,19 @@ impl DelayWindow {
     }
 
     /// Takes the transit of a frame that arrived.
-    pub(super) fn record(
-        &mut self,
-        config: &JitterConfig,
-        at_us: i64,
-        transit_us: i64,
-        is_late: bool,
-    ) {
+    pub(super) fn record(&mut self, config: &JitterConfig, transit: Transit, is_late: bool) {
+        let Transit { at_us, us: transit_us, .. } = transit;
         if let Some(last) = self.last_transit_us.replace(transit_us) {
             self.jitter_us += ((transit_us - last).abs() as f64 - self.jitter_us) / 16.0;
         }
-        while self.transits.front().is_some_and(|&(at, _)| at_us - at > WINDOW_AGE_US) {
+        while self.transits.front().is_some_and(|oldest| at_us - oldest.at_us > WINDOW_AGE_US) {
             self.transits.pop_front();
             self.since_recompute = RECOMPUTE_FRAMES;
         }
         if self.transits.len() == WINDOW_FRAMES {
             self.transits.pop_front();
         }
-        self.transits.push_back((at_us, transit_us));
+        self.transits.push_back(transit);
         self.since_recompute += 1;
         if is_late || self.since_recompute >= RECOMPUTE_FRAMES {
             self.recompute(config);
@@ -125,16 +135,30 @@ impl DelayWindow {
     /// frame periods.
     fn recompute(&mut self, config: &JitterConfig) {
         self.since_recompute = 0;
-        let Some(min) = self.transits.iter().map(|&(_, transit)| transit).min() else { return };
+        let Some(min) = self.transits.iter().map(|transit| transit.us).min() else { return };
         self.min_transit_us = Some(min);
         self.scratch.clear();
-        self.scratch.extend(self.transits.iter().map(|&(_, transit)| transit - min));
+        self.scratch.extend(self.transits.iter().map(|transit| transit.us - min));
         let in_time = (self.scratch.len() as f64 * IN_TIME) as usize;
         let rank = in_time.min((self.scratch.len() - 1).saturating_sub(HICCUP_FRAMES));
         let (_, &mut lateness_us, _) = self.scratch.select_nth_unstable(rank);
+        let lateness_us = lateness_us.max(self.repaired_lateness_us(min));
         let floor_us = if self.is_trusted() { config.min_us() } else { self.target_us };
         let wanted_us = lateness_us.saturating_add(FRAME_PERIOD_US);
         self.target_us = wanted_us.max(floor_us).min(config.max_us());
+    }
+
+    /// The delay within which nearly all repaired frames came, over that of the quickest frame; 0 if there
+    /// are hardly any.
+    fn repaired_lateness_us(&mut self, min_us: i64) -> i64 {
+        self.scratch.clear();
+        let repaired = self.transits.iter().filter(|transit| transit.is_repaired);
+        self.scratch.extend(repaired.map(|transit| transit.us - min_us));
+        if self.scratch.len() < REPAIRED_FRAMES {
+            return 0;
+        }
+        let rank = self.scratch.len() - 1 - self.scratch.len() / REPAIRED_SHARE;
+        *self.scratch.select_nth_unstable(rank).1
     }
 }
 

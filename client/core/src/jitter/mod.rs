@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 pub use self::answer::{Arrival, JitterStats, Playout};
 pub use self::config::JitterConfig;
-use self::delay::{DelayWindow, PlayoutSchedule};
+use self::delay::{DelayWindow, PlayoutSchedule, Transit};
 use self::history::History;
 use tribune_protocol::limits::FRAME_PERIOD;
 
@@ -124,6 +124,22 @@ impl<P> JitterBuffer<P> {
         talkspurt_end: bool,
         payload: P,
     ) -> Arrival {
+        self.take(now, seq, Slot { talkspurt_end, payload }, false)
+    }
+
+    /// The same for a frame that had been missing and was asked for. While there are such, their delay is
+    /// waited for: it is what they were asked for.
+    pub fn handle_repaired(
+        &mut self,
+        now: Instant,
+        seq: u16,
+        talkspurt_end: bool,
+        payload: P,
+    ) -> Arrival {
+        self.take(now, seq, Slot { talkspurt_end, payload }, true)
+    }
+
+    fn take(&mut self, now: Instant, seq: u16, slot: Slot<P>, is_repaired: bool) -> Arrival {
         if self.epoch.is_none() {
             self.epoch = Some(now);
             self.start_at(first_place(FIRST_PLACE, seq));
@@ -142,7 +158,7 @@ impl<P> JitterBuffer<P> {
         }
         self.restart_candidate = None;
         if place < self.floor {
-            return self.handle_too_late(now_us, place);
+            return self.handle_too_late(now_us, place, is_repaired);
         }
         if self.slots.contains_key(&place) {
             self.counts.duplicate += 1;
@@ -157,8 +173,9 @@ impl<P> JitterBuffer<P> {
         if is_replay || (self.delays.is_discontinuous(transit_us) && !is_talking) {
             self.delays.forget();
         }
-        self.delays.record(&self.config, now_us, transit_us, false);
-        self.slots.insert(place, Slot { talkspurt_end, payload });
+        let transit = Transit { at_us: now_us, us: transit_us, is_repaired };
+        self.delays.record(&self.config, transit, false);
+        self.slots.insert(place, slot);
         if !is_talking {
             self.anchor(now_us);
         }
@@ -244,7 +261,7 @@ impl<P> JitterBuffer<P> {
         is_ahead || place + BEHIND_FRAMES_MAX < self.next
     }
 
-    fn handle_too_late(&mut self, now_us: i64, place: u64) -> Arrival {
+    fn handle_too_late(&mut self, now_us: i64, place: u64, is_repaired: bool) -> Arrival {
         if !self.arrived.insert(place) {
             self.counts.duplicate += 1;
             return Arrival::Duplicate;
@@ -254,7 +271,8 @@ impl<P> JitterBuffer<P> {
         if self.given_up.contains(place) {
             self.counts.lost -= 1;
         }
-        self.delays.record(&self.config, now_us, transit_us(now_us, place), true);
+        let transit = Transit { at_us: now_us, us: transit_us(now_us, place), is_repaired };
+        self.delays.record(&self.config, transit, true);
         Arrival::Late
     }
 

@@ -12,7 +12,6 @@ use tribune_protocol::media::datagram::Frame;
 use super::phase::{Leaving, Part, Phase};
 use super::{ConnectionId, Output, Participant};
 use crate::address::Address;
-use crate::dedup::Taken;
 use crate::handoff::{Overlap, Search, Side};
 use crate::reconnect::Failure;
 
@@ -109,14 +108,11 @@ impl Participant {
         }
     }
 
-    /// Notes for the overlap, if there is one, that a frame has come and what was missing before it.
-    pub(super) fn note_frame(&mut self, side: Side, frame: &Frame, taken: Taken) {
+    /// Notes for the overlap, if there is one, that a frame has come.
+    pub(super) fn note_frame(&mut self, side: Side, frame: &Frame) {
         let Phase::InRoom(stay) = &mut self.phase else { return };
         let Some(leaving) = stay.leaving() else { return };
         leaving.overlap.handle_frame(side, frame.track, frame.seq, frame.talkspurt_end);
-        if let Taken::New(Some(gap)) = taken {
-            leaving.overlap.handle_asked(frame.track, gap);
-        }
     }
 
     /// The next relay does not let us in.

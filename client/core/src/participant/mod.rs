@@ -90,7 +90,9 @@ impl Participant {
         match &self.phase {
             Phase::Waiting { until } => Some(*until),
             Phase::Entering(attempt) => attempt.deadline(),
-            Phase::InRoom(stay) => stay.next_timeout(),
+            Phase::InRoom(stay) => {
+                [stay.next_timeout(), self.dedup.poll_timeout()].into_iter().flatten().min()
+            }
             Phase::Leaving(farewells) => farewells.next_timeout(),
             Phase::Ended => None,
         }

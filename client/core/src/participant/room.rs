@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
-use tribune_protocol::media::datagram::{Frame, MediaDatagram};
+use tribune_protocol::media::datagram::MediaDatagram;
 use tribune_protocol::quality::report::Report;
 
 use super::phase::{Part, Phase};
 use super::{ConnectionId, Event, Output, Participant, Ticket};
-use crate::connection::{Answer, Arrival, Received, RequestError, Unsent, message};
+use crate::connection::{Answer, Arrival, Connection, Received, RequestError, Unsent, message};
 use crate::dedup::Taken;
 use crate::frame::{ReceivedFrame, SpokenFrame};
 use crate::handoff::Side;
@@ -132,6 +132,9 @@ impl Participant {
                 self.link.round_trip = Some(connection.round_trip());
                 self.link.offset = connection.clock().offset(local_us).map(|offset| (offset, now));
             }
+            Ok(Arrival::Asked(bytes)) => {
+                self.outputs.push_back(Output::Datagram { connection: id, bytes });
+            }
             Ok(Arrival::Clock | Arrival::Nothing) => {}
             Err(error) => tracing::debug!(%error, "datagram passed over"),
         }
@@ -151,6 +154,7 @@ impl Participant {
             }
             self.move_on(now);
         }
+        self.ask_for_missing(now);
     }
 
     /// Requests that are late, the clock, and signs of life.
@@ -231,29 +235,37 @@ impl Participant {
                 Ok(frame) => frame,
                 Err(error) => return tracing::debug!(%error, "frame passed over"),
             };
-            let taken = self.dedup.handle_frame(now, &frame);
-            self.note_frame(side, &frame, taken);
-            match taken {
-                Taken::Duplicate => self.link.duplicate_frames += 1,
+            let taken = self.dedup.handle_frame(now, &frame, media.is_repair);
+            self.note_frame(side, &frame);
+            let is_repaired = match taken {
+                Taken::Duplicate => {
+                    self.link.duplicate_frames += 1;
+                    continue;
+                }
                 Taken::Repaired => {
                     self.link.repaired_frames += 1;
-                    self.hand_out(now, frame);
+                    true
                 }
-                Taken::New(missing) => {
-                    if let Some(gap) = missing
-                        && let Phase::InRoom(stay) = &mut self.phase
-                        && let Some(bytes) = stay.serving().nack(frame.track, gap)
-                    {
-                        let connection = stay.serving_id();
-                        self.outputs.push_back(Output::Datagram { connection, bytes });
-                    }
-                    self.hand_out(now, frame);
-                }
-            }
+                Taken::New => false,
+            };
+            let received = ReceivedFrame { frame, arrived: now, is_repaired };
+            self.outputs.push_back(Output::Frame(received));
         }
+        self.ask_for_missing(now);
     }
 
-    fn hand_out(&mut self, arrived: Instant, frame: Frame) {
-        self.outputs.push_back(Output::Frame(ReceivedFrame { frame, arrived }));
+    /// Asks the relay that serves us for the frames that have not come.
+    fn ask_for_missing(&mut self, now: Instant) {
+        let Phase::InRoom(stay) = &mut self.phase else { return };
+        let (connection, round_trip) = (stay.serving_id(), stay.serving().path_round_trip());
+        while let Some((track, gap)) = self.dedup.poll_ask(now, round_trip) {
+            if let Some(leaving) = stay.leaving() {
+                leaving.overlap.handle_asked(track, gap);
+            }
+            if !stay.is_lost() {
+                let bytes = Connection::nack(track, gap);
+                self.outputs.push_back(Output::Datagram { connection, bytes });
+            }
+        }
     }
 }

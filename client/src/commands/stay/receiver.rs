@@ -129,7 +129,8 @@ impl Receiver {
         received: ReceivedFrame,
         clock: LocalClock,
     ) -> Result<(), AudioError> {
-        let ReceivedFrame { frame, arrived } = received;
+        let ReceivedFrame { frame, arrived, .. } = &received;
+        let arrived = *arrived;
         let arrived_us = clock.us_at(arrived);
         let record = self.tracks.entry(frame.track).or_default();
         record.received += 1;
@@ -142,14 +143,7 @@ impl Receiver {
             return Ok(());
         }
         self.left.retain(|(track, _)| *track != frame.track);
-        self.player.handle_frame(
-            arrived,
-            frame.track.0,
-            frame.seq.0,
-            frame.talkspurt_end,
-            frame.opus,
-            frame.captured,
-        )?;
+        self.player.handle_received(received)?;
         Ok(())
     }
 
@@ -247,7 +241,7 @@ mod tests {
             opus,
             wire: bytes::Bytes::new(),
         };
-        ReceivedFrame { frame, arrived: at + FRAME_PERIOD * n }
+        ReceivedFrame { frame, arrived: at + FRAME_PERIOD * n, is_repaired: false }
     }
 
     fn receiver(now: Instant, clock: LocalClock) -> Receiver {

@@ -2,25 +2,22 @@
 //! [`RoomMedia::handle_datagram`], then sends what [`RoomMedia::take`] gives for each ready view.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
-use tribune_protocol::ids::{Channel, TrackId};
+use tribune_protocol::ids::Channel;
 use tribune_protocol::limits::MAX_FRAMES_PER_DATAGRAM;
 use tribune_protocol::media::datagram::{Frame, FrameHeader, Level, MediaDatagram};
-use tribune_protocol::media::sequence::Gap;
 
 use super::bundle::{Bundle, Bundled};
-use super::ingress::{Ingress, Verdict};
+use super::ingress::{Ingress, Question, Verdict};
 use super::select::{Audibility, Selection};
 use crate::counters::{DropCause, ShardCounters, Side};
 use crate::messages::{Hears, LinkId, ShardSet, TrackRoute};
 
 /// Frames that came in.
 pub type Accepted = SmallVec<[Frame; 4]>;
-/// Runs of frames that are missing, by track.
-pub type Missing = SmallVec<[(TrackId, Gap); 1]>;
 
 /// One room on this shard. See the module's documentation.
 #[derive(Debug)]
@@ -31,6 +28,10 @@ pub struct RoomMedia {
     hosts: ShardSet,
     /// It waits in the shard's queue of rooms that are ready to send.
     queued: bool,
+    /// Frames that listeners were given.
+    heard: u64,
+    /// When the shard looks for missing frames next.
+    repair_check: Option<Instant>,
 }
 
 /// A group of connections of one room that need identical bytes.
@@ -68,6 +69,8 @@ impl RoomMedia {
             views: Vec::new(),
             hosts: ShardSet::default(),
             queued: false,
+            heard: 0,
+            repair_check: None,
         }
     }
 
@@ -146,35 +149,63 @@ impl RoomMedia {
     }
 
     /// Lets the frames of a datagram in that came over `link`, from that side. Accepted frames go on to
-    /// [`Self::handle_frames`], and to the other shards; missing ones can be requested.
+    /// [`Self::handle_frames`], and to the other shards. Also returned is whether some are missing, to be
+    /// asked for by [`Self::poll_ask`].
     pub fn handle_datagram(
         &mut self,
-        link: LinkId,
-        side: Side,
+        now: Instant,
+        (link, side): (LinkId, Side),
         media: &MediaDatagram,
         counters: &mut ShardCounters,
-    ) -> (Accepted, Missing) {
-        let (mut accepted, mut missing) = (Accepted::new(), Missing::new());
+    ) -> (Accepted, bool) {
+        let (mut accepted, mut any_missing) = (Accepted::new(), false);
         for frame in media.frames() {
             counters.frames_in += 1;
             let Ok(frame) = frame else {
                 counters.frames_dropped.count(DropCause::Malformed, 1);
                 break;
             };
-            match self.ingress.handle_frame(link, &frame) {
+            match self.ingress.handle_frame(now, link, &frame, media.is_repair) {
                 Verdict::Accept => {
-                    let (gap, was_missing) = self.ingress.note_arrival(&frame);
-                    counters.frames_repaired.count(side, u64::from(was_missing));
-                    if let Some(gap) = gap {
-                        counters.frames_missing.count(side, u64::from(gap.count));
-                        missing.push((frame.track, gap));
-                    }
+                    let noted = self.ingress.note_arrival(now, &frame, media.is_repair);
+                    counters.frames_repaired.count(side, u64::from(noted.repaired));
+                    counters.frames_missing.count(side, u64::from(noted.missing));
+                    any_missing |= noted.missing > 0;
                     accepted.push(frame);
                 }
                 Verdict::Drop(cause) => counters.frames_dropped.count(cause, 1),
             }
         }
-        (accepted, missing)
+        (accepted, any_missing)
+    }
+
+    /// The next frames to ask a neighbour for now. To be called until it is `None`, then
+    /// [`Self::schedule_repair`].
+    pub fn poll_ask(
+        &mut self,
+        now: Instant,
+        patience: Duration,
+        round_trip: impl Fn(LinkId) -> Option<Duration>,
+    ) -> Option<Question> {
+        self.ingress.poll_ask(now, patience, round_trip)
+    }
+
+    /// When the shard looks for missing frames next.
+    #[must_use]
+    pub const fn repair_check(&self) -> Option<Instant> {
+        self.repair_check
+    }
+
+    /// Sets the next look for missing frames to when it is due, and returns it.
+    pub fn schedule_repair(&mut self) -> Option<Instant> {
+        self.repair_check = self.ingress.poll_timeout();
+        self.repair_check
+    }
+
+    /// Frames that listeners were given so far.
+    #[must_use]
+    pub const fn heard(&self) -> u64 {
+        self.heard
     }
 
     /// As [`Self::handle_datagram`], for frames that another shard let in.
@@ -193,7 +224,10 @@ impl RoomMedia {
     pub fn handle_frames(&mut self, now: Instant, frames: &[Frame], counters: &mut ShardCounters) {
         for frame in frames {
             let heard = match self.selection.handle_frame(now, frame) {
-                Audibility::Heard => Some(frame.wire.clone()),
+                Audibility::Heard => {
+                    self.heard += 1;
+                    Some(frame.wire.clone())
+                }
                 Audibility::Cut => {
                     counters.frames_dropped.count(DropCause::NotSelected, 1);
                     mark(frame)

@@ -1,11 +1,12 @@
 //! Admission of frames: only those of a track that the room knows, from the side where it is at home or
 //! was until a moment ago, not silenced, and once. Used by [`super::fanout`].
 
+use std::time::{Duration, Instant};
+
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::media::datagram::Frame;
-use tribune_protocol::media::sequence::{Gap, GapDetector};
+use tribune_protocol::media::repair::{Gap, Noted, Repair};
 
-use super::missed::Missed;
 use super::ring::{Inserted, Ring};
 use crate::counters::DropCause;
 use crate::messages::{LinkId, TrackRoute};
@@ -29,8 +30,18 @@ pub struct Ingress {
 struct Track {
     route: TrackRoute,
     ring: Ring,
-    gaps: GapDetector,
-    missed: Missed,
+    repair: Repair,
+}
+
+/// Frames to ask a neighbour for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// The connection that the track comes from.
+    pub link: LinkId,
+    /// The track.
+    pub track: TrackId,
+    /// The frames.
+    pub gap: Gap,
 }
 
 impl Ingress {
@@ -39,19 +50,24 @@ impl Ingress {
         self.tracks.retain(|track| routes.iter().any(|route| route.track == track.route.track));
         for route in routes {
             match self.tracks.iter_mut().find(|track| track.route.track == route.track) {
-                Some(track) => track.route = *route,
+                Some(track) => track.set_route(*route),
                 None => self.tracks.push(Track {
                     route: *route,
                     ring: Ring::default(),
-                    gaps: GapDetector::default(),
-                    missed: Missed::default(),
+                    repair: Repair::default(),
                 }),
             }
         }
     }
 
     /// Judges a frame that came over `link`, and keeps it if it is accepted.
-    pub fn handle_frame(&mut self, link: LinkId, frame: &Frame) -> Verdict {
+    pub fn handle_frame(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        frame: &Frame,
+        is_repair: bool,
+    ) -> Verdict {
         let Some(track) = self.track_mut(frame.track) else {
             return Verdict::Drop(DropCause::UnknownTrack);
         };
@@ -59,15 +75,43 @@ impl Ingress {
         if track.route.home != Some(link) && former != Some(link) {
             return Verdict::Drop(DropCause::NotYourTrack);
         }
-        track.insert(frame)
+        let verdict = track.insert(frame);
+        if verdict == Verdict::Drop(DropCause::Duplicate) {
+            track.repair.handle_duplicate(now, frame.seq, is_repair);
+        }
+        verdict
     }
 
-    /// Notes a frame that was accepted. Gives the gap before it, to be requested where it came from, and
-    /// whether it has been found missing itself.
-    pub fn note_arrival(&mut self, frame: &Frame) -> (Option<Gap>, bool) {
-        let Some(track) = self.track_mut(frame.track) else { return (None, false) };
-        let gap = track.gaps.handle_frame(frame.seq, frame.talkspurt_end);
-        (gap, track.missed.handle_frame(frame.seq, gap))
+    /// Notes a frame that was accepted. Gives what it tells of those before it.
+    pub fn note_arrival(&mut self, now: Instant, frame: &Frame, is_repair: bool) -> Noted {
+        let Some(track) = self.track_mut(frame.track) else { return Noted::default() };
+        track.repair.handle_frame(now, (frame.seq, frame.talkspurt_end), is_repair)
+    }
+
+    /// The next frames to ask for now; `round_trip` of a connection is `None` where it is not this shard's.
+    pub fn poll_ask(
+        &mut self,
+        now: Instant,
+        patience: Duration,
+        round_trip: impl Fn(LinkId) -> Option<Duration>,
+    ) -> Option<Question> {
+        self.tracks.iter_mut().find_map(|entry| {
+            let home = entry.route.home;
+            let Some((link, round_trip)) = home.and_then(|link| Some((link, round_trip(link)?)))
+            else {
+                // It comes from elsewhere now, if at all.
+                entry.repair = Repair::default();
+                return None;
+            };
+            let gap = entry.repair.poll_ask(now, round_trip, patience)?;
+            Some(Question { link, track: entry.route.track, gap })
+        })
+    }
+
+    /// When to call [`Self::poll_ask`] next; may be early.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.tracks.iter().filter_map(|track| track.repair.poll_timeout()).min()
     }
 
     /// Judges a frame that another shard of this relay has authorised.
@@ -96,6 +140,13 @@ impl Ingress {
 }
 
 impl Track {
+    fn set_route(&mut self, route: TrackRoute) {
+        self.route = route;
+        if route.silenced {
+            self.repair = Repair::default();
+        }
+    }
+
     fn insert(&mut self, frame: &Frame) -> Verdict {
         if self.route.silenced {
             return Verdict::Drop(DropCause::Silenced);
@@ -118,50 +169,65 @@ mod tests {
 
     #[test]
     fn a_frame_needs_a_track_a_home_and_no_silence() {
+        let now = Instant::now();
         let [home, other] = [1, 2].map(link);
         let route = |home, silenced| TrackRoute { track: TrackId(1), home, former: None, silenced };
         let mut ingress = Ingress::default();
         assert_eq!(
-            ingress.handle_frame(home, &frame(1, 0)),
+            ingress.handle_frame(now, home, &frame(1, 0), false),
             Verdict::Drop(DropCause::UnknownTrack)
         );
         ingress.set_routes(&[route(Some(home), false)]);
         assert_eq!(
-            ingress.handle_frame(other, &frame(1, 0)),
+            ingress.handle_frame(now, other, &frame(1, 0), false),
             Verdict::Drop(DropCause::NotYourTrack)
         );
-        assert_eq!(ingress.handle_frame(home, &frame(1, 0)), Verdict::Accept);
-        assert_eq!(ingress.handle_frame(home, &frame(1, 0)), Verdict::Drop(DropCause::Duplicate));
+        assert_eq!(ingress.handle_frame(now, home, &frame(1, 0), false), Verdict::Accept);
+        assert_eq!(
+            ingress.handle_frame(now, home, &frame(1, 0), false),
+            Verdict::Drop(DropCause::Duplicate)
+        );
         ingress.set_routes(&[route(Some(home), true)]);
-        assert_eq!(ingress.handle_frame(home, &frame(1, 1)), Verdict::Drop(DropCause::Silenced));
+        assert_eq!(
+            ingress.handle_frame(now, home, &frame(1, 1), false),
+            Verdict::Drop(DropCause::Silenced)
+        );
         ingress.set_routes(&[route(None, false)]);
         assert_eq!(
-            ingress.handle_frame(home, &frame(1, 1)),
+            ingress.handle_frame(now, home, &frame(1, 1), false),
             Verdict::Drop(DropCause::NotYourTrack)
         );
     }
+
     #[test]
     fn both_homes_count_for_a_while_and_each_frame_once() {
+        let now = Instant::now();
         let [home, old, other] = [1, 2, 3].map(link);
         let former = Some(FormerHome { link: old, hears: true });
         let (track, home_now) = (TrackId(1), Some(home));
         let route = TrackRoute { track, home: home_now, former, silenced: false };
         let mut ingress = Ingress::default();
         ingress.set_routes(&[route]);
-        assert_eq!(ingress.handle_frame(old, &frame(1, 0)), Verdict::Accept);
-        assert_eq!(ingress.handle_frame(home, &frame(1, 0)), Verdict::Drop(DropCause::Duplicate));
-        assert_eq!(ingress.handle_frame(home, &frame(1, 1)), Verdict::Accept);
-        assert_eq!(ingress.handle_frame(old, &frame(1, 1)), Verdict::Drop(DropCause::Duplicate));
+        assert_eq!(ingress.handle_frame(now, old, &frame(1, 0), false), Verdict::Accept);
+        assert_eq!(
+            ingress.handle_frame(now, home, &frame(1, 0), false),
+            Verdict::Drop(DropCause::Duplicate)
+        );
+        assert_eq!(ingress.handle_frame(now, home, &frame(1, 1), false), Verdict::Accept);
+        assert_eq!(
+            ingress.handle_frame(now, old, &frame(1, 1), false),
+            Verdict::Drop(DropCause::Duplicate)
+        );
         let refused = Verdict::Drop(DropCause::NotYourTrack);
-        assert_eq!(ingress.handle_frame(other, &frame(1, 2)), refused);
+        assert_eq!(ingress.handle_frame(now, other, &frame(1, 2), false), refused);
         ingress.set_routes(&[TrackRoute { silenced: true, ..route }]);
         for link in [home, old] {
             let silenced = Verdict::Drop(DropCause::Silenced);
-            assert_eq!(ingress.handle_frame(link, &frame(1, 2)), silenced);
+            assert_eq!(ingress.handle_frame(now, link, &frame(1, 2), false), silenced);
         }
         ingress.set_routes(&[TrackRoute { former: None, ..route }]);
-        assert_eq!(ingress.handle_frame(old, &frame(1, 2)), refused);
-        assert_eq!(ingress.handle_frame(home, &frame(1, 2)), Verdict::Accept);
+        assert_eq!(ingress.handle_frame(now, old, &frame(1, 2), false), refused);
+        assert_eq!(ingress.handle_frame(now, home, &frame(1, 2), false), Verdict::Accept);
     }
 
     fn link(slot: u32) -> LinkId {

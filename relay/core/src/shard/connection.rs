@@ -9,16 +9,20 @@ use smallvec::SmallVec;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::ControlReader;
 use tribune_protocol::ids::Channel;
+use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+use tribune_protocol::media::datagram::MediaWriter;
+use tribune_protocol::media::nack::Nack;
 use tribune_protocol::time::ClockFilter;
 
 use super::bucket::Bucket;
 use super::limits::{
-    DATAGRAM_BURST, DATAGRAMS_PER_SECOND, MESSAGE_BURST, MESSAGES_PER_SECOND,
-    PARTICIPANT_OUTBOX_BYTES, REPAIR_BURST, REPAIRS_PER_SECOND, TRUNK_OUTBOX_BYTES,
-    TRUNK_QUEUE_DATAGRAMS, TRUNK_REPAIRS_PER_SECOND,
+    DATAGRAM_BURST, DATAGRAMS_PER_SECOND, MAX_STREAM_BYTES_IN_FLIGHT, MESSAGE_BURST,
+    MESSAGES_PER_SECOND, PARTICIPANT_OUTBOX_BYTES, REPAIR_BURST, TRUNK_OUTBOX_BYTES,
+    TRUNK_QUEUE_DATAGRAMS, TRUNK_REPAIR_BURST,
 };
 use crate::counters::{DropCause, ShardCounters, Side};
 use crate::media::bundle::Bundled;
+use crate::media::ring::Ring;
 use crate::messages::{DialId, LinkId, RoomId};
 
 /// One connection.
@@ -37,8 +41,10 @@ pub(super) struct Peer {
     pub(super) trunk_queue: VecDeque<Bundled>,
     pub(super) datagrams: Bucket,
     pub(super) messages: Bucket,
-    /// Frames repaired for it, or asked of it.
-    pub(super) repairs: Bucket,
+    /// Frames that a trunk was given.
+    pub(super) given: u64,
+    /// Frames that may be repaired for it.
+    pub(super) repairs: RepairCredit,
     /// A participant has to be in a room by then, a child to have said something.
     pub(super) speak_by: Option<Instant>,
     /// It waits in the queue of connections that may have something to send.
@@ -90,6 +96,16 @@ impl Lost {
     }
 }
 
+/// Repairs that a peer has earned, one by each frame that it was given: what it costs is in proportion to
+/// the tracks that it hears.
+#[derive(Debug)]
+pub(super) struct RepairCredit {
+    burst: u32,
+    left: u32,
+    /// Frames given up to which it has earned.
+    counted: u64,
+}
+
 /// Control messages on their way into the stream.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -111,7 +127,8 @@ impl Peer {
             trunk_queue: VecDeque::new(),
             datagrams: Bucket::new(now, DATAGRAM_BURST, DATAGRAMS_PER_SECOND),
             messages: Bucket::new(now, MESSAGE_BURST, MESSAGES_PER_SECOND),
-            repairs: Bucket::new(now, REPAIR_BURST, REPAIRS_PER_SECOND),
+            given: 0,
+            repairs: RepairCredit::new(REPAIR_BURST),
             speak_by: None,
             dirty: false,
             unanswered: false,
@@ -137,9 +154,14 @@ impl Peer {
     }
 
     /// It has turned out to be a trunk: repairs are for many rooms.
-    pub(super) fn set_trunk(&mut self, now: Instant, kind: PeerKind) {
+    pub(super) fn set_trunk(&mut self, kind: PeerKind) {
         self.kind = kind;
-        self.repairs = Bucket::new(now, TRUNK_REPAIRS_PER_SECOND, TRUNK_REPAIRS_PER_SECOND);
+        self.repairs = RepairCredit::new(TRUNK_REPAIR_BURST);
+    }
+
+    /// The channel of a room, if the connection hears it.
+    pub(super) fn channel(&self, room: RoomId) -> Option<Channel> {
+        self.rooms.iter().find(|(_, known)| *known == room).map(|(channel, _)| *channel)
     }
 
     /// The room of a channel, if the connection hears it.
@@ -165,13 +187,19 @@ impl Peer {
     /// Writes waiting messages, as far as the stream takes them.
     pub(super) fn write_control(&mut self) {
         let Some(stream) = self.control else { return };
+        if !self.outbox.queue.is_empty() {
+            // Media have a reserve of their own; this keeps to the rest of the congestion window.
+            let window = self.conn.congestion_state().metrics().congestion_window;
+            self.conn.set_send_window(window.min(MAX_STREAM_BYTES_IN_FLIGHT));
+        }
         while let Some(message) = self.outbox.queue.front_mut() {
             // Blocked or stopped: `Writable`, or the end of the connection, comes later.
             let Ok(written) = self.conn.send_stream(stream).write(message) else { return };
             self.outbox.bytes -= written;
             if written < message.len() {
+                // Only a write that is refused whole has `Writable` come.
                 *message = message.slice(written..);
-                return;
+                continue;
             }
             self.outbox.queue.pop_front();
         }
@@ -183,6 +211,34 @@ impl Peer {
             if let Err(lost) = self.send_datagram(datagram.clone()) {
                 lost.count(counters);
             }
+        }
+    }
+
+    /// Sends what `ring` still holds of the frames that the peer misses, as far as it has earned repairs. A
+    /// participant was given the `heard` frames of the room.
+    pub(super) fn repair(
+        &mut self,
+        nack: Nack,
+        ring: &Ring,
+        heard: u64,
+        counters: &mut ShardCounters,
+    ) {
+        let given = if self.is_trunk() { self.given } else { heard };
+        let mut writer = MediaWriter::repair(nack.channel, MAX_DATAGRAM_BYTES);
+        let mut frames = 0;
+        for wire in nack.seqs().filter_map(|seq| ring.get(seq)) {
+            // One that does not fit is asked for again.
+            if !self.repairs.take(given) || !writer.push(wire) {
+                break;
+            }
+            frames += 1;
+        }
+        if frames == 0 {
+            return;
+        }
+        match self.send_datagram(Bundled { bytes: writer.take(), frames }) {
+            Ok(()) => counters.nacks_answered += 1,
+            Err(lost) => lost.count(counters),
         }
     }
 
@@ -256,5 +312,21 @@ impl Peer {
         let lost =
             |oldest: Bundled| Lost { cause: DropCause::TrunkQueueFull, frames: oldest.frames };
         oldest.map(lost).map_or(Ok(()), Err)
+    }
+}
+
+impl RepairCredit {
+    const fn new(burst: u32) -> Self {
+        Self { burst, left: burst, counted: 0 }
+    }
+
+    /// Takes one, where so many frames have been `given` so far.
+    pub(super) fn take(&mut self, given: u64) -> bool {
+        let earned = given.saturating_sub(self.counted).min(self.burst.into()) as u32;
+        self.counted = given;
+        self.left = self.burst.min(self.left + earned);
+        let is_left = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is_left
     }
 }

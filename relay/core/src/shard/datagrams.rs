@@ -11,22 +11,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use smallvec::SmallVec;
-use tribune_protocol::ids::Channel;
-use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-use tribune_protocol::media::datagram::{Frame, MediaDatagram, MediaWriter};
+use tribune_protocol::media::datagram::{Frame, MediaDatagram};
 use tribune_protocol::media::nack::Nack;
 use tribune_protocol::media::probe::{Answer, Probe};
-use tribune_protocol::media::sequence::Gap;
+use tribune_protocol::media::repair::Gap;
 use tribune_protocol::media::{Datagram, DatagramError};
 use tribune_protocol::time::Offset;
 
 use super::connection::PeerKind;
-use super::limits::{ANSWER_WITHIN, MTU_BYTES, REPAIR_RTT, REPLIES_WAITING, SMALL_PACKET_BYTES};
+use super::limits::{
+    ANSWER_WITHIN, MTU_BYTES, REPAIR_PATIENCE, REPLIES_WAITING, SMALL_PACKET_BYTES,
+};
 use super::{Outgoing, Shard};
 use crate::counters::{DropCause, Side};
 use crate::media::bundle::Bundled;
-use crate::media::fanout::{Accepted, Departure, Missing, RoomMedia};
-use crate::messages::{RoomId, ShardEvent, ShardMessage, SharedFrames};
+use crate::media::fanout::{Accepted, Departure, RoomMedia};
+use crate::media::ingress::Question;
+use crate::messages::{LinkId, RoomId, ShardEvent, ShardMessage, SharedFrames};
 
 /// Datagrams on their way to the connections of a view.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Shard {
                 Ok(Datagram::Media(media)) => self.handle_media(now, slot, &media),
                 Ok(Datagram::Nack(nack)) => {
                     self.counters.nacks_in += 1;
-                    self.handle_nack(now, slot, nack);
+                    self.handle_nack(slot, nack);
                 }
                 Ok(Datagram::Probe(probe)) => self.handle_probe(now, slot, probe),
                 Err(DatagramError::UnknownKind) => {
@@ -93,10 +94,12 @@ impl Shard {
             return;
         };
         let side = peer.side();
-        let (accepted, missing) = room.handle_datagram(peer.link, side, media, &mut self.counters);
+        let from = (peer.link, side);
+        let (accepted, missing) = room.handle_datagram(now, from, media, &mut self.counters);
         if accepted.is_empty() {
             return;
         }
+        let asks = missing || room.repair_check().is_none();
         let others = room.hosts().iter().filter(|shard| *shard != self.config.id);
         let mut shared: Option<Arc<[Frame]>> = None;
         for shard in others {
@@ -106,7 +109,9 @@ impl Shard {
                 .push_back((shard, ShardMessage::Frames(SharedFrames { room: id, frames })));
         }
         self.forward(now, id, &accepted);
-        self.ask_for(now, slot, media.channel, &missing);
+        if asks {
+            self.ask_for_missing(now, id);
+        }
         self.note_ages(now, side, &accepted);
     }
 
@@ -119,42 +124,45 @@ impl Shard {
         }
     }
 
-    /// Asks a relay for frames that it has sent and that have not come. Speakers keep nothing to
-    /// answer with.
-    fn ask_for(&mut self, now: Instant, slot: u32, channel: Channel, missing: &Missing) {
-        let Some(peer) = self.peers[slot as usize].as_mut() else { return };
-        if !peer.is_trunk() || peer.conn.rtt() > REPAIR_RTT {
-            return;
-        }
-        for (track, Gap { first, count }) in missing {
-            if peer.repairs.take(now) {
-                let nack = Nack { channel, track: *track, first: *first, count: *count };
-                peer.send_aside(nack.write(), &mut self.counters);
-                self.counters.nacks_sent += 1;
+    /// Asks the neighbours that a room's tracks come from, relays and speakers, for the frames that have not
+    /// come, and notes when to look again.
+    pub(super) fn ask_for_missing(&mut self, now: Instant, id: RoomId) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let before = room.repair_check();
+        loop {
+            let peers = &self.peers;
+            let round_trip = |link: LinkId| {
+                let peer = peers.get(link.slot as usize)?.as_ref();
+                peer.filter(|peer| peer.link == link && !peer.closed).map(|peer| peer.conn.rtt())
+            };
+            let Some(Question { link, track, gap: Gap { first, count } }) =
+                room.poll_ask(now, REPAIR_PATIENCE, round_trip)
+            else {
+                break;
+            };
+            let Some(peer) = self.peers[link.slot as usize].as_mut() else { continue };
+            let Some(channel) = peer.channel(id) else { continue };
+            peer.send_aside(Nack { channel, track, first, count }.write(), &mut self.counters);
+            self.counters.nacks_sent += 1;
+            if !peer.dirty {
+                peer.dirty = true;
+                self.dirty.push_back(link.slot);
             }
         }
-        self.mark_dirty(slot);
+        let due = room.schedule_repair();
+        if due != before {
+            before.map(|before| self.repairs_due.remove(&(before, id)));
+            due.map(|due| self.repairs_due.insert((due, id)));
+        }
     }
 
     /// Sends what is still kept of the frames that somebody misses.
-    fn handle_nack(&mut self, now: Instant, slot: u32, nack: Nack) {
+    fn handle_nack(&mut self, slot: u32, nack: Nack) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         let Some(room) = peer.room(nack.channel).and_then(|id| self.rooms.get(&id)) else { return };
         let silenced = room.ingress().route(nack.track).is_none_or(|route| route.silenced);
         let Some(ring) = room.ingress().ring(nack.track).filter(|_| !silenced) else { return };
-        for wire in nack.seqs().filter_map(|seq| ring.get(seq)) {
-            if !peer.repairs.take(now) {
-                break;
-            }
-            let mut writer = MediaWriter::new(nack.channel, MAX_DATAGRAM_BYTES);
-            if !writer.push(wire) {
-                continue;
-            }
-            match peer.send_datagram(Bundled { bytes: writer.take(), frames: 1 }) {
-                Ok(()) => self.counters.nacks_answered += 1,
-                Err(lost) => lost.count(&mut self.counters),
-            }
-        }
+        peer.repair(nack, ring, room.heard(), &mut self.counters);
         self.mark_dirty(slot);
     }
 
@@ -232,6 +240,7 @@ impl Shard {
             };
             // What a lone connection has to send beside it can share the packet: a trunk's rooms.
             let Some(peer) = self.peers[slot as usize].as_mut() else { continue };
+            peer.given += frames;
             peer.send_datagrams(&datagrams, &mut self.counters);
             if !peer.dirty {
                 peer.dirty = true;

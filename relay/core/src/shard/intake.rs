@@ -185,7 +185,7 @@ impl Shard {
     fn handle_event(&mut self, now: Instant, slot: u32, event: Event) {
         match event {
             Event::HandshakeDataReady => {}
-            Event::Connected => self.handle_connected(now, slot),
+            Event::Connected => self.handle_connected(slot),
             Event::ConnectionLost { reason } => self.handle_lost(slot, &reason),
             Event::DatagramReceived => self.read_datagrams(now, slot),
             Event::DatagramsUnblocked => {
@@ -197,12 +197,12 @@ impl Shard {
         }
     }
 
-    fn handle_connected(&mut self, now: Instant, slot: u32) {
+    fn handle_connected(&mut self, slot: u32) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         self.handshaking -= 1;
         self.counters.handshakes.count(HandshakeResult::Completed, 1);
         if let PeerKind::Dialling(dial) = peer.kind {
-            peer.set_trunk(now, PeerKind::Parent(ClockFilter::default()));
+            peer.set_trunk(PeerKind::Parent(ClockFilter::default()));
             peer.control = peer.conn.streams().open(Dir::Bi);
             peer.speak_by = None;
             self.events.push_back(ShardEvent::Dialled { dial, link: peer.link });
@@ -213,7 +213,7 @@ impl Shard {
         let data = session.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
         let alpn = data.and_then(|data| data.protocol);
         if alpn.as_deref() == Some(ALPN_TRUNK) {
-            peer.set_trunk(now, PeerKind::Child { announced: false, certified });
+            peer.set_trunk(PeerKind::Child { announced: false, certified });
         } else {
             peer.kind = PeerKind::Participant { announced: false };
             // All audio travels in datagrams: a peer that takes none cannot listen.

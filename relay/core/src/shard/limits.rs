@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn_proto::{AckFrequencyConfig, IdleTimeout, TransportConfig, VarInt};
+use tribune_congestion::LiveAudioConfig;
 
 /// Control bytes that wait for a participant. A whole stage and the queue of hands fit many times.
 pub(super) const PARTICIPANT_OUTBOX_BYTES: usize = 128 * 1024;
@@ -16,20 +17,19 @@ pub(super) const TRUNK_QUEUE_DATAGRAMS: usize = 1_024;
 pub(super) const MESSAGE_BURST: u32 = 50;
 /// See [`MESSAGE_BURST`].
 pub(super) const MESSAGES_PER_SECOND: u32 = 20;
-/// Datagrams of a listener at once: NACKs and time probes only.
-pub(super) const DATAGRAM_BURST: u32 = 40;
-/// Datagrams of a participant a second: 50 frames, a probe, and as much again for a clock that runs
-/// fast or a sender that catches up.
-pub(super) const DATAGRAMS_PER_SECOND: u32 = 110;
-/// Frames repaired for one connection at once, and asked of one: a second of one track.
-pub(super) const REPAIR_BURST: u32 = 50;
-/// Frames repaired for one connection a second: 5 % of the most that a room can play. More loss than
-/// that is congestion, which repairs would feed.
-pub(super) const REPAIRS_PER_SECOND: u32 = 20;
-/// Frames repaired over one trunk at once, and as many a second: 1 % of a thousand tracks.
-pub(super) const TRUNK_REPAIRS_PER_SECOND: u32 = 500;
-/// A hop longer than this answers too late for a live buffer.
-pub(super) const REPAIR_RTT: Duration = Duration::from_millis(150);
+/// Datagrams of a participant at once: what a sender that catches up has kept for two seconds.
+pub(super) const DATAGRAM_BURST: u32 = 100;
+/// Datagrams of a participant a second: 50 frames and as many that are repaired, a probe, and questions
+/// for the frames of four tracks that come over a path which loses three in ten.
+pub(super) const DATAGRAMS_PER_SECOND: u32 = 220;
+/// Frames repaired for a participant at once: half a second of four tracks.
+pub(super) const REPAIR_BURST: u32 = 100;
+/// Frames repaired over one trunk at once: a second of twenty tracks.
+pub(super) const TRUNK_REPAIR_BURST: u32 = 1_000;
+/// Time for which a missing frame is asked for. Listeners with a long buffer can still play it then.
+pub(crate) const REPAIR_PATIENCE: Duration = Duration::from_millis(600);
+/// Bytes of each connection's window that are the media's: a second of a trunk with a thousand rooms.
+const MEDIA_RESERVE_BYTES: u64 = 1024 * 1024;
 /// Events that may wait for the hub before the shard stops reading control streams.
 pub const EVENTS_WAITING: usize = 1_024;
 /// Connection attempts that wait to be answered; the next one is refused.
@@ -55,6 +55,8 @@ const DATAGRAM_SEND_BUFFER_BYTES: usize = 8 * 1024;
 const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes of the control stream in flight to a relay: one message of the largest size, twice.
 const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
+/// Bytes of the control stream in flight from a relay at most; congestion control wants fewer.
+pub(super) const MAX_STREAM_BYTES_IN_FLIGHT: u64 = 256 * 1024;
 /// Silence after which a participant is gone. Clients send something every 5 s at least.
 const PARTICIPANT_IDLE: Duration = Duration::from_secs(20);
 /// Silence after which a parent is gone, or a child.
@@ -74,16 +76,16 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 ///
 /// A child asks for a shorter idle timeout, and the shorter of the two is in force (RFC 9000 section 10.1).
 #[must_use]
-pub fn accepting_transport() -> Arc<TransportConfig> {
-    let mut transport = common_transport();
+pub fn accepting_transport(congestion: Arc<LiveAudioConfig>) -> Arc<TransportConfig> {
+    let mut transport = common_transport(congestion);
     transport.max_idle_timeout(idle(PARTICIPANT_IDLE));
     Arc::new(transport)
 }
 
 /// Settings of the trunk that a relay dials to its parent.
 #[must_use]
-pub fn dialling_transport() -> Arc<TransportConfig> {
-    let mut transport = common_transport();
+pub fn dialling_transport(congestion: Arc<LiveAudioConfig>) -> Arc<TransportConfig> {
+    let mut transport = common_transport(congestion);
     transport
         .max_idle_timeout(idle(TRUNK_IDLE))
         .keep_alive_interval(Some(TRUNK_KEEP_ALIVE))
@@ -92,7 +94,13 @@ pub fn dialling_transport() -> Arc<TransportConfig> {
     Arc::new(transport)
 }
 
-fn common_transport() -> TransportConfig {
+/// Congestion control of a relay's connections.
+#[must_use]
+pub fn congestion() -> Arc<LiveAudioConfig> {
+    Arc::new(LiveAudioConfig::new(MEDIA_RESERVE_BYTES))
+}
+
+fn common_transport(congestion: Arc<LiveAudioConfig>) -> TransportConfig {
     let mut transport = TransportConfig::default();
     let mut acks = AckFrequencyConfig::default();
     // Loss is noticed by time; an acknowledgement for every tenth packet is enough to free memory.
@@ -103,7 +111,8 @@ fn common_transport() -> TransportConfig {
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
-        .send_window(256 * 1024)
+        .send_window(MAX_STREAM_BYTES_IN_FLIGHT)
+        .congestion_controller_factory(congestion)
         .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER_BYTES))
         .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER_BYTES)
         .initial_mtu(MTU_BYTES)

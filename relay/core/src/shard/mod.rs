@@ -20,7 +20,7 @@ pub mod limits;
 pub mod steering;
 mod timers;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +30,7 @@ use quinn_proto::{
     ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, VarInt,
 };
 use rustc_hash::FxHashMap;
+use tribune_congestion::LiveAudioConfig;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::Channel;
 use tribune_protocol::time::Offset;
@@ -57,6 +58,8 @@ pub struct ShardConfig {
     pub server: Arc<ServerConfig>,
     /// For trunks to parents, by their place on the list; each may be trusted for another reason.
     pub clients: Vec<ClientConfig>,
+    /// Congestion control of the connections; counts its circuit breakers.
+    pub congestion: Arc<LiveAudioConfig>,
     /// Shared by the relay's shards.
     pub steering: SteeringKey,
     /// Reading of the system's clock at some instant.
@@ -87,6 +90,8 @@ pub struct Shard {
     rooms: FxHashMap<RoomId, RoomMedia>,
     /// Rooms with a waiting bundle, and its deadline. At most one entry a room is in force.
     bundles_due: VecDeque<(Instant, RoomId)>,
+    /// When a room is to be looked at for missing frames; one entry a room, while somebody talks.
+    repairs_due: BTreeSet<(Instant, RoomId)>,
     /// Offset of the origin's clock, and the time of the estimate.
     clock: Option<(Offset, Instant)>,
     timers: Timers,
@@ -117,6 +122,7 @@ impl Shard {
             handshaking: 0,
             rooms: FxHashMap::default(),
             bundles_due: VecDeque::new(),
+            repairs_due: BTreeSet::new(),
             clock: None,
             timers: Timers::new(config.wall.at),
             incoming: VecDeque::new(),
@@ -194,7 +200,8 @@ impl Shard {
             }
             ShardCommand::Hosts { room, shards } => self.room_mut(room).set_hosts(shards),
             ShardCommand::Forget { room } => {
-                self.rooms.remove(&room);
+                let check = self.rooms.remove(&room).and_then(|room| room.repair_check());
+                check.map(|check| self.repairs_due.remove(&(check, room)));
             }
             ShardCommand::Clock(offset) => self.clock = offset.map(|offset| (offset, now)),
             ShardCommand::CloseAll(code) => {
@@ -216,6 +223,11 @@ impl Shard {
             self.bundles_due.pop_front();
             self.schedule(now, room);
         }
+        while let Some((_, room)) = self.repairs_due.first().copied().filter(|(due, _)| *due <= now)
+        {
+            self.repairs_due.pop_first();
+            self.ask_for_missing(now, room);
+        }
         for _ in 0..TIMEOUTS_PER_TURN {
             let Some(slot) = self.timers.poll_due(now) else { break };
             self.handle_deadline(now, slot);
@@ -231,7 +243,8 @@ impl Shard {
             return Some(now);
         }
         let bundle = self.bundles_due.front().map(|(due, _)| *due);
-        [bundle, self.timers.poll_timeout()].into_iter().flatten().min()
+        let repair = self.repairs_due.first().map(|(due, _)| *due);
+        [bundle, repair, self.timers.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The next event for the hub.
@@ -247,6 +260,7 @@ impl Shard {
     /// Counters of the shard.
     #[must_use]
     pub fn counters(&mut self) -> &mut ShardCounters {
+        self.counters.circuit_breakers_opened += self.config.congestion.take_opened();
         self.counters.connections = self.endpoint.open_connections() as u64;
         self.counters.rooms = self.rooms.len() as u64;
         self.counters.queue_to_hub = self.events.len() as u64;

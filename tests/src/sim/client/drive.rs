@@ -46,6 +46,7 @@ impl SimClient {
         }
         self.drive(log);
         self.speak();
+        self.ask_for_missing();
         self.move_on(sent, log);
         self.ask_the_time();
         self.report();
@@ -69,7 +70,8 @@ impl SimClient {
             let wait = self.protocol.clock().next_question_us().saturating_sub(self.local_us());
             self.now + Duration::from_micros(wait)
         });
-        [link, moves, talk, probe, self.report_due()].into_iter().flatten().min()
+        let repair = self.repair_due();
+        [link, moves, talk, probe, repair, self.report_due()].into_iter().flatten().min()
     }
 
     /// Takes everything off the connection; events first, of which the loss of the connection is the
@@ -154,6 +156,7 @@ impl SimClient {
                     let handed_over = link.handed_over();
                     self.hear(Side::New, &media, handed_over, log);
                 }
+                Datagram::Asked(repaired) => link.send_datagram(repaired),
                 Datagram::Clock | Datagram::Nothing => {}
             }
         }
@@ -171,7 +174,7 @@ impl SimClient {
         let datagram = self.heard.begin_datagram();
         for frame in media.frames() {
             let frame = frame.expect("relays send whole frames");
-            if !self.is_new(side, &frame) {
+            if !self.is_new(side, &frame, media.is_repair) {
                 continue;
             }
             let offset = self.protocol.clock().offset(local_us);
@@ -202,7 +205,8 @@ impl SimClient {
                 at: offset.to_origin(local_us),
                 error_us: Some(offset.error_us),
             });
-            let Some((seq, datagram)) = talk.next_frame(track, captured) else { continue };
+            let Some((seq, wire, datagram)) = talk.next_frame(track, captured) else { continue };
+            self.protocol.handle_sent(track.unwrap_or(TrackId(0)), seq, wire);
             if let Some(moves) = &mut self.moves {
                 moves.handle_spoken(self.now, &datagram);
             }

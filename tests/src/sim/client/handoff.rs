@@ -148,12 +148,11 @@ impl SimClient {
         }
     }
 
-    /// Whether a frame is new to it; asks for what is missing before.
-    pub(super) fn is_new(&mut self, side: Side, frame: &Frame) -> bool {
+    /// Whether a frame is new to it.
+    pub(super) fn is_new(&mut self, side: Side, frame: &Frame, is_repair: bool) -> bool {
         let Some(moves) = &mut self.moves else { return true };
-        let taken = moves.dedup.handle_frame(self.base + self.now, frame);
-        let mut overlap = moves.leaving.as_mut().map(|leaving| &mut leaving.overlap);
-        if let Some(overlap) = &mut overlap {
+        let taken = moves.dedup.handle_frame(self.base + self.now, frame, is_repair);
+        if let Some(Leaving { overlap, .. }) = &mut moves.leaving {
             overlap.handle_frame(side, frame.track, frame.seq, frame.talkspurt_end);
         }
         match taken {
@@ -161,19 +160,27 @@ impl SimClient {
                 moves.figures.duplicates += 1;
                 false
             }
-            Taken::New(None) | Taken::Repaired => true,
-            Taken::New(Some(gap)) => {
-                moves.figures.asked += u32::from(gap.count);
-                if let Some(overlap) = overlap {
-                    overlap.handle_asked(frame.track, gap);
-                }
-                if let (Some(link), Some(nack)) =
-                    (&mut self.link, self.protocol.nack(frame.track, gap))
-                {
-                    link.send_datagram(nack);
-                }
-                true
+            Taken::New | Taken::Repaired => true,
+        }
+    }
+
+    /// When [`Self::ask_for_missing`] has something to do.
+    pub(super) fn repair_due(&self) -> Option<Duration> {
+        self.link.as_ref()?;
+        let due = self.moves.as_ref()?.dedup.poll_timeout()?;
+        Some(due.saturating_duration_since(self.base))
+    }
+
+    /// Asks for the frames that have not come.
+    pub(super) fn ask_for_missing(&mut self) {
+        let (Some(moves), Some(link)) = (&mut self.moves, &mut self.link) else { return };
+        let now = self.base + self.now;
+        while let Some((track, gap)) = moves.dedup.poll_ask(now, link.round_trip()) {
+            moves.figures.asked += u32::from(gap.count);
+            if let Some(leaving) = &mut moves.leaving {
+                leaving.overlap.handle_asked(track, gap);
             }
+            link.send_datagram(Connection::nack(track, gap));
         }
     }
 

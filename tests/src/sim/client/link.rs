@@ -14,6 +14,7 @@ use quinn_proto::{
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tribune_client_core::connection::{self, Received};
+use tribune_congestion::LiveAudioConfig;
 use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_relay::tls::{ServerTrust, client_crypto};
 use tribune_relay_core::messages::ShardId;
@@ -22,6 +23,9 @@ use tribune_relay_core::shard::steering::{ShardCids, SteeringKey};
 
 use crate::sim::relay::first_cids;
 use crate::sim::{Arrival, Sent};
+
+/// As the client of the command line has it.
+const MEDIA_RESERVE_BYTES: u64 = 128 * 1024;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -144,6 +148,11 @@ impl ClientLink {
         messages
     }
 
+    /// QUIC's estimate of the round trip.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.conn.rtt()
+    }
+
     pub(super) fn read_datagram(&mut self) -> Option<Bytes> {
         self.conn.datagrams().recv()
     }
@@ -207,6 +216,7 @@ fn transport(window_bytes: u32, datagram_bytes: usize) -> Arc<TransportConfig> {
         .keep_alive_interval(Some(Duration::from_secs(5)))
         .stream_receive_window(VarInt::from_u32(window_bytes))
         .datagram_receive_buffer_size(Some(datagram_bytes))
+        .congestion_controller_factory(Arc::new(LiveAudioConfig::new(MEDIA_RESERVE_BYTES)))
         .mtu_discovery_config(None)
         .enable_segmentation_offload(false)
         .allow_spin(false);

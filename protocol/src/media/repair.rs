@@ -1,0 +1,496 @@
+//! Repair of one track: which frames are missing, when the neighbour that they come from is asked for them,
+//! and for how long. Pure; relays and clients share it. SPEC.md section 6.
+//!
+//! A frame is found missing by a later one, or by the clock where none follows. It is waited for as long as
+//! the path's reordering asks, then asked for once a round trip while an answer can be in time.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::ids::Seq;
+use crate::limits::FRAME_PERIOD;
+
+/// Frames asked for in one go: 200 ms. More than that missing is an outage, or silence whose
+/// announcement was lost.
+pub const MAX_RUN: i16 = 10;
+/// A jump further than this is a new beginning, not a gap: 60 s.
+const MAX_JUMP: i16 = 3_000;
+/// Missing frames that are remembered: a second, longer than any is asked for.
+const MAX_MISSING: usize = 50;
+/// Questions for one frame. At 30 % loss each way, eight leave one frame in two hundred.
+const MAX_ASKED: u8 = 8;
+/// Frames that the clock finds missing in a row; after that it is silence whose announcement was lost,
+/// or an outage.
+const MAX_OVERDUE: i16 = 5;
+/// Questions for a frame that only the clock knows of: the speaker may be late, and everybody below asks.
+const MAX_ASKED_OVERDUE: u8 = 2;
+/// Time for which an overdue frame is waited for at least: a period in which it waits to be bundled, and
+/// the lateness of a busy machine.
+const OVERDUE_AFTER: Duration = Duration::from_millis(40);
+/// The longest wait for a frame that may only have been overtaken.
+const MAX_REORDERING: Duration = Duration::from_millis(200);
+/// Least time between two questions for a frame: a turn of a busy relay.
+const MIN_RETRY: Duration = Duration::from_millis(10);
+/// Frames in a row that were asked for in vain, from which on each is asked for once: nobody has them.
+const FUTILE: u8 = 16;
+/// Frames whose answers may still turn out to have been needless.
+const MAX_ANSWERED: usize = 16;
+
+/// Frames in a row that are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The first.
+    pub first: Seq,
+    /// The length, 1 to [`MAX_RUN`].
+    pub count: u8,
+}
+
+/// News of a track, told by a frame that has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Noted {
+    /// Frames that it has found missing.
+    pub missing: u8,
+    /// It had been missing itself.
+    pub repaired: bool,
+}
+
+/// Follows one track. See the module's documentation.
+#[derive(Debug, Clone, Default)]
+pub struct Repair {
+    newest: Option<Newest>,
+    /// In the order of their places.
+    missing: VecDeque<Missing>,
+    /// Frames that came after they had been asked for, oldest first.
+    answered: VecDeque<Answered>,
+    /// Wait before a question.
+    reordering: Duration,
+    /// Mean deviation of the arrivals from the media clock.
+    jitter: Duration,
+    /// Frames in a row that were given up.
+    futile: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    seq: Seq,
+    talkspurt_end: bool,
+    at: Instant,
+    /// Frames after it that the clock has found missing.
+    overdue: i16,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Missing {
+    seq: Seq,
+    /// Only the clock has found it missing: nothing has come after it.
+    is_overdue: bool,
+    since: Instant,
+    asked: u8,
+    /// The next question.
+    due: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    seq: Seq,
+    since: Instant,
+    /// Wait for it since it was found missing.
+    waited: Duration,
+    by_repair: bool,
+}
+
+impl Repair {
+    /// Takes a frame that has come for the first time, by itself or as an answer. Announced silence is no gap.
+    pub fn handle_frame(
+        &mut self,
+        now: Instant,
+        (seq, talkspurt_end): (Seq, bool),
+        is_repair: bool,
+    ) -> Noted {
+        let Some(newest) = self.newest else {
+            self.begin(now, seq, talkspurt_end);
+            return Noted::default();
+        };
+        let mut noted = self.take_missing(now, seq, is_repair);
+        let ahead = seq.since(newest.seq);
+        if (-MAX_JUMP..=0).contains(&ahead) {
+            return noted;
+        }
+        let between = ahead.saturating_sub(1);
+        if newest.talkspurt_end || !(0..=MAX_RUN).contains(&between) {
+            self.begin(now, seq, talkspurt_end);
+            return noted;
+        }
+        self.note_jitter(now, newest, ahead);
+        let overdue = if talkspurt_end { 0 } else { (newest.overdue - ahead).max(0) };
+        self.newest = Some(Newest { seq, talkspurt_end, at: now, overdue });
+        for missing in self.missing.iter_mut().filter(|missing| missing.is_overdue) {
+            // What the clock had found is certain now.
+            if seq.since(missing.seq) > 0 {
+                missing.is_overdue = false;
+                noted.missing += 1;
+            }
+        }
+        if talkspurt_end {
+            self.missing.retain(|missing| !missing.is_overdue);
+        }
+        for n in newest.overdue.min(between) + 1..=between {
+            self.push(now, newest.seq.plus(n.unsigned_abs()), false);
+            noted.missing += 1;
+        }
+        noted
+    }
+
+    /// Takes a frame that has come before: if it has come by itself and as an answer, the question was
+    /// needless, and the path reorders.
+    pub fn handle_duplicate(&mut self, now: Instant, seq: Seq, is_repair: bool) {
+        let came_otherwise =
+            |answered: &Answered| answered.seq == seq && answered.by_repair != is_repair;
+        let at = self.answered.iter().position(came_otherwise);
+        if let Some(answered) = at.and_then(|at| self.answered.remove(at)) {
+            self.note_reordering(match is_repair {
+                true => answered.waited,
+                false => now.saturating_duration_since(answered.since),
+            });
+        }
+    }
+
+    /// The next frames in a row to ask for now, while an answer can come within `patience` after they were
+    /// found missing; the neighbour is `round_trip` away. To be called until it is `None`.
+    pub fn poll_ask(
+        &mut self,
+        now: Instant,
+        round_trip: Duration,
+        patience: Duration,
+    ) -> Option<Gap> {
+        self.note_overdue(now);
+        self.give_up(now, round_trip, patience);
+        let is_futile = self.futile >= FUTILE;
+        let is_due = |missing: &Missing| missing.asks(is_futile) && missing.due <= now;
+        let at = self.missing.iter().position(is_due)?;
+        let first = self.missing[at].seq;
+        let retry = (round_trip + round_trip / 4).max(MIN_RETRY);
+        let mut count = 0;
+        for missing in self.missing.iter_mut().skip(at) {
+            let follows = missing.seq == first.plus(count.into());
+            if !follows || !is_due(missing) || i16::from(count) == MAX_RUN {
+                break;
+            }
+            missing.asked += 1;
+            missing.due = now + retry;
+            count += 1;
+        }
+        Some(Gap { first, count })
+    }
+
+    /// When to call [`Self::poll_ask`] next; may be early.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let is_futile = self.futile >= FUTILE;
+        let asks = self.missing.iter().filter(|missing| missing.asks(is_futile));
+        [asks.map(|missing| missing.due).min(), self.overdue_at()].into_iter().flatten().min()
+    }
+
+    /// Time for which a missing frame is waited for before it is asked for.
+    #[must_use]
+    pub const fn reordering(&self) -> Duration {
+        self.reordering
+    }
+
+    /// A talkspurt begins, or a track with other numbers.
+    fn begin(&mut self, now: Instant, seq: Seq, talkspurt_end: bool) {
+        self.missing.retain(|missing| !missing.is_overdue);
+        self.newest = Some(Newest { seq, talkspurt_end, at: now, overdue: 0 });
+    }
+
+    fn push(&mut self, now: Instant, seq: Seq, is_overdue: bool) {
+        if self.missing.len() == MAX_MISSING {
+            self.missing.pop_front();
+        }
+        let due = if is_overdue { now } else { now + self.reordering };
+        self.missing.push_back(Missing { seq, is_overdue, since: now, asked: 0, due });
+    }
+
+    fn take_missing(&mut self, now: Instant, seq: Seq, by_repair: bool) -> Noted {
+        let at = self.missing.iter().position(|missing| missing.seq == seq);
+        let Some(missing) = at.and_then(|at| self.missing.remove(at)) else {
+            return Noted::default();
+        };
+        let Missing { since, is_overdue, asked, .. } = missing;
+        if asked > 0 {
+            let waited = now.saturating_duration_since(since);
+            if self.answered.len() == MAX_ANSWERED {
+                self.answered.pop_front();
+            }
+            self.answered.push_back(Answered { seq, since, waited, by_repair });
+        }
+        if by_repair {
+            self.futile = 0;
+            // It was lost: there is less reason to wait.
+            self.reordering -= self.reordering / 32;
+        }
+        let repaired = asked > 0 || !is_overdue;
+        Noted { missing: u8::from(is_overdue && asked > 0), repaired }
+    }
+
+    fn note_reordering(&mut self, lateness: Duration) {
+        let wait = lateness + lateness / 8;
+        self.reordering = self.reordering.max(wait).min(MAX_REORDERING);
+    }
+
+    fn note_jitter(&mut self, now: Instant, newest: Newest, ahead: i16) {
+        let expected = FRAME_PERIOD * ahead.unsigned_abs().into();
+        let deviation = now.saturating_duration_since(newest.at).abs_diff(expected);
+        // RFC 3550 section 6.4.1.
+        self.jitter = self.jitter - self.jitter / 16 + deviation / 16;
+    }
+
+    /// When the clock finds the next frame missing.
+    fn overdue_at(&self) -> Option<Instant> {
+        let newest = self.newest?;
+        if newest.talkspurt_end || newest.overdue >= MAX_OVERDUE {
+            return None;
+        }
+        let periods = u32::from(newest.overdue.unsigned_abs()) + 1;
+        let margin = OVERDUE_AFTER.max(self.jitter * 4).max(self.reordering);
+        Some(newest.at + FRAME_PERIOD * periods + margin)
+    }
+
+    fn note_overdue(&mut self, now: Instant) {
+        while self.overdue_at().is_some_and(|at| at <= now)
+            && let Some(newest) = &mut self.newest
+        {
+            newest.overdue += 1;
+            let seq = newest.seq.plus(newest.overdue.unsigned_abs());
+            self.push(now, seq, true);
+        }
+    }
+
+    fn give_up(&mut self, now: Instant, round_trip: Duration, patience: Duration) {
+        let futile = &mut self.futile;
+        self.missing.retain(|missing| {
+            let is_kept = now <= missing.since + patience;
+            *futile = futile.saturating_add(u8::from(!is_kept && !missing.is_overdue));
+            is_kept
+        });
+        for missing in &mut self.missing {
+            if now + round_trip > missing.since + patience {
+                missing.asked = MAX_ASKED;
+            }
+        }
+    }
+}
+
+impl Missing {
+    /// Whether there is another question for it.
+    const fn asks(&self, is_futile: bool) -> bool {
+        let most = match (is_futile, self.is_overdue) {
+            (true, _) => 1,
+            (false, true) => MAX_ASKED_OVERDUE,
+            (false, false) => MAX_ASKED,
+        };
+        self.asked < most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROUND_TRIP: Duration = Duration::from_millis(60);
+    const PATIENCE: Duration = Duration::from_millis(400);
+
+    #[test]
+    fn a_gap_is_asked_for_once_a_round_trip_until_it_comes() {
+        let mut track = Track::new();
+        track.frames(&[65_533, 65_534]);
+        track.frame(2, true);
+        assert_eq!(track.asked(), [(65_535, 3)]);
+        track.wait(74);
+        assert_eq!(track.asked(), []);
+        assert!(track.repair.handle_frame(track.now, (Seq(0), false), true).repaired);
+        track.wait(1);
+        assert_eq!(track.asked(), [(65_535, 1), (1, 1)]);
+        track.wait(75);
+        assert_eq!(track.asked(), [(65_535, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn what_cannot_come_in_time_is_not_asked_for() {
+        let mut track = Track::new();
+        track.frames(&[0, 2]);
+        let asked = track.repair.poll_ask(track.now, Duration::from_millis(401), PATIENCE);
+        assert_eq!(asked, None);
+        assert!(track.repair.handle_frame(track.now, (Seq(1), false), false).repaired);
+    }
+
+    #[test]
+    fn announced_silence_outages_and_new_beginnings_are_no_gaps() {
+        let mut track = Track::new();
+        track.frame(7, true);
+        track.wait(2_000);
+        assert_eq!(track.asked(), []);
+        for seq in [90, 102, 20_000] {
+            track.frame(seq, false);
+            assert_eq!(track.asked(), []);
+        }
+        track.frame(20_011, false);
+        assert_eq!(track.asked(), [(20_001, 10)]);
+    }
+
+    #[test]
+    fn the_clock_finds_the_last_frames_missing_and_then_takes_it_for_silence() {
+        let mut track = Track::new();
+        track.frames(&[0, 1]);
+        track.wait(59);
+        assert_eq!(track.asked(), []);
+        track.wait(1);
+        assert_eq!(track.asked(), [(2, 1)]);
+        let mut asked = Vec::new();
+        for _ in 0..100 {
+            track.wait(20);
+            asked.extend(track.asked());
+        }
+        assert_eq!(asked.iter().map(|(_, count)| u32::from(*count)).sum::<u32>(), 9);
+        assert_eq!(track.repair.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_needless_answer_teaches_to_wait() {
+        let mut track = Track::new();
+        track.frames(&[0, 2]);
+        assert_eq!(track.asked(), [(1, 1)]);
+        track.wait(30);
+        track.again(1, false);
+        track.wait(31);
+        track.repair.handle_duplicate(track.now, Seq(1), true);
+        track.frames(&[3, 5]);
+        assert_eq!(track.asked(), [], "30 ms are not over");
+        track.wait(34);
+        assert_eq!(track.asked(), [(4, 1)]);
+        // The answer comes, and then the frame itself.
+        track.wait(61);
+        track.again(4, true);
+        track.wait(20);
+        track.repair.handle_duplicate(track.now, Seq(4), false);
+        assert_eq!(
+            track.repair.reordering(),
+            Duration::from_micros(129_375),
+            "115 ms and an eighth"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_was_needed_teaches_nothing() {
+        let mut track = Track::new();
+        track.frames(&[0, 2]);
+        assert_eq!(track.asked(), [(1, 1)]);
+        track.wait(61);
+        track.again(1, true);
+        track.repair.handle_duplicate(track.now, Seq(1), true);
+        assert_eq!(track.repair.reordering(), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_nobody_has_is_asked_for_once() {
+        let mut track = Track::new();
+        let mut asked = 0;
+        for n in 0..100 {
+            track.frame(2 * n, false);
+            track.wait(20);
+            asked = track.asked().len();
+        }
+        assert_eq!(asked, 1);
+    }
+
+    proptest! {
+        /// Over any loss and delay, each way: what is asked for has not come and lies before something that
+        /// has, or is overdue; no frame is asked for more often than [`MAX_ASKED`], nor before a round trip
+        /// is over; and there is an end to it.
+        #[test]
+        fn asked_for_are_missing_frames(
+            fates in prop::collection::vec(prop::option::weighted(0.7, 0_u64..150), 1..200),
+            round_trip_ms in 1_u64..200,
+        ) {
+            let round_trip = Duration::from_millis(round_trip_ms);
+            let start = Instant::now();
+            let mut arrivals: Vec<(u64, u16)> = fates
+                .iter()
+                .enumerate()
+                .filter_map(|(n, late)| late.map(|late| (n as u64 * 20 + late, n as u16)))
+                .collect();
+            arrivals.sort_unstable();
+            let mut repair = Repair::default();
+            let mut came = std::collections::BTreeSet::new();
+            let mut asked: BTreeMap<u16, (u8, u64)> = BTreeMap::new();
+            let end = fates.len() as u64 * 20 + 3_000;
+            for ms in 0..end {
+                let now = start + Duration::from_millis(ms);
+                while arrivals.first().is_some_and(|(at, _)| *at <= ms) {
+                    let (_, n) = arrivals.remove(0);
+                    repair.handle_frame(now, (Seq(n), false), false);
+                    came.insert(n);
+                }
+                while let Some(gap) = repair.poll_ask(now, round_trip, PATIENCE) {
+                    for n in gap.first.0..gap.first.0 + u16::from(gap.count) {
+                        prop_assert!(!came.contains(&n));
+                        let newest = came.last().copied().unwrap_or_default();
+                        prop_assert!(n <= newest + MAX_OVERDUE as u16);
+                        let (times, last) = asked.entry(n).or_insert((0, 0));
+                        prop_assert!(*times == 0 || ms >= *last + round_trip_ms);
+                        (*times, *last) = (*times + 1, ms);
+                        prop_assert!(*times <= MAX_ASKED);
+                    }
+                }
+                prop_assert!(repair.poll_timeout().is_none_or(|at| at > now));
+            }
+            prop_assert_eq!(repair.poll_timeout(), None);
+        }
+    }
+
+    struct Track {
+        repair: Repair,
+        now: Instant,
+    }
+
+    impl Track {
+        fn new() -> Self {
+            Self { repair: Repair::default(), now: Instant::now() }
+        }
+
+        /// Frames, each when it is due.
+        fn frames(&mut self, seqs: &[u16]) {
+            for seq in seqs {
+                self.frame(*seq, false);
+            }
+        }
+
+        fn frame(&mut self, seq: u16, talkspurt_end: bool) {
+            if let Some(newest) = self.repair.newest
+                && !newest.talkspurt_end
+                && (1..20).contains(&Seq(seq).since(newest.seq))
+            {
+                let ahead = Seq(seq).since(newest.seq).unsigned_abs();
+                self.now = self.now.max(newest.at + FRAME_PERIOD * u32::from(ahead));
+            }
+            self.repair.handle_frame(self.now, (Seq(seq), talkspurt_end), false);
+        }
+
+        fn again(&mut self, seq: u16, is_repair: bool) {
+            assert!(self.repair.handle_frame(self.now, (Seq(seq), false), is_repair).repaired);
+        }
+
+        fn wait(&mut self, ms: u64) {
+            self.now += Duration::from_millis(ms);
+        }
+
+        fn asked(&mut self) -> Vec<(u16, u8)> {
+            let ask = || self.repair.poll_ask(self.now, ROUND_TRIP, PATIENCE);
+            std::iter::from_fn(ask).map(|gap| (gap.first.0, gap.count)).collect()
+        }
+    }
+}
