@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tribune_protocol::domain::role::Role;
+use tribune_relay_core::counters::DropCause;
 use tribune_tests::sim::network::{Capacity, Link};
 use tribune_tests::sim::relay::RelaySpec;
 use tribune_tests::sim::seed::for_seeds;
@@ -192,6 +193,23 @@ fn reordering_is_not_taken_for_loss() {
     });
 }
 
+/// A speaker's lossy first hop is repaired there; those below wait, and do not ask for what nobody has.
+#[test]
+fn a_loss_above_is_not_asked_for_below() {
+    for_seeds(4, |seed| {
+        let mut sim = Sim::new(seed);
+        let chain = Chain::new(&mut sim);
+        chain.set(&mut sim, Hop::First, lossy(30, 0.1, 1));
+        chain.talk(&mut sim, 30 * SECOND);
+        let counters = chain.relays.map(|relay| sim.relay_mut(relay).shard_counters()[0].clone());
+        let lost = counters[0].frames_missing.total();
+        assert!(lost > 100, "{lost}");
+        for below in &counters {
+            assert!(below.nacks_in * 3 <= lost, "{} questions for {lost} frames", below.nacks_in);
+        }
+    });
+}
+
 /// Half of what the room makes: the path is found not to carry it, and no longer flooded.
 #[test]
 fn a_path_that_carries_too_little_is_not_flooded() {
@@ -220,6 +238,8 @@ fn a_path_that_carries_too_little_is_not_flooded() {
             .map(|counters| counters.circuit_breakers_opened)
             .sum();
         assert!(opened >= 1, "the path is found out");
+        let held_back = sim.relay_mut(relay).dropped(DropCause::SendBufferFull);
+        assert!(held_back > 100, "{held_back} frames held back");
         let heard = sim.client_ref(listener).heard().frames().len();
         assert!(heard > 500, "what it carries comes: {heard} frames");
     });

@@ -196,7 +196,7 @@ impl Connection {
                 Arrival::Clock
             }
             Datagram::Nack(nack) => match self.sent.answer(&nack, self.path.datagram_bytes) {
-                Some(repaired) if self.may_speak() => Arrival::Asked(repaired),
+                Some(repaired) if self.may_speak() => Arrival::Repair(repaired),
                 Some(_) | None => Arrival::Nothing,
             },
             Datagram::Probe(Probe::Question { .. }) => Arrival::Nothing,

@@ -2,7 +2,8 @@
 //! and for how long. Pure; relays and clients share it. SPEC.md section 6.
 //!
 //! A frame is found missing by a later one, or by the clock where none follows. It is waited for as long as
-//! the path's reordering asks, then asked for once a round trip while an answer can be in time.
+//! frames have come late by themselves, overtaken or repaired further up; then it is asked for once a round
+//! trip, while an answer can be in time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -21,14 +22,17 @@ const MAX_MISSING: usize = 50;
 const MAX_ASKED: u8 = 8;
 /// Frames that the clock finds missing in a row; after that it is silence whose announcement was lost,
 /// or an outage.
-const MAX_OVERDUE: i16 = 5;
-/// Questions for a frame that only the clock knows of: the speaker may be late, and everybody below asks.
-const MAX_ASKED_OVERDUE: u8 = 2;
+const MAX_OVERDUE: i16 = 2;
+/// Questions for a frame that only the clock knows of: if the speaker is late, everybody below asks.
+const MAX_ASKED_OVERDUE: u8 = 1;
+/// Questions at once; one more for each frame that comes. A speaker who leaves out numbers cannot have a
+/// thousand listeners ask more often than they hear.
+const MAX_QUESTIONS: u8 = 25;
 /// Time for which an overdue frame is waited for at least: a period in which it waits to be bundled, and
 /// the lateness of a busy machine.
 const OVERDUE_AFTER: Duration = Duration::from_millis(40);
-/// The longest wait for a frame that may only have been overtaken.
-const MAX_REORDERING: Duration = Duration::from_millis(200);
+/// The longest wait for a frame that may come by itself.
+const MAX_WAIT: Duration = Duration::from_millis(200);
 /// Least time between two questions for a frame: a turn of a busy relay.
 const MIN_RETRY: Duration = Duration::from_millis(10);
 /// Frames in a row that were asked for in vain, from which on each is asked for once: nobody has them.
@@ -55,15 +59,17 @@ pub struct Noted {
 }
 
 /// Follows one track. See the module's documentation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Repair {
     newest: Option<Newest>,
     /// In the order of their places.
     missing: VecDeque<Missing>,
-    /// Frames that came after they had been asked for, oldest first.
+    /// Frames that came as answers, oldest first.
     answered: VecDeque<Answered>,
     /// Wait before a question.
-    reordering: Duration,
+    wait: Duration,
+    /// Questions that are left.
+    questions: u8,
     /// Mean deviation of the arrivals from the media clock.
     jitter: Duration,
     /// Frames in a row that were given up.
@@ -94,9 +100,21 @@ struct Missing {
 struct Answered {
     seq: Seq,
     since: Instant,
-    /// Wait for it since it was found missing.
-    waited: Duration,
-    by_repair: bool,
+}
+
+impl Default for Repair {
+    /// A track of which nothing has come.
+    fn default() -> Self {
+        Self {
+            newest: None,
+            missing: VecDeque::new(),
+            answered: VecDeque::new(),
+            wait: Duration::ZERO,
+            questions: MAX_QUESTIONS,
+            jitter: Duration::ZERO,
+            futile: 0,
+        }
+    }
 }
 
 impl Repair {
@@ -107,6 +125,7 @@ impl Repair {
         (seq, talkspurt_end): (Seq, bool),
         is_repair: bool,
     ) -> Noted {
+        self.questions = MAX_QUESTIONS.min(self.questions + 1);
         let Some(newest) = self.newest else {
             self.begin(now, seq, talkspurt_end);
             return Noted::default();
@@ -141,17 +160,14 @@ impl Repair {
         noted
     }
 
-    /// Takes a frame that has come before: if it has come by itself and as an answer, the question was
-    /// needless, and the path reorders.
+    /// Takes a frame that has come before. If it comes by itself after its answer, the question was needless.
     pub fn handle_duplicate(&mut self, now: Instant, seq: Seq, is_repair: bool) {
-        let came_otherwise =
-            |answered: &Answered| answered.seq == seq && answered.by_repair != is_repair;
-        let at = self.answered.iter().position(came_otherwise);
+        if is_repair {
+            return;
+        }
+        let at = self.answered.iter().position(|answered| answered.seq == seq);
         if let Some(answered) = at.and_then(|at| self.answered.remove(at)) {
-            self.note_reordering(match is_repair {
-                true => answered.waited,
-                false => now.saturating_duration_since(answered.since),
-            });
+            self.note_late(now.saturating_duration_since(answered.since));
         }
     }
 
@@ -168,6 +184,7 @@ impl Repair {
         let is_futile = self.futile >= FUTILE;
         let is_due = |missing: &Missing| missing.asks(is_futile) && missing.due <= now;
         let at = self.missing.iter().position(is_due)?;
+        self.questions = self.questions.checked_sub(1)?;
         let first = self.missing[at].seq;
         let retry = (round_trip + round_trip / 4).max(MIN_RETRY);
         let mut count = 0;
@@ -187,14 +204,9 @@ impl Repair {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let is_futile = self.futile >= FUTILE;
-        let asks = self.missing.iter().filter(|missing| missing.asks(is_futile));
+        let asks = |missing: &&Missing| self.questions > 0 && missing.asks(is_futile);
+        let asks = self.missing.iter().filter(asks);
         [asks.map(|missing| missing.due).min(), self.overdue_at()].into_iter().flatten().min()
-    }
-
-    /// Time for which a missing frame is waited for before it is asked for.
-    #[must_use]
-    pub const fn reordering(&self) -> Duration {
-        self.reordering
     }
 
     /// A talkspurt begins, or a track with other numbers.
@@ -207,7 +219,7 @@ impl Repair {
         if self.missing.len() == MAX_MISSING {
             self.missing.pop_front();
         }
-        let due = if is_overdue { now } else { now + self.reordering };
+        let due = if is_overdue { now } else { now + self.wait };
         self.missing.push_back(Missing { seq, is_overdue, since: now, asked: 0, due });
     }
 
@@ -217,25 +229,25 @@ impl Repair {
             return Noted::default();
         };
         let Missing { since, is_overdue, asked, .. } = missing;
-        if asked > 0 {
-            let waited = now.saturating_duration_since(since);
-            if self.answered.len() == MAX_ANSWERED {
-                self.answered.pop_front();
-            }
-            self.answered.push_back(Answered { seq, since, waited, by_repair });
-        }
         if by_repair {
             self.futile = 0;
             // It was lost: there is less reason to wait.
-            self.reordering -= self.reordering / 32;
+            self.wait -= self.wait / 32;
+            if self.answered.len() == MAX_ANSWERED {
+                self.answered.pop_front();
+            }
+            self.answered.push_back(Answered { seq, since });
+        } else if asked > 0 && !is_overdue {
+            self.note_late(now.saturating_duration_since(since));
         }
         let repaired = asked > 0 || !is_overdue;
         Noted { missing: u8::from(is_overdue && asked > 0), repaired }
     }
 
-    fn note_reordering(&mut self, lateness: Duration) {
+    /// A frame that was asked for came by itself, so long after it was found missing.
+    fn note_late(&mut self, lateness: Duration) {
         let wait = lateness + lateness / 8;
-        self.reordering = self.reordering.max(wait).min(MAX_REORDERING);
+        self.wait = self.wait.max(wait).min(MAX_WAIT);
     }
 
     fn note_jitter(&mut self, now: Instant, newest: Newest, ahead: i16) {
@@ -252,7 +264,7 @@ impl Repair {
             return None;
         }
         let periods = u32::from(newest.overdue.unsigned_abs()) + 1;
-        let margin = OVERDUE_AFTER.max(self.jitter * 4).max(self.reordering);
+        let margin = OVERDUE_AFTER.max(self.jitter * 4).max(self.wait);
         Some(newest.at + FRAME_PERIOD * periods + margin)
     }
 
@@ -355,19 +367,18 @@ mod tests {
             track.wait(20);
             asked.extend(track.asked());
         }
-        assert_eq!(asked.iter().map(|(_, count)| u32::from(*count)).sum::<u32>(), 9);
+        assert_eq!(asked, [(3, 1)]);
         assert_eq!(track.repair.poll_timeout(), None);
     }
 
     #[test]
-    fn a_needless_answer_teaches_to_wait() {
+    fn a_needless_question_teaches_to_wait() {
         let mut track = Track::new();
         track.frames(&[0, 2]);
         assert_eq!(track.asked(), [(1, 1)]);
+        // It comes by itself.
         track.wait(30);
         track.again(1, false);
-        track.wait(31);
-        track.repair.handle_duplicate(track.now, Seq(1), true);
         track.frames(&[3, 5]);
         assert_eq!(track.asked(), [], "30 ms are not over");
         track.wait(34);
@@ -377,11 +388,25 @@ mod tests {
         track.again(4, true);
         track.wait(20);
         track.repair.handle_duplicate(track.now, Seq(4), false);
-        assert_eq!(
-            track.repair.reordering(),
-            Duration::from_micros(129_375),
-            "115 ms and an eighth"
-        );
+        assert_eq!(track.repair.wait, Duration::from_micros(129_375), "115 ms and an eighth");
+    }
+
+    #[test]
+    fn whoever_leaves_out_numbers_is_asked_no_more_often_than_they_send() {
+        let mut track = Track::new();
+        let mut asked = 0;
+        for n in 0..200 {
+            track.frame(8 * n, false);
+            // Each fourth is answered, so that there is reason to go on.
+            if n % 4 == 1 {
+                track.again(8 * n - 1, true);
+            }
+            for _ in 0..20 {
+                track.wait(8);
+                asked += track.asked().len();
+            }
+        }
+        assert!((200..=300).contains(&asked), "{asked}");
     }
 
     #[test]
@@ -392,7 +417,7 @@ mod tests {
         track.wait(61);
         track.again(1, true);
         track.repair.handle_duplicate(track.now, Seq(1), true);
-        assert_eq!(track.repair.reordering(), Duration::ZERO);
+        assert_eq!(track.repair.wait, Duration::ZERO);
     }
 
     #[test]

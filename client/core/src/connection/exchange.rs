@@ -85,7 +85,7 @@ pub enum Arrival {
     /// The clock estimate has been renewed.
     Clock,
     /// The relay misses frames of the own track: this is to be sent.
-    Asked(Bytes),
+    Repair(Bytes),
     /// Nothing.
     Nothing,
 }

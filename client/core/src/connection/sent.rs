@@ -9,7 +9,7 @@ use tribune_protocol::media::nack::Nack;
 
 /// Frames that are kept: 2 s, as a relay keeps.
 const KEPT: usize = 100;
-/// Frames that are sent again for each one that was sent, and as many at once.
+/// Frames that are sent again at once; one more for each that is sent.
 const REPAIRS_AT_ONCE: u32 = 50;
 
 /// See the module's documentation.

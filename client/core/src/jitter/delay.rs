@@ -203,3 +203,28 @@ impl PlayoutSchedule {
         self.buckets.iter().map(|&(_, min)| min).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The target after 10 s in which each n-th frame was 90 ms late.
+    fn target_us(nth: i64, is_repaired: bool) -> i64 {
+        let config = JitterConfig::default();
+        let mut window = DelayWindow::new(&config);
+        for n in 0..500 {
+            let is_slow = n % nth == 0;
+            let us = if is_slow { 90_000 } else { 0 };
+            let transit = Transit { at_us: n * 20_000, us, is_repaired: is_slow && is_repaired };
+            window.record(&config, transit, false);
+        }
+        window.target_us()
+    }
+
+    #[test]
+    fn repaired_frames_are_waited_for_and_a_few_slow_ones_are_not() {
+        assert_eq!(target_us(80, false), 40_000, "seven hiccups");
+        assert_eq!(target_us(80, true), 110_000, "seven repairs and a frame period");
+        assert_eq!(target_us(200, true), 40_000, "three are concealed");
+    }
+}

@@ -132,7 +132,7 @@ impl Participant {
                 self.link.round_trip = Some(connection.round_trip());
                 self.link.offset = connection.clock().offset(local_us).map(|offset| (offset, now));
             }
-            Ok(Arrival::Asked(bytes)) => {
+            Ok(Arrival::Repair(bytes)) => {
                 self.outputs.push_back(Output::Datagram { connection: id, bytes });
             }
             Ok(Arrival::Clock | Arrival::Nothing) => {}

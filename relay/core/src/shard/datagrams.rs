@@ -151,8 +151,10 @@ impl Shard {
         }
         let due = room.schedule_repair();
         if due != before {
-            before.map(|before| self.repairs_due.remove(&(before, id)));
-            due.map(|due| self.repairs_due.insert((due, id)));
+            if let Some(before) = before {
+                self.repairs_due.remove(&(before, id));
+            }
+            self.repairs_due.extend(due.map(|due| (due, id)));
         }
     }
 

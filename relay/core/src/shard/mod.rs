@@ -201,7 +201,9 @@ impl Shard {
             ShardCommand::Hosts { room, shards } => self.room_mut(room).set_hosts(shards),
             ShardCommand::Forget { room } => {
                 let check = self.rooms.remove(&room).and_then(|room| room.repair_check());
-                check.map(|check| self.repairs_due.remove(&(check, room)));
+                if let Some(check) = check {
+                    self.repairs_due.remove(&(check, room));
+                }
             }
             ShardCommand::Clock(offset) => self.clock = offset.map(|offset| (offset, now)),
             ShardCommand::CloseAll(code) => {

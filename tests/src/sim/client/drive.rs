@@ -156,7 +156,7 @@ impl SimClient {
                     let handed_over = link.handed_over();
                     self.hear(Side::New, &media, handed_over, log);
                 }
-                Datagram::Asked(repaired) => link.send_datagram(repaired),
+                Datagram::Repair(repaired) => link.send_datagram(repaired),
                 Datagram::Clock | Datagram::Nothing => {}
             }
         }
