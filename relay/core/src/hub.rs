@@ -5,12 +5,13 @@
 //!
 //! The hub's dealings with participants and operators are in `requests`, with other relays in `relays`.
 //! Its parts own their state: `rooms`, `connections` of participants, the trunk to the `parent`,
-//! `draining`, `lists` of public rooms, `storage`. Pure functions: `status` and `queries`.
+//! `draining`, `lists` of public rooms, `storage`. Pure functions: `status`, `queries` and `news`.
 
 mod config;
 mod connections;
 mod draining;
 mod lists;
+mod news;
 mod parent;
 mod participants;
 mod queries;

@@ -10,7 +10,7 @@ use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::{Channel, DisplayName, RelayId, RoomName};
 
 use super::lists::TooManyQuestions;
-use super::{Hub, HubEffect};
+use super::{Hub, HubEffect, news};
 use crate::messages::{LinkId, ShardCommand};
 use crate::outbox::Outbox;
 use crate::room::Room;
@@ -223,32 +223,16 @@ impl Hub {
     /// News of the parent about rooms, and its questions.
     fn handle_news(&mut self, now: Instant, link: LinkId, message: ToChild) {
         match message {
-            ToChild::State { channel, revision, state } => {
+            message @ (ToChild::State { channel, .. }
+            | ToChild::Reactions { channel, .. }
+            | ToChild::Listeners { channel, .. }
+            | ToChild::Deliver { channel, .. }
+            | ToChild::Replaced { channel, .. }) => {
                 if let Some((room, out)) = self.parent_room(channel) {
-                    room.handle_state(now, revision, state, out);
-                }
-            }
-            ToChild::Reactions { channel, counts } => {
-                if let Some((room, out)) = self.parent_room(channel) {
-                    room.handle_reactions(counts, out);
+                    news::handle(now, room, message, out);
                 }
             }
             ToChild::Rooms { rooms, more } => self.lists.handle_answer(rooms, more, &mut self.out),
-            ToChild::Listeners { channel, count } => {
-                if let Some((room, out)) = self.parent_room(channel) {
-                    room.handle_count(count, out);
-                }
-            }
-            ToChild::Deliver { channel, participant, request, message } => {
-                if let Some((room, out)) = self.parent_room(channel) {
-                    room.handle_deliver(now, participant, request, message, out);
-                }
-            }
-            ToChild::Replaced { channel, participant } => {
-                if let Some((room, out)) = self.parent_room(channel) {
-                    room.handle_replaced(now, participant, out);
-                }
-            }
             ToChild::Query { number, about } => {
                 self.ask_below(now, Asker::Relay { link, number }, about);
             }
