@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde::Serialize;
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{FromParticipant, Joined};
 use tribune_protocol::domain::role::Role;
-use tribune_protocol::ids::{Note, RoomName, TrackId};
+use tribune_protocol::ids::{Note, RoomName};
 
 use super::source_thread::SourceThread;
 use super::talk::{Talk, TalkEnd};
@@ -28,6 +27,10 @@ use crate::session::reconnect::End;
 use crate::session::room_view::RoomView;
 use crate::session::{Event, Incoming, Session};
 use crate::times::parse_duration;
+
+mod lines;
+
+use lines::Line;
 
 /// Time for the last frames to reach the relay before leaving.
 const LAST_FRAMES: Duration = Duration::from_millis(100);
@@ -81,48 +84,6 @@ struct SourceArgs {
     /// Standard input: signed 16-bit little-endian samples, 48 kHz, mono
     #[arg(long)]
     stdin: bool,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum Line<'a> {
-    Joined {
-        participant: String,
-        track: Option<TrackId>,
-        role: Role,
-        relay: &'a str,
-        depth: u8,
-        reconnects: u32,
-    },
-    Granted {
-        track: Option<TrackId>,
-        reason: &'a Note,
-    },
-    Removed {
-        reason: &'a Note,
-    },
-    Hand {
-        place: Option<u32>,
-        reason: &'a Note,
-    },
-    Silenced {
-        on: bool,
-        reason: &'a Note,
-    },
-    Muted {
-        by: &'a str,
-        reason: &'a Note,
-    },
-    Sending {
-        t_s: u64,
-        sent: u64,
-        muted: bool,
-        silenced: bool,
-    },
-    Ended {
-        sent: u64,
-        duration_s: f64,
-    },
 }
 
 impl SourceArgs {
