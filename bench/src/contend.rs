@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tribune_bench::contender::{Ask, Meter, Percentiles, Ready, Said, Window, say, serve};
 use tribune_bench::frame::SENT_STAMP_BYTES;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_OPUS_BYTES};
 
 use crate::ceiling::{Ceiling, Counted};
@@ -96,6 +97,7 @@ fn tribune(plan: &TribunePlan) -> Result<()> {
         rtt: Duration::from_millis(plan.rtt.into()),
         other_sockets: 0,
         reports: false,
+        profile: Profile::Live,
     };
     let mut shown = Instant::now();
     let (mut fleet, joining) = Fleet::assemble(&spec, &topology, &mut |shared, _| {

@@ -91,7 +91,7 @@ impl LoadReport {
     /// Judges the metrics of a load.
     pub(crate) fn new(plan: &LoadPlan, metrics: LoadMetrics) -> Self {
         let verdict = judge(&metrics);
-        let (setup, delivery) = (Setup::new(plan, &metrics), Delivery::new(&metrics));
+        let (setup, delivery) = (Setup::new(plan, &metrics), Delivery::new(plan, &metrics));
         let (delays, cpu) = (Delays::new(&metrics), Cpu::new(plan, &metrics));
         let joined = u64::from(plan.listeners);
         let storm_joined = metrics.transient.as_ref().filter(|_| plan.storm > 0);
@@ -140,6 +140,7 @@ mod tests {
 
     use super::*;
     use crate::load::metrics::CpuCosts;
+    use crate::pool::client_pool::Received;
 
     #[test]
     fn what_the_kernel_dropped_is_not_the_relays_loss() {
@@ -169,6 +170,7 @@ mod tests {
             generator_refused: 0,
             relay_drops: 0,
             datagrams: expected / 2,
+            received: Received::default(),
             costs: CpuCosts {
                 frames: delivered,
                 relay_cpu: None,

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tribune_protocol::limits::{MAX_PLAYOUT_DELAY, MIN_PLAYOUT_DELAY};
+
 /// Longest validity: ten years. More is a mistake.
 const SPAN_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 /// Longest stay or recording: a week. More is a mistake.
@@ -14,6 +16,14 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err("a duration is longer than nothing and at most 7 days, such as 20s".to_owned());
     }
     Ok(duration)
+}
+
+/// Delay of playout in the profile `audience`.
+pub(crate) fn parse_playout_delay(text: &str) -> Result<Duration, String> {
+    let delay = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let is_in_range = (MIN_PLAYOUT_DELAY..=MAX_PLAYOUT_DELAY).contains(&delay);
+    let why = || "a delay of playout is from 200ms to 2s".to_owned();
+    is_in_range.then_some(delay).ok_or_else(why)
 }
 
 /// Validity of a decision, in whole seconds.

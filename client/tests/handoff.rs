@@ -209,8 +209,11 @@ fn config(relay: &FakeRelay, others: &[&FakeRelay]) -> Config {
             token: None,
             returning: false,
             heard: Vec::new(),
+            profile: None,
+            redundancy: false,
         },
         waits_for_room: false,
+        playout_delay: None,
     }
 }
 
@@ -250,9 +253,17 @@ async fn let_in(peer: &mut Peer, id: Option<RequestId>) {
         reason: Note::default(),
         may: PermissionSet::NONE,
         invited_by: None,
+        profile: tribune_protocol::domain::profile::Profile::Live,
     };
     let stage = vec![entry(1, "Ada", OWN_TRACK), entry(2, "Bob", OTHER_TRACK)];
-    let joined = Joined { relay: "fake".parse().unwrap(), depth: 1, you, stage, listeners: 0 };
+    let joined = Joined {
+        relay: "fake".parse().unwrap(),
+        depth: 1,
+        you,
+        stage,
+        listeners: 0,
+        redundancy: false,
+    };
     peer.say(id, &ToParticipant::Joined(joined)).await;
 }
 

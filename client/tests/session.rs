@@ -41,8 +41,11 @@ fn config(relay: &FakeRelay, trust: Trust) -> Config {
             token: None,
             returning: false,
             heard: Vec::new(),
+            profile: None,
+            redundancy: false,
         },
         waits_for_room: false,
+        playout_delay: None,
     }
 }
 
@@ -70,6 +73,7 @@ fn you() -> You {
         reason: Note::default(),
         may: PermissionSet::NONE,
         invited_by: None,
+        profile: tribune_protocol::domain::profile::Profile::Live,
     }
 }
 
@@ -84,7 +88,14 @@ fn joined() -> Joined {
         away: false,
     };
     let stage = vec![entry(1, "Ada", OWN_TRACK), entry(2, "Bob", OTHER_TRACK)];
-    Joined { relay: "fake".parse().unwrap(), depth: 1, you: you(), stage, listeners: 0 }
+    Joined {
+        relay: "fake".parse().unwrap(),
+        depth: 1,
+        you: you(),
+        stage,
+        listeners: 0,
+        redundancy: false,
+    }
 }
 
 fn media(track: TrackId, seq: u16) -> Bytes {

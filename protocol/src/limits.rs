@@ -15,6 +15,12 @@ pub const MAX_FRAMES_PER_DATAGRAM: usize = 32;
 /// Payload of a datagram: RFC 9000 guarantees 1,200 bytes a UDP packet; QUIC's own header, an
 /// authentication tag and the DATAGRAM frame header need at most 38 of them with 8-byte connection IDs.
 pub const MAX_DATAGRAM_BYTES: usize = 1_162;
+/// Least delay of playout in the profile `audience`: one round of repair over a long path.
+pub const MIN_PLAYOUT_DELAY: Duration = Duration::from_millis(200);
+/// Longest delay of playout that can be chosen: what a relay keeps for repair.
+pub const MAX_PLAYOUT_DELAY: Duration = Duration::from_secs(2);
+/// Delay of playout in `audience` where nobody has chosen: several rounds of repair over any path.
+pub const DEFAULT_PLAYOUT_DELAY: Duration = Duration::from_millis(500);
 /// Missing frames named in one NACK datagram: one second of one track.
 pub const MAX_NACK_FRAMES: usize = 50;
 /// A control message, without its length prefix. Large enough for a full stage, small enough to buffer per connection.

@@ -16,6 +16,7 @@ use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
 use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
@@ -169,6 +170,7 @@ fn the_largest_messages_to_participants_fit() {
             you: you(),
             stage: stage(),
             listeners: u64::MAX,
+            redundancy: true,
         }),
     );
     fits("stage", &ToParticipant::Stage { stage: stage() });
@@ -214,6 +216,8 @@ fn the_largest_join_fits() {
             token: Some(token()),
             returning: true,
             heard: heard(),
+            profile: Some(Profile::Audience),
+            redundancy: true,
         }),
     );
 }
@@ -363,6 +367,7 @@ fn you() -> You {
         reason: note(),
         may: PermissionSet::of(Permission::ALL),
         invited_by: Some(name()),
+        profile: Profile::Audience,
     }
 }
 
@@ -405,6 +410,8 @@ fn settings() -> RoomSettings {
         hand_slow_s: u32::MAX,
         reaction_slow_s: u32::MAX,
         duplicates: Duplicates::Allow(u8::MAX),
+        audience_from: u32::MAX,
+        playout_delay_ms: u16::MAX,
     }
 }
 

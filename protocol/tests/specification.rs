@@ -19,6 +19,7 @@ use tribune_protocol::domain::attributes::Attributes;
 use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
@@ -65,6 +66,9 @@ fn limits_of_the_code() -> Vec<[String; 3]> {
         ("MAX_EXTENSION_BYTES", (limits::MAX_EXTENSION_BYTES, "bytes")),
         ("MAX_FRAMES_PER_DATAGRAM", (limits::MAX_FRAMES_PER_DATAGRAM, "frames")),
         ("MAX_DATAGRAM_BYTES", (limits::MAX_DATAGRAM_BYTES, "bytes")),
+        ("MIN_PLAYOUT_DELAY", ms(limits::MIN_PLAYOUT_DELAY)),
+        ("MAX_PLAYOUT_DELAY", ms(limits::MAX_PLAYOUT_DELAY)),
+        ("DEFAULT_PLAYOUT_DELAY", ms(limits::DEFAULT_PLAYOUT_DELAY)),
         ("MAX_NACK_FRAMES", (limits::MAX_NACK_FRAMES, "frames")),
         ("MAX_MESSAGE_BYTES", (limits::MAX_MESSAGE_BYTES, "bytes")),
         ("MAX_MESSAGE_DEPTH", (limits::MAX_MESSAGE_DEPTH, "levels")),
@@ -246,6 +250,8 @@ one_of_each!(from_participant, FromParticipant, FromParticipant::Unknown, {
         token: Some("t".into()),
         returning: true,
         heard: heard(),
+        profile: Some(Profile::Audience),
+        redundancy: true,
     }),
     FromParticipant::Leave {} => FromParticipant::Leave {},
     FromParticipant::RaiseHand { .. } => FromParticipant::RaiseHand { note: note() },
@@ -265,6 +271,8 @@ one_of_each!(from_participant, FromParticipant, FromParticipant::Unknown, {
     }),
     FromParticipant::ListRooms { .. } => FromParticipant::ListRooms { after: Some(room()) },
     FromParticipant::Report(_) => FromParticipant::Report(report()),
+    FromParticipant::SetProfile { .. } =>
+        FromParticipant::SetProfile { profile: Some(Profile::Live) },
 });
 
 one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
@@ -274,6 +282,7 @@ one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
         you: you(),
         stage: vec![entry()],
         listeners: 0,
+        redundancy: true,
     }),
     ToParticipant::Ok {} => ToParticipant::Ok {},
     ToParticipant::Err { .. } =>
@@ -947,6 +956,7 @@ fn you() -> You {
         reason: note(),
         may: PermissionSet::of(&[Permission::Listen]),
         invited_by: Some(name()),
+        profile: Profile::Audience,
     }
 }
 
@@ -983,6 +993,8 @@ fn settings() -> RoomSettings {
         hand_slow_s: 1,
         reaction_slow_s: 1,
         duplicates: Duplicates::Allow(2),
+        audience_from: 1,
+        playout_delay_ms: 1,
     }
 }
 
@@ -999,6 +1011,8 @@ fn change() -> RoomChange {
         hand_slow_s: Some(0),
         reaction_slow_s: Some(0),
         duplicates: Some(Duplicates::Refuse),
+        audience_from: Some(0),
+        playout_delay_ms: Some(0),
     }
 }
 

@@ -220,6 +220,7 @@ impl Fleet {
                 joins_per_second: f64::from(spec.join_rate) / threads as f64,
                 speakers: spec.speakers,
                 reports: spec.reports.then_some(self.epoch),
+                profile: spec.profile,
             };
             let shared = Arc::clone(&self.shared);
             let name = format!("listeners-{thread}");

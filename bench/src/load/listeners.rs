@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tribune_bench::accounting;
 use tribune_protocol::control::participant::FromParticipant;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::media::Datagram;
 use tribune_protocol::media::probe::Probe;
@@ -40,6 +41,8 @@ pub(crate) struct ListenerWork {
     pub(crate) speakers: u16,
     /// True wall clock at the schedule's start; `None` if listeners do not report.
     pub(crate) reports: Option<WallClock>,
+    /// Profile that they ask for.
+    pub(crate) profile: Profile,
 }
 
 /// Joins listeners and counts the frames that they receive in each round, until told to stop.
@@ -54,7 +57,9 @@ pub(crate) fn listen(
 ) -> Result<()> {
     let thread = accounting::this_thread()?;
     shared.add_listener_thread(thread)?;
-    let ListenerWork { target, rooms, per_socket, rtt, joins_per_second, speakers, reports } = work;
+    let ListenerWork {
+        target, rooms, per_socket, rtt, joins_per_second, speakers, reports, ..
+    } = work;
     let place =
         Place { sockets: rooms.len().div_ceil(*per_socket), per_socket: *per_socket, rtt: *rtt };
     let mut pool = ClientPool::open(target.clone(), place)?;
@@ -67,11 +72,7 @@ pub(crate) fn listen(
     while !shared.stopped() {
         let swept = Instant::now();
         let due = (began.elapsed().as_secs_f64() * joins_per_second) as usize;
-        while joining < due.min(rooms.len()) {
-            let (room, _) = &rooms[joining];
-            pool.join(joining / per_socket, join(room, Role::Listener, "listener", joining)?)?;
-            joining += 1;
-        }
+        join_due(work, &mut pool, &mut joining, due)?;
         if tally.is_none() {
             tally = rounds.try_recv().ok().map(|round| Tally::new(round, numbers().collect()));
         }
@@ -84,6 +85,7 @@ pub(crate) fn listen(
         pool.turn(|arrival| {
             handle_datagram(arrival, *rtt, shared, tally.as_mut(), reporters.as_mut())
         })?;
+        shared.add_received(pool.take_received());
         while let Some(news) = pool.poll_news() {
             match news {
                 News::In(member, _) => {
@@ -106,6 +108,23 @@ pub(crate) fn listen(
         }
         let idle = tally.is_none() && listeners_in == rooms.len();
         rest_until(swept + if idle { idle_sweep } else { SWEEP });
+    }
+    Ok(())
+}
+
+/// Begins the joins up to the one that is due.
+fn join_due(
+    work: &ListenerWork,
+    pool: &mut ClientPool,
+    joining: &mut usize,
+    due: usize,
+) -> Result<()> {
+    while *joining < due.min(work.rooms.len()) {
+        let (room, _) = &work.rooms[*joining];
+        let mut join = join(room, Role::Listener, "listener", *joining)?;
+        join.profile = Some(work.profile);
+        pool.join(*joining / work.per_socket, join)?;
+        *joining += 1;
     }
     Ok(())
 }

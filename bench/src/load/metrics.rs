@@ -17,6 +17,7 @@ use super::samples::Sample;
 use super::snapshot::Snapshot;
 use super::speakers::SpeakerStats;
 use super::tally::ListenerStats;
+use crate::pool::client_pool::Received;
 
 /// Metrics of a run.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct LoadMetrics {
     pub(crate) relay_drops: u64,
     /// Datagrams received between the two CPU readings.
     pub(crate) datagrams: u64,
+    /// UDP packets that listeners received between them.
+    pub(crate) received: Received,
     pub(crate) costs: CpuCosts,
     /// Time from due to received.
     pub(crate) latency_us: Option<Histogram<u64>>,
@@ -105,6 +108,10 @@ impl LoadMetrics {
             generator_refused: heard.send_refused,
             relay_drops: last.relay_drops - first.relay_drops,
             datagrams: last.datagrams - first.datagrams,
+            received: Received {
+                packets: last.received.packets - first.received.packets,
+                bytes: last.received.bytes - first.received.bytes,
+            },
             costs: CpuCosts {
                 frames: last.frames - first.frames,
                 relay_cpu,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tribune_bench::frame::SENT_STAMP_BYTES;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::limits::{MAX_OPUS_BYTES, MAX_STAGE, MAX_TREE_DEPTH};
 use tribune_relay::config::Fingerprint;
 
@@ -61,6 +62,9 @@ pub(crate) struct LoadPlan {
     /// late or made up. Takes a span of at least 5 s.
     #[arg(long)]
     pub(crate) reports: bool,
+    /// Profile of the listeners: live or audience, which has three frame periods a packet.
+    #[arg(long, value_name = "PROFILE", default_value_t = Profile::Live, value_parser = profile)]
+    pub(crate) profile: Profile,
     /// Draws the distribution of latencies and the CPU over the run.
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
@@ -79,6 +83,16 @@ pub(crate) struct LoadPlan {
     /// The process of that relay on this machine; without it there are no figures of CPU and memory.
     #[arg(long, value_name = "PID", requires = "url")]
     pub(crate) relay_pid: Option<u32>,
+}
+
+/// A profile that is carried by datagrams: streams would measure QUIC's own flow control.
+fn profile(text: &str) -> Result<Profile, String> {
+    match text.parse() {
+        Ok(profile @ (Profile::Live | Profile::Audience)) => Ok(profile),
+        Ok(Profile::Reliable | Profile::Unknown) | Err(_) => {
+            Err(format!("{text:?} is not one of live, audience"))
+        }
+    }
 }
 
 impl LoadPlan {
@@ -101,6 +115,7 @@ impl LoadPlan {
             other_sockets: Arrivals::sockets(self.churn, false)
                 + Arrivals::sockets(self.storm, true),
             reports: self.reports,
+            profile: self.profile,
         }
     }
 

@@ -12,6 +12,8 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::SessionKey;
 use tribune_protocol::media::datagram::{Frame, MediaDatagram};
 
+use crate::pool::client_pool::Received;
+
 /// Sweep period of all sockets. It adds half of itself to latencies on average and all of it at worst,
 /// well below the 3 ms that a relay may add; a sweep of a thousand empty sockets takes about a tenth of it.
 pub(crate) const SWEEP: Duration = Duration::from_millis(1);
@@ -33,6 +35,9 @@ pub(crate) struct Shared {
     frames: AtomicU64,
     /// Datagrams that carried them.
     datagrams: AtomicU64,
+    /// UDP packets that these listeners received, and the bytes in them.
+    packets: AtomicU64,
+    bytes: AtomicU64,
     /// Thread ids of the listeners' threads.
     listener_threads: Mutex<Vec<u32>>,
 }
@@ -71,6 +76,20 @@ impl Shared {
     /// Datagrams that carried them.
     pub(crate) fn datagrams(&self) -> u64 {
         self.datagrams.load(Ordering::Relaxed)
+    }
+
+    /// Counts what the listeners' sockets have received.
+    pub(crate) fn add_received(&self, received: Received) {
+        self.packets.fetch_add(received.packets, Ordering::Relaxed);
+        self.bytes.fetch_add(received.bytes, Ordering::Relaxed);
+    }
+
+    /// UDP packets that the listeners received.
+    pub(crate) fn received(&self) -> Received {
+        Received {
+            packets: self.packets.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
     }
 
     /// Thread ids of the listeners' threads.
@@ -139,5 +158,7 @@ pub(crate) fn join(room: &str, role: Role, name: &str, number: usize) -> Result<
         token: None,
         returning: false,
         heard: Vec::new(),
+        profile: None,
+        redundancy: false,
     })
 }

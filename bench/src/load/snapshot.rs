@@ -9,6 +9,7 @@ use tribune_bench::accounting::{
 
 use super::shared::Shared;
 use super::spec::Topology;
+use crate::pool::client_pool::Received;
 
 /// Totals at one instant.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct Snapshot {
     pub(crate) relay_drops: u64,
     pub(crate) frames: u64,
     pub(crate) datagrams: u64,
+    /// UDP packets that listeners received.
+    pub(crate) received: Received,
 }
 
 impl Snapshot {
@@ -54,6 +57,7 @@ impl Snapshot {
             relay_drops,
             frames: shared.frames(),
             datagrams: shared.datagrams(),
+            received: shared.received(),
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tribune_protocol::domain::profile::Profile;
 use tribune_relay::tls::ServerTrust;
 
 use crate::pool::target::Target;
@@ -31,6 +32,8 @@ pub(crate) struct LoadSpec {
     pub(crate) other_sockets: usize,
     /// Whether participants probe the origin's time, speakers send capture times and listeners report.
     pub(crate) reports: bool,
+    /// Profile of the listeners.
+    pub(crate) profile: Profile,
 }
 
 impl LoadSpec {

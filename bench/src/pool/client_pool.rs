@@ -49,6 +49,16 @@ pub(crate) struct ClientPool {
     spare: Vec<Vec<u8>>,
     /// Packets that the kernel did not take.
     refused: u64,
+    received: Received,
+}
+
+/// UDP packets that came off the sockets.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Received {
+    /// Packets.
+    pub(crate) packets: u64,
+    /// Bytes in them, headers of UDP and IP not counted.
+    pub(crate) bytes: u64,
 }
 
 impl ClientPool {
@@ -66,6 +76,7 @@ impl ClientPool {
             packet: Outgoing::default(),
             spare: Vec::new(),
             refused: 0,
+            received: Received::default(),
         })
     }
 
@@ -108,7 +119,12 @@ impl ClientPool {
     /// A socket's, if it is unusable.
     pub(crate) fn turn(&mut self, mut heard: impl FnMut(Arrival)) -> io::Result<()> {
         let incoming = &mut self.incoming;
-        self.sockets.receive(|packet| incoming.push(Instant::now(), packet))?;
+        let received = &mut self.received;
+        self.sockets.receive(|packet| {
+            received.packets += 1;
+            received.bytes += packet.payload.len() as u64;
+            incoming.push(Instant::now(), packet);
+        })?;
         let now = Instant::now();
         while let Some((at, packet)) = self.incoming.poll(now) {
             self.members.handle_packet(now, at, packet, &mut heard);
@@ -139,6 +155,11 @@ impl ClientPool {
                 self.spare.push(packet.payload);
             }
         }
+    }
+
+    /// UDP packets that came since the last call.
+    pub(crate) const fn take_received(&mut self) -> Received {
+        std::mem::replace(&mut self.received, Received { packets: 0, bytes: 0 })
     }
 
     /// The next thing that has happened to a participant.

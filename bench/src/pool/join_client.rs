@@ -96,6 +96,8 @@ impl Dialer {
             token: None,
             returning: false,
             heard: Vec::new(),
+            profile: None,
+            redundancy: false,
         };
         let mut protocol = connection::Connection::new(Instant::now());
         let join = protocol.join(Instant::now(), join);

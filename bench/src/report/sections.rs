@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use tribune_bench::contender::Percentiles;
+use tribune_protocol::domain::profile::Profile;
 
 use crate::load::metrics::LoadMetrics;
 use crate::load::plan::LoadPlan;
@@ -23,9 +24,14 @@ pub(crate) struct Setup {
     pub(crate) frame_bytes: u16,
     pub(crate) listener_sockets: u32,
     pub(crate) listener_threads: u8,
+    /// Profile of the listeners.
+    pub(crate) profile: Profile,
     /// Measured span.
     pub(crate) seconds: f64,
 }
+
+/// Headers of IPv4 and UDP.
+const IP_HEADER_BYTES: u64 = 20 + 8;
 
 /// Frames sent, delivered and lost.
 #[derive(Debug, Serialize)]
@@ -41,6 +47,10 @@ pub(crate) struct Delivery {
     pub(crate) listeners_with_loss: u64,
     pub(crate) participants_gone: u64,
     pub(crate) frames_per_datagram: f64,
+    /// Bytes of IPv4 packets a second that a listener received, all headers counted.
+    pub(crate) ip_bytes_per_listener_second: f64,
+    /// The same by the bytes of Opus in them.
+    pub(crate) ip_bytes_per_opus_byte: f64,
     pub(crate) kernel_drops_machine: u64,
     pub(crate) kernel_drops_generator: u64,
     pub(crate) kernel_drops_relay: u64,
@@ -109,6 +119,7 @@ impl Setup {
             frame_bytes: plan.frame_bytes,
             listener_sockets: plan.listener_sockets(),
             listener_threads: plan.threads,
+            profile: plan.profile,
             seconds: metrics.span.as_secs_f64(),
         }
     }
@@ -116,7 +127,11 @@ impl Setup {
 
 impl Delivery {
     /// Counts of a run.
-    pub(crate) fn new(metrics: &LoadMetrics) -> Self {
+    pub(crate) fn new(plan: &LoadPlan, metrics: &LoadMetrics) -> Self {
+        let headers = metrics.received.packets * IP_HEADER_BYTES;
+        let ip_bytes = (metrics.received.bytes + headers) as f64;
+        let opus_bytes = metrics.costs.frames * u64::from(plan.frame_bytes);
+        let listener_seconds = metrics.span.as_secs_f64() * f64::from(plan.listeners);
         Self {
             frames_expected: metrics.expected,
             frames_delivered: metrics.delivered,
@@ -129,6 +144,8 @@ impl Delivery {
             listeners_with_loss: metrics.listeners_with_loss,
             participants_gone: metrics.gone,
             frames_per_datagram: metrics.frames_per_datagram,
+            ip_bytes_per_listener_second: ip_bytes / listener_seconds,
+            ip_bytes_per_opus_byte: ip_bytes / opus_bytes.max(1) as f64,
             kernel_drops_machine: metrics.machine_drops,
             kernel_drops_generator: metrics.generator_drops,
             kernel_drops_relay: metrics.relay_drops,

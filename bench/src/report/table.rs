@@ -45,6 +45,9 @@ impl LoadReport {
             ", {} Opus bytes / 20 ms, {:.0} s",
             self.setup.frame_bytes, self.setup.seconds
         );
+        if !self.setup.profile.is_live() {
+            title += &format!(", profile {}", self.setup.profile);
+        }
         if self.setup.rtt_ms > 0 {
             title += &format!(", RTT {} ms", self.setup.rtt_ms);
         }
@@ -99,6 +102,13 @@ impl LoadReport {
                 self.delivery.kernel_drops_generator,
                 self.delivery.kernel_drops_relay,
                 self.delivery.kernel_drops_machine
+            ),
+        )?;
+        row(
+            "IP bytes a listener and second",
+            format!(
+                "{:.0}, {:.2} for each byte of Opus",
+                self.delivery.ip_bytes_per_listener_second, self.delivery.ip_bytes_per_opus_byte
             ),
         )?;
         row("latency since due", in_ms(&self.delays.latency_us))?;

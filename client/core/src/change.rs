@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::ruling::Moderated;
@@ -123,6 +124,11 @@ pub enum Change {
         /// Why; may be empty.
         reason: Note,
     },
+    /// Frames come by another profile.
+    Profile {
+        /// The profile.
+        profile: Profile,
+    },
     /// A moderator asks to switch the microphone off.
     PleaseMute {
         /// The moderator.
@@ -204,6 +210,7 @@ impl fmt::Display for Change {
             Self::YourHand { place: None, reason } => {
                 write!(f, "your hand is down{}", because(reason))
             }
+            Self::Profile { profile } => f.write_str(heard_by(*profile)),
             Self::YouSilenced { on: true, reason } => {
                 write!(f, "you are silenced by a moderator{}", because(reason))
             }
@@ -216,18 +223,7 @@ impl fmt::Display for Change {
             Self::Listeners { count: 1 } => write!(f, "1 listener"),
             Self::Listeners { count } => write!(f, "{count} listeners"),
             Self::Moderated(moderated) => f.write_str(&sentence_about_you(moderated)),
-            Self::YouMay { gained, lost } => {
-                let list = |set: &[Permission]| {
-                    set.iter().map(|one| one.infinitive()).collect::<Vec<_>>().join(", ")
-                };
-                match (gained.is_empty(), lost.is_empty()) {
-                    (false, true) => write!(f, "you may {} now", list(gained)),
-                    (true, _) => write!(f, "you may no longer {}", list(lost)),
-                    (false, false) => {
-                        write!(f, "you may {} now, and no longer {}", list(gained), list(lost))
-                    }
-                }
-            }
+            Self::YouMay { gained, lost } => write_rights(f, gained, lost),
             Self::Invited { by: Some(by) } => write!(f, "{by} invites you to speak"),
             Self::Invited { by: None } => write!(f, "the invitation to speak is over"),
             Self::Setting { setting, value } => write!(f, "the room is set to {setting}: {value}"),
@@ -245,6 +241,29 @@ impl fmt::Display for Change {
                 write!(f, "the relay stops within {} s", within_ms.div_ceil(1_000))
             }
         }
+    }
+}
+
+fn write_rights(
+    f: &mut fmt::Formatter<'_>,
+    gained: &[Permission],
+    lost: &[Permission],
+) -> fmt::Result {
+    let list =
+        |set: &[Permission]| set.iter().map(|one| one.infinitive()).collect::<Vec<_>>().join(", ");
+    match (gained.is_empty(), lost.is_empty()) {
+        (false, true) => write!(f, "you may {} now", list(gained)),
+        (true, _) => write!(f, "you may no longer {}", list(lost)),
+        (false, false) => write!(f, "you may {} now, and no longer {}", list(gained), list(lost)),
+    }
+}
+
+/// How the room is heard by a profile.
+const fn heard_by(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Live | Profile::Unknown => "you hear the room live now",
+        Profile::Audience => "you hear the room a little later now, as its audience does",
+        Profile::Reliable => "you hear the room over streams now, whole and later",
     }
 }
 

@@ -6,7 +6,10 @@
 
 mod answers;
 mod exchange;
+mod groups;
+mod protection;
 mod sent;
+mod speaking;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,9 +18,7 @@ use bytes::Bytes;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::{FromParticipant, Join, You};
 use tribune_protocol::control::{ControlError, ControlReader, decode, encode};
-use tribune_protocol::ids::{Channel, RequestId, Seq, TrackId};
-use tribune_protocol::limits::CAPTURE_STAMP_PERIOD;
-use tribune_protocol::media::datagram::{Capture, FrameHeader, MediaWriter};
+use tribune_protocol::ids::{Channel, RequestId, TrackId};
 use tribune_protocol::media::nack::Nack;
 use tribune_protocol::media::probe::Probe;
 use tribune_protocol::media::repair::Gap;
@@ -26,10 +27,10 @@ use tribune_protocol::time::ClockFilter;
 use tribune_protocol::token::TokenText;
 
 pub use self::exchange::{Answer, Arrival, Path, Received, RequestError, Unsent};
+use self::groups::GroupReader;
+use self::protection::UplinkProtection;
 use self::sent::SentFrames;
 use crate::address::Address;
-use crate::clock::LocalClock;
-use crate::frame::SpokenFrame;
 use crate::reconnect::Failure;
 
 /// Time for an answer. Moderation is answered once the farthest relay has acted.
@@ -52,6 +53,10 @@ pub struct Connection {
     track: Option<TrackId>,
     silenced: bool,
     sent: SentFrames,
+    groups: GroupReader,
+    protection: UplinkProtection,
+    /// The relay understands redundant frames.
+    takes_redundancy: bool,
     stamped: Option<Instant>,
     path: Path,
     last_sign_of_life: Instant,
@@ -86,6 +91,9 @@ impl Connection {
             track: None,
             silenced: false,
             sent: SentFrames::default(),
+            groups: GroupReader::default(),
+            protection: UplinkProtection::default(),
+            takes_redundancy: false,
             stamped: None,
             path: Path::default(),
             last_sign_of_life: now,
@@ -149,6 +157,7 @@ impl Connection {
             | FromParticipant::OneShot(_)
             | FromParticipant::ListRooms { .. }
             | FromParticipant::Report(_)
+            | FromParticipant::SetProfile { .. }
             | FromParticipant::Unknown => None,
         };
         self.pending.insert(id, Pending { deadline: now + ANSWER_TIMEOUT, token });
@@ -195,12 +204,18 @@ impl Connection {
                 self.clock.handle_answer(local_us, &answer);
                 Arrival::Clock
             }
-            Datagram::Nack(nack) => match self.sent.answer(&nack, self.path.datagram_bytes) {
+            Datagram::Nack(nack) => match self.answer_nack(&nack) {
                 Some(repaired) if self.may_speak() => Arrival::Repair(repaired),
                 Some(_) | None => Arrival::Nothing,
             },
             Datagram::Probe(Probe::Question { .. }) => Arrival::Nothing,
         })
+    }
+
+    /// Takes bytes of a stream with frames, in order; `is_over`: they are the last. Gives the datagrams that are
+    /// whole with them.
+    pub fn handle_stream(&mut self, stream: u64, bytes: &[u8], is_over: bool) -> Vec<Bytes> {
+        self.groups.handle_bytes(stream, bytes, is_over)
     }
 
     /// Takes what QUIC knows about the path.
@@ -276,67 +291,6 @@ impl Connection {
     #[must_use]
     pub const fn path_round_trip(&self) -> Duration {
         self.path.round_trip
-    }
-
-    /// Datagrams of frames that were spoken in a row on the own track, if there is one: as many
-    /// frames in each as it holds.
-    pub fn write_frames<'a>(
-        &mut self,
-        now: Instant,
-        frames: impl Iterator<Item = &'a SpokenFrame>,
-        clock: LocalClock,
-    ) -> Vec<Bytes> {
-        let Some(track) = self.track else { return Vec::new() };
-        let mut datagrams = Vec::new();
-        let mut writer = MediaWriter::new(Channel(0), self.path.datagram_bytes);
-        for frame in frames {
-            let header = FrameHeader {
-                track,
-                seq: frame.seq,
-                level: frame.level,
-                talkspurt_end: frame.talkspurt_end,
-                captured: self.stamp(now, frame, clock),
-            };
-            let wire = match header.write(&frame.opus) {
-                Ok(wire) => wire,
-                Err(error) => {
-                    tracing::debug!(%error, "frame not sent");
-                    continue;
-                }
-            };
-            if !writer.push(&wire) {
-                if !writer.is_empty() {
-                    datagrams.push(writer.take());
-                }
-                if !writer.push(&wire) {
-                    tracing::debug!("frame does not fit a datagram");
-                    continue;
-                }
-            }
-            self.handle_sent(track, frame.seq, wire);
-        }
-        if !writer.is_empty() {
-            datagrams.push(writer.take());
-        }
-        datagrams
-    }
-
-    /// Keeps the written form of a frame that is sent otherwise, in case the relay asks for it.
-    pub fn handle_sent(&mut self, track: TrackId, seq: Seq, wire: Bytes) {
-        self.sent.push(track, seq, wire);
-    }
-
-    /// The capture time of a frame, if it is one that is to bear it.
-    fn stamp(&mut self, now: Instant, frame: &SpokenFrame, clock: LocalClock) -> Option<Capture> {
-        let is_due =
-            |last: Instant| frame.captured.saturating_duration_since(last) >= CAPTURE_STAMP_PERIOD;
-        if !self.stamped.is_none_or(is_due) {
-            return None;
-        }
-        let offset = self.clock.offset(clock.us_at(now))?;
-        self.stamped = Some(frame.captured);
-        let at = offset.to_origin(clock.us_at(frame.captured));
-        Some(Capture { at, error_us: Some(offset.error_us) })
     }
 
     const fn handle_you(&mut self, you: &You) {

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use tribune_protocol::control::participant::Heard;
 use tribune_protocol::ids::{Seq, TrackId};
 use tribune_protocol::limits::MAX_STAGE;
+use tribune_protocol::media::FrameSource;
 use tribune_protocol::media::datagram::Frame;
-use tribune_protocol::media::repair::{Gap, Repair};
+use tribune_protocol::media::repair::{Gap, Reach, Repair};
 
 /// Frames before the newest one that are remembered: 2.5 s, more than two relays can be apart.
 const WINDOW: i16 = 128;
-/// Time for which a missing frame is asked for: the longest that a live buffer waits.
-const REPAIR_PATIENCE: Duration = Duration::from_millis(400);
 /// A track of which nothing has come for so long is not being heard, whatever its last frame said.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 
 /// All tracks that are heard; at most [`MAX_STAGE`], as there are on a stage.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Dedup {
     tracks: BTreeMap<TrackId, Track>,
+    reach: Reach,
 }
 
 /// Verdict on a frame.
@@ -45,14 +45,29 @@ struct Track {
     repair: Repair,
 }
 
+impl Default for Dedup {
+    /// No tracks yet, for a live buffer.
+    fn default() -> Self {
+        Self { tracks: BTreeMap::new(), reach: Reach::LIVE }
+    }
+}
+
 impl Dedup {
+    /// Sets how long missing frames are of use.
+    pub fn set_reach(&mut self, reach: Reach) {
+        self.reach = reach;
+        for track in self.tracks.values_mut() {
+            track.repair.set_reach(reach);
+        }
+    }
+
     /// Takes a frame, over whichever connection it came, by itself or as an answer.
-    pub fn handle_frame(&mut self, now: Instant, frame: &Frame, is_repair: bool) -> Taken {
+    pub fn handle_frame(&mut self, now: Instant, frame: &Frame, source: FrameSource) -> Taken {
         let (seq, ends) = (frame.seq, frame.talkspurt_end);
         // A mark stands for a frame that another relay may send whole.
         let is_whole = !frame.opus.is_empty();
         if let Some(track) = self.tracks.get_mut(&frame.track) {
-            return track.handle_frame(now, (seq, ends), is_whole, is_repair);
+            return track.handle_frame(now, (seq, ends), is_whole, source);
         }
         if self.tracks.len() >= MAX_STAGE {
             return Taken::New;
@@ -62,9 +77,9 @@ impl Dedup {
             seen: u128::from(is_whole),
             ended: ends,
             heard_at: now,
-            repair: Repair::default(),
+            repair: Repair::new(self.reach),
         };
-        track.repair.handle_frame(now, (seq, ends), is_repair);
+        track.repair.handle_frame(now, (seq, ends), source);
         self.tracks.insert(frame.track, track);
         Taken::New
     }
@@ -72,7 +87,7 @@ impl Dedup {
     /// The next frames to ask the relay for now, `round_trip` away. To be called until it is `None`.
     pub fn poll_ask(&mut self, now: Instant, round_trip: Duration) -> Option<(TrackId, Gap)> {
         self.tracks.iter_mut().find_map(|(id, track)| {
-            let gap = track.repair.poll_ask(now, round_trip, REPAIR_PATIENCE)?;
+            let gap = track.repair.poll_ask(now, round_trip)?;
             Some((*id, gap))
         })
     }
@@ -86,6 +101,12 @@ impl Dedup {
     /// Forgets the tracks that are not on the stage any more.
     pub fn retain(&mut self, is_on_stage: impl Fn(TrackId) -> bool) {
         self.tracks.retain(|track, _| is_on_stage(*track));
+    }
+
+    /// Whether no track has been heard.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tracks.is_empty()
     }
 
     /// The newest frame of each track, for a relay to go on from.
@@ -119,15 +140,15 @@ impl Track {
         now: Instant,
         (seq, ends): (Seq, bool),
         is_whole: bool,
-        is_repair: bool,
+        source: FrameSource,
     ) -> Taken {
         let ahead = seq.since(self.newest);
         if ahead <= -WINDOW {
             // The speaker has begun anew, with other numbers.
             (self.newest, self.seen, self.ended) = (seq, 0, ends);
-            self.repair = Repair::default();
+            self.repair = Repair::new(self.repair.reach());
         } else if self.has_seen(seq) {
-            self.repair.handle_duplicate(now, seq, is_repair);
+            self.repair.handle_duplicate(now, seq, source);
             return Taken::Duplicate;
         } else if ahead > 0 {
             self.seen = if ahead < WINDOW { self.seen << ahead } else { 0 };
@@ -137,7 +158,7 @@ impl Track {
         if is_whole {
             self.seen |= 1 << self.newest.since(seq);
         }
-        match self.repair.handle_frame(now, (seq, ends), is_repair).repaired {
+        match self.repair.handle_frame(now, (seq, ends), source).repaired {
             true => Taken::Repaired,
             false => Taken::New,
         }
@@ -175,13 +196,13 @@ mod tests {
     fn each_frame_is_new_once_and_what_is_missing_is_asked_for() {
         let (now, mut dedup) = (Instant::now(), Dedup::default());
         let round_trip = Duration::from_millis(60);
-        assert_eq!(dedup.handle_frame(now, &frame(65_534, b"opus"), false), Taken::New);
-        assert_eq!(dedup.handle_frame(now, &frame(1, b"opus"), false), Taken::New);
+        assert_eq!(dedup.handle_frame(now, &frame(65_534, b"opus"), FrameSource::Sent), Taken::New);
+        assert_eq!(dedup.handle_frame(now, &frame(1, b"opus"), FrameSource::Sent), Taken::New);
         let gap = Gap { first: Seq(65_535), count: 2 };
         assert_eq!(dedup.poll_ask(now, round_trip), Some((TRACK, gap)));
         assert_eq!(dedup.poll_ask(now, round_trip), None);
         assert!(dedup.poll_timeout().is_some_and(|at| at > now && at <= now + 2 * round_trip));
-        let mut take = |seq| dedup.handle_frame(now, &frame(seq, b"opus"), false);
+        let mut take = |seq| dedup.handle_frame(now, &frame(seq, b"opus"), FrameSource::Sent);
         assert_eq!(take(65_534), Taken::Duplicate);
         assert_eq!(take(0), Taken::Repaired);
         assert_eq!(take(0), Taken::Duplicate);
@@ -195,11 +216,11 @@ mod tests {
     #[test]
     fn a_mark_does_not_keep_out_the_frame_in_whose_place_it_stands() {
         let (now, mut dedup) = (Instant::now(), Dedup::default());
-        assert_eq!(dedup.handle_frame(now, &frame(7, b""), false), Taken::New);
+        assert_eq!(dedup.handle_frame(now, &frame(7, b""), FrameSource::Sent), Taken::New);
         assert_eq!(dedup.talking(now).count(), 0, "it has ended");
-        assert_eq!(dedup.handle_frame(now, &frame(7, b"opus"), false), Taken::New);
-        assert_eq!(dedup.handle_frame(now, &frame(7, b""), false), Taken::Duplicate);
-        assert_eq!(dedup.handle_frame(now, &frame(8, b"opus"), false), Taken::New);
+        assert_eq!(dedup.handle_frame(now, &frame(7, b"opus"), FrameSource::Sent), Taken::New);
+        assert_eq!(dedup.handle_frame(now, &frame(7, b""), FrameSource::Sent), Taken::Duplicate);
+        assert_eq!(dedup.handle_frame(now, &frame(8, b"opus"), FrameSource::Sent), Taken::New);
         assert_eq!(dedup.talking(now).collect::<Vec<_>>(), [(TRACK, Seq(8))]);
         assert_eq!(dedup.talking(now + SILENT_AFTER).count(), 0);
     }
@@ -208,9 +229,15 @@ mod tests {
     fn a_speaker_who_begins_anew_is_heard() {
         let (now, mut dedup) = (Instant::now(), Dedup::default());
         for seq in [5_000, 3, 4, 5] {
-            assert_eq!(dedup.handle_frame(now, &frame(seq, b"opus"), false), Taken::New);
+            assert_eq!(
+                dedup.handle_frame(now, &frame(seq, b"opus"), FrameSource::Sent),
+                Taken::New
+            );
         }
-        assert_eq!(dedup.handle_frame(now, &frame(4, b"opus"), false), Taken::Duplicate);
+        assert_eq!(
+            dedup.handle_frame(now, &frame(4, b"opus"), FrameSource::Sent),
+            Taken::Duplicate
+        );
         dedup.retain(|_| false);
         assert_eq!(dedup.newest(), []);
     }
@@ -231,7 +258,7 @@ mod tests {
             let mut new = std::collections::BTreeSet::new();
             for (_, n) in order {
                 let seq = start.wrapping_add(n as u16);
-                let taken = dedup.handle_frame(now, &frame(seq, b"opus"), false);
+                let taken = dedup.handle_frame(now, &frame(seq, b"opus"), FrameSource::Sent);
                 prop_assert_eq!(taken != Taken::Duplicate, new.insert(n));
             }
             prop_assert_eq!(new.len(), shifts.len());

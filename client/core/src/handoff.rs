@@ -201,6 +201,7 @@ impl Seam {
 mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
+    use tribune_protocol::media::FrameSource;
     use tribune_protocol::media::datagram::{Frame, Level};
 
     use super::*;
@@ -275,14 +276,14 @@ mod tests {
         /// A listener that has heard the track up to `newest` when the new relay lets them in.
         fn after(newest: u16) -> Self {
             let (now, mut dedup) = (Instant::now(), Dedup::default());
-            dedup.handle_frame(now, &frame(newest), false);
+            dedup.handle_frame(now, &frame(newest), FrameSource::Sent);
             let overlap = Overlap::begin(now, &dedup);
             Self { now: now + OVERLAP_MIN, dedup, overlap }
         }
 
         fn hear(&mut self, side: Side, seq: u16) -> bool {
             let frame = frame(seq);
-            self.dedup.handle_frame(self.now, &frame, false);
+            self.dedup.handle_frame(self.now, &frame, FrameSource::Sent);
             while let Some((track, gap)) = self.dedup.poll_ask(self.now, ROUND_TRIP) {
                 self.overlap.handle_asked(track, gap);
             }

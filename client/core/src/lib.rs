@@ -12,6 +12,7 @@
 //! | [`subject`] | the participants that a command names |
 //! | [`reconnect`] | retries: whether, where and when |
 //! | [`handoff`] | search for another relay, overlap with the present one |
+//! | [`delivery`] | profile by which frames come, and the delay of playout |
 //! | [`dedup`] | duplicates and gaps of each track across connections |
 //! | [`clock`], [`identity`], [`address`] | local microseconds, ids, `HOST:PORT` |
 //! | [`report`], [`playout`] | reports of quality, and the counters that they are made of |
@@ -23,6 +24,7 @@ pub mod change;
 pub mod clock;
 pub mod connection;
 pub mod dedup;
+pub mod delivery;
 pub mod frame;
 pub mod handoff;
 pub mod identity;

@@ -4,6 +4,7 @@
 
 use tribune_protocol::control::participant::{Joined, RoomInfo, ToParticipant, You};
 use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::ids::{DisplayName, ParticipantId, TrackId};
 
@@ -175,6 +176,10 @@ impl RoomView {
             let reason = you.reason.clone();
             changes.push(Change::YouSilenced { on: you.silenced, reason });
         }
+        let before = self.you.as_ref().map_or(Profile::Live, |before| before.profile);
+        if before != you.profile {
+            changes.push(Change::Profile { profile: you.profile });
+        }
         if let Some(before) = &self.you
             && before.role == you.role
             && before.may != you.may
@@ -331,12 +336,23 @@ mod tests {
         let participant = ParticipantId(9);
         let (hand, invited_by, may) = (None, None, PermissionSet::NONE);
         let reason = Note::default();
-        You { participant, role, track: None, silenced: false, hand, reason, may, invited_by }
+        let profile = Profile::Live;
+        You {
+            participant,
+            role,
+            track: None,
+            silenced: false,
+            hand,
+            reason,
+            may,
+            invited_by,
+            profile,
+        }
     }
 
     fn joined(stage: Vec<StageEntry>) -> Joined {
         let relay = "edge".parse().unwrap();
-        Joined { relay, depth: 2, you: you(Role::Listener), stage, listeners: 3 }
+        Joined { relay, depth: 2, you: you(Role::Listener), stage, listeners: 3, redundancy: false }
     }
 
     fn hand(id: u64, name: &str, note: &str) -> Hand {

@@ -69,7 +69,17 @@ pub fn settings(settings: &RoomSettings) -> Vec<(&'static str, String)> {
         ("time between hands", seconds(settings.hand_slow_s)),
         ("time between reactions", seconds(settings.reaction_slow_s)),
         ("duplicates", duplicates(settings.duplicates)),
+        ("audience from", audience_from(settings.audience_from)),
+        ("playout delay", format!("{} ms", settings.playout_delay().as_millis())),
     ]
+}
+
+fn audience_from(listeners: u32) -> String {
+    match listeners {
+        0 => "as the relay has it".to_owned(),
+        1 => "the first listener".to_owned(),
+        many => format!("{many} listeners"),
+    }
 }
 
 fn duplicates(duplicates: Duplicates) -> String {

@@ -1,8 +1,11 @@
 //! Global options of the command line, and the sessions that they describe.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use clap::Args;
 use tribune_protocol::control::participant::Join;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, RoomName, SessionKey};
 
@@ -12,6 +15,7 @@ use crate::session::address::Address;
 use crate::session::oneshot::{self as one_shot_session, OneShotClient};
 use crate::session::tls::Trust;
 use crate::session::{self, Config, Incoming, Session, identity};
+use crate::times::parse_playout_delay;
 
 /// Options that every command takes.
 #[derive(Debug)]
@@ -33,6 +37,18 @@ pub(crate) struct Entry {
     pub(crate) key: SessionKey,
     pub(crate) returning: bool,
     pub(crate) waits_for_room: bool,
+    pub(crate) delivery: DeliveryArgs,
+}
+
+/// Options about how frames come.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct DeliveryArgs {
+    /// Delivery of the sound: live, with the least delay; audience, later and with a third of the packets; reliable, on streams, nothing lost. Without it the room's size decides
+    #[arg(long)]
+    profile: Option<Profile>,
+    /// Delay of playout in the profiles audience and reliable, 200ms to 2s; without it the room's, or 2s for reliable
+    #[arg(long, value_name = "TIME", value_parser = parse_playout_delay)]
+    playout_delay: Option<Duration>,
 }
 
 impl Context {
@@ -54,12 +70,15 @@ impl Context {
             token: self.token()?.map(Into::into),
             returning: entry.returning,
             heard: Vec::new(),
+            profile: entry.delivery.profile,
+            redundancy: true,
         };
         Ok(session::start(Config {
             addresses: self.addresses.clone(),
             trust: self.trust.clone(),
             join,
             waits_for_room: entry.waits_for_room,
+            playout_delay: entry.delivery.playout_delay,
         })?)
     }
 

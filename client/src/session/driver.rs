@@ -16,7 +16,7 @@ use tribune_client_core::reconnect::Failure;
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::quality::report::Report;
 
-use super::quic::{ControlIn, QuicConnection};
+use super::quic::{ControlIn, GroupChunk, Media, QuicConnection};
 
 /// Connections that are up or on the way at a time: see [`Participant`].
 const CONNECTIONS: usize = 3;
@@ -85,6 +85,7 @@ enum News {
     Dialed(Result<(QuicConnection, ControlIn), Failure>),
     Control(Bytes),
     Datagram(Bytes),
+    Group(GroupChunk),
     /// Control messages that came before may still wait.
     Over(Failure),
 }
@@ -105,9 +106,11 @@ async fn news(slot: &mut Option<Slot>) -> (ConnectionId, News) {
     let news = match state {
         State::Dialing(dial) => News::Dialed(dial.await),
         State::Up { connection, control, takes_datagrams: true } => tokio::select! {
-            datagram = connection.receive_datagram() => {
-                datagram.map_or_else(News::Over, News::Datagram)
-            }
+            media = connection.receive_media() => match media {
+                Ok(Media::Datagram(datagram)) => News::Datagram(datagram),
+                Ok(Media::Group(chunk)) => News::Group(chunk),
+                Err(failure) => News::Over(failure),
+            },
             bytes = control.receive() => bytes.map_or_else(News::Over, News::Control),
         },
         State::Up { control, takes_datagrams: false, .. } => {
@@ -198,6 +201,9 @@ impl Driver {
             News::Dialed(Err(failure)) => self.participant.handle_closed(now, id, failure),
             News::Control(bytes) => self.participant.handle_control(now, id, &bytes),
             News::Datagram(datagram) => self.participant.handle_datagram(now, id, datagram),
+            News::Group(GroupChunk { stream, bytes, is_over }) => {
+                self.participant.handle_stream(now, id, (stream, is_over), &bytes);
+            }
             News::Over(failure) => {
                 self.drain_control(id).await;
                 self.handle_over(id, failure);

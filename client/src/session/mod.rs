@@ -15,7 +15,7 @@
 //!
 //! All decisions are those of [`tribune_client_core::participant`].
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
@@ -60,6 +60,8 @@ pub struct Config {
     pub join: Join,
     /// Wait for a room that is not there yet.
     pub waits_for_room: bool,
+    /// Delay of playout in the profiles `audience` and `reliable`; `None`: the room's.
+    pub playout_delay: Option<Duration>,
 }
 
 /// Handle of a session. Clones are the same session.
@@ -92,8 +94,8 @@ pub fn start(config: Config) -> Result<(Session, Incoming), TlsSetupError> {
     let (frames_in, heard) = mpsc::channel(FRAMES_IN);
     let (link_in, link) = watch::channel(Link::default());
     let clock = clock::start();
-    let Config { addresses, join, waits_for_room, .. } = config;
-    let config = participant::Config { addresses, join, waits_for_room };
+    let Config { addresses, join, waits_for_room, playout_delay, trust: _ } = config;
+    let config = participant::Config { addresses, join, waits_for_room, playout_delay };
     let participant = Participant::new(Instant::now(), config, clock, rand::make_rng::<StdRng>());
     let ends = Ends {
         commands: commands_out,

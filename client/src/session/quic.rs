@@ -13,6 +13,7 @@ use quinn::{
     TransportConfig, VarInt,
 };
 use quinn_proto::RandomConnectionIdGenerator;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tribune_client_core::address::Address;
 use tribune_client_core::connection::Path;
@@ -41,6 +42,12 @@ const RECEIVE_DATAGRAMS: usize = 64;
 const SEND_DATAGRAMS: usize = 16;
 /// Bytes of control messages on their way to us: four of the largest.
 const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
+/// Streams with frames at the same time: a second each, some of them late.
+const GROUP_STREAMS: u32 = 8;
+/// Chunks of such streams that wait for their reader.
+const GROUP_CHUNKS: usize = 64;
+/// Bytes of such a stream that are read at a time.
+const GROUP_CHUNK_BYTES: usize = 4 * 1024;
 /// Bytes of the control stream that are read at a time.
 const CONTROL_CHUNK_BYTES: usize = 4 * 1024;
 
@@ -61,9 +68,9 @@ pub(super) fn quic_config(tls: QuicClientConfig) -> ClientConfig {
         .datagram_send_buffer_size(SEND_DATAGRAMS * MAX_DATAGRAM_BYTES)
         .stream_receive_window(VarInt::from_u32(CONTROL_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(2 * CONTROL_WINDOW_BYTES))
-        // A relay opens no streams in this version.
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        // Groups of frames, in the profile reliable.
+        .max_concurrent_uni_streams(VarInt::from_u32(GROUP_STREAMS))
         // A frame never needs more than the 1,200 bytes that every path carries.
         .mtu_discovery_config(None);
     let mut config = ClientConfig::new(Arc::new(tls));
@@ -76,8 +83,25 @@ pub(super) fn quic_config(tls: QuicClientConfig) -> ClientConfig {
 pub(super) struct QuicConnection {
     quic: quinn::Connection,
     send: quinn::SendStream,
+    groups: mpsc::Receiver<GroupChunk>,
     // Dropping the endpoint would not close the connection, but its socket goes with it.
     endpoint: Endpoint,
+}
+
+/// Media of a connection.
+#[derive(Debug)]
+pub(super) enum Media {
+    Datagram(Bytes),
+    Group(GroupChunk),
+}
+
+/// Bytes of a stream with frames.
+#[derive(Debug)]
+pub(super) struct GroupChunk {
+    pub(super) stream: u64,
+    pub(super) bytes: Bytes,
+    /// Nothing follows on this stream.
+    pub(super) is_over: bool,
 }
 
 /// The reading half of the control stream.
@@ -113,7 +137,9 @@ impl QuicConnection {
                 Ok(Ok((endpoint, quic))) => {
                     let (send, receive) = quic.open_bi().await.map_err(|e| failure_of(&e))?;
                     let control = ControlIn { receive };
-                    return Ok((Self { quic, send, endpoint }, control));
+                    let (chunks, groups) = mpsc::channel(GROUP_CHUNKS);
+                    tokio::spawn(read_groups(quic.clone(), chunks));
+                    return Ok((Self { quic, send, groups, endpoint }, control));
                 }
                 // A relay that was there and is not trusted says more than one that was not.
                 Ok(Err(why)) => {
@@ -143,9 +169,14 @@ impl QuicConnection {
         }
     }
 
-    /// The next datagram.
-    pub(super) async fn receive_datagram(&self) -> Result<Bytes, Failure> {
-        self.quic.read_datagram().await.map_err(|error| failure_of(&error))
+    /// The next datagram, or bytes of a stream with frames. Nothing is lost if the future is dropped.
+    pub(super) async fn receive_media(&mut self) -> Result<Media, Failure> {
+        tokio::select! {
+            datagram = self.quic.read_datagram() => {
+                datagram.map(Media::Datagram).map_err(|error| failure_of(&error))
+            }
+            Some(chunk) = self.groups.recv() => Ok(Media::Group(chunk)),
+        }
     }
 
     /// The path as QUIC knows it.
@@ -181,6 +212,29 @@ impl ControlIn {
             Ok(None) => Err(Failure::Lost("the relay ended the control stream".to_owned())),
             Err(quinn::ReadError::ConnectionLost(error)) => Err(failure_of(&error)),
             Err(error) => Err(Failure::Lost(error.to_string())),
+        }
+    }
+}
+
+/// Reads the streams that the relay opens until the connection or its reader is gone.
+async fn read_groups(quic: quinn::Connection, chunks: mpsc::Sender<GroupChunk>) {
+    let mut readers = JoinSet::new();
+    while let Ok(stream) = quic.accept_uni().await {
+        readers.spawn(read_group(stream, chunks.clone()));
+        while readers.try_join_next().is_some() {}
+    }
+}
+
+async fn read_group(mut receive: quinn::RecvStream, chunks: mpsc::Sender<GroupChunk>) {
+    let stream = u64::from(VarInt::from(receive.id()));
+    loop {
+        let (bytes, is_over) = match receive.read_chunk(GROUP_CHUNK_BYTES, true).await {
+            Ok(Some(chunk)) => (chunk.bytes, false),
+            // What was lost with a stream that the relay gave up is lost.
+            Ok(None) | Err(_) => (Bytes::new(), true),
+        };
+        if chunks.send(GroupChunk { stream, bytes, is_over }).await.is_err() || is_over {
+            return;
         }
     }
 }

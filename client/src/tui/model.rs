@@ -427,11 +427,19 @@ pub(crate) mod tests {
             reason: Note::default(),
             may: PermissionSet::NONE,
             invited_by: None,
+            profile: tribune_protocol::domain::profile::Profile::Live,
         };
         let stage = vec![entry(1, "Ada", Role::Host), entry(2, "Bob", Role::Speaker)];
         let relay = "edge-1".parse().unwrap();
         let mut view = RoomView::default();
-        view.handle_joined(&Joined { relay, depth: 3, you, stage, listeners: 40 });
+        view.handle_joined(&Joined {
+            relay,
+            depth: 3,
+            you,
+            stage,
+            listeners: 40,
+            redundancy: false,
+        });
         if role.moderates() {
             let (name, note) = ("Eve".parse().unwrap(), "about trees".parse().unwrap());
             let hands = vec![Hand { participant: ParticipantId(5), name, note, waiting_s: 65 }];

@@ -347,6 +347,12 @@ pub struct RoomChange {
     /// See [`RoomSettings::duplicates`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicates: Option<Duplicates>,
+    /// See [`RoomSettings::audience_from`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience_from: Option<u32>,
+    /// See [`RoomSettings::playout_delay_ms`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playout_delay_ms: Option<u16>,
 }
 
 impl RoomChange {
@@ -366,6 +372,8 @@ impl RoomChange {
             hand_slow_s,
             reaction_slow_s,
             duplicates,
+            audience_from,
+            playout_delay_ms,
         } = self;
         let others = title.is_some()
             || starts_s.is_some()
@@ -375,7 +383,9 @@ impl RoomChange {
             || stage_size.is_some()
             || hand_slow_s.is_some()
             || reaction_slow_s.is_some()
-            || duplicates.is_some();
+            || duplicates.is_some()
+            || audience_from.is_some()
+            || playout_delay_ms.is_some();
         match (others, locked.is_some(), hands_closed.is_some()) {
             (false, true, false) => Permission::Lock,
             (false, false, true) => Permission::ClearHands,

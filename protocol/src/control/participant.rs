@@ -1,23 +1,25 @@
 //! Messages between a participant and its edge. SPEC.md section 4.3.
 
+mod join;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::join::{Heard, Join, OneShot};
 use super::command::Govern;
 use crate::codes::ErrorCode;
 use crate::domain::ban::Ban;
 use crate::domain::key::LogPublicKey;
 use crate::domain::permission::PermissionSet;
+use crate::domain::profile::Profile;
 use crate::domain::reaction::Reaction;
 use crate::domain::role::Role;
 use crate::domain::room::{Listing, Phase};
 use crate::domain::ruling::Moderated;
 use crate::domain::settings::RoomSettings;
 use crate::domain::stage::{Hand, StageEntry};
-use crate::ids::{
-    ByteString, DisplayName, Note, ParticipantId, RoomName, Seq, SessionKey, TrackId,
-};
+use crate::ids::{ByteString, DisplayName, Note, ParticipantId, RoomName, TrackId};
 use crate::quality::QualitySummary;
 use crate::quality::report::{ListenerReport, Report};
 use crate::token::TokenText;
@@ -72,6 +74,12 @@ pub enum FromParticipant {
     },
     /// Reception quality since the last report. Every five seconds.
     Report(Report),
+    /// Wants frames by another profile from now on.
+    SetProfile {
+        /// The profile; absent: the room's choice.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<Profile>,
+    },
     /// A type of a later version. Passed over, or answered with `bad_request` if it carries an id.
     #[serde(other)]
     Unknown,
@@ -90,58 +98,9 @@ kinds!(FromParticipant {
     Self::OneShot(_) => "errand",
     Self::ListRooms { .. } => "list_rooms",
     Self::Report(_) => "report",
+    Self::SetProfile { .. } => "set_profile",
     Self::Unknown => "unknown",
 });
-
-/// The first message on a participant's control stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Join {
-    /// The room.
-    pub room: RoomName,
-    /// The session: see [`SessionKey`].
-    pub session: SessionKey,
-    /// The name to show.
-    pub name: DisplayName,
-    /// The role wanted. A request for more than listening in a room that is not there opens it and makes
-    /// the participant its host, if the relay allows.
-    pub role: Role,
-    /// Proof of the right to the role, where the relay wants one; at most 4 KiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<TokenText>,
-    /// Set when coming back: a role or a raised hand is waiting at the origin.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub returning: bool,
-    /// The last frame heard of each track, so that the relay can go on from there; at most 32.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub heard: Vec<Heard>,
-}
-
-/// A request without joining.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OneShot {
-    /// The room.
-    pub room: RoomName,
-    /// The session: see [`SessionKey`].
-    pub session: SessionKey,
-    /// The name for the log.
-    pub name: DisplayName,
-    /// The role to act in, where no token says which: see [`Join::role`].
-    pub role: Role,
-    /// Proof of the right to the role; at most 4 KiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<TokenText>,
-    /// The request.
-    pub act: Govern,
-}
-
-/// The last frame heard of a track.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heard {
-    /// The track.
-    pub track: TrackId,
-    /// Its last frame.
-    pub seq: Seq,
-}
 
 /// From an edge to its participant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -366,6 +325,9 @@ pub struct Joined {
     pub stage: Vec<StageEntry>,
     /// The number of listeners, as far as the edge knows yet.
     pub listeners: u64,
+    /// Whether the edge understands datagrams with redundant frames.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redundancy: bool,
 }
 
 /// One's own place in the room.
@@ -393,13 +355,16 @@ pub struct You {
     /// The moderator who invites to the stage; to be answered by `answer_invite`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invited_by: Option<DisplayName>,
+    /// The profile by which frames come.
+    #[serde(default, skip_serializing_if = "Profile::is_live")]
+    pub profile: Profile,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::control::{Envelope, decode, encode, tests::spec_vector};
-    use crate::ids::RequestId;
+    use crate::ids::{RequestId, SessionKey};
 
     #[test]
     fn vectors_of_the_specification() {
@@ -411,6 +376,8 @@ mod tests {
             token: None,
             returning: false,
             heard: Vec::new(),
+            profile: None,
+            redundancy: false,
         });
         check("control-join", Some(RequestId(1)), &join);
         let participant = ParticipantId(0x0123_4567_89ab_cdef);
@@ -430,6 +397,7 @@ mod tests {
                 reason: Note::default(),
                 may: PermissionSet::NONE,
                 invited_by: None,
+                profile: Profile::Live,
             },
             stage: vec![StageEntry {
                 participant,
@@ -441,6 +409,7 @@ mod tests {
                 away: false,
             }],
             listeners: 40,
+            redundancy: false,
         });
         check("control-joined", Some(RequestId(1)), &joined);
         let err = ToParticipant::Err {

@@ -8,6 +8,7 @@ pub mod invalid_text;
 pub mod key;
 pub mod permission;
 pub mod person;
+pub mod profile;
 pub mod reaction;
 pub mod role;
 pub mod room;

@@ -1,10 +1,12 @@
 //! Settings of a room.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 use crate::ids::Note;
-use crate::limits::MAX_STAGE;
+use crate::limits::{DEFAULT_PLAYOUT_DELAY, MAX_PLAYOUT_DELAY, MAX_STAGE, MIN_PLAYOUT_DELAY};
 
 /// Settings of a room. Part of its state, so that every relay of it acts by them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,13 @@ pub struct RoomSettings {
     /// Policy for a second session of a subject.
     #[serde(skip_serializing_if = "is_default")]
     pub duplicates: Duplicates,
+    /// Listeners from which on those who join are given `audience`, unless they ask for another profile;
+    /// 0: as the relay has it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub audience_from: u32,
+    /// Least delay of playout in `audience`, in milliseconds, 200 to 2,000; 0: 500.
+    #[serde(skip_serializing_if = "is_default")]
+    pub playout_delay_ms: u16,
 }
 
 /// Policy for a subject that joins while another session of it is in the room. Guests have a subject for
@@ -59,6 +68,19 @@ pub enum Duplicates {
     Allow(u8),
 }
 
+impl RoomSettings {
+    /// Least delay of playout in `audience`.
+    #[must_use]
+    pub fn playout_delay(&self) -> Duration {
+        match self.playout_delay_ms {
+            0 => DEFAULT_PLAYOUT_DELAY,
+            delay_ms => {
+                Duration::from_millis(delay_ms.into()).clamp(MIN_PLAYOUT_DELAY, MAX_PLAYOUT_DELAY)
+            }
+        }
+    }
+}
+
 impl Default for RoomSettings {
     fn default() -> Self {
         Self {
@@ -73,6 +95,8 @@ impl Default for RoomSettings {
             hand_slow_s: 0,
             reaction_slow_s: 0,
             duplicates: Duplicates::Replace,
+            audience_from: 0,
+            playout_delay_ms: 0,
         }
     }
 }

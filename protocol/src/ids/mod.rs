@@ -68,6 +68,12 @@ impl Seq {
     pub const fn plus(self, periods: u16) -> Self {
         Self(self.0.wrapping_add(periods))
     }
+
+    /// The place `periods` before.
+    #[must_use]
+    pub const fn minus(self, periods: u16) -> Self {
+        Self(self.0.wrapping_sub(periods))
+    }
 }
 
 macro_rules! hex_id {

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{DatagramError, KIND_MEDIA, KIND_REPAIR};
+use super::{DatagramError, FrameSource, KIND_MEDIA, KIND_PROTECTED, KIND_REPAIR};
 use crate::ids::{Channel, Seq, TrackId};
 use crate::limits::{MAX_EXTENSION_BYTES, MAX_FRAMES_PER_DATAGRAM, MAX_OPUS_BYTES};
 use crate::varint;
@@ -132,27 +132,41 @@ impl FrameHeader {
 pub struct MediaDatagram {
     /// The room, on a trunk; 0 on a participant's connection.
     pub channel: Channel,
-    /// It answers a repair request.
-    pub is_repair: bool,
+    source: FrameSource,
+    /// Frames at its beginning that were sent before.
+    redundant: usize,
     frames: Bytes,
 }
 
 impl MediaDatagram {
     pub(super) fn parse(bytes: Bytes) -> Result<Self, DatagramError> {
-        let is_repair = bytes[0] == KIND_REPAIR;
+        let (source, is_protected) = match bytes[0] {
+            KIND_REPAIR => (FrameSource::Repair, false),
+            kind => (FrameSource::Sent, kind == KIND_PROTECTED),
+        };
         let mut rest = &bytes[1..];
         let channel = take_u32(&mut rest)?;
+        let redundant = if is_protected { take_u32(&mut rest)? as usize } else { 0 };
+        if redundant > MAX_FRAMES_PER_DATAGRAM {
+            return Err(DatagramError::OutOfRange);
+        }
         let frames = bytes.slice(bytes.len() - rest.len()..);
         if frames.is_empty() {
             return Err(DatagramError::Truncated);
         }
-        Ok(Self { channel: Channel(channel), is_repair, frames })
+        Ok(Self { channel: Channel(channel), source, redundant, frames })
     }
 
     /// The frames, in order. An error ends the iteration: frames behind a broken one cannot be found.
     #[must_use]
     pub fn frames(&self) -> Frames {
         Frames { rest: self.frames.clone(), left: MAX_FRAMES_PER_DATAGRAM }
+    }
+
+    /// Reason for which the frame at a place of [`Self::frames`] came.
+    #[must_use]
+    pub const fn source(&self, place: usize) -> FrameSource {
+        if place < self.redundant { FrameSource::Redundancy } else { self.source }
     }
 }
 
@@ -262,6 +276,15 @@ impl MediaWriter {
         Self::of_kind(KIND_REPAIR, channel, max_bytes)
     }
 
+    /// The same for a datagram whose first `redundant` frames were sent before.
+    #[must_use]
+    pub fn protected(channel: Channel, redundant: u8, max_bytes: usize) -> Self {
+        let mut writer = Self::of_kind(KIND_PROTECTED, channel, max_bytes);
+        varint::put(&mut writer.out, u64::from(redundant));
+        writer.header_len = writer.out.len();
+        writer
+    }
+
     fn of_kind(kind: u8, channel: Channel, max_bytes: usize) -> Self {
         let mut out = BytesMut::with_capacity(max_bytes.min(512));
         out.put_u8(kind);
@@ -316,6 +339,23 @@ mod tests {
         };
         assert_eq!(datagram(0, &frames[..1])[..], crate::control::tests::spec_vector("media-1"));
         assert_eq!(datagram(64, &frames)[..], crate::control::tests::spec_vector("media-2"));
+    }
+
+    #[test]
+    fn redundant_frames_are_told_from_new_ones() {
+        let frames = [0, 1].map(|seq| {
+            let opus = [0xfc, 0xff, 0xfe - seq as u8];
+            header(1, seq, true, 30, false, None).write(&opus).unwrap()
+        });
+        let mut writer = MediaWriter::protected(Channel(0), 1, 1_162);
+        frames.iter().for_each(|frame| assert!(writer.push(frame)));
+        let bytes = writer.take();
+        assert_eq!(bytes[..], crate::control::tests::spec_vector("media-3"));
+        let Ok(Datagram::Media(media)) = Datagram::parse(bytes) else { panic!("is media") };
+        let sources: Vec<_> = media.frames().enumerate().map(|(at, _)| media.source(at)).collect();
+        assert_eq!(sources, [FrameSource::Redundancy, FrameSource::Sent]);
+        let too_many = Bytes::from_static(&[KIND_PROTECTED, 0, 33, 1, 0, 0, 0, 0]);
+        assert_eq!(Datagram::parse(too_many), Err(DatagramError::OutOfRange));
     }
 
     #[test]
@@ -384,7 +424,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_parse_or_fail(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0u8..4) {
+        fn any_bytes_parse_or_fail(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0u8..5) {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() { *first = kind }
             if let Ok(Datagram::Media(media)) = Datagram::parse(bytes.into()) {

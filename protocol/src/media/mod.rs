@@ -15,6 +15,19 @@ pub const KIND_NACK: u8 = 1;
 pub const KIND_PROBE: u8 = 2;
 /// First byte of a media datagram that answers a repair request.
 pub const KIND_REPAIR: u8 = 3;
+/// First byte of a media datagram that begins with frames that were sent before.
+pub const KIND_PROTECTED: u8 = 4;
+
+/// Reason for which a frame came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameSource {
+    /// It was its turn.
+    Sent,
+    /// It answers a repair request.
+    Repair,
+    /// It was sent before, and comes once more with later ones.
+    Redundancy,
+}
 
 /// A datagram with its kind known and its content not yet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +62,7 @@ impl Datagram {
     pub fn parse(bytes: Bytes) -> Result<Self, DatagramError> {
         match bytes.first() {
             None => Err(DatagramError::Truncated),
-            Some(&(KIND_MEDIA | KIND_REPAIR)) => {
+            Some(&(KIND_MEDIA | KIND_REPAIR | KIND_PROTECTED)) => {
                 datagram::MediaDatagram::parse(bytes).map(Self::Media)
             }
             Some(&KIND_NACK) => nack::Nack::parse(&bytes).map(Self::Nack),

@@ -8,16 +8,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::FrameSource;
 use crate::ids::Seq;
-use crate::limits::FRAME_PERIOD;
+use crate::limits::{FRAME_PERIOD, MAX_NACK_FRAMES};
 
-/// Frames asked for in one go: 200 ms. More than that missing is an outage, or silence whose
-/// announcement was lost.
-pub const MAX_RUN: i16 = 10;
 /// A jump further than this is a new beginning, not a gap: 60 s.
 const MAX_JUMP: i16 = 3_000;
-/// Missing frames that are remembered: a second, longer than any is asked for.
-const MAX_MISSING: usize = 50;
+/// Missing frames that are remembered: two seconds, as long as a relay keeps any.
+const MAX_MISSING: usize = 100;
 /// Questions for one frame. At 30 % loss each way, eight leave one frame in two hundred.
 const MAX_ASKED: u8 = 8;
 /// Frames that the clock finds missing in a row; after that it is silence whose announcement was lost,
@@ -40,12 +38,21 @@ const FUTILE: u8 = 16;
 /// Frames whose answers may still turn out to have been needless.
 const MAX_ANSWERED: usize = 16;
 
+/// Bounds within which missing frames are worth asking for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Time after which a missing frame is of no use.
+    patience: Duration,
+    /// Most frames missing in a row; more are an outage, or silence whose announcement was lost.
+    max_run: i16,
+}
+
 /// Frames in a row that are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     /// The first.
     pub first: Seq,
-    /// The length, 1 to [`MAX_RUN`].
+    /// The length, 1 to [`MAX_NACK_FRAMES`].
     pub count: u8,
 }
 
@@ -61,6 +68,7 @@ pub struct Noted {
 /// Follows one track. See the module's documentation.
 #[derive(Debug, Clone)]
 pub struct Repair {
+    reach: Reach,
     newest: Option<Newest>,
     /// In the order of their places.
     missing: VecDeque<Missing>,
@@ -102,10 +110,31 @@ struct Answered {
     since: Instant,
 }
 
-impl Default for Repair {
+impl Reach {
+    /// Conversation: the longest that a live buffer waits, and runs of 200 ms. After a longer one the talk
+    /// has gone on.
+    pub const LIVE: Self = Self { patience: Duration::from_millis(400), max_run: 10 };
+    /// All that a neighbour keeps: for relays, whose listeners may have the longest buffer.
+    pub const RING: Self = Self { patience: Duration::from_secs(2), max_run: MAX_MISSING as i16 };
+
+    /// Nothing is asked for: what is lost comes by itself.
+    pub const NONE: Self = Self { patience: Duration::ZERO, max_run: 0 };
+
+    /// As far as a buffer of this delay reaches.
+    #[must_use]
+    pub fn within(delay: Duration) -> Self {
+        let run = delay.as_millis() / FRAME_PERIOD.as_millis();
+        let max_run = i16::try_from(run).unwrap_or(i16::MAX).min(Self::RING.max_run);
+        Self { patience: delay.min(Self::RING.patience), max_run }
+    }
+}
+
+impl Repair {
     /// A track of which nothing has come.
-    fn default() -> Self {
+    #[must_use]
+    pub const fn new(reach: Reach) -> Self {
         Self {
+            reach,
             newest: None,
             missing: VecDeque::new(),
             answered: VecDeque::new(),
@@ -115,28 +144,37 @@ impl Default for Repair {
             futile: 0,
         }
     }
-}
 
-impl Repair {
+    /// Bounds within which frames are asked for.
+    #[must_use]
+    pub const fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// Sets the bounds from now on.
+    pub const fn set_reach(&mut self, reach: Reach) {
+        self.reach = reach;
+    }
+
     /// Takes a frame that has come for the first time, by itself or as an answer. Announced silence is no gap.
     pub fn handle_frame(
         &mut self,
         now: Instant,
         (seq, talkspurt_end): (Seq, bool),
-        is_repair: bool,
+        source: FrameSource,
     ) -> Noted {
         self.questions = MAX_QUESTIONS.min(self.questions + 1);
         let Some(newest) = self.newest else {
             self.begin(now, seq, talkspurt_end);
             return Noted::default();
         };
-        let mut noted = self.take_missing(now, seq, is_repair);
+        let mut noted = self.take_missing(now, (seq, talkspurt_end), source);
         let ahead = seq.since(newest.seq);
         if (-MAX_JUMP..=0).contains(&ahead) {
             return noted;
         }
         let between = ahead.saturating_sub(1);
-        if newest.talkspurt_end || !(0..=MAX_RUN).contains(&between) {
+        if newest.talkspurt_end || !(0..=self.reach.max_run).contains(&between) {
             self.begin(now, seq, talkspurt_end);
             return noted;
         }
@@ -147,7 +185,7 @@ impl Repair {
             // What the clock had found is certain now.
             if seq.since(missing.seq) > 0 {
                 missing.is_overdue = false;
-                noted.missing += 1;
+                noted.missing = noted.missing.saturating_add(1);
             }
         }
         if talkspurt_end {
@@ -155,15 +193,16 @@ impl Repair {
         }
         for n in newest.overdue.min(between) + 1..=between {
             self.push(now, newest.seq.plus(n.unsigned_abs()), false);
-            noted.missing += 1;
+            noted.missing = noted.missing.saturating_add(1);
         }
         noted
     }
 
     /// Takes a frame that has come before. If it comes by itself after its answer, the question was needless.
-    pub fn handle_duplicate(&mut self, now: Instant, seq: Seq, is_repair: bool) {
-        if is_repair {
-            return;
+    pub fn handle_duplicate(&mut self, now: Instant, seq: Seq, source: FrameSource) {
+        match source {
+            FrameSource::Sent => {}
+            FrameSource::Repair | FrameSource::Redundancy => return,
         }
         let at = self.answered.iter().position(|answered| answered.seq == seq);
         if let Some(answered) = at.and_then(|at| self.answered.remove(at)) {
@@ -171,16 +210,11 @@ impl Repair {
         }
     }
 
-    /// The next frames in a row to ask for now, while an answer can come within `patience` after they were
-    /// found missing; the neighbour is `round_trip` away. To be called until it is `None`.
-    pub fn poll_ask(
-        &mut self,
-        now: Instant,
-        round_trip: Duration,
-        patience: Duration,
-    ) -> Option<Gap> {
+    /// The next frames in a row to ask for now, while an answer can be of use;
+    /// the neighbour is `round_trip` away. To be called until it is `None`.
+    pub fn poll_ask(&mut self, now: Instant, round_trip: Duration) -> Option<Gap> {
         self.note_overdue(now);
-        self.give_up(now, round_trip, patience);
+        self.give_up(now, round_trip);
         let is_futile = self.futile >= FUTILE;
         let is_due = |missing: &Missing| missing.asks(is_futile) && missing.due <= now;
         let at = self.missing.iter().position(is_due)?;
@@ -190,7 +224,7 @@ impl Repair {
         let mut count = 0;
         for missing in self.missing.iter_mut().skip(at) {
             let follows = missing.seq == first.plus(count.into());
-            if !follows || !is_due(missing) || i16::from(count) == MAX_RUN {
+            if !follows || !is_due(missing) || usize::from(count) == MAX_NACK_FRAMES {
                 break;
             }
             missing.asked += 1;
@@ -223,25 +257,50 @@ impl Repair {
         self.missing.push_back(Missing { seq, is_overdue, since: now, asked: 0, due });
     }
 
-    fn take_missing(&mut self, now: Instant, seq: Seq, by_repair: bool) -> Noted {
+    fn take_missing(
+        &mut self,
+        now: Instant,
+        (seq, talkspurt_end): (Seq, bool),
+        source: FrameSource,
+    ) -> Noted {
+        let is_redundant = source == FrameSource::Redundancy;
         let at = self.missing.iter().position(|missing| missing.seq == seq);
         let Some(missing) = at.and_then(|at| self.missing.remove(at)) else {
-            return Noted::default();
+            return Noted { missing: 0, repaired: is_redundant };
         };
         let Missing { since, is_overdue, asked, .. } = missing;
-        if by_repair {
-            self.futile = 0;
-            // It was lost: there is less reason to wait.
-            self.wait -= self.wait / 32;
-            if self.answered.len() == MAX_ANSWERED {
-                self.answered.pop_front();
-            }
-            self.answered.push_back(Answered { seq, since });
-        } else if asked > 0 && !is_overdue {
-            self.note_late(now.saturating_duration_since(since));
+        if talkspurt_end {
+            self.forget_silence(seq);
         }
-        let repaired = asked > 0 || !is_overdue;
+        match source {
+            FrameSource::Repair => {
+                self.futile = 0;
+                // It was lost: there is less reason to wait.
+                self.wait -= self.wait / 32;
+                if self.answered.len() == MAX_ANSWERED {
+                    self.answered.pop_front();
+                }
+                self.answered.push_back(Answered { seq, since });
+            }
+            FrameSource::Sent if asked > 0 && !is_overdue => {
+                self.note_late(now.saturating_duration_since(since));
+            }
+            FrameSource::Sent | FrameSource::Redundancy => {}
+        }
+        let repaired = asked > 0 || !is_overdue || is_redundant;
         Noted { missing: u8::from(is_overdue && asked > 0), repaired }
+    }
+
+    /// The frames after the end of a talkspurt, up to one that has come, were never sent.
+    fn forget_silence(&mut self, end: Seq) {
+        let mut next = end.plus(1);
+        self.missing.retain(|missing| {
+            let is_silence = missing.seq == next;
+            if is_silence {
+                next = next.plus(1);
+            }
+            !is_silence
+        });
     }
 
     /// A frame that was asked for came by itself, so long after it was found missing.
@@ -278,7 +337,8 @@ impl Repair {
         }
     }
 
-    fn give_up(&mut self, now: Instant, round_trip: Duration, patience: Duration) {
+    fn give_up(&mut self, now: Instant, round_trip: Duration) {
+        let patience = self.reach.patience;
         let futile = &mut self.futile;
         self.missing.retain(|missing| {
             let is_kept = now <= missing.since + patience;
@@ -314,7 +374,6 @@ mod tests {
     use super::*;
 
     const ROUND_TRIP: Duration = Duration::from_millis(60);
-    const PATIENCE: Duration = Duration::from_millis(400);
 
     #[test]
     fn a_gap_is_asked_for_once_a_round_trip_until_it_comes() {
@@ -324,7 +383,9 @@ mod tests {
         assert_eq!(track.asked(), [(65_535, 3)]);
         track.wait(74);
         assert_eq!(track.asked(), []);
-        assert!(track.repair.handle_frame(track.now, (Seq(0), false), true).repaired);
+        assert!(
+            track.repair.handle_frame(track.now, (Seq(0), false), FrameSource::Repair).repaired
+        );
         track.wait(1);
         assert_eq!(track.asked(), [(65_535, 1), (1, 1)]);
         track.wait(75);
@@ -335,9 +396,9 @@ mod tests {
     fn what_cannot_come_in_time_is_not_asked_for() {
         let mut track = Track::new();
         track.frames(&[0, 2]);
-        let asked = track.repair.poll_ask(track.now, Duration::from_millis(401), PATIENCE);
+        let asked = track.repair.poll_ask(track.now, Duration::from_millis(401));
         assert_eq!(asked, None);
-        assert!(track.repair.handle_frame(track.now, (Seq(1), false), false).repaired);
+        assert!(track.repair.handle_frame(track.now, (Seq(1), false), FrameSource::Sent).repaired);
     }
 
     #[test]
@@ -387,7 +448,7 @@ mod tests {
         track.wait(61);
         track.again(4, true);
         track.wait(20);
-        track.repair.handle_duplicate(track.now, Seq(4), false);
+        track.repair.handle_duplicate(track.now, Seq(4), FrameSource::Sent);
         assert_eq!(track.repair.wait, Duration::from_micros(129_375), "115 ms and an eighth");
     }
 
@@ -416,7 +477,39 @@ mod tests {
         assert_eq!(track.asked(), [(1, 1)]);
         track.wait(61);
         track.again(1, true);
-        track.repair.handle_duplicate(track.now, Seq(1), true);
+        track.repair.handle_duplicate(track.now, Seq(1), FrameSource::Repair);
+        assert_eq!(track.repair.wait, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_long_buffer_asks_for_an_outage_until_the_end_of_a_talkspurt_shows_that_it_was_silence() {
+        let mut track = Track::new();
+        track.repair.set_reach(Reach::within(Duration::from_secs(2)));
+        track.frame(7, false);
+        track.wait(1_600);
+        track.asked();
+        track.frame(87, false);
+        track.wait(1);
+        assert_eq!(track.asked(), [(10, 50), (60, 27)], "what the clock found has been asked for");
+        track.wait(60);
+        let end = (Seq(20), true);
+        assert!(track.repair.handle_frame(track.now, end, FrameSource::Repair).repaired);
+        track.wait(15);
+        assert_eq!(track.asked(), [(8, 12), (88, 1)], "and the next one is overdue");
+    }
+
+    #[test]
+    fn a_redundant_frame_mends_and_teaches_nothing() {
+        let mut track = Track::new();
+        track.frames(&[0, 2]);
+        assert_eq!(track.asked(), [(1, 1)]);
+        track.wait(20);
+        let again = (Seq(1), false);
+        assert!(track.repair.handle_frame(track.now, again, FrameSource::Redundancy).repaired);
+        track.repair.handle_duplicate(track.now, Seq(2), FrameSource::Redundancy);
+        let next = (Seq(3), false);
+        let noted = track.repair.handle_frame(track.now, next, FrameSource::Redundancy);
+        assert!(noted.repaired, "its turn was missed");
         assert_eq!(track.repair.wait, Duration::ZERO);
     }
 
@@ -449,7 +542,7 @@ mod tests {
                 .filter_map(|(n, late)| late.map(|late| (n as u64 * 20 + late, n as u16)))
                 .collect();
             arrivals.sort_unstable();
-            let mut repair = Repair::default();
+            let mut repair = Repair::new(Reach::LIVE);
             let mut came = std::collections::BTreeSet::new();
             let mut asked: BTreeMap<u16, (u8, u64)> = BTreeMap::new();
             let end = fates.len() as u64 * 20 + 3_000;
@@ -457,10 +550,10 @@ mod tests {
                 let now = start + Duration::from_millis(ms);
                 while arrivals.first().is_some_and(|(at, _)| *at <= ms) {
                     let (_, n) = arrivals.remove(0);
-                    repair.handle_frame(now, (Seq(n), false), false);
+                    repair.handle_frame(now, (Seq(n), false), FrameSource::Sent);
                     came.insert(n);
                 }
-                while let Some(gap) = repair.poll_ask(now, round_trip, PATIENCE) {
+                while let Some(gap) = repair.poll_ask(now, round_trip) {
                     for n in gap.first.0..gap.first.0 + u16::from(gap.count) {
                         prop_assert!(!came.contains(&n));
                         let newest = came.last().copied().unwrap_or_default();
@@ -484,7 +577,7 @@ mod tests {
 
     impl Track {
         fn new() -> Self {
-            Self { repair: Repair::default(), now: Instant::now() }
+            Self { repair: Repair::new(Reach::LIVE), now: Instant::now() }
         }
 
         /// Frames, each when it is due.
@@ -502,11 +595,12 @@ mod tests {
                 let ahead = Seq(seq).since(newest.seq).unsigned_abs();
                 self.now = self.now.max(newest.at + FRAME_PERIOD * u32::from(ahead));
             }
-            self.repair.handle_frame(self.now, (Seq(seq), talkspurt_end), false);
+            self.repair.handle_frame(self.now, (Seq(seq), talkspurt_end), FrameSource::Sent);
         }
 
         fn again(&mut self, seq: u16, is_repair: bool) {
-            assert!(self.repair.handle_frame(self.now, (Seq(seq), false), is_repair).repaired);
+            let source = if is_repair { FrameSource::Repair } else { FrameSource::Sent };
+            assert!(self.repair.handle_frame(self.now, (Seq(seq), false), source).repaired);
         }
 
         fn wait(&mut self, ms: u64) {
@@ -514,7 +608,7 @@ mod tests {
         }
 
         fn asked(&mut self) -> Vec<(u16, u8)> {
-            let ask = || self.repair.poll_ask(self.now, ROUND_TRIP, PATIENCE);
+            let ask = || self.repair.poll_ask(self.now, ROUND_TRIP);
             std::iter::from_fn(ask).map(|gap| (gap.first.0, gap.count)).collect()
         }
     }

@@ -74,6 +74,8 @@ mod tests {
             token: token(),
             returning: false,
             heard: Vec::new(),
+            profile: None,
+            redundancy: false,
         };
         let name = one_shot.name.clone();
         let hello = ToParent::Hello { relay: RelayId(1), name, height: 1, token: token() };

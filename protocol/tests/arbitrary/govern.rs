@@ -97,13 +97,13 @@ fn of_rooms() -> impl Strategy<Value = Govern> {
 fn change() -> impl Strategy<Value = RoomChange> {
     let texts = (option::of(note()), option::of(access()), option::of(duplicates()));
     let flags = proptest::array::uniform3(option::of(any::<bool>()));
-    let numbers = (option::of(any::<u64>()), option::of(any::<u8>()));
-    let seconds = proptest::array::uniform3(option::of(any::<u32>()));
-    (texts, flags, numbers, seconds).prop_map(|(texts, flags, numbers, seconds)| {
+    let numbers = (option::of(any::<u64>()), option::of(any::<u8>()), option::of(any::<u16>()));
+    let counts = proptest::array::uniform4(option::of(any::<u32>()));
+    (texts, flags, numbers, counts).prop_map(|(texts, flags, numbers, counts)| {
         let (title, access, duplicates) = texts;
         let [listed, locked, hands_closed] = flags;
-        let (starts_s, stage_size) = numbers;
-        let [capacity, hand_slow_s, reaction_slow_s] = seconds;
+        let (starts_s, stage_size, playout_delay_ms) = numbers;
+        let [capacity, hand_slow_s, reaction_slow_s, audience_from] = counts;
         RoomChange {
             title,
             starts_s,
@@ -116,6 +116,8 @@ fn change() -> impl Strategy<Value = RoomChange> {
             hand_slow_s,
             reaction_slow_s,
             duplicates,
+            audience_from,
+            playout_delay_ms,
         }
     })
 }

@@ -23,10 +23,11 @@ use super::{name, note, phase, role, room, stage};
 /// Any settings of a room.
 pub(crate) fn settings() -> impl Strategy<Value = RoomSettings> {
     let flags = any::<[bool; 3]>();
-    let numbers = (any::<u64>(), any::<u8>(), any::<[u32; 3]>());
+    let numbers = (any::<u64>(), any::<u8>(), any::<[u32; 4]>(), any::<u16>());
     (note(), access(), duplicates(), flags, numbers).prop_map(
         |(title, access, duplicates, [listed, locked, hands_closed], numbers)| {
-            let (starts_s, stage_size, [capacity, hand_slow_s, reaction_slow_s]) = numbers;
+            let (starts_s, stage_size, counts, playout_delay_ms) = numbers;
+            let [capacity, hand_slow_s, reaction_slow_s, audience_from] = counts;
             RoomSettings {
                 title,
                 starts_s,
@@ -39,6 +40,8 @@ pub(crate) fn settings() -> impl Strategy<Value = RoomSettings> {
                 hand_slow_s,
                 reaction_slow_s,
                 duplicates,
+                audience_from,
+                playout_delay_ms,
             }
         },
     )

@@ -8,6 +8,7 @@ use tribune_protocol::control::participant::{
     FromParticipant, Heard, Join, Joined, OneShot, ToParticipant, You,
 };
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Phase, RoomState};
 use tribune_protocol::domain::stage::{Hand, StageEntry};
@@ -41,6 +42,7 @@ pub(crate) fn from_participant() -> impl Strategy<Value = FromParticipant> {
         one_shot().prop_map(FromParticipant::OneShot),
         option::of(room()).prop_map(|after| FromParticipant::ListRooms { after }),
         heard::report().prop_map(FromParticipant::Report),
+        option::of(profile()).prop_map(|profile| FromParticipant::SetProfile { profile }),
         Just(FromParticipant::Unknown),
     ]
 }
@@ -189,8 +191,9 @@ fn one_shot() -> impl Strategy<Value = OneShot> {
 }
 
 fn join() -> impl Strategy<Value = Join> {
-    (room(), any::<[u8; 16]>(), name(), role(), token(), any::<bool>(), heard()).prop_map(
-        |(room, session, name, role, token, returning, heard)| Join {
+    let delivery = (option::of(profile()), any::<bool>());
+    (room(), any::<[u8; 16]>(), name(), role(), token(), (any::<bool>(), heard()), delivery)
+        .prop_map(|(room, session, name, role, token, (returning, heard), delivery)| Join {
             room,
             session: SessionKey(session),
             name,
@@ -198,21 +201,34 @@ fn join() -> impl Strategy<Value = Join> {
             token,
             returning,
             heard,
-        },
-    )
+            profile: delivery.0,
+            redundancy: delivery.1,
+        })
+}
+
+fn profile() -> impl Strategy<Value = Profile> {
+    let known = prop::sample::select(Profile::ALL.to_vec());
+    prop_oneof![known, Just(Profile::Unknown)]
 }
 
 fn joined() -> impl Strategy<Value = Joined> {
-    (name(), any::<u8>(), you(), stage(), any::<u64>()).prop_map(
-        |(relay, depth, you, stage, listeners)| Joined { relay, depth, you, stage, listeners },
+    (name(), any::<u8>(), you(), stage(), any::<u64>(), any::<bool>()).prop_map(
+        |(relay, depth, you, stage, listeners, redundancy)| Joined {
+            relay,
+            depth,
+            you,
+            stage,
+            listeners,
+            redundancy,
+        },
     )
 }
 
 fn you() -> impl Strategy<Value = You> {
     let hand = option::of(any::<u32>());
-    let rights = (permissions(), option::of(name()));
+    let rights = (permissions(), option::of(name()), profile());
     (participant(), role(), option::of(track()), any::<bool>(), hand, note(), rights).prop_map(
-        |(participant, role, track, silenced, hand, reason, (may, invited_by))| You {
+        |(participant, role, track, silenced, hand, reason, (may, invited_by, profile))| You {
             participant,
             role,
             track,
@@ -221,6 +237,7 @@ fn you() -> impl Strategy<Value = You> {
             reason,
             may,
             invited_by,
+            profile,
         },
     )
 }

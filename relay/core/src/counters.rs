@@ -136,10 +136,12 @@ snapshot! {
         nacks_in, "tribune_relay_nacks_received_total", "Repair requests received.";
         nacks_answered, "tribune_relay_nacks_answered_total", "Repair requests answered, in full or in part.";
         nacks_sent, "tribune_relay_nacks_sent_total", "Repair requests sent.";
+        frames_replayed, "tribune_relay_frames_replayed_total", "Frames sent from what is kept to connections that came back.";
         circuit_breakers_opened, "tribune_relay_circuit_breakers_opened_total", "Connections whose path was found not to carry the media.";
     }
     gauges SHARD_GAUGES {
         connections, "tribune_relay_connections", "Connections that are open.";
+        packing, "tribune_relay_packing", "1 while listeners get several frame periods a packet because the shard is behind, else 0.";
         rooms, "tribune_relay_shard_rooms", "Rooms with somebody on this shard.";
         queue_to_hub, "tribune_relay_hub_queue_length", "Events that wait for the hub.";
     }

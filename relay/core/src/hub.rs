@@ -139,6 +139,11 @@ impl Hub {
                 tracing::warn!(why, "the parent cannot be reached");
                 self.uplink.handle_dial_failed(now, dial);
             }
+            ShardEvent::LastHeard { room, heard } => {
+                if let Some(room) = self.rooms.get_mut(room) {
+                    room.note_last_heard(heard);
+                }
+            }
             ShardEvent::Closed { link, why } => self.handle_closed(now, link, &why),
             ShardEvent::InForce { room, revision } => {
                 if let Some(room) = self.rooms.get_mut(room) {

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tribune_protocol::codes::CloseCode;
-use tribune_protocol::control::participant::FromParticipant;
+use tribune_protocol::control::participant::{FromParticipant, Heard};
 use tribune_protocol::control::trunk::{ToChild, ToParent};
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::ids::{Channel, RequestId, Revision, TrackId};
 use tribune_protocol::media::datagram::Frame;
 use tribune_protocol::time::Offset;
@@ -89,6 +90,14 @@ pub enum ShardEvent {
         /// The reason, in words.
         why: String,
     },
+    /// The trunk to a parent is about to be reported as gone: the last frames that came over it, for the next
+    /// parent to go on from.
+    LastHeard {
+        /// The room.
+        room: RoomId,
+        /// The last frame of each track.
+        heard: Vec<Heard>,
+    },
     /// A connection is gone. Nothing more comes from it.
     Closed {
         /// The connection.
@@ -156,7 +165,16 @@ pub enum ShardCommand {
         /// The room.
         room: RoomId,
         /// The view that it takes.
-        hears: Hears,
+        view: ViewKey,
+    },
+    /// Send a connection, from what is kept, the frames after those that it has heard last.
+    Resume {
+        /// The connection.
+        link: LinkId,
+        /// The room.
+        room: RoomId,
+        /// The last frame of each track.
+        heard: Vec<Heard>,
     },
     /// Detach a connection from a room.
     Detach {
@@ -192,7 +210,32 @@ pub enum ShardCommand {
     CloseAll(CloseCode),
 }
 
-/// View of a room that a connection takes.
+/// View of a room: all that the bytes of its datagrams depend on. Connections with the same key share them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ViewKey {
+    /// Tracks that are in it.
+    pub hears: Hears,
+    /// Balance of delay and cost.
+    pub profile: Profile,
+    /// Frames that are sent again.
+    pub protection: Protection,
+}
+
+/// Redundancy of a view: frames before the present ones that its datagrams carry once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Protection {
+    /// None.
+    #[default]
+    None,
+    /// The previous datagram's.
+    Previous,
+    /// Those of the previous two.
+    PreviousTwo,
+    /// The previous one's, and those of the fourth before: bursts of up to three packets are bridged.
+    Spread,
+}
+
+/// Tracks of a room that a connection hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hears {
     /// Everything, as a listener.
@@ -236,6 +279,14 @@ pub struct SharedFrames {
     pub room: RoomId,
     /// The frames of one datagram, authorised and free of duplicates; shared by the shards.
     pub frames: Arc<[Frame]>,
+}
+
+impl ViewKey {
+    /// A frame period a datagram, none sent again: trunks, and whoever is to hear without delay.
+    #[must_use]
+    pub const fn live(hears: Hears) -> Self {
+        Self { hears, profile: Profile::Live, protection: Protection::None }
+    }
 }
 
 impl ShardSet {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::encode;
-use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::participant::{Heard, ToParticipant};
 use tribune_protocol::control::query::TreeQuery;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::ids::{ParticipantId, RequestId, RoomName};
@@ -143,6 +143,13 @@ impl Outbox {
     /// A message to a relay above that is not the parent, or not any more.
     pub fn to_relay_above(&mut self, link: LinkId, message: &ToParent) {
         self.send(link, None, message.kind(), message);
+    }
+
+    /// Sends a connection what is kept of a room after the frames that it has heard last, if it names any.
+    pub fn resume(&mut self, link: LinkId, room: RoomId, heard: Vec<Heard>) {
+        if !heard.is_empty() {
+            self.shard(link.shard, ShardCommand::Resume { link, room, heard });
+        }
     }
 
     /// Closes a connection.

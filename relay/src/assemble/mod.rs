@@ -188,7 +188,8 @@ fn room_context(config: &Config, now: Instant) -> Result<Arc<RoomContext>> {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall = WallClock { at: now, unix_us: unix.as_micros() as u64 };
     let (key, policy) = (log_key(config.data.as_deref())?, Arc::new(config.policy.clone()));
-    Ok(Arc::new(RoomContext { wall, key, policy }))
+    let audience_from = config.audience_from;
+    Ok(Arc::new(RoomContext { wall, key, policy, audience_from }))
 }
 
 /// Publishes the capacities of queues, those of all shards together.

@@ -94,6 +94,9 @@ pub struct Config {
     pub policy: Policy,
     /// Tracks that go to listeners at the same time, 1 to [`MAX_TOP_N`]. Default 4.
     pub top_n: usize,
+    /// Listeners of a room from which on new ones are given `audience`, where nobody says otherwise; 0: never.
+    /// Default 1,000: so many do not talk to each other.
+    pub audience_from: u32,
     /// Connections over all shards. Default 50,000: 1.5 GB at 29 KB each.
     pub max_connections: usize,
     /// Rooms. Default 10,000.

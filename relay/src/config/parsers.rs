@@ -59,6 +59,10 @@ pub(super) fn operator_token(text: &str) -> Result<Secret, &'static str> {
     text.parse()
 }
 
+pub(super) fn audience_from(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "is not a number of listeners; 0 is for never")
+}
+
 pub(super) fn metrics_rooms(text: &str) -> Result<usize, String> {
     let in_range = text.parse().ok().filter(|rooms| *rooms <= MAX_METRICS_ROOMS);
     in_range.ok_or_else(|| format!("is not a number from 0 to {MAX_METRICS_ROOMS}"))

@@ -34,7 +34,7 @@ pub(super) const OPERATION: &str = "Operation";
 /// `key, flag, variable, value's name, kind, group, default, help`. The value's meaning and the reason
 /// of its default are with the fields of [`super::Config`].
 #[rustfmt::skip]
-pub(super) const SETTINGS: [Setting; 29] = [
+pub(super) const SETTINGS: [Setting; 30] = [
     setting("listen", "listen", "TRIBUNE_RELAY_LISTEN", "ADDR", Kind::One, CONNECTIONS, "[::]:4433",
         "UDP address that participants and child relays connect to; port 0 lets the system choose, and the relay prints it"),
     setting("http", "http", "TRIBUNE_RELAY_HTTP", "ADDR", Kind::One, CONNECTIONS, "127.0.0.1:9433",
@@ -75,6 +75,8 @@ pub(super) const SETTINGS: [Setting; 29] = [
         "Threads that carry audio, each with a socket of its own; 1 to 64"),
     setting("top_n", "top-n", "TRIBUNE_RELAY_TOP_N", "N", Kind::One, LIMITS, "4",
         "Tracks that go to listeners at the same time, the loudest first; 1 to 16"),
+    setting("audience_from", "audience-from", "TRIBUNE_RELAY_AUDIENCE_FROM", "N", Kind::One, LIMITS, "1000",
+        "Listeners of a room from which on new ones are given the profile audience, at a third of the packets and half a second of delay, unless they or the room say otherwise; 0 for never"),
     setting("max_connections", "max-connections", "TRIBUNE_RELAY_MAX_CONNECTIONS", "N", Kind::One, LIMITS, "50000",
         "Connections at the same time, over all shards; 1 to 1000000"),
     setting("capacity", "capacity", "TRIBUNE_RELAY_CAPACITY", "N", Kind::One, LIMITS, "none",

@@ -15,8 +15,8 @@ use super::certificate::CertificateSource;
 use super::error::ConfigError;
 use super::fingerprint::Fingerprint;
 use super::parsers::{
-    address, drain_timeout, http_address, metrics_rooms, name, non_empty_path, number,
-    operator_token, shards, truth,
+    address, audience_from, drain_timeout, http_address, metrics_rooms, name, non_empty_path,
+    number, operator_token, shards, truth,
 };
 use super::settings::Settings;
 use super::{Config, MAX_COUNT, MAX_PARENTS, MAX_TOP_N, defaults};
@@ -66,6 +66,7 @@ pub(super) fn validate(
         keys: path("keys")?,
         policy: given.policy().clone(),
         top_n: given.one("top_n", |text| number(text, MAX_TOP_N))?.unwrap_or(DEFAULT_TOP_N),
+        audience_from: given.one("audience_from", audience_from)?.unwrap_or(1_000),
         max_connections: given
             .one("max_connections", |text| number(text, MAX_COUNT))?
             .unwrap_or(50_000),

@@ -199,6 +199,8 @@ impl HubNet {
             token: token.clone().map(Into::into),
             returning: !tracks.is_empty(),
             heard: Vec::new(),
+            profile: None,
+            redundancy: false,
         };
         let message = self.ask(number, &FromParticipant::Join(join)).1;
         self.handle_said(number, &message);

@@ -76,6 +76,7 @@ pub(super) fn hub_config(
             wall: WallClock { at: base, unix_us: EPOCH_MS * 1_000 },
             key: LogKey::from_seed(&[7; 32]),
             policy: Arc::new(Policy::default()),
+            audience_from: 1_000,
         }),
         relay_token: token,
         max_rooms: 1_000,

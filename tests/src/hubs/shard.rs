@@ -200,8 +200,8 @@ impl HubNet {
                 self.broadcast(relay, shard, room, &message);
             }
             ShardCommand::Close { link, code, .. } => self.close(relay, link, code),
-            ShardCommand::Attach { link, room, hears } => {
-                self.shard(relay, shard).attach(link, room, hears);
+            ShardCommand::Attach { link, room, view } => {
+                self.shard(relay, shard).attach(link, room, view.hears);
                 self.note_subscription(relay, link);
             }
             ShardCommand::Detach { link, room } => {
@@ -223,7 +223,7 @@ impl HubNet {
                 self.judge_routes(relay);
             }
             ShardCommand::Dial { .. } => unreachable!("the hub asks its owner to dial"),
-            ShardCommand::Clock(_) => {}
+            ShardCommand::Resume { .. } | ShardCommand::Clock(_) => {}
             ShardCommand::CloseAll(_) => unreachable!("no relay of the net ends"),
         }
     }

@@ -90,8 +90,11 @@ impl Listeners {
                 token: None,
                 returning: false,
                 heard: Vec::new(),
+                profile: None,
+                redundancy: false,
             },
             waits_for_room: false,
+            playout_delay: None,
         };
         let _inside = self._runtime.enter();
         let (session, incoming) = start(config)?;

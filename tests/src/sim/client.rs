@@ -14,12 +14,14 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tribune_client_core::connection::{Connection, message};
+use tribune_client_core::delivery::Delivery;
 use tribune_client_core::reconnect::Failure;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::Envelope;
 use tribune_protocol::control::participant::{
     FromParticipant, Heard as HeardSoFar, Join, Joined, ToParticipant, You,
 };
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{ParticipantId, RequestId, SessionKey, TrackId};
 use tribune_relay_core::auth::participant_id;
@@ -87,6 +89,10 @@ pub struct SimClient {
     reporting: Option<Reporting>,
     /// The room and the role of its last join.
     last_join: Option<(String, Role)>,
+    /// The profile that it asks for.
+    profile: Option<Profile>,
+    /// How frames come, as it has been told.
+    delivery: Delivery,
     /// State of its handoffs, if it follows moves.
     moves: Option<Box<Moves>>,
 }
@@ -121,6 +127,8 @@ impl SimClient {
             protocol: Connection::new(Instant::now()),
             reporting: None,
             last_join: None,
+            profile: None,
+            delivery: Delivery::new(None),
             moves: None,
         }
     }
@@ -248,6 +256,12 @@ impl SimClient {
         self.token = Some(token);
     }
 
+    /// Asks for a profile with every join from now on, and for that delay of playout.
+    pub fn prefer(&mut self, profile: Profile, delay: Option<Duration>) {
+        self.profile = Some(profile);
+        self.delivery = Delivery::new(delay);
+    }
+
     /// From now on it talks on the last track that it was given, also when that is taken from it, as
     /// long as it is in the room.
     pub fn insist(&mut self) {
@@ -341,7 +355,7 @@ impl SimClient {
     fn join_as(&mut self, room: &str, role: Role, returning: bool) -> RequestId {
         self.last_join = Some((room.to_owned(), role));
         let (request, join) =
-            (self.request_id(), self.join_message(room, role, returning, Vec::new()));
+            (self.request_id(), self.join_message(room, role, returning, self.heard_so_far()));
         let bytes = self.protocol.join_as(self.base + self.now, request, join);
         self.send_control_bytes(fits(bytes), Duration::ZERO);
         request
@@ -352,6 +366,12 @@ impl SimClient {
         let (room, role) = self.last_join.clone().expect("a client that is moved has joined");
         let (request, join) = (self.request_id(), self.join_message(&room, role, true, heard));
         fits(protocol.join_as(self.base + self.now, request, join))
+    }
+
+    /// The last frames heard, if the relay is to go on from there.
+    fn heard_so_far(&self) -> Vec<HeardSoFar> {
+        let moves = self.moves.as_ref().filter(|_| self.delivery.resumes());
+        moves.map(|moves| moves.newest()).unwrap_or_default()
     }
 
     fn join_message(
@@ -369,6 +389,8 @@ impl SimClient {
             token: self.token.clone().map(Into::into),
             returning,
             heard,
+            profile: self.profile,
+            redundancy: true,
         }
     }
 

@@ -222,6 +222,7 @@ impl SimRelay {
                 wall,
                 key: LogKey::from_seed(&[self.host.0 as u8; 32]),
                 policy: Arc::new(Policy::default()),
+                audience_from: self.spec.audience_from,
             }),
             relay_token: token,
             max_rooms: 1_000,

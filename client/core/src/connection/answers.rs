@@ -33,6 +33,7 @@ impl Connection {
         match answer {
             ToParticipant::Joined(joined) => {
                 self.handle_you(&joined.you);
+                self.takes_redundancy = joined.redundancy;
                 Ok(())
             }
             ToParticipant::Err { code, message } => {

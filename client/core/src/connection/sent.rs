@@ -15,9 +15,17 @@ const REPAIRS_AT_ONCE: u32 = 50;
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct SentFrames {
-    frames: VecDeque<(TrackId, Seq, Bytes)>,
+    frames: VecDeque<Sent>,
     /// Frames that may be sent again.
     credit: u32,
+}
+
+#[derive(Debug)]
+struct Sent {
+    track: TrackId,
+    seq: Seq,
+    wire: Bytes,
+    was_asked_for: bool,
 }
 
 impl Default for SentFrames {
@@ -32,21 +40,39 @@ impl SentFrames {
         if self.frames.len() == KEPT {
             self.frames.pop_front();
         }
-        self.frames.push_back((track, seq, wire));
+        self.frames.push_back(Sent { track, seq, wire, was_asked_for: false });
         self.credit = REPAIRS_AT_ONCE.min(self.credit + 1);
     }
 
-    /// A datagram with the frames that are asked for, of at most so many bytes; what does not fit is asked
-    /// for again.
-    pub(super) fn answer(&mut self, nack: &Nack, datagram_bytes: usize) -> Option<Bytes> {
-        let mut writer = MediaWriter::repair(Channel(0), datagram_bytes);
-        for seq in nack.seqs() {
-            let asked =
-                |(track, kept, _): &&(TrackId, Seq, Bytes)| (*track, *kept) == (nack.track, seq);
-            let Some((_, _, wire)) = self.frames.iter().find(asked) else { continue };
-            if self.credit == 0 || !writer.push(wire) {
+    /// The last frames of a track that follow each other, oldest first.
+    pub(super) fn last(&self, track: TrackId, count: usize) -> Vec<Bytes> {
+        let mut last: Vec<&Sent> = Vec::new();
+        for sent in self.frames.iter().rev().take(count) {
+            let follows = last.last().is_none_or(|later| later.seq == sent.seq.plus(1));
+            if sent.track != track || !follows {
                 break;
             }
+            last.push(sent);
+        }
+        last.iter().rev().map(|sent| sent.wire.clone()).collect()
+    }
+
+    /// A datagram with the frames that are asked for, of at most so many bytes; what does not fit is asked
+    /// for again. `note` is told of each whether it is asked for the first time.
+    pub(super) fn answer(
+        &mut self,
+        nack: &Nack,
+        datagram_bytes: usize,
+        mut note: impl FnMut(bool),
+    ) -> Option<Bytes> {
+        let mut writer = MediaWriter::repair(Channel(0), datagram_bytes);
+        for seq in nack.seqs() {
+            let asked = |sent: &&mut Sent| (sent.track, sent.seq) == (nack.track, seq);
+            let Some(sent) = self.frames.iter_mut().find(asked) else { continue };
+            if self.credit == 0 || !writer.push(&sent.wire) {
+                break;
+            }
+            note(!std::mem::replace(&mut sent.was_asked_for, true));
             self.credit -= 1;
         }
         (!writer.is_empty()).then(|| writer.take())
@@ -79,12 +105,13 @@ mod tests {
             first: Seq(first),
             count,
         };
-        assert_eq!(sent.answer(&nack(40, 10), 1_200), None, "too old");
-        assert_eq!(frames(sent.answer(&nack(48, 4), 1_200)), [50, 51]);
-        assert_eq!(frames(sent.answer(&nack(149, 2), 1_200)), [149]);
+        assert_eq!(sent.answer(&nack(40, 10), 1_200, |_| {}), None, "too old");
+        assert_eq!(frames(sent.answer(&nack(48, 4), 1_200, |_| {})), [50, 51]);
+        assert_eq!(frames(sent.answer(&nack(149, 2), 1_200, |_| {})), [149]);
         let other = Nack { track: TrackId(4), ..nack(100, 1) };
-        assert_eq!(sent.answer(&other, 1_200), None);
-        let answered = (0..60).filter(|_| sent.answer(&nack(100, 1), 1_200).is_some()).count();
+        assert_eq!(sent.answer(&other, 1_200, |_| {}), None);
+        let answered =
+            (0..60).filter(|_| sent.answer(&nack(100, 1), 1_200, |_| {}).is_some()).count();
         assert_eq!(answered, 47, "three are used up");
     }
 

@@ -81,7 +81,7 @@ impl Participant {
         } else {
             stay.listen_to(before, Overlap::begin(now, &self.dedup))
         };
-        self.tell_joined(joined);
+        self.tell_joined(now, joined);
         if let Some((id, mut connection)) = earlier {
             self.abandon_requests(id, &mut connection);
             self.close(id);

@@ -28,11 +28,15 @@ use crate::address::Address;
 use crate::clock::LocalClock;
 use crate::connection::{Answer, Connection, Path, Received, RequestError, message};
 use crate::dedup::Dedup;
+use crate::delivery::Delivery;
 use crate::frame::SpokenFrame;
 use crate::reconnect::{End, Failure, Next, Reconnect};
 
 /// Time for a relay to close after `leave`, or to answer a join when we leave meanwhile.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Time for a relay to send again what came while we were away, at twice the rate of the talk.
+const REPLAY: Duration = Duration::from_millis(500);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -48,6 +52,10 @@ pub struct Participant {
     tickets: BTreeMap<(ConnectionId, RequestId), Ticket>,
     /// Frames heard so far, for a relay to go on from.
     dedup: Dedup,
+    /// Profile by which they come.
+    delivery: Delivery,
+    /// Missing frames are not asked for before that: the relay sends them of itself.
+    ask_from: Instant,
     /// The last frames spoken that were to be heard, each with the time.
     spoken: VecDeque<(Instant, SpokenFrame)>,
     has_joined: bool,
@@ -69,6 +77,8 @@ impl Participant {
             next_connection: 0,
             tickets: BTreeMap::new(),
             dedup: Dedup::default(),
+            delivery: Delivery::new(config.playout_delay),
+            ask_from: now,
             spoken: VecDeque::new(),
             has_joined: false,
             reconnects: 0,
@@ -91,7 +101,8 @@ impl Participant {
             Phase::Waiting { until } => Some(*until),
             Phase::Entering(attempt) => attempt.deadline(),
             Phase::InRoom(stay) => {
-                [stay.next_timeout(), self.dedup.poll_timeout()].into_iter().flatten().min()
+                let ask = self.dedup.poll_timeout().map(|due| due.max(self.ask_from));
+                [stay.next_timeout(), ask].into_iter().flatten().min()
             }
             Phase::Leaving(farewells) => farewells.next_timeout(),
             Phase::Ended => None,
@@ -254,7 +265,7 @@ impl Participant {
             Phase::Entering(attempt) => {
                 self.reconnect.handle_joined();
                 self.phase = Phase::in_room(now, attempt);
-                self.tell_joined(joined);
+                self.tell_joined(now, joined);
             }
             other @ (Phase::Waiting { .. }
             | Phase::InRoom(_)
@@ -273,7 +284,8 @@ impl Participant {
         let connection = ConnectionId(self.next_connection);
         self.next_connection = self.next_connection.wrapping_add(1);
         self.outputs.push_back(Output::Dial { connection, to: to.clone() });
-        let join = Box::new(Join { heard: self.dedup.newest(), ..self.join.clone() });
+        let heard = if self.delivery.resumes() { self.dedup.newest() } else { Vec::new() };
+        let join = Box::new(Join { heard, ..self.join.clone() });
         Attempt::new(now, connection, to, join)
     }
 
@@ -323,7 +335,13 @@ impl Participant {
         }
     }
 
-    fn tell_joined(&mut self, joined: Joined) {
+    fn tell_joined(&mut self, now: Instant, joined: Joined) {
+        if self.delivery.resumes() && !self.dedup.is_empty() {
+            self.ask_from = now + REPLAY;
+        }
+        if self.delivery.handle_you(&joined.you) {
+            self.dedup.set_reach(self.delivery.reach());
+        }
         // A session may begin by taking up a place that an earlier one left.
         if self.has_joined {
             self.reconnects += 1;

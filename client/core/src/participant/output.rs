@@ -28,6 +28,8 @@ pub struct Config {
     pub join: Join,
     /// Wait for a room that is not there yet.
     pub waits_for_room: bool,
+    /// Delay of playout in `audience` and `reliable`; `None`: the room's.
+    pub playout_delay: Option<Duration>,
 }
 
 /// Work for the driver.

@@ -87,6 +87,27 @@ impl Participant {
         }
     }
 
+    /// Bytes of a stream with frames, in order; `is_over`: they are the last.
+    pub fn handle_stream(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        (stream, is_over): (u64, bool),
+        bytes: &[u8],
+    ) {
+        let Some(connection) = self.phase.connection(id) else { return };
+        for datagram in connection.handle_stream(stream, bytes, is_over) {
+            self.handle_datagram(now, id, datagram);
+        }
+    }
+
+    /// Takes over a change of the profile.
+    pub(super) fn follow_delivery(&mut self, message: &ToParticipant) {
+        if self.delivery.handle_message(message) {
+            self.dedup.set_reach(self.delivery.reach());
+        }
+    }
+
     pub(super) fn handle_received_in_room(
         &mut self,
         now: Instant,
@@ -181,6 +202,7 @@ impl Participant {
     fn handle_message(&mut self, now: Instant, id: ConnectionId, received: Received) {
         self.take_answer(id, received.answer);
         let message = received.envelope.message;
+        self.follow_delivery(&message);
         match &message {
             ToParticipant::You(_) => {
                 if let Phase::InRoom(stay) = &mut self.phase
@@ -230,12 +252,12 @@ impl Participant {
 
     /// Takes frames of the relay that serves us, or of the one that is being left.
     fn handle_media(&mut self, now: Instant, side: Side, media: &MediaDatagram) {
-        for frame in media.frames() {
+        for (place, frame) in media.frames().enumerate() {
             let frame = match frame {
                 Ok(frame) => frame,
                 Err(error) => return tracing::debug!(%error, "frame passed over"),
             };
-            let taken = self.dedup.handle_frame(now, &frame, media.is_repair);
+            let taken = self.dedup.handle_frame(now, &frame, media.source(place));
             self.note_frame(side, &frame);
             let is_repaired = match taken {
                 Taken::Duplicate => {
@@ -256,6 +278,9 @@ impl Participant {
 
     /// Asks the relay that serves us for the frames that have not come.
     fn ask_for_missing(&mut self, now: Instant) {
+        if now < self.ask_from {
+            return;
+        }
         let Phase::InRoom(stay) = &mut self.phase else { return };
         let (connection, round_trip) = (stay.serving_id(), stay.serving().path_round_trip());
         while let Some((track, gap)) = self.dedup.poll_ask(now, round_trip) {

@@ -5,9 +5,11 @@ use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::You;
 use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
 use tribune_protocol::domain::permission::PermissionSet;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::ids::{Channel, Note, ParticipantId, Seq, SessionKey, TrackId};
+use tribune_protocol::media::KIND_NACK;
 use tribune_protocol::media::datagram::{FrameHeader, Level, MediaWriter};
 
 use super::*;
@@ -24,6 +26,8 @@ struct Test {
     answers: Vec<(Ticket, Result<(), RequestError>)>,
     events: Vec<Event>,
     heard: Vec<u16>,
+    /// Repair requests.
+    asked: usize,
 }
 
 impl Test {
@@ -37,9 +41,11 @@ impl Test {
             token: None,
             returning: false,
             heard: Vec::new(),
+            profile: None,
+            redundancy: false,
         };
         let addresses = relays.iter().map(|relay| relay.parse().unwrap()).collect();
-        let config = Config { addresses, join, waits_for_room: false };
+        let config = Config { addresses, join, waits_for_room: false, playout_delay: None };
         let clock = LocalClock::new(now, 1_700_000_000_000_000);
         let participant = Participant::new(now, config, clock, StdRng::seed_from_u64(1));
         let mut test = Self {
@@ -51,6 +57,7 @@ impl Test {
             answers: Vec::new(),
             events: Vec::new(),
             heard: Vec::new(),
+            asked: 0,
         };
         test.drain();
         test
@@ -68,7 +75,9 @@ impl Test {
                     let body = reader.poll_message().unwrap().unwrap();
                     self.sent.push((connection, decode(&body).unwrap()));
                 }
-                Output::Datagram { .. } => {}
+                Output::Datagram { bytes, .. } => {
+                    self.asked += usize::from(bytes[0] == KIND_NACK);
+                }
                 Output::Close(connection) => self.closed.push(connection),
                 Output::Answer { ticket, result } => self.answers.push((ticket, result)),
                 Output::Event(event) => self.events.push(*event),
@@ -152,6 +161,7 @@ fn joined() -> Joined {
         reason: Note::default(),
         may: PermissionSet::NONE,
         invited_by: None,
+        profile: Profile::Live,
     };
     let speaker = StageEntry {
         participant: ParticipantId(2),
@@ -162,7 +172,14 @@ fn joined() -> Joined {
         muted: false,
         away: false,
     };
-    Joined { relay: "fake".parse().unwrap(), depth: 1, you, stage: vec![speaker], listeners: 1 }
+    Joined {
+        relay: "fake".parse().unwrap(),
+        depth: 1,
+        you,
+        stage: vec![speaker],
+        listeners: 1,
+        redundancy: false,
+    }
 }
 
 #[test]
@@ -194,9 +211,31 @@ fn a_lost_place_is_taken_up_again() {
     test.run_for(Duration::from_secs(1));
     let (again, request, join) = test.connect();
     assert!(again != relay && join.returning);
-    assert_eq!(join.heard.iter().map(|heard| heard.seq).collect::<Vec<_>>(), [Seq(7)]);
+    assert_eq!(join.heard, [], "in conversation, what was missed is over");
     test.say(again, request, &ToParticipant::Joined(joined()));
     assert!(matches!(test.events.last(), Some(Event::Joined { reconnects: 1, .. })));
+}
+
+#[test]
+fn an_audience_goes_on_from_the_last_frame_and_asks_for_nothing_meanwhile() {
+    let mut test = Test::start(&["a"]);
+    let relay = test.let_in();
+    let you = You { profile: Profile::Audience, ..joined().you };
+    test.say(relay, None, &ToParticipant::You(you.clone()));
+    test.hear(relay, 7);
+    test.close(relay, CloseCode::Shutdown);
+    test.run_for(Duration::from_secs(1));
+    let (again, request, join) = test.connect();
+    assert_eq!(join.heard.iter().map(|heard| heard.seq).collect::<Vec<_>>(), [Seq(7)]);
+    test.say(again, request, &ToParticipant::Joined(Joined { you, ..joined() }));
+    test.hear(again, 12);
+    test.run_for(Duration::from_millis(300));
+    assert_eq!(test.asked, 0, "they are on their way");
+    test.run_for(Duration::from_millis(300));
+    let before = test.asked;
+    test.hear(again, 42);
+    test.hear(again, 44);
+    assert!(test.asked > before, "this one is not");
 }
 
 #[test]

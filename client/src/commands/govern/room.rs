@@ -218,6 +218,8 @@ fn settings_json(settings: &RoomSettings) -> Value {
         "hand_slow_s": settings.hand_slow_s,
         "reaction_slow_s": settings.reaction_slow_s,
         "duplicates": settings.duplicates,
+        "audience_from": settings.audience_from,
+        "playout_delay_ms": settings.playout_delay().as_millis() as u64,
     })
 }
 

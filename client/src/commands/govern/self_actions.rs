@@ -6,7 +6,7 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{RoomName, SessionKey};
 
 use crate::commands::Context;
-use crate::commands::context::Entry;
+use crate::commands::context::{DeliveryArgs, Entry};
 use crate::commands::notices::session_gone;
 use crate::outcome::CommandError;
 use crate::session::{Event, Incoming, Session, identity};
@@ -39,7 +39,15 @@ pub(super) fn start(
     returning: bool,
 ) -> Result<(Session, Incoming), CommandError> {
     let role = Role::Listener;
-    context.start(Entry { room, role, key: key(context)?, returning, waits_for_room: false })
+    let delivery = DeliveryArgs::default();
+    context.start(Entry {
+        room,
+        role,
+        key: key(context)?,
+        returning,
+        waits_for_room: false,
+        delivery,
+    })
 }
 
 /// Sends a request while draining events, which otherwise could block its answer.

@@ -16,7 +16,7 @@ use super::talk::Talk;
 use crate::audio::encode::BITRATE_DEFAULT_BPS;
 use crate::audio::sink::SinkTarget;
 use crate::commands::Context;
-use crate::commands::context::Entry;
+use crate::commands::context::{DeliveryArgs, Entry};
 use crate::commands::notices::session_gone;
 use crate::commands::renewal::Renewal;
 use crate::commands::signals::Signals;
@@ -54,6 +54,8 @@ pub(crate) struct Join {
     /// Where the sound goes: device, null, FILE.ogg, FILE.opus or FILE.wav
     #[arg(long, short, value_name = "OUT")]
     out: Option<SinkTarget>,
+    #[command(flatten)]
+    delivery: DeliveryArgs,
     /// Leave after this long, counted from the start
     #[arg(long, value_parser = parse_duration)]
     duration: Option<Duration>,
@@ -96,6 +98,7 @@ impl Join {
             key: context.key()?,
             returning: false,
             waits_for_room: true,
+            delivery: self.delivery,
         };
         let (session, mut incoming) = context.start(entry)?;
         let (frontend, inputs) = Frontend::open(output)?;
@@ -252,6 +255,7 @@ impl Joining<'_> {
                 Change::PleaseMute { .. }
                 | Change::YourRole { .. }
                 | Change::Moderated(_)
+                | Change::Profile { .. }
                 | Change::YouMay { .. }
                 | Change::Invited { .. }
                 | Change::Setting { .. }

@@ -13,7 +13,7 @@ use super::sink_thread::SinkThread;
 use crate::audio::FRAME_PERIOD;
 use crate::audio::sink::SinkTarget;
 use crate::commands::Context;
-use crate::commands::context::Entry;
+use crate::commands::context::{DeliveryArgs, Entry};
 use crate::commands::notices::{note_retrying, session_gone, tell_renewed};
 use crate::commands::renewal::Renewal;
 use crate::commands::signals::Signals;
@@ -47,6 +47,8 @@ pub(crate) struct Listen {
     /// FILE.ogg, FILE.opus, FILE.wav, device or null
     #[arg(long, short, value_name = "OUT", default_value = "device")]
     out: SinkTarget,
+    #[command(flatten)]
+    delivery: DeliveryArgs,
     /// Stop after this long, counted from joining, such as 20s or 1h30m
     #[arg(long, value_parser = parse_duration)]
     duration: Option<Duration>,
@@ -66,6 +68,7 @@ impl Listen {
             key: context.key()?,
             returning: false,
             waits_for_room: true,
+            delivery: self.delivery,
         };
         let (session, mut incoming) = context.start(entry)?;
         let mut listening = Listening {
@@ -281,6 +284,7 @@ fn note_joined(output: &mut Output, joined: &Joined, reconnects: u32) {
         "role": joined.you.role,
         "relay": joined.relay,
         "depth": joined.depth,
+        "profile": joined.you.profile,
         "reconnects": reconnects,
     }));
     let back = if reconnects > 0 { "Back in" } else { "In" };

@@ -16,7 +16,7 @@ use crate::audio::AudioError;
 use crate::audio::encode::BITRATE_DEFAULT_BPS;
 use crate::audio::source::{Repeat, Source};
 use crate::commands::Context;
-use crate::commands::context::Entry;
+use crate::commands::context::{DeliveryArgs, Entry};
 use crate::commands::notices::{note_retrying, session_gone, tell_renewed};
 use crate::commands::renewal::Renewal;
 use crate::commands::signals::Signals;
@@ -117,6 +117,7 @@ impl Speak {
             key: context.key()?,
             returning: false,
             waits_for_room: false,
+            delivery: DeliveryArgs::default(),
         };
         let (session, mut incoming) = context.start(entry)?;
         let mut speaking = Speaking {
@@ -288,7 +289,10 @@ impl Speaking {
                 output.json(change);
                 self.renewal.handle_expiring(*in_s, &self.session);
             }
-            Change::Moderated(_) | Change::YouMay { .. } | Change::Setting { .. } => {
+            Change::Moderated(_)
+            | Change::Profile { .. }
+            | Change::YouMay { .. }
+            | Change::Setting { .. } => {
                 output.json(change);
             }
             Change::Reactions { .. }

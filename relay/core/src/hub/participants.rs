@@ -9,6 +9,7 @@ use tribune_protocol::control::participant::{FromParticipant, Join, OneShot, ToP
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
 use tribune_protocol::control::trunk::ToChild;
 use tribune_protocol::ids::{ParticipantId, RoomName};
+use tribune_protocol::limits::MAX_STAGE;
 use tribune_protocol::token::TokenError;
 
 use super::connections::Sender;
@@ -123,6 +124,7 @@ impl Hub {
                 | FromParticipant::RenewToken { .. }
                 | FromParticipant::Govern { .. }
                 | FromParticipant::Report(_)
+                | FromParticipant::SetProfile { .. }
                 | FromParticipant::Unknown,
             ) => {
                 let text = "The first message has to be a join or an errand.";
@@ -206,7 +208,9 @@ impl Hub {
     }
 
     fn handle_join(&mut self, now: Instant, from: Sender, join: Join) {
-        let Join { room, session, name, role, token, returning, heard: _ } = join;
+        let Join { room, session, name, role, token, returning, mut heard, profile, redundancy } =
+            join;
+        heard.truncate(MAX_STAGE);
         if self.refuse_drained(from) {
             return;
         }
@@ -233,6 +237,9 @@ impl Hub {
             shown,
             address: from.remote.ip(),
             returning,
+            profile,
+            redundancy,
+            heard,
             overload,
             greeting: Greeting { relay: self.config.name.clone(), depth },
         };

@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use tribune_protocol::codes::CloseCode;
+use tribune_protocol::control::participant::Heard;
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::{Channel, DisplayName, RelayId, RoomName};
+
+use tribune_protocol::limits::MAX_STAGE;
 
 use super::lists::TooManyQuestions;
 use super::{Hub, HubEffect, news};
@@ -41,8 +44,9 @@ impl Hub {
                 }
             }
             ToParent::Height { height } => self.handle_height(now, link, height.max(1)),
-            ToParent::Subscribe { channel, room, heard: _ } => {
-                self.handle_subscribe(now, link, channel, room);
+            ToParent::Subscribe { channel, room, mut heard } => {
+                heard.truncate(MAX_STAGE);
+                self.handle_subscribe(now, (link, channel), room, heard);
             }
             ToParent::Unsubscribe { channel } => self.handle_unsubscribe(now, link, channel),
             ToParent::Audience { channel, listeners } => {
@@ -310,14 +314,20 @@ impl Hub {
         self.say_height();
     }
 
-    fn handle_subscribe(&mut self, now: Instant, link: LinkId, channel: Channel, name: RoomName) {
+    fn handle_subscribe(
+        &mut self,
+        now: Instant,
+        (link, channel): (LinkId, Channel),
+        name: RoomName,
+        heard: Vec<Heard>,
+    ) {
         let Some(height) = self.children.may_subscribe(link, channel) else { return };
         let Some(id) = self.open(now, name) else { return };
         if let Some(child) = self.children.get_mut(link) {
             child.channels.insert(channel, id);
         }
         if let Some(room) = self.rooms.get_mut(id) {
-            room.handle_subscribe(now, link, channel, height, &mut self.out);
+            room.handle_subscribe(now, (link, channel), height, heard, &mut self.out);
         }
     }
 

@@ -1,8 +1,9 @@
 //! Bundle of frames that a view sends next. The leading speaker's frame is the clock: it leaves at once and takes the
 //! others' waiting frames along, in one datagram. So the leading speaker pays no delay, and an
-//! interjection one frame period at most. Used by [`super::fanout`].
+//! interjection one frame period at most. A view that packs several periods into a datagram waits for as many
+//! frames of the clock. Used by [`super::view`].
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -10,59 +11,93 @@ use tribune_protocol::ids::{Channel, TrackId};
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_DATAGRAM_BYTES, MAX_FRAMES_PER_DATAGRAM};
 use tribune_protocol::media::datagram::MediaWriter;
 
+use super::redundancy::Redundancy;
+use crate::messages::Protection;
+
 /// A datagram, and the number of frames in it.
 #[derive(Debug, Clone)]
 pub struct Bundled {
     /// Its bytes.
     pub bytes: Bytes,
-    /// Frames in it; 0: it carries none.
+    /// Frames in it, those sent again not counted; 0: it carries none.
     pub frames: u8,
+}
+
+/// A frame that waits.
+#[derive(Debug)]
+struct Waiting {
+    track: TrackId,
+    wire: Bytes,
+    ends_talkspurt: bool,
 }
 
 /// The frames that a view has not sent yet.
 #[derive(Debug, Default)]
 pub struct Bundle {
-    waiting: SmallVec<[(TrackId, Bytes); 4]>,
-    due: Option<Instant>,
+    waiting: SmallVec<[Waiting; 4]>,
+    /// Since when the oldest has waited.
+    since: Option<Instant>,
+    redundancy: Redundancy,
 }
 
 impl Bundle {
-    /// Adds a frame. It waits one frame period at most. Returns whether there was room.
-    pub fn add(&mut self, now: Instant, track: TrackId, wire: &Bytes) -> bool {
+    /// Adds a frame. Returns whether there was room.
+    pub fn add(
+        &mut self,
+        now: Instant,
+        track: TrackId,
+        wire: &Bytes,
+        ends_talkspurt: bool,
+    ) -> bool {
         if self.waiting.len() == MAX_FRAMES_PER_DATAGRAM {
             return false;
         }
-        self.waiting.push((track, wire.clone()));
-        self.due.get_or_insert(now + FRAME_PERIOD);
+        self.waiting.push(Waiting { track, wire: wire.clone(), ends_talkspurt });
+        self.since.get_or_insert(now);
         true
     }
 
-    /// Keeps only the frames of those tracks.
-    pub fn retain(&mut self, mut keep: impl FnMut(TrackId) -> bool) {
-        self.waiting.retain(|(track, _)| keep(*track));
+    /// Keeps only the frames of those tracks, also of those sent already. `keep` is asked once for each
+    /// frame that waits.
+    pub fn retain(
+        &mut self,
+        mut keep: impl FnMut(TrackId) -> bool,
+        is_known: impl Fn(TrackId) -> bool,
+    ) {
+        self.waiting.retain(|waiting| keep(waiting.track));
         if self.waiting.is_empty() {
-            self.due = None;
+            self.since = None;
         }
+        self.redundancy.retain(is_known);
     }
 
-    /// Whether the bundle leaves now: `clock`'s frame is in it, nothing clocks it, or a period is over.
+    /// Whether the bundle leaves now: it holds `periods` frames of the clock or the end of what it says, or
+    /// nothing clocks it and it is not to be packed, or the time is over.
     #[must_use]
-    pub fn is_ready(&self, now: Instant, clock: Option<TrackId>) -> bool {
-        let Some(due) = self.due else { return false };
-        let clocked = |clock| self.waiting.iter().any(|(track, _)| *track == clock);
-        clock.is_none_or(clocked) || now >= due
+    pub fn is_ready(&self, now: Instant, clock: Option<TrackId>, periods: u8) -> bool {
+        let Some(due) = self.due(periods) else { return false };
+        let is_full = periods > 1 && self.waiting.len() == MAX_FRAMES_PER_DATAGRAM;
+        if now >= due || is_full {
+            return true;
+        }
+        let Some(clock) = clock else {
+            return periods == 1 || self.waiting.iter().any(|waiting| waiting.ends_talkspurt);
+        };
+        let mut clocked = self.waiting.iter().filter(|waiting| waiting.track == clock);
+        let frames = clocked.clone().count();
+        frames >= usize::from(periods) || clocked.any(|waiting| waiting.ends_talkspurt)
     }
 
     /// When it leaves at the latest.
     #[must_use]
-    pub const fn due(&self) -> Option<Instant> {
-        self.due
+    pub fn due(&self, periods: u8) -> Option<Instant> {
+        self.since.map(|since| since + longest_wait(periods))
     }
 
     /// Since when its oldest frame has waited.
     #[must_use]
-    pub fn since(&self) -> Option<Instant> {
-        self.due.and_then(|due| due.checked_sub(FRAME_PERIOD))
+    pub const fn since(&self) -> Option<Instant> {
+        self.since
     }
 
     /// Frames in it.
@@ -78,51 +113,122 @@ impl Bundle {
     }
 
     /// The datagrams, usually one; the bundle is empty then.
-    pub fn take(&mut self, channel: Channel) -> SmallVec<[Bundled; 1]> {
-        self.due = None;
+    pub fn take(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        protection: Protection,
+    ) -> SmallVec<[Bundled; 1]> {
+        self.since = None;
         let mut datagrams = SmallVec::new();
-        let mut writer = MediaWriter::new(channel, MAX_DATAGRAM_BYTES);
+        let mut writer = self.begin(now, channel, protection);
         let mut frames = 0;
-        for (_, wire) in self.waiting.drain(..) {
-            if !writer.push(&wire) {
+        for Waiting { wire, .. } in &self.waiting {
+            if !writer.push(wire) {
                 datagrams.push(Bundled { bytes: writer.take(), frames });
                 frames = 0;
-                let fits = writer.push(&wire);
+                writer = MediaWriter::new(channel, MAX_DATAGRAM_BYTES);
+                let fits = writer.push(wire);
                 debug_assert!(fits, "a frame is smaller than a datagram");
             }
             frames += 1;
         }
-        if !writer.is_empty() {
+        if frames > 0 {
             datagrams.push(Bundled { bytes: writer.take(), frames });
         }
+        if protection == Protection::None {
+            self.redundancy.clear();
+        } else {
+            let sent = self.waiting.iter().map(|waiting| (waiting.track, waiting.wire.clone()));
+            self.redundancy.push(now, sent.collect());
+        }
+        self.waiting.clear();
         datagrams
     }
+
+    /// The frames that wait, in a datagram of their own; they go on waiting.
+    #[must_use]
+    pub fn copy(&self, channel: Channel) -> Option<Bundled> {
+        let mut writer = MediaWriter::new(channel, MAX_DATAGRAM_BYTES);
+        let frames = self.waiting.iter().take_while(|waiting| writer.push(&waiting.wire)).count();
+        let frames = u8::try_from(frames).unwrap_or(u8::MAX);
+        (frames > 0).then(|| Bundled { bytes: writer.take(), frames })
+    }
+
+    /// A datagram with the frames that are to be sent again, as far as the present ones leave room.
+    fn begin(&self, now: Instant, channel: Channel, protection: Protection) -> MediaWriter {
+        let again = match protection {
+            Protection::None => SmallVec::new(),
+            Protection::Previous | Protection::PreviousTwo | Protection::Spread => {
+                let bytes = self.waiting.iter().map(|waiting| waiting.wire.len()).sum();
+                self.redundancy.pick(now, protection, (self.waiting.len(), bytes))
+            }
+        };
+        if again.is_empty() {
+            return MediaWriter::new(channel, MAX_DATAGRAM_BYTES);
+        }
+        let count = u8::try_from(again.len()).unwrap_or(u8::MAX);
+        let mut writer = MediaWriter::protected(channel, count, MAX_DATAGRAM_BYTES);
+        for wire in again {
+            let fits = writer.push(wire);
+            debug_assert!(fits, "what is picked fits");
+        }
+        writer
+    }
+}
+
+/// Longest time for which a frame waits in a view that packs `periods` into a datagram.
+fn longest_wait(periods: u8) -> Duration {
+    FRAME_PERIOD * u32::from(periods)
 }
 
 #[cfg(test)]
 mod tests {
+    use tribune_protocol::media::{Datagram, FrameSource};
+
     use super::*;
+
+    const CHANNEL: Channel = Channel(0);
 
     #[test]
     fn the_clock_takes_the_others_along() {
         let now = Instant::now();
         let mut bundle = Bundle::default();
-        let wire = Bytes::from_static(&[1, 0, 0, 0, 0]);
-        bundle.add(now, TrackId(2), &wire);
-        assert!(!bundle.is_ready(now, Some(TrackId(1))));
-        bundle.add(now, TrackId(1), &wire);
-        assert!(bundle.is_ready(now, Some(TrackId(1))));
-        assert_eq!(bundle.take(Channel(0)).len(), 1);
-        assert!(!bundle.is_ready(now + FRAME_PERIOD, None));
+        bundle.add(now, TrackId(2), &wire(2, 0), false);
+        assert!(!bundle.is_ready(now, Some(TrackId(1)), 1));
+        bundle.add(now, TrackId(1), &wire(1, 0), false);
+        assert!(bundle.is_ready(now, Some(TrackId(1)), 1));
+        assert_eq!(bundle.take(now, CHANNEL, Protection::None).len(), 1);
+        assert!(!bundle.is_ready(now + FRAME_PERIOD, None, 1));
     }
 
     #[test]
     fn without_the_clock_a_frame_waits_one_period() {
         let now = Instant::now();
         let mut bundle = Bundle::default();
-        bundle.add(now, TrackId(2), &Bytes::from_static(&[1, 0, 0, 0, 0]));
-        assert_eq!(bundle.due(), Some(now + FRAME_PERIOD));
-        assert!(bundle.is_ready(now + FRAME_PERIOD, Some(TrackId(1))));
+        bundle.add(now, TrackId(2), &wire(2, 0), false);
+        assert_eq!(bundle.due(1), Some(now + FRAME_PERIOD));
+        assert!(bundle.is_ready(now + FRAME_PERIOD, Some(TrackId(1)), 1));
+    }
+
+    #[test]
+    fn a_packed_bundle_waits_for_as_many_frames_of_the_clock_and_no_longer_than_they_take() {
+        let (now, clock) = (Instant::now(), Some(TrackId(1)));
+        let mut bundle = Bundle::default();
+        for n in 0..3 {
+            assert!(!bundle.is_ready(now + FRAME_PERIOD * n, clock, 3), "{n}");
+            bundle.add(now + FRAME_PERIOD * n, TrackId(1), &wire(1, n as u8), false);
+            bundle.add(now + FRAME_PERIOD * n, TrackId(2), &wire(2, n as u8), false);
+        }
+        assert!(bundle.is_ready(now + FRAME_PERIOD * 2, clock, 3));
+        let datagrams = bundle.take(now, CHANNEL, Protection::None);
+        assert_eq!((datagrams.len(), datagrams[0].frames), (1, 6));
+
+        bundle.add(now, TrackId(1), &wire(1, 3), false);
+        assert!(bundle.is_ready(now + FRAME_PERIOD * 3, clock, 3), "two were lost");
+        bundle.add(now, TrackId(1), &wire(1, 4), true);
+        assert!(bundle.is_ready(now, clock, 3), "nothing follows");
+        assert!(bundle.is_ready(now, None, 3), "nothing follows");
     }
 
     #[test]
@@ -130,11 +236,56 @@ mod tests {
         let now = Instant::now();
         let mut bundle = Bundle::default();
         for track in 1..=4 {
-            bundle.add(now, TrackId(track), &Bytes::from(vec![0; 600]));
+            bundle.add(now, TrackId(track), &Bytes::from(vec![0; 600]), false);
         }
-        let datagrams = bundle.take(Channel(0));
+        let datagrams = bundle.take(now, CHANNEL, Protection::PreviousTwo);
         assert_eq!(datagrams.len(), 4);
         assert!(datagrams.iter().all(|datagram| datagram.bytes.len() <= MAX_DATAGRAM_BYTES));
         assert!(datagrams.iter().all(|datagram| datagram.frames == 1));
+    }
+
+    #[test]
+    fn a_protected_view_says_the_last_frames_again() {
+        let now = Instant::now();
+        let mut bundle = Bundle::default();
+        let mut said = Vec::new();
+        for n in 0..6_u8 {
+            let now = now + FRAME_PERIOD * n.into();
+            bundle.add(now, TrackId(1), &wire(1, n), false);
+            let protection = if n < 3 { Protection::PreviousTwo } else { Protection::Spread };
+            said.push(read(&bundle.take(now, CHANNEL, protection)));
+        }
+        let sources = |seqs: &[(u8, bool)]| seqs.to_vec();
+        assert_eq!(said[0], sources(&[(0, false)]));
+        assert_eq!(said[1], sources(&[(0, true), (1, false)]));
+        assert_eq!(said[2], sources(&[(0, true), (1, true), (2, false)]));
+        assert_eq!(said[3], sources(&[(2, true), (3, false)]), "there is no fourth before");
+        assert_eq!(said[4], sources(&[(0, true), (3, true), (4, false)]));
+        assert_eq!(said[5], sources(&[(1, true), (4, true), (5, false)]));
+
+        // After a silence nothing is said again, nor of a track that has been silenced.
+        let later = now + FRAME_PERIOD * 30;
+        bundle.add(later, TrackId(1), &wire(1, 30), false);
+        assert_eq!(read(&bundle.take(later, CHANNEL, Protection::Previous)), [(30, false)]);
+        bundle.retain(|_| true, |_| false);
+        bundle.add(later, TrackId(1), &wire(1, 31), false);
+        assert_eq!(read(&bundle.take(later, CHANNEL, Protection::Previous)), [(31, false)]);
+    }
+
+    /// Sequence numbers, each with whether it was sent before.
+    fn read(datagrams: &[Bundled]) -> Vec<(u8, bool)> {
+        let [Bundled { bytes, frames }] = datagrams else { panic!("one datagram") };
+        let Ok(Datagram::Media(media)) = Datagram::parse(bytes.clone()) else { panic!("media") };
+        let read = media.frames().enumerate().map(|(place, frame)| {
+            let is_again = media.source(place) == FrameSource::Redundancy;
+            (frame.unwrap().seq.0 as u8, is_again)
+        });
+        let read: Vec<_> = read.collect();
+        assert_eq!(usize::from(*frames), read.iter().filter(|(_, again)| !again).count());
+        read
+    }
+
+    fn wire(track: u8, seq: u8) -> Bytes {
+        Bytes::from(vec![track, 0, seq, 0, 0])
     }
 }

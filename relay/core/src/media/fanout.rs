@@ -1,20 +1,21 @@
 //! Fan-out of one room on one shard: its views, their datagrams and connections. The shard calls
 //! [`RoomMedia::handle_datagram`], then sends what [`RoomMedia::take`] gives for each ready view.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
-use tribune_protocol::ids::Channel;
-use tribune_protocol::limits::MAX_FRAMES_PER_DATAGRAM;
+use tribune_protocol::control::participant::Heard;
+use tribune_protocol::ids::TrackId;
+use tribune_protocol::limits::{MAX_FRAMES_PER_DATAGRAM, MAX_STAGE};
 use tribune_protocol::media::datagram::{Frame, FrameHeader, Level, MediaDatagram};
 
-use super::bundle::{Bundle, Bundled};
+use super::bundle::Bundled;
 use super::ingress::{Ingress, Question, Verdict};
 use super::select::{Audibility, Selection};
+use super::view::{Departure, View};
 use crate::counters::{DropCause, ShardCounters, Side};
-use crate::messages::{Hears, LinkId, ShardSet, TrackRoute};
+use crate::messages::{LinkId, ShardSet, TrackRoute, ViewKey};
 
 /// Frames that came in.
 pub type Accepted = SmallVec<[Frame; 4]>;
@@ -32,31 +33,10 @@ pub struct RoomMedia {
     heard: u64,
     /// When the shard looks for missing frames next.
     repair_check: Option<Instant>,
-}
-
-/// A group of connections of one room that need identical bytes.
-#[derive(Debug)]
-struct View {
-    hears: Hears,
-    /// The slots of its connections on this shard, ascending: in the order in which they lie in
-    /// memory. Shared with frames that are on their way.
-    members: Arc<Vec<u32>>,
-    /// The trunk, where the view is one; frames from there do not go back.
-    trunk: Option<LinkId>,
-    bundle: Bundle,
-}
-
-/// Datagrams, and the connections that get them.
-#[derive(Debug)]
-pub struct Departure {
-    /// Usually one.
-    pub datagrams: SmallVec<[Bundled; 1]>,
-    /// Frames in them.
-    pub frames: u64,
-    /// Since when the oldest of them has waited; `None`: there is none.
-    pub since: Option<Instant>,
-    /// The slots of the connections, ascending.
-    pub slots: Arc<Vec<u32>>,
+    /// When the shard looks for ready views next.
+    bundle_check: Option<Instant>,
+    /// The shard is behind: listeners get several frame periods a datagram.
+    is_packing: bool,
 }
 
 impl RoomMedia {
@@ -71,6 +51,8 @@ impl RoomMedia {
             queued: false,
             heard: 0,
             repair_check: None,
+            bundle_check: None,
+            is_packing: false,
         }
     }
 
@@ -83,13 +65,14 @@ impl RoomMedia {
         self.ingress.set_routes(routes);
         self.selection.retain(|track| obstacle(track).is_none());
         for view in &mut self.views {
-            view.bundle.retain(|track| match obstacle(track) {
+            let keep = |track: TrackId| match obstacle(track) {
                 None => true,
                 Some(cause) => {
                     counters.frames_dropped.count(cause, 1);
                     false
                 }
-            });
+            };
+            view.retain(keep, |track| obstacle(track).is_none());
         }
     }
 
@@ -110,42 +93,34 @@ impl RoomMedia {
         &self.ingress
     }
 
-    /// Puts a connection into its view, and out of the one it was in.
-    pub fn attach(&mut self, link: LinkId, hears: Hears) {
-        self.detach(link);
-        let trunk = match hears {
-            Hears::Trunk(_) => Some(link),
-            Hears::Everything | Hears::AllBut(_) | Hears::Nothing => None,
-        };
-        match self.views.iter_mut().find(|view| view.hears == hears && view.trunk == trunk) {
-            Some(view) => {
-                if let Err(at) = view.members.binary_search(&link.slot) {
-                    Arc::make_mut(&mut view.members).insert(at, link.slot);
-                }
-            }
-            None => self.views.push(View {
-                hears,
-                members: Arc::new(vec![link.slot]),
-                trunk,
-                bundle: Bundle::default(),
-            }),
+    /// Puts a connection into its view, and out of the one it was in. Gives the frames that the latter had
+    /// still to send it.
+    pub fn attach(&mut self, link: LinkId, key: ViewKey) -> Option<Bundled> {
+        if self.views.iter().any(|view| view.suits(key, link) && view.has_member(link.slot)) {
+            return None;
         }
+        let waiting = self.detach(link);
+        match self.views.iter_mut().find(|view| view.suits(key, link)) {
+            Some(view) => view.insert(link.slot),
+            None => self.views.push(View::new(key, link)),
+        }
+        waiting
     }
 
-    /// Takes a connection out.
-    pub fn detach(&mut self, link: LinkId) {
+    /// Takes a connection out. Gives the frames that it had still to be sent.
+    pub fn detach(&mut self, link: LinkId) -> Option<Bundled> {
+        let mut waiting = None;
         for view in &mut self.views {
-            if let Ok(at) = view.members.binary_search(&link.slot) {
-                Arc::make_mut(&mut view.members).remove(at);
-            }
+            waiting = waiting.or_else(|| view.remove(link.slot));
         }
-        self.views.retain(|view| !view.members.is_empty());
+        self.views.retain(|view| !view.is_empty());
+        waiting
     }
 
     /// The slots of the participants' connections.
     pub fn participants(&self) -> impl Iterator<Item = u32> {
-        let participants = self.views.iter().filter(|view| view.trunk.is_none());
-        participants.flat_map(|view| view.members.iter().copied())
+        let participants = self.views.iter().filter(|view| !view.is_trunk());
+        participants.flat_map(|view| view.members().iter().copied())
     }
 
     /// Lets the frames of a datagram in that came over `link`, from that side. Accepted frames go on to
@@ -159,15 +134,16 @@ impl RoomMedia {
         counters: &mut ShardCounters,
     ) -> (Accepted, bool) {
         let (mut accepted, mut any_missing) = (Accepted::new(), false);
-        for frame in media.frames() {
+        for (place, frame) in media.frames().enumerate() {
+            let source = media.source(place);
             counters.frames_in += 1;
             let Ok(frame) = frame else {
                 counters.frames_dropped.count(DropCause::Malformed, 1);
                 break;
             };
-            match self.ingress.handle_frame(now, link, &frame, media.is_repair) {
+            match self.ingress.handle_frame(now, link, &frame, source) {
                 Verdict::Accept => {
-                    let noted = self.ingress.note_arrival(now, &frame, media.is_repair);
+                    let noted = self.ingress.note_arrival(now, &frame, source);
                     counters.frames_repaired.count(side, u64::from(noted.repaired));
                     counters.frames_missing.count(side, u64::from(noted.missing));
                     any_missing |= noted.missing > 0;
@@ -184,10 +160,9 @@ impl RoomMedia {
     pub fn poll_ask(
         &mut self,
         now: Instant,
-        patience: Duration,
         round_trip: impl Fn(LinkId) -> Option<Duration>,
     ) -> Option<Question> {
-        self.ingress.poll_ask(now, patience, round_trip)
+        self.ingress.poll_ask(now, round_trip)
     }
 
     /// When the shard looks for missing frames next.
@@ -226,11 +201,11 @@ impl RoomMedia {
             let heard = match self.selection.handle_frame(now, frame) {
                 Audibility::Heard => {
                     self.heard += 1;
-                    Some(frame.wire.clone())
+                    Some((frame.wire.clone(), frame.talkspurt_end))
                 }
                 Audibility::Cut => {
                     counters.frames_dropped.count(DropCause::NotSelected, 1);
-                    mark(frame)
+                    mark(frame).map(|wire| (wire, true))
                 }
                 Audibility::Unheard => {
                     counters.frames_dropped.count(DropCause::NotSelected, 1);
@@ -241,6 +216,36 @@ impl RoomMedia {
         }
     }
 
+    /// The last frame of each track that comes over a connection.
+    #[must_use]
+    pub fn last_heard(&self, link: LinkId) -> Vec<Heard> {
+        self.ingress.newest_from(link).take(MAX_STAGE).collect()
+    }
+
+    /// Frames that are kept of some tracks after the last ones that a connection has heard, as far as its view
+    /// has them: oldest first.
+    #[must_use]
+    pub fn kept_after(&self, link: LinkId, heard: &[Heard]) -> Vec<Bytes> {
+        let is_in = |view: &&View| view.has_link(link);
+        let Some(view) = self.views.iter().find(is_in) else { return Vec::new() };
+        let mut kept: Vec<(i16, Bytes)> = Vec::new();
+        for Heard { track, seq } in heard.iter().take(MAX_STAGE) {
+            let may = |route: &TrackRoute| !route.silenced && view.has(route);
+            let Some(ring) = self.ingress.ring(*track) else { continue };
+            let Some(newest) =
+                ring.newest().filter(|_| self.ingress.route(*track).is_some_and(may))
+            else {
+                continue;
+            };
+            for back in (0..newest.since(*seq).clamp(0, view.replayed_frames())).rev() {
+                let wire = ring.get(newest.minus(back.unsigned_abs()));
+                kept.extend(wire.map(|wire| (back, wire.clone())));
+            }
+        }
+        kept.sort_by_key(|(back, _)| std::cmp::Reverse(*back));
+        kept.into_iter().map(|(_, wire)| wire).collect()
+    }
+
     /// Notes whether the room waits in the shard's queue. Returns whether that is a change.
     pub fn set_queued(&mut self, queued: bool) -> bool {
         std::mem::replace(&mut self.queued, queued) != queued
@@ -249,7 +254,7 @@ impl RoomMedia {
     /// Whether some view that waits in the queue has no room for so many frames more.
     #[must_use]
     pub fn is_full(&self, more: usize) -> bool {
-        let full = |view: &View| view.bundle.len() + more > MAX_FRAMES_PER_DATAGRAM;
+        let full = |view: &View| view.waiting() + more > MAX_FRAMES_PER_DATAGRAM;
         self.queued && self.views.iter().any(full)
     }
 
@@ -257,12 +262,13 @@ impl RoomMedia {
     #[must_use]
     pub fn poll_ready(&self, now: Instant, from: usize) -> Option<usize> {
         let ready = |view: &View| {
-            view.bundle.due().is_some()
-                && view.bundle.is_ready(
+            view.waiting() > 0
+                && view.is_ready(
                     now,
                     self.selection.clock(now, |track| {
                         self.ingress.route(track).is_some_and(|route| view.has(route))
                     }),
+                    self.is_packing,
                 )
         };
         (from..self.views.len()).find(|at| ready(&self.views[*at]))
@@ -271,20 +277,29 @@ impl RoomMedia {
     /// When the next view is ready at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.views.iter().filter_map(|view| view.bundle.due()).min()
+        self.views.iter().filter_map(|view| view.due(self.is_packing)).min()
     }
 
     /// Takes the datagrams that a view sends now.
-    pub fn take(&mut self, view: usize) -> Departure {
-        let view = &mut self.views[view];
-        let channel = match view.hears {
-            Hears::Trunk(channel) => channel,
-            Hears::Everything | Hears::AllBut(_) | Hears::Nothing => Channel(0),
-        };
-        let frames = view.bundle.len() as u64;
-        let since = view.bundle.since();
-        let slots = Arc::clone(&view.members);
-        Departure { datagrams: view.bundle.take(channel), frames, since, slots }
+    pub fn take(&mut self, now: Instant, view: usize) -> Departure {
+        self.views[view].take(now)
+    }
+
+    /// Has the views of listeners pack several frame periods into a datagram, or not any more.
+    pub const fn set_packing(&mut self, is_packing: bool) {
+        self.is_packing = is_packing;
+    }
+
+    /// When the shard looks for ready views next.
+    #[must_use]
+    pub const fn bundle_check(&self) -> Option<Instant> {
+        self.bundle_check
+    }
+
+    /// Sets the next look for ready views, and returns it.
+    pub fn schedule_bundles(&mut self) -> Option<Instant> {
+        self.bundle_check = self.poll_timeout();
+        self.bundle_check
     }
 
     /// Relays get every frame, so that each selects for its own listeners; listeners get the part of it
@@ -293,30 +308,16 @@ impl RoomMedia {
         &mut self,
         now: Instant,
         frame: &Frame,
-        heard: Option<&Bytes>,
+        heard: Option<&(Bytes, bool)>,
         counters: &mut ShardCounters,
     ) {
         let Some(route) = self.ingress.route(frame.track) else { return };
         for view in self.views.iter_mut().filter(|view| view.has(route)) {
-            let wire = if view.trunk.is_some() { Some(&frame.wire) } else { heard };
-            if let Some(wire) = wire {
-                let full = !view.bundle.add(now, frame.track, wire);
+            let whole = (&frame.wire, frame.talkspurt_end);
+            let heard = heard.map(|(wire, ends)| (wire, *ends));
+            if let Some(said) = if view.is_trunk() { Some(whole) } else { heard } {
+                let full = !view.add(now, frame.track, said);
                 counters.frames_dropped.count(DropCause::BundleFull, u64::from(full));
-            }
-        }
-    }
-}
-
-impl View {
-    /// Whether the view hears a track.
-    fn has(&self, route: &TrackRoute) -> bool {
-        match self.hears {
-            Hears::Everything => true,
-            Hears::AllBut(own) => route.track != own,
-            Hears::Nothing => false,
-            Hears::Trunk(_) => {
-                let deaf = route.former.filter(|former| !former.hears).map(|former| former.link);
-                route.home != self.trunk && (deaf.is_none() || deaf != self.trunk)
             }
         }
     }

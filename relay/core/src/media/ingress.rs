@@ -3,9 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use tribune_protocol::control::participant::Heard;
 use tribune_protocol::ids::TrackId;
+use tribune_protocol::media::FrameSource;
 use tribune_protocol::media::datagram::Frame;
-use tribune_protocol::media::repair::{Gap, Noted, Repair};
+use tribune_protocol::media::repair::{Gap, Noted, Reach, Repair};
 
 use super::ring::{Inserted, Ring};
 use crate::counters::DropCause;
@@ -54,7 +56,7 @@ impl Ingress {
                 None => self.tracks.push(Track {
                     route: *route,
                     ring: Ring::default(),
-                    repair: Repair::default(),
+                    repair: Repair::new(Reach::RING),
                 }),
             }
         }
@@ -66,7 +68,7 @@ impl Ingress {
         now: Instant,
         link: LinkId,
         frame: &Frame,
-        is_repair: bool,
+        source: FrameSource,
     ) -> Verdict {
         let Some(track) = self.track_mut(frame.track) else {
             return Verdict::Drop(DropCause::UnknownTrack);
@@ -77,22 +79,21 @@ impl Ingress {
         }
         let verdict = track.insert(frame);
         if verdict == Verdict::Drop(DropCause::Duplicate) {
-            track.repair.handle_duplicate(now, frame.seq, is_repair);
+            track.repair.handle_duplicate(now, frame.seq, source);
         }
         verdict
     }
 
     /// Notes a frame that was accepted. Gives what it tells of those before it.
-    pub fn note_arrival(&mut self, now: Instant, frame: &Frame, is_repair: bool) -> Noted {
+    pub fn note_arrival(&mut self, now: Instant, frame: &Frame, source: FrameSource) -> Noted {
         let Some(track) = self.track_mut(frame.track) else { return Noted::default() };
-        track.repair.handle_frame(now, (frame.seq, frame.talkspurt_end), is_repair)
+        track.repair.handle_frame(now, (frame.seq, frame.talkspurt_end), source)
     }
 
     /// The next frames to ask for now; `round_trip` of a connection is `None` where it is not this shard's.
     pub fn poll_ask(
         &mut self,
         now: Instant,
-        patience: Duration,
         round_trip: impl Fn(LinkId) -> Option<Duration>,
     ) -> Option<Question> {
         self.tracks.iter_mut().find_map(|entry| {
@@ -100,10 +101,10 @@ impl Ingress {
             let Some((link, round_trip)) = home.and_then(|link| Some((link, round_trip(link)?)))
             else {
                 // It comes from elsewhere now, if at all.
-                entry.repair = Repair::default();
+                entry.repair = Repair::new(Reach::RING);
                 return None;
             };
-            let gap = entry.repair.poll_ask(now, round_trip, patience)?;
+            let gap = entry.repair.poll_ask(now, round_trip)?;
             Some(Question { link, track: entry.route.track, gap })
         })
     }
@@ -128,6 +129,12 @@ impl Ingress {
         self.tracks.iter().map(|entry| &entry.route).find(|route| route.track == track)
     }
 
+    /// The newest frame of each track that is at home on a connection.
+    pub fn newest_from(&self, link: LinkId) -> impl Iterator<Item = Heard> {
+        let here = self.tracks.iter().filter(move |entry| entry.route.home == Some(link));
+        here.filter_map(|entry| Some(Heard { track: entry.route.track, seq: entry.ring.newest()? }))
+    }
+
     /// Ring of a track.
     #[must_use]
     pub fn ring(&self, track: TrackId) -> Option<&Ring> {
@@ -143,7 +150,7 @@ impl Track {
     fn set_route(&mut self, route: TrackRoute) {
         self.route = route;
         if route.silenced {
-            self.repair = Repair::default();
+            self.repair = Repair::new(Reach::RING);
         }
     }
 
@@ -174,27 +181,30 @@ mod tests {
         let route = |home, silenced| TrackRoute { track: TrackId(1), home, former: None, silenced };
         let mut ingress = Ingress::default();
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 0), false),
+            ingress.handle_frame(now, home, &frame(1, 0), FrameSource::Sent),
             Verdict::Drop(DropCause::UnknownTrack)
         );
         ingress.set_routes(&[route(Some(home), false)]);
         assert_eq!(
-            ingress.handle_frame(now, other, &frame(1, 0), false),
+            ingress.handle_frame(now, other, &frame(1, 0), FrameSource::Sent),
             Verdict::Drop(DropCause::NotYourTrack)
         );
-        assert_eq!(ingress.handle_frame(now, home, &frame(1, 0), false), Verdict::Accept);
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 0), false),
+            ingress.handle_frame(now, home, &frame(1, 0), FrameSource::Sent),
+            Verdict::Accept
+        );
+        assert_eq!(
+            ingress.handle_frame(now, home, &frame(1, 0), FrameSource::Sent),
             Verdict::Drop(DropCause::Duplicate)
         );
         ingress.set_routes(&[route(Some(home), true)]);
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 1), false),
+            ingress.handle_frame(now, home, &frame(1, 1), FrameSource::Sent),
             Verdict::Drop(DropCause::Silenced)
         );
         ingress.set_routes(&[route(None, false)]);
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 1), false),
+            ingress.handle_frame(now, home, &frame(1, 1), FrameSource::Sent),
             Verdict::Drop(DropCause::NotYourTrack)
         );
     }
@@ -208,26 +218,35 @@ mod tests {
         let route = TrackRoute { track, home: home_now, former, silenced: false };
         let mut ingress = Ingress::default();
         ingress.set_routes(&[route]);
-        assert_eq!(ingress.handle_frame(now, old, &frame(1, 0), false), Verdict::Accept);
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 0), false),
+            ingress.handle_frame(now, old, &frame(1, 0), FrameSource::Sent),
+            Verdict::Accept
+        );
+        assert_eq!(
+            ingress.handle_frame(now, home, &frame(1, 0), FrameSource::Sent),
             Verdict::Drop(DropCause::Duplicate)
         );
-        assert_eq!(ingress.handle_frame(now, home, &frame(1, 1), false), Verdict::Accept);
         assert_eq!(
-            ingress.handle_frame(now, old, &frame(1, 1), false),
+            ingress.handle_frame(now, home, &frame(1, 1), FrameSource::Sent),
+            Verdict::Accept
+        );
+        assert_eq!(
+            ingress.handle_frame(now, old, &frame(1, 1), FrameSource::Sent),
             Verdict::Drop(DropCause::Duplicate)
         );
         let refused = Verdict::Drop(DropCause::NotYourTrack);
-        assert_eq!(ingress.handle_frame(now, other, &frame(1, 2), false), refused);
+        assert_eq!(ingress.handle_frame(now, other, &frame(1, 2), FrameSource::Sent), refused);
         ingress.set_routes(&[TrackRoute { silenced: true, ..route }]);
         for link in [home, old] {
             let silenced = Verdict::Drop(DropCause::Silenced);
-            assert_eq!(ingress.handle_frame(now, link, &frame(1, 2), false), silenced);
+            assert_eq!(ingress.handle_frame(now, link, &frame(1, 2), FrameSource::Sent), silenced);
         }
         ingress.set_routes(&[TrackRoute { former: None, ..route }]);
-        assert_eq!(ingress.handle_frame(now, old, &frame(1, 2), false), refused);
-        assert_eq!(ingress.handle_frame(now, home, &frame(1, 2), false), Verdict::Accept);
+        assert_eq!(ingress.handle_frame(now, old, &frame(1, 2), FrameSource::Sent), refused);
+        assert_eq!(
+            ingress.handle_frame(now, home, &frame(1, 2), FrameSource::Sent),
+            Verdict::Accept
+        );
     }
 
     fn link(slot: u32) -> LinkId {

@@ -26,6 +26,9 @@ pub struct RoomContext {
     pub key: LogKey,
     /// The policy table.
     pub policy: Arc<Policy>,
+    /// Listeners of a room from which on new ones are given `audience`, where its settings do not say; 0:
+    /// never.
+    pub audience_from: u32,
 }
 
 impl RoomContext {

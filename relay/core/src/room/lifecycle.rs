@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use tribune_protocol::codes::{CloseCode, ErrorCode};
-use tribune_protocol::control::participant::{FromParticipant, Joined, ToParticipant};
+use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::trunk::Action;
 use tribune_protocol::domain::room::Phase;
 use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
@@ -76,6 +76,12 @@ impl Room {
                 }
                 answer(link, request, result, out);
             }
+            Dispatch::SetProfile(profile) => {
+                self.edge.set_profile(who, profile);
+                self.follow_rights(who, out);
+                answer(link, request, Ok(()), out);
+                self.edge.tell_rights(self.view(), who, Note::default(), out);
+            }
             Dispatch::Leave => {
                 self.handle_leave(now, who, true, out);
                 out.close(link, CloseCode::Done, CloseCode::Done.to_string());
@@ -121,6 +127,7 @@ impl Room {
         out.note(Noted::Reported(report));
         self.replica.add_report(now, &report);
         self.replica.send_quality(now, out);
+        self.follow_rights(who, out);
     }
 
     /// A member is gone: for good, or because its connection is.
@@ -220,21 +227,18 @@ impl Room {
 
     /// Lets a member in: it hears the room, and is told its rights.
     pub(super) fn admit(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
+        let listeners = self.listeners_in_tree();
         let view = RoomView::new(&self.replica, &self.context);
-        let Some((admission, hears)) = self.edge.let_in(view, who) else { return };
-        let Admission { link, request, greeting, .. } = admission;
+        let Some((admission, key)) = self.edge.let_in(view, who, listeners) else { return };
+        let Admission { link, request, greeting, heard, .. } = admission;
         self.idle_since = None;
         let here = self.stage_here();
-        self.replica.attach(link, hears, &here, out);
-        let joined = Joined {
-            relay: greeting.relay,
-            depth: greeting.depth,
-            you: self.edge.you(self.view(), who),
-            stage: self.replica.state().stage.clone(),
-            listeners: self.listeners_in_tree(),
-        };
+        self.replica.attach(link, key, &here, out);
+        let (you, stage) = (self.edge.you(self.view(), who), &self.replica.state().stage);
+        let joined = greeting.joined(you, stage.clone(), listeners);
         out.note(Noted::Join(Ok(())));
         out.to_participant(link, request, &ToParticipant::Joined(joined));
+        out.resume(link, self.id, heard);
         if self.replica.state().settings != RoomSettings::default() {
             out.to_participant(
                 link,
@@ -259,8 +263,8 @@ impl Room {
     /// Has a member's view follow the state and the rulings.
     pub(super) fn follow_rights(&mut self, who: ParticipantId, out: &mut Outbox) {
         let view = RoomView::new(&self.replica, &self.context);
-        if let Some((link, hears)) = self.edge.follow_rights(view, who) {
-            out.shard(link.shard, ShardCommand::Attach { link, room: self.id, hears });
+        if let Some((link, view)) = self.edge.follow_rights(view, who) {
+            out.shard(link.shard, ShardCommand::Attach { link, room: self.id, view });
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use tribune_protocol::control::participant::{ListenerReports, ToParticipant};
+use tribune_protocol::control::participant::{Heard, ListenerReports, ToParticipant};
 use tribune_protocol::control::query::TreeAnswer;
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
 use tribune_protocol::domain::person::PersonKey;
@@ -170,9 +170,9 @@ impl Room {
     pub fn handle_subscribe(
         &mut self,
         now: Instant,
-        link: LinkId,
-        channel: Channel,
+        (link, channel): (LinkId, Channel),
         height: u8,
+        heard: Vec<Heard>,
         out: &mut Outbox,
     ) {
         if self.replica.is_subscriber(link) {
@@ -181,6 +181,12 @@ impl Room {
         self.idle_since = None;
         let here = self.stage_here();
         self.replica.add_subscriber(now, (link, channel), height, &here, out);
+        out.resume(link, self.id, heard);
+    }
+
+    /// Notes the last frames that came from a parent that is gone.
+    pub fn note_last_heard(&mut self, heard: Vec<Heard>) {
+        self.replica.note_last_heard(heard);
     }
 
     /// A relay below unsubscribes, or is gone.

@@ -15,6 +15,8 @@ use crate::room::replica::rulings::RulingsCopy;
 pub(crate) struct RoomView<'a> {
     pub(crate) state: &'a RoomState,
     pub(crate) policy: &'a Policy,
+    /// The relay's own: see [`RoomContext::audience_from`].
+    pub(crate) audience_from: u32,
     rulings: &'a RulingsCopy,
 }
 
@@ -22,7 +24,7 @@ impl<'a> RoomView<'a> {
     /// View of what a replica holds.
     pub(crate) fn new(replica: &'a Replica, context: &'a RoomContext) -> Self {
         let (state, rulings) = (replica.state(), replica.rulings());
-        Self { state, policy: &context.policy, rulings }
+        Self { state, policy: &context.policy, audience_from: context.audience_from, rulings }
     }
 
     /// Settings of the room, for its participants.

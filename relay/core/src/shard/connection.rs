@@ -8,6 +8,7 @@ use quinn_proto::{Connection, SendDatagramError, StreamId, VarInt};
 use smallvec::SmallVec;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::ControlReader;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::ids::Channel;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::media::datagram::MediaWriter;
@@ -15,11 +16,13 @@ use tribune_protocol::media::nack::Nack;
 use tribune_protocol::time::ClockFilter;
 
 use super::bucket::Bucket;
+use super::groups::Groups;
 use super::limits::{
     DATAGRAM_BURST, DATAGRAMS_PER_SECOND, MAX_STREAM_BYTES_IN_FLIGHT, MESSAGE_BURST,
     MESSAGES_PER_SECOND, PARTICIPANT_OUTBOX_BYTES, REPAIR_BURST, TRUNK_OUTBOX_BYTES,
     TRUNK_QUEUE_DATAGRAMS, TRUNK_REPAIR_BURST,
 };
+use super::replay::Replay;
 use crate::counters::{DropCause, ShardCounters, Side};
 use crate::media::bundle::Bundled;
 use crate::media::ring::Ring;
@@ -45,6 +48,10 @@ pub(super) struct Peer {
     pub(super) given: u64,
     /// Frames that may be repaired for it.
     pub(super) repairs: RepairCredit,
+    /// Frames on streams, where it wants them so.
+    pub(super) groups: Option<Box<Groups>>,
+    /// Frames that it lacks after it was away.
+    pub(super) replay: Option<Box<Replay>>,
     /// A participant has to be in a room by then, a child to have said something.
     pub(super) speak_by: Option<Instant>,
     /// It waits in the queue of connections that may have something to send.
@@ -129,6 +136,8 @@ impl Peer {
             messages: Bucket::new(now, MESSAGE_BURST, MESSAGES_PER_SECOND),
             given: 0,
             repairs: RepairCredit::new(REPAIR_BURST),
+            groups: None,
+            replay: None,
             speak_by: None,
             dirty: false,
             unanswered: false,
@@ -202,6 +211,45 @@ impl Peer {
                 continue;
             }
             self.outbox.queue.pop_front();
+        }
+    }
+
+    /// Has frames come on streams, or not any more.
+    pub(super) fn set_profile(&mut self, profile: Profile) {
+        match profile {
+            Profile::Reliable => {
+                self.groups.get_or_insert_default();
+            }
+            Profile::Live | Profile::Audience | Profile::Unknown => self.groups = None,
+        }
+    }
+
+    /// Sends frames by the profile of the connection, and counts lost ones.
+    pub(super) fn send_frames(
+        &mut self,
+        now: Instant,
+        datagrams: &[Bundled],
+        counters: &mut ShardCounters,
+    ) {
+        let Some(groups) = &mut self.groups else {
+            return self.send_datagrams(datagrams, counters);
+        };
+        let dropped = groups.push(now, datagrams);
+        counters.frames_dropped.count(DropCause::SendBufferFull, dropped);
+        groups.write(now, &mut self.conn);
+    }
+
+    /// Writes frames that wait for a stream.
+    pub(super) fn write_groups(&mut self, now: Instant) {
+        if let Some(groups) = &mut self.groups {
+            groups.write(now, &mut self.conn);
+        }
+    }
+
+    /// The peer does not want the rest of a stream.
+    pub(super) fn handle_stopped(&mut self, stream: StreamId) {
+        if let Some(groups) = &mut self.groups {
+            groups.handle_stopped(stream, &mut self.conn);
         }
     }
 

@@ -1,12 +1,10 @@
 //! Datagrams of a shard: frames, repair requests and time probes in; frames through a room's views;
 //! packets out.
 //!
-//! A frame goes out in one pass over the connections of its view, in the order in which they lie in
-//! memory: each is given its datagrams and asked for its packet at once, while QUIC's state of it is in
-//! the processor's cache. Everything else that a connection has to send waits in a queue until it has
-//! sent all of it.
+//! A frame goes out in one pass over the connections of its view, in the order in which they lie in memory: each
+//! is given its datagrams and asked for its packet at once, while QUIC's state of it is in the processor's
+//! cache. Everything else that a connection has to send waits in a queue until it has sent all of it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,14 +17,13 @@ use tribune_protocol::media::{Datagram, DatagramError};
 use tribune_protocol::time::Offset;
 
 use super::connection::PeerKind;
-use super::limits::{
-    ANSWER_WITHIN, MTU_BYTES, REPAIR_PATIENCE, REPLIES_WAITING, SMALL_PACKET_BYTES,
-};
+use super::limits::{ANSWER_WITHIN, MTU_BYTES, SMALL_PACKET_BYTES};
 use super::{Outgoing, Shard};
 use crate::counters::{DropCause, Side};
 use crate::media::bundle::Bundled;
-use crate::media::fanout::{Accepted, Departure, RoomMedia};
+use crate::media::fanout::Accepted;
 use crate::media::ingress::Question;
+use crate::media::view::Departure;
 use crate::messages::{LinkId, RoomId, ShardEvent, ShardMessage, SharedFrames};
 
 /// Datagrams on their way to the connections of a view.
@@ -115,7 +112,7 @@ impl Shard {
         self.note_ages(now, side, &accepted);
     }
 
-    /// Counts how old frames are, of those that say so: about one a second of each speaker.
+    /// Counts how old frames are, of those that say so.
     fn note_ages(&mut self, now: Instant, side: Side, frames: &Accepted) {
         let Some((clock, _)) = self.clock else { return };
         for captured in frames.iter().filter_map(|frame| frame.captured) {
@@ -136,7 +133,7 @@ impl Shard {
                 peer.filter(|peer| peer.link == link && !peer.closed).map(|peer| peer.conn.rtt())
             };
             let Some(Question { link, track, gap: Gap { first, count } }) =
-                room.poll_ask(now, REPAIR_PATIENCE, round_trip)
+                room.poll_ask(now, round_trip)
             else {
                 break;
             };
@@ -226,16 +223,21 @@ impl Shard {
     /// Takes the ready datagrams out of a room.
     pub(super) fn depart(&mut self, now: Instant, room: RoomId) {
         let Some(media) = self.rooms.get_mut(&room) else { return };
+        let mut on_stream_views = SmallVec::<[_; 1]>::new();
         media.set_queued(false);
         let mut from = 0;
         while let Some(view) = media.poll_ready(now, from) {
             from = view + 1;
-            let Departure { datagrams, frames, since, slots } = media.take(view);
+            let Departure { datagrams, frames, since, slots, on_streams } = media.take(now, view);
             if let Some(since) = since {
                 self.counters.hold.observe(now.saturating_duration_since(since));
             }
             self.counters.frames_forwarded += frames * slots.len() as u64;
             self.counters.datagrams_out += (datagrams.len() * slots.len()) as u64;
+            if on_streams {
+                on_stream_views.push((datagrams, slots));
+                continue;
+            }
             let [slot] = slots[..] else {
                 self.departing.push_back(Departing { datagrams, slots, given: 0 });
                 continue;
@@ -249,16 +251,30 @@ impl Shard {
                 self.dirty.push_back(slot);
             }
         }
+        for (datagrams, slots) in on_stream_views {
+            self.depart_on_streams(now, &datagrams, &slots);
+        }
         self.note_due(room);
     }
 
+    fn depart_on_streams(&mut self, now: Instant, datagrams: &[Bundled], slots: &[u32]) {
+        for slot in slots {
+            let Some(peer) = self.peers[*slot as usize].as_mut() else { continue };
+            peer.send_frames(now, datagrams, &mut self.counters);
+            self.mark_dirty(*slot);
+        }
+    }
+
     /// Notes the deadline of a room's waiting bundles.
-    fn note_due(&mut self, room: RoomId) {
-        let Some(due) = self.rooms.get(&room).and_then(RoomMedia::poll_timeout) else { return };
-        let queued = self.bundles_due.iter().any(|(at, known)| *known == room && *at <= due);
-        if !queued {
-            // Every wait is one frame period, so the queue is in order of time.
-            self.bundles_due.push_back((due, room));
+    fn note_due(&mut self, id: RoomId) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let before = room.bundle_check();
+        let due = room.schedule_bundles();
+        if due != before {
+            if let Some(before) = before {
+                self.bundles_due.remove(&(before, id));
+            }
+            self.bundles_due.extend(due.map(|due| (due, id)));
         }
     }
 
@@ -329,14 +345,6 @@ impl Shard {
             let latest = now + ANSWER_WITHIN;
             let deadline = peer.conn.poll_timeout().map_or(latest, |deadline| deadline.min(latest));
             self.timers.set(slot, Some(deadline));
-        }
-    }
-
-    /// Queues a packet that belongs to no connection.
-    pub(super) fn reply(&mut self, destination: SocketAddr, mut payload: Vec<u8>, size: usize) {
-        if self.replies.len() < REPLIES_WAITING {
-            payload.truncate(size);
-            self.replies.push_back(Outgoing { destination: Some(destination), payload });
         }
     }
 

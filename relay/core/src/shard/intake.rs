@@ -143,6 +143,9 @@ impl Shard {
         if peer.speak_by.is_some() {
             deadline = [deadline, peer.speak_by].into_iter().flatten().min();
         }
+        if let Some(replay) = &peer.replay {
+            deadline = Some(deadline.map_or(replay.due(), |at| at.min(replay.due())));
+        }
         if let PeerKind::Parent(clock) = &peer.kind {
             let wait = clock.next_question_us().saturating_sub(self.config.wall.unix_us(now));
             // A microsecond more: both clocks are rounded down, and early would be for nothing.
@@ -254,7 +257,9 @@ impl Shard {
             PeerKind::Participant { announced: true }
             | PeerKind::Child { announced: true, .. }
             | PeerKind::Parent(_) => {
-                self.events.push_back(ShardEvent::Closed { link: peer.link, why });
+                let closed = ShardEvent::Closed { link: peer.link, why };
+                self.events.extend(peer.last_heard(&self.rooms));
+                self.events.push_back(closed);
             }
             PeerKind::Arriving
             | PeerKind::Participant { announced: false }
@@ -274,10 +279,13 @@ impl Shard {
                 }
             }
             StreamEvent::Readable { .. } => self.read_control(now, slot),
-            StreamEvent::Writable { .. } => peer.write_control(),
-            StreamEvent::Finished { .. }
-            | StreamEvent::Stopped { .. }
-            | StreamEvent::Available { .. } => {}
+            StreamEvent::Writable { .. } => {
+                peer.write_control();
+                peer.write_groups(now);
+            }
+            StreamEvent::Available { .. } => peer.write_groups(now),
+            StreamEvent::Stopped { id, .. } => peer.handle_stopped(id),
+            StreamEvent::Finished { .. } => {}
         }
     }
 

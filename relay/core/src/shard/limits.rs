@@ -22,12 +22,10 @@ pub(super) const DATAGRAM_BURST: u32 = 100;
 /// Datagrams of a participant a second: 50 frames and as many that are repaired, a probe, and questions
 /// for the frames of four tracks that come over a path which loses three in ten.
 pub(super) const DATAGRAMS_PER_SECOND: u32 = 220;
-/// Frames repaired for a participant at once: half a second of four tracks.
-pub(super) const REPAIR_BURST: u32 = 100;
+/// Frames repaired for a participant at once: a second of four tracks.
+pub(super) const REPAIR_BURST: u32 = 200;
 /// Frames repaired over one trunk at once: a second of twenty tracks.
 pub(super) const TRUNK_REPAIR_BURST: u32 = 1_000;
-/// Time for which a missing frame is asked for. Listeners with a long buffer can still play it then.
-pub(crate) const REPAIR_PATIENCE: Duration = Duration::from_millis(600);
 /// Bytes of each connection's window that are the media's: a second of a trunk with a thousand rooms.
 const MEDIA_RESERVE_BYTES: u64 = 1024 * 1024;
 /// Events that may wait for the hub before the shard stops reading control streams.

@@ -8,15 +8,21 @@
 //! * [`connection`] — state of each connection
 //! * [`intake`] — connections from their attempt to their end, control streams
 //! * [`datagrams`] — frames in, through a room's views, and packets out
+//! * [`groups`] — frames on streams
+//! * [`resume`], [`replay`] — frames for a connection that comes back
 //! * [`steering`], [`timers`], [`bucket`], [`limits`] — parts
 //! * [`keys`] — keys under resets, Retry tokens and connection IDs
 
 mod bucket;
+mod config;
 mod connection;
 mod datagrams;
+mod groups;
 mod intake;
 pub mod keys;
 pub mod limits;
+mod replay;
+mod resume;
 pub mod steering;
 mod timers;
 
@@ -26,58 +32,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_proto::{
-    ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, VarInt,
-};
+use quinn_proto::{DatagramEvent, Endpoint, Incoming, VarInt};
 use rustc_hash::FxHashMap;
-use tribune_congestion::LiveAudioConfig;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::Channel;
 use tribune_protocol::time::Offset;
 
+pub use self::config::{Outgoing, ShardConfig};
 use self::connection::{Peer, PeerKind};
 use self::datagrams::Departing;
-use self::limits::TIMEOUTS_PER_TURN;
-use self::steering::SteeringKey;
+use self::limits::{REPLIES_WAITING, TIMEOUTS_PER_TURN};
 use self::timers::Timers;
-use crate::clock::WallClock;
 use crate::counters::{DropCause, HandshakeResult, ShardCounters};
 use crate::media::fanout::RoomMedia;
 use crate::messages::{
-    Hears, LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId, ShardMessage,
+    Hears, LinkId, Packet, RoomId, ShardCommand, ShardEvent, ShardId, ShardMessage, ViewKey,
 };
-
-/// Configuration of a shard.
-#[derive(Debug)]
-pub struct ShardConfig {
-    /// Number of the shard.
-    pub id: ShardId,
-    /// QUIC as the endpoint sees it; its connection IDs come from [`steering::ShardCids`].
-    pub endpoint: Arc<EndpointConfig>,
-    /// For connections that come in.
-    pub server: Arc<ServerConfig>,
-    /// For trunks to parents, by their place on the list; each may be trusted for another reason.
-    pub clients: Vec<ClientConfig>,
-    /// Congestion control of the connections; counts its circuit breakers.
-    pub congestion: Arc<LiveAudioConfig>,
-    /// Shared by the relay's shards.
-    pub steering: SteeringKey,
-    /// Reading of the system's clock at some instant.
-    pub wall: WallClock,
-    /// Tracks heard at the same time.
-    pub top_n: usize,
-    /// Connections at the same time.
-    pub max_connections: usize,
-}
-
-/// A packet to be sent. The buffer is reused: see [`Shard::poll_transmit`].
-#[derive(Debug, Default)]
-pub struct Outgoing {
-    /// Destination; `None` in a fresh buffer.
-    pub destination: Option<SocketAddr>,
-    /// The packet.
-    pub payload: Vec<u8>,
-}
 
 /// One event loop's worth of a relay. See the module's documentation.
 #[derive(Debug)]
@@ -88,8 +58,8 @@ pub struct Shard {
     generation: u32,
     handshaking: usize,
     rooms: FxHashMap<RoomId, RoomMedia>,
-    /// Rooms with a waiting bundle, and its deadline. At most one entry a room is in force.
-    bundles_due: VecDeque<(Instant, RoomId)>,
+    /// When a room is to be looked at for ready views; one entry a room, while a bundle waits.
+    bundles_due: BTreeSet<(Instant, RoomId)>,
     /// When a room is to be looked at for missing frames; one entry a room, while somebody talks.
     repairs_due: BTreeSet<(Instant, RoomId)>,
     /// Offset of the origin's clock, and the time of the estimate.
@@ -121,7 +91,7 @@ impl Shard {
             generation: 0,
             handshaking: 0,
             rooms: FxHashMap::default(),
-            bundles_due: VecDeque::new(),
+            bundles_due: BTreeSet::new(),
             repairs_due: BTreeSet::new(),
             clock: None,
             timers: Timers::new(config.wall.at),
@@ -183,7 +153,14 @@ impl Shard {
             ShardCommand::Dial { dial, parent, address, server_name } => {
                 self.dial(now, dial, parent, address, &server_name);
             }
-            ShardCommand::Attach { link, room, hears } => self.attach(link, room, hears),
+            ShardCommand::Attach { link, room, view } => self.attach(link, room, view),
+            ShardCommand::Resume { link, room, heard } => {
+                let Some(media) = self.rooms.get(&room) else { return };
+                let peer = self.peers.get_mut(link.slot as usize).and_then(Option::as_mut);
+                let Some(peer) = peer else { return };
+                peer.resume(now, (link, room), media, &heard, &mut self.counters);
+                self.mark_dirty(link.slot);
+            }
             ShardCommand::Detach { link, room } => {
                 if let Some(peer) = self.peer(link) {
                     peer.rooms.retain(|(_, known)| *known != room);
@@ -200,9 +177,12 @@ impl Shard {
             }
             ShardCommand::Hosts { room, shards } => self.room_mut(room).set_hosts(shards),
             ShardCommand::Forget { room } => {
-                let check = self.rooms.remove(&room).and_then(|room| room.repair_check());
-                if let Some(check) = check {
+                let Some(media) = self.rooms.remove(&room) else { return };
+                if let Some(check) = media.repair_check() {
                     self.repairs_due.remove(&(check, room));
+                }
+                if let Some(check) = media.bundle_check() {
+                    self.bundles_due.remove(&(check, room));
                 }
             }
             ShardCommand::Clock(offset) => self.clock = offset.map(|offset| (offset, now)),
@@ -218,11 +198,9 @@ impl Shard {
     /// turn.
     /// To be called in every turn of the loop, after the packets.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((due, room)) = self.bundles_due.front().copied() {
-            if due > now {
-                break;
-            }
-            self.bundles_due.pop_front();
+        while let Some((_, room)) = self.bundles_due.first().copied().filter(|(due, _)| *due <= now)
+        {
+            self.bundles_due.pop_first();
             self.schedule(now, room);
         }
         while let Some((_, room)) = self.repairs_due.first().copied().filter(|(due, _)| *due <= now)
@@ -244,7 +222,7 @@ impl Shard {
         if !self.incoming.is_empty() {
             return Some(now);
         }
-        let bundle = self.bundles_due.front().map(|(due, _)| *due);
+        let bundle = self.bundles_due.first().map(|(due, _)| *due);
         let repair = self.repairs_due.first().map(|(due, _)| *due);
         [bundle, repair, self.timers.poll_timeout()].into_iter().flatten().min()
     }
@@ -299,19 +277,25 @@ impl Shard {
         }
     }
 
-    fn attach(&mut self, link: LinkId, room: RoomId, hears: Hears) {
+    fn attach(&mut self, link: LinkId, room: RoomId, view: ViewKey) {
         let Some(peer) = self.peer(link) else { return };
         if peer.closed {
             return;
         }
-        let channel = match hears {
+        let channel = match view.hears {
             Hears::Trunk(channel) => channel,
             Hears::Everything | Hears::AllBut(_) | Hears::Nothing => Channel(0),
         };
         peer.rooms.retain(|(_, known)| *known != room);
         peer.rooms.push((channel, room));
         peer.speak_by = None; // it has joined
-        self.room_mut(room).attach(link, hears);
+        peer.set_profile(view.profile);
+        // What the view before has gathered and not sent is not to be missed.
+        let Some(waiting) = self.room_mut(room).attach(link, view) else { return };
+        if let Some(peer) = self.peers[link.slot as usize].as_mut() {
+            peer.send_datagrams(&[waiting], &mut self.counters);
+            self.mark_dirty(link.slot);
+        }
     }
 
     fn send_control(&mut self, link: LinkId, message: Bytes) {
@@ -327,6 +311,7 @@ impl Shard {
         if peer.conn.poll_timeout().is_some_and(|deadline| deadline <= now) {
             peer.conn.handle_timeout(now);
         }
+        peer.replay(now, &mut self.counters);
         if peer.speak_by.is_some_and(|deadline| deadline <= now) && !peer.closed {
             let code = CloseCode::JoinTimeout;
             self.close_and_tell(slot, code, code.to_string());
@@ -344,7 +329,9 @@ impl Shard {
             PeerKind::Participant { announced: true }
             | PeerKind::Child { announced: true, .. }
             | PeerKind::Parent(_) => {
-                self.events.push_back(ShardEvent::Closed { link: peer.link, why: why.clone() });
+                let closed = ShardEvent::Closed { link: peer.link, why: why.clone() };
+                self.events.extend(peer.last_heard(&self.rooms));
+                self.events.push_back(closed);
             }
             PeerKind::Dialling(dial) => {
                 self.events.push_back(ShardEvent::DialFailed { dial, why: why.clone() });
@@ -375,6 +362,7 @@ impl Shard {
             return;
         }
         peer.closed = true;
+        peer.replay = None;
         peer.speak_by = None;
         self.counters.connections_closed += 1;
         if matches!(peer.kind, PeerKind::Arriving | PeerKind::Dialling(_)) {
@@ -385,6 +373,14 @@ impl Shard {
             if let Some(room) = self.rooms.get_mut(&room) {
                 room.detach(peer.link);
             }
+        }
+    }
+
+    /// Queues a packet that belongs to no connection.
+    pub(super) fn reply(&mut self, destination: SocketAddr, mut payload: Vec<u8>, size: usize) {
+        if self.replies.len() < REPLIES_WAITING {
+            payload.truncate(size);
+            self.replies.push_back(Outgoing { destination: Some(destination), payload });
         }
     }
 

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use quinn_proto::{ConnectionError, Event, StreamEvent};
+use quinn_proto::{ConnectionError, Dir, Event, StreamEvent, StreamId};
 use tribune_client_core::connection::{Arrival as Datagram, Connection};
 use tribune_client_core::handoff::Side;
 use tribune_protocol::codes::CloseCode;
@@ -92,6 +92,15 @@ impl SimClient {
                 self.joined = None;
             }
             Event::DatagramReceived => self.read_datagrams(log),
+            Event::Stream(StreamEvent::Opened { dir: Dir::Uni }) => {
+                let opened = self.link.as_mut().map(ClientLink::accept_streams).unwrap_or_default();
+                for id in opened {
+                    self.read_stream(id, log);
+                }
+            }
+            Event::Stream(StreamEvent::Readable { id }) if id.dir() == Dir::Uni => {
+                self.read_stream(id, log);
+            }
             Event::Stream(StreamEvent::Readable { .. }) => self.read_control(log),
             Event::Connected
             | Event::HandshakeDataReady
@@ -118,6 +127,11 @@ impl SimClient {
 
     pub(super) fn handle_message(&mut self, envelope: Envelope<ToParticipant>, log: &mut Log) {
         log.push(Entry::note(self.now, self.host, format!("is told {envelope:?}")));
+        if self.delivery.handle_message(&envelope.message)
+            && let Some(moves) = &mut self.moves
+        {
+            moves.set_reach(self.delivery.reach());
+        }
         match &envelope.message {
             ToParticipant::Joined(joined) => {
                 self.joined = Some(joined.clone());
@@ -162,6 +176,19 @@ impl SimClient {
         }
     }
 
+    /// Reads a stream with frames.
+    fn read_stream(&mut self, id: StreamId, log: &mut Log) {
+        let Some(link) = &mut self.link else { return };
+        let (bytes, is_over) = link.read_stream(id);
+        let datagrams = self.protocol.handle_stream(id.index(), &bytes, is_over);
+        let handed_over = link.handed_over();
+        for datagram in datagrams {
+            if let Ok(Datagram::Media(media)) = self.protocol.handle_datagram(0, datagram) {
+                self.hear(Side::New, &media, handed_over, log);
+            }
+        }
+    }
+
     /// Takes the frames of a datagram, each once if the client follows moves.
     pub(super) fn hear(
         &mut self,
@@ -172,9 +199,9 @@ impl SimClient {
     ) {
         let local_us = self.local_us();
         let datagram = self.heard.begin_datagram();
-        for frame in media.frames() {
+        for (place, frame) in media.frames().enumerate() {
             let frame = frame.expect("relays send whole frames");
-            if !self.is_new(side, &frame, media.is_repair) {
+            if !self.is_new(side, &frame, media.source(place)) {
                 continue;
             }
             let offset = self.protocol.clock().offset(local_us);

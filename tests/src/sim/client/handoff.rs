@@ -15,8 +15,10 @@ use tribune_client_core::dedup::{Dedup, Taken};
 use tribune_client_core::handoff::{OVERLAP_MIN, Overlap, Search, Side};
 use tribune_client_core::reconnect::Failure;
 use tribune_protocol::control::Envelope;
-use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::participant::{Heard, ToParticipant};
+use tribune_protocol::media::FrameSource;
 use tribune_protocol::media::datagram::Frame;
+use tribune_protocol::media::repair::Reach;
 
 use super::SimClient;
 use super::link::ClientLink;
@@ -107,6 +109,16 @@ impl Moves {
         self.spoken.push_back((now, datagram.clone()));
     }
 
+    /// The last frames heard.
+    pub(super) fn newest(&self) -> Vec<Heard> {
+        self.dedup.newest()
+    }
+
+    /// Sets how long missing frames are of use.
+    pub(super) fn set_reach(&mut self, reach: Reach) {
+        self.dedup.set_reach(reach);
+    }
+
     pub(super) fn next_deadline(&mut self, base: Instant, now: Duration) -> Option<Duration> {
         let since_base = |at: Instant| at.saturating_duration_since(base);
         let search = self.search.as_ref().and_then(Search::poll_timeout).map(since_base);
@@ -149,9 +161,9 @@ impl SimClient {
     }
 
     /// Whether a frame is new to it.
-    pub(super) fn is_new(&mut self, side: Side, frame: &Frame, is_repair: bool) -> bool {
+    pub(super) fn is_new(&mut self, side: Side, frame: &Frame, source: FrameSource) -> bool {
         let Some(moves) = &mut self.moves else { return true };
-        let taken = moves.dedup.handle_frame(self.base + self.now, frame, is_repair);
+        let taken = moves.dedup.handle_frame(self.base + self.now, frame, source);
         if let Some(Leaving { overlap, .. }) = &mut moves.leaving {
             overlap.handle_frame(side, frame.track, frame.seq, frame.talkspurt_end);
         }

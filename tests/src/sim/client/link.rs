@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
-    Event, IdleTimeout, StreamId, TransportConfig, VarInt,
+    Event, IdleTimeout, ReadError, StreamId, TransportConfig, VarInt,
 };
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -104,6 +104,27 @@ impl ClientLink {
         if self.conn.poll_timeout().is_some_and(|due| due <= now) {
             self.conn.handle_timeout(now);
         }
+    }
+
+    /// The bytes that have come on a stream, in order, and whether nothing follows.
+    pub(super) fn read_stream(&mut self, id: StreamId) -> (Vec<u8>, bool) {
+        let mut bytes = Vec::new();
+        let mut receive = self.conn.recv_stream(id);
+        let Ok(mut chunks) = receive.read(true) else { return (bytes, true) };
+        let is_over = loop {
+            match chunks.next(usize::MAX) {
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk.bytes),
+                Ok(None) | Err(ReadError::Reset(_)) => break true,
+                Err(ReadError::Blocked) => break false,
+            }
+        };
+        let _ = chunks.finalize();
+        (bytes, is_over)
+    }
+
+    /// The streams with frames that the relay has opened.
+    pub(super) fn accept_streams(&mut self) -> Vec<StreamId> {
+        std::iter::from_fn(|| self.conn.streams().accept(Dir::Uni)).collect()
     }
 
     /// The next event; of a connection's, its loss is the last.

@@ -46,7 +46,9 @@ impl SimClient {
         }
         reporting.said = frames.len();
         let received = (frames.len() - reporting.before) as u64;
-        let stats = PlayoutStats { received, ..PlayoutStats::default() };
+        let tracks = self.heard.tracks().into_iter();
+        let lost = tracks.map(|track| self.heard.missing(track).len() as u64).sum();
+        let stats = PlayoutStats { received, lost, ..PlayoutStats::default() };
         let round_trip = self.protocol.clock().round_trip();
         let now = self.base + self.now;
         if let Some(report) = reporting.reporter.poll_report(now, &stats, 0, round_trip) {

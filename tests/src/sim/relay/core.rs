@@ -176,6 +176,9 @@ fn in_words(event: &ShardEvent) -> Option<String> {
         ShardEvent::Closed { link, why } => {
             Some(format!("{}/{} closed: {why}", link.shard.0, link.slot))
         }
+        ShardEvent::LastHeard { room, heard } => {
+            Some(format!("last heard in {}: {heard:?}", room.0))
+        }
         ShardEvent::InForce { .. } | ShardEvent::Clock { .. } => None,
     }
 }

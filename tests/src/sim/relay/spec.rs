@@ -13,6 +13,8 @@ pub struct RelaySpec {
     pub clock: HostClock,
     /// Tracks heard at the same time.
     pub top_n: usize,
+    /// Listeners from which on new ones are given `audience`; 0: never.
+    pub audience_from: u32,
     /// Destination of participants and children when it drains.
     pub drain_to: Option<String>,
     /// Drain timeout.
@@ -33,6 +35,7 @@ impl Default for RelaySpec {
             shards: 1,
             clock: HostClock::default(),
             top_n: tribune_protocol::limits::DEFAULT_TOP_N,
+            audience_from: 0,
             drain_to: None,
             drain_timeout: Duration::from_secs(5),
             has_data: false,

@@ -120,6 +120,7 @@ impl Raising {
                 | Change::Away { .. }
                 | Change::HandRaised { .. }
                 | Change::HandDown { .. }
+                | Change::Profile { .. }
                 | Change::YouSilenced { .. }
                 | Change::PleaseMute { .. }
                 | Change::YouMay { .. }

@@ -9,7 +9,7 @@ use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 use tribune_protocol::ids::Note;
 
 use crate::outcome::{CommandError, Exit};
-use crate::times::{Start, parse_pause, parse_start};
+use crate::times::{Start, parse_pause, parse_playout_delay, parse_start};
 
 /// Arguments of `room create` and `room set`.
 #[derive(Debug, Default, Args)]
@@ -44,6 +44,12 @@ pub(super) struct SettingsArgs {
     /// When somebody comes in a second time: replace the older session, refuse, or allow so many
     #[arg(long, value_name = "replace|refuse|N", value_parser = parse_duplicates)]
     duplicates: Option<Duplicates>,
+    /// Listeners from which on new ones get the profile audience, later and with fewer packets; 0 for the relay's own number
+    #[arg(long, value_name = "N")]
+    audience_from: Option<u32>,
+    /// Delay of playout in the profile audience, 200ms to 2s; none for the usual 500ms
+    #[arg(long, value_name = "TIME", value_parser = parse_room_delay)]
+    playout_delay: Option<u16>,
 }
 
 impl SettingsArgs {
@@ -73,6 +79,8 @@ impl SettingsArgs {
             hand_slow_s: change.hand_slow_s.unwrap_or(default.hand_slow_s),
             reaction_slow_s: change.reaction_slow_s.unwrap_or(default.reaction_slow_s),
             duplicates: change.duplicates.unwrap_or(default.duplicates),
+            audience_from: change.audience_from.unwrap_or(default.audience_from),
+            playout_delay_ms: change.playout_delay_ms.unwrap_or(default.playout_delay_ms),
         }
     }
 
@@ -89,8 +97,17 @@ impl SettingsArgs {
             hand_slow_s: self.hand_slow,
             reaction_slow_s: self.reaction_slow,
             duplicates: self.duplicates,
+            audience_from: self.audience_from,
+            playout_delay_ms: self.playout_delay,
         }
     }
+}
+
+fn parse_room_delay(text: &str) -> Result<u16, String> {
+    if text == "none" {
+        return Ok(0);
+    }
+    parse_playout_delay(text).map(|delay| u16::try_from(delay.as_millis()).unwrap_or(u16::MAX))
 }
 
 fn parse_duplicates(text: &str) -> Result<Duplicates, String> {

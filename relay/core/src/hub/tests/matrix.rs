@@ -12,6 +12,7 @@ use tribune_protocol::control::participant::{FromParticipant, Join, OneShot, ToP
 use tribune_protocol::control::trunk::{Action as Act, Credentials, ToChild, ToParent};
 use tribune_protocol::domain::access::Access;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::RoomState;
@@ -250,6 +251,7 @@ fn attempts() -> Vec<Attempt> {
         Attempt { permission: None, ..act("something unknown", P::Listen, |_| Govern::Unknown) },
         Attempt { permission: None, ..free("renew the token", P::Listen, |s| FromParticipant::RenewToken { token: s.newer_token().into() }) },
         Attempt { permission: None, ..free("report", P::Listen, |_| FromParticipant::Report(Report::default())) },
+        Attempt { permission: None, ..free("choose a profile", P::Listen, |_| FromParticipant::SetProfile { profile: Some(Profile::Audience) }) },
         Attempt { permission: None, ..free("list the public rooms", P::Listen, |_| FromParticipant::ListRooms { after: None }) },
         Attempt { permission: None, ..free("leave", P::Listen, |_| FromParticipant::Leave {}) },
     ]
@@ -528,6 +530,8 @@ impl Scene {
             token: self.token().map(Into::into),
             returning: false,
             heard: Vec::new(),
+            profile: None,
+            redundancy: false,
         })
     }
 
@@ -629,11 +633,11 @@ impl Scene {
             FromParticipant::LowerHand {} => act(Act::LowerHand {}),
             FromParticipant::LeaveStage {} => act(Act::LeaveStage {}),
             FromParticipant::OwnMute { muted } => act(Act::OwnMute { muted }),
-            FromParticipant::React { reaction } => {
-                let counts = [(reaction, 1)].into();
-                ToParent::Reactions { channel: CHANNEL, counts }
+            FromParticipant::React { reaction: of } => {
+                ToParent::Reactions { channel: CHANNEL, counts: [(of, 1)].into() }
             }
             FromParticipant::RenewToken { .. } | FromParticipant::Unknown => act(Act::Unknown),
+            FromParticipant::SetProfile { .. } => act(Act::Unknown),
             FromParticipant::Report(_) => {
                 ToParent::Quality { channel: CHANNEL, quality: Quality::default() }
             }
@@ -873,7 +877,7 @@ fn there_is_no_untested_cell() {
 
 /// Messages that a participant sends, but the ones of a later version, and one-shot requests: each principal
 /// who is not in the room sends what it governs as one.
-const MESSAGES: usize = 11;
+const MESSAGES: usize = 12;
 
 /// Numbers them; a new one does not compile until it has a number, and fails until it has a line.
 fn message_number(message: &FromParticipant) -> usize {
@@ -889,6 +893,7 @@ fn message_number(message: &FromParticipant) -> usize {
         FromParticipant::Govern { .. } | FromParticipant::OneShot(_) => 8,
         FromParticipant::ListRooms { .. } | FromParticipant::Unknown => 9,
         FromParticipant::Report(_) => 10,
+        FromParticipant::SetProfile { .. } => 11,
     }
 }
 

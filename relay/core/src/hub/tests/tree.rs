@@ -186,6 +186,8 @@ impl Tree {
             token: None,
             returning: false,
             heard: Vec::new(),
+            profile: None,
+            redundancy: false,
         };
         change(&mut join);
         self.ask(who, FromParticipant::Join(join));
@@ -394,12 +396,13 @@ impl Tree {
                     self.hubs[relay].handle_event(now, ShardId(0), event);
                 }
             }
-            ShardCommand::Attach { hears, .. } => {
-                assert!(!matches!(hears, Hears::Trunk(channel) if channel.0 == 0));
+            ShardCommand::Attach { view, .. } => {
+                assert!(!matches!(view.hears, Hears::Trunk(channel) if channel.0 == 0));
             }
             ShardCommand::Dial { .. } => unreachable!("the hub asks its owner to dial"),
             ShardCommand::Detach { .. }
             | ShardCommand::Hosts { .. }
+            | ShardCommand::Resume { .. }
             | ShardCommand::Forget { .. }
             | ShardCommand::Clock(_)
             | ShardCommand::CloseAll(_) => {}
@@ -576,7 +579,7 @@ fn policy() -> Policy {
 
 fn setup(relay: u64, wall: WallClock, policy: Policy) -> Arc<RoomContext> {
     let (key, policy) = (LogKey::from_seed(&[relay as u8; 32]), Arc::new(policy));
-    Arc::new(RoomContext { wall, key, policy })
+    Arc::new(RoomContext { wall, key, policy, audience_from: 0 })
 }
 
 /// A token for the room that lets in as a host for a day; `claims` are put over it.

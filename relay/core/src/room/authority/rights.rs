@@ -6,6 +6,7 @@ use tribune_protocol::control::participant::{ToParticipant, You};
 use tribune_protocol::control::trunk::Credentials;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, Subject};
@@ -71,6 +72,8 @@ fn place(turn: &Turn<'_>, who: ParticipantId, reason: Note) -> You {
         reason,
         may: permissions(policy, role, &ruled),
         invited_by: ruled.invited_by,
+        // The edge knows it.
+        profile: Profile::Live,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Decisions about how a room is set up: creating it ahead of time, changing and showing its settings,
 //! making invitations.
 
+use std::time::Duration;
+
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::RoomChange;
 use tribune_protocol::control::participant::{RoomInfo, ToParticipant};
@@ -9,7 +11,7 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::Phase;
 use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 use tribune_protocol::ids::{Note, Subject};
-use tribune_protocol::limits::MAX_STAGE;
+use tribune_protocol::limits::{MAX_PLAYOUT_DELAY, MAX_STAGE, MIN_PLAYOUT_DELAY};
 use tribune_protocol::log::{Draft, LogAction};
 
 use super::effect::{Asker, Refusal};
@@ -168,6 +170,11 @@ fn check(turn: &Turn<'_>, settings: &RoomSettings) -> Result<(), Refusal> {
         let message = format!("Slow mode is at most {MAX_SLOW_S} seconds.");
         return Err(Refusal::bad_request(message));
     }
+    let delay = Duration::from_millis(settings.playout_delay_ms.into());
+    if !delay.is_zero() && !(MIN_PLAYOUT_DELAY..=MAX_PLAYOUT_DELAY).contains(&delay) {
+        let message = "The delay of playout is from 200 ms to 2 s.";
+        return Err(Refusal::bad_request(message));
+    }
     if let Duplicates::Allow(most) = settings.duplicates
         && (most == 0 || most > MAX_DUPLICATES)
     {
@@ -193,6 +200,8 @@ fn changed(settings: &RoomSettings, change: &RoomChange) -> RoomSettings {
         hand_slow_s: change.hand_slow_s.unwrap_or(old.hand_slow_s),
         reaction_slow_s: change.reaction_slow_s.unwrap_or(old.reaction_slow_s),
         duplicates: change.duplicates.unwrap_or(old.duplicates),
+        audience_from: change.audience_from.unwrap_or(old.audience_from),
+        playout_delay_ms: change.playout_delay_ms.unwrap_or(old.playout_delay_ms),
     }
 }
 
@@ -218,6 +227,8 @@ fn in_words(change: &RoomChange) -> String {
             Duplicates::Allow(most) => format!("{most} allowed"),
         }),
     );
+    say("audience from", change.audience_from.map(|from| format!("{from} listeners")));
+    say("playout delay", change.playout_delay_ms.map(|delay| format!("{delay} ms")));
     say("starts", change.starts_s.map(|at| tribune_protocol::log::utc(at * 1_000)));
     say("title", change.title.as_ref().map(ToString::to_string));
     say("access", change.access.as_ref().map(ToString::to_string));

@@ -7,6 +7,7 @@ use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::trunk::Action;
 use tribune_protocol::domain::permission::Permission;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::ids::{ParticipantId, RequestId};
 
@@ -26,6 +27,7 @@ const REACTION_FLOOR: Duration = Duration::from_secs(1);
 pub(crate) enum Dispatch {
     Origin(Action),
     React(Reaction),
+    SetProfile(Option<Profile>),
     Leave,
     Nonsense(&'static str),
 }
@@ -92,6 +94,7 @@ pub(crate) fn dispatch(message: FromParticipant) -> Dispatch {
         }
         FromParticipant::Leave {} => return Dispatch::Leave,
         FromParticipant::React { reaction } => return Dispatch::React(reaction),
+        FromParticipant::SetProfile { profile } => return Dispatch::SetProfile(profile),
         FromParticipant::RaiseHand { note } => Action::RaiseHand { note },
         FromParticipant::LowerHand {} => Action::LowerHand {},
         FromParticipant::LeaveStage {} => Action::LeaveStage {},

@@ -2,12 +2,15 @@
 
 use std::net::IpAddr;
 
+use tribune_protocol::control::participant::{Heard, Joined, You};
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::ids::{DisplayName, RequestId};
 
 use super::overload::Overload;
 use super::person::Shown;
-use crate::messages::{Hears, LinkId};
+use crate::messages::{LinkId, ViewKey};
 
 /// A join under way.
 #[derive(Debug, Clone)]
@@ -26,6 +29,12 @@ pub struct Admission {
     pub address: IpAddr,
     /// The origin may know the participant, as it says itself.
     pub returning: bool,
+    /// Profile wanted.
+    pub profile: Option<Profile>,
+    /// Redundant frames are understood.
+    pub redundancy: bool,
+    /// The last frame heard of each track.
+    pub heard: Vec<Heard>,
     /// The relay is at its capacity: only a participant with a place in the room is let in.
     pub overload: Option<Overload>,
     /// Answer about this relay.
@@ -41,6 +50,14 @@ pub struct Greeting {
     pub depth: u8,
 }
 
+impl Greeting {
+    /// The answer to a join.
+    pub(crate) fn joined(self, you: You, stage: Vec<StageEntry>, listeners: u64) -> Joined {
+        let Self { relay, depth } = self;
+        Joined { relay, depth, you, stage, listeners, redundancy: true }
+    }
+}
+
 /// Progress of a participant's join.
 #[derive(Debug)]
 pub(crate) enum Stay {
@@ -53,5 +70,5 @@ pub(crate) enum Stay {
         was_in: bool,
     },
     /// Over: the participant hears the room.
-    In { hears: Hears },
+    In { view: ViewKey },
 }

@@ -10,9 +10,10 @@ use tribune_protocol::ids::{DisplayName, ParticipantId};
 use tribune_protocol::limits::{MIN_REPORT_PERIOD, RECONNECT_GRACE};
 use tribune_protocol::quality::report::Report;
 
+use super::delivery::Delivery;
 use super::join::{Admission, Stay};
 use super::person::Person;
-use crate::messages::{Hears, LinkId};
+use crate::messages::{LinkId, ViewKey};
 
 /// Lost connections of a room that are remembered: all of a relay whose network fails.
 const MAX_LOST: usize = 10_000;
@@ -31,6 +32,7 @@ pub(crate) struct Member {
     hand: Option<u32>,
     reacted_at: Option<Instant>,
     report: Option<(Instant, Report)>,
+    delivery: Delivery,
 }
 
 /// All members, by id and by the keys of rulings.
@@ -55,6 +57,7 @@ struct Lost {
 impl Member {
     /// A member whose join begins.
     pub(crate) fn joining(admission: Admission, person: Person, acted: bool, was_in: bool) -> Self {
+        let delivery = Delivery::new(admission.profile, admission.redundancy);
         Self {
             link: admission.link,
             name: admission.name.clone(),
@@ -65,6 +68,7 @@ impl Member {
             hand: None,
             reacted_at: None,
             report: None,
+            delivery,
         }
     }
 
@@ -142,11 +146,21 @@ impl Member {
         }
     }
 
+    /// Profile and redundancy.
+    pub(crate) const fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// Profile and redundancy, to be changed.
+    pub(crate) const fn delivery_mut(&mut self) -> &mut Delivery {
+        &mut self.delivery
+    }
+
     /// Changes the view of a member that is in. Whether that is a change.
-    pub(crate) fn set_hears(&mut self, wanted: Hears) -> bool {
+    pub(crate) fn set_view(&mut self, wanted: ViewKey) -> bool {
         match &mut self.stay {
-            Stay::In { hears } if *hears != wanted => {
-                *hears = wanted;
+            Stay::In { view } if *view != wanted => {
+                *view = wanted;
                 true
             }
             Stay::In { .. } | Stay::Joining { .. } => false,
@@ -158,6 +172,7 @@ impl Member {
         let soon = |(at, _): &(Instant, Report)| now < *at + MIN_REPORT_PERIOD;
         let counts = !self.report.as_ref().is_some_and(soon);
         if counts {
+            self.delivery.handle_report(&report);
             self.report = Some((now, report));
         }
         counts
@@ -210,9 +225,9 @@ impl Members {
     }
 
     /// Lets a member in. Gives its join.
-    pub(crate) fn let_in(&mut self, who: ParticipantId, hears: Hears) -> Option<Admission> {
+    pub(crate) fn let_in(&mut self, who: ParticipantId, view: ViewKey) -> Option<Admission> {
         let member = self.by_id.get_mut(&who)?;
-        match std::mem::replace(&mut member.stay, Stay::In { hears }) {
+        match std::mem::replace(&mut member.stay, Stay::In { view }) {
             Stay::Joining { admission, .. } => {
                 self.by_key.extend(member.person.keys().map(|key| (key, who)));
                 self.inside += 1;

@@ -2,13 +2,15 @@
 //! makes [`join`]s and [`oneshot`] requests of its messages.
 //!
 //! * [`join`], [`admission`] — a join, its checks and steps
-//! * [`members`], [`person`], [`rights`] — participants, their identity, role and permissions
+//! * [`members`], [`person`], [`rights`], [`delivery`] — participants, their identity, role, permissions, and
+//!   how frames come to them
 //! * [`mod@dispatch`], [`pending`] — requests of members, and those that the origin has not answered
 //! * [`oneshot`] — requests of people who do not join
 //! * [`expiry`], [`overload`], [`refusal`] — tokens that run out, a full relay, refusals
 
 mod admission;
 mod answers;
+mod delivery;
 mod dispatch;
 pub mod expiry;
 pub mod join;
@@ -27,6 +29,7 @@ use tribune_protocol::control::participant::{ToParticipant, You};
 use tribune_protocol::control::query::TreeQuery;
 use tribune_protocol::control::trunk::Credentials;
 use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::room::RoomState;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RequestId};
@@ -45,7 +48,7 @@ use self::pending::{Asked, Pending, PendingRequest};
 use self::person::Shown;
 use self::refusal::Refusal;
 use crate::clock::WallClock;
-use crate::messages::{Hears, LinkId};
+use crate::messages::{Hears, LinkId, ViewKey};
 use crate::outbox::Outbox;
 use crate::quality::worst_first;
 use crate::room::view::RoomView;
@@ -156,14 +159,24 @@ impl Edge {
         }
     }
 
-    /// Lets a member in. Gives its join and its view of the room.
+    /// Lets a member into a room of so many listeners. Gives its join and its view of the room.
     pub(crate) fn let_in(
         &mut self,
         view: RoomView<'_>,
         who: ParticipantId,
-    ) -> Option<(Admission, Hears)> {
-        let hears = rights::hears(view, who, self.members.get(who));
-        Some((self.members.let_in(who, hears)?, hears))
+        listeners: u64,
+    ) -> Option<(Admission, ViewKey)> {
+        let delivery = self.members.get_mut(who)?.delivery_mut();
+        delivery.choose(&view.state.settings, listeners, view.audience_from);
+        let key = rights::view_key(view, who, self.members.get(who));
+        Some((self.members.let_in(who, key)?, key))
+    }
+
+    /// Takes a member's wish for another profile.
+    pub(crate) fn set_profile(&mut self, who: ParticipantId, profile: Option<Profile>) {
+        if let Some(member) = self.members.get_mut(who) {
+            member.delivery_mut().set_wanted(profile);
+        }
     }
 
     /// Removes a member, and all that waits for it.
@@ -206,10 +219,10 @@ impl Edge {
         &mut self,
         view: RoomView<'_>,
         who: ParticipantId,
-    ) -> Option<(LinkId, Hears)> {
-        let hears = rights::hears(view, who, self.members.get(who));
+    ) -> Option<(LinkId, ViewKey)> {
+        let key = rights::view_key(view, who, self.members.get(who));
         let member = self.members.get_mut(who)?;
-        member.set_hears(hears).then(|| (member.link(), hears))
+        member.set_view(key).then(|| (member.link(), key))
     }
 
     /// Tells a member that is in the news about it. Gives the last reason, and whether it is barred.

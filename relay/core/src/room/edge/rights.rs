@@ -3,11 +3,12 @@
 
 use tribune_protocol::control::participant::You;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Note, ParticipantId};
 
 use super::members::Member;
-use crate::messages::Hears;
+use crate::messages::{Hears, Protection, ViewKey};
 use crate::room::person_rulings::PersonRulings;
 use crate::room::view::RoomView;
 
@@ -23,6 +24,13 @@ pub(crate) fn may(
     member: Option<&Member>,
 ) -> PermissionSet {
     may_by(view, who, member, &rulings(view, member))
+}
+
+/// View of the room that a participant is given.
+pub(crate) fn view_key(view: RoomView<'_>, who: ParticipantId, member: Option<&Member>) -> ViewKey {
+    let is_in_conversation = is_in_conversation(view, who, &rulings(view, member));
+    let (profile, protection) = delivery(member, is_in_conversation);
+    ViewKey { hears: hears(view, who, member), profile, protection }
 }
 
 /// Frames that a participant hears.
@@ -46,6 +54,7 @@ pub(crate) fn you(view: RoomView<'_>, who: ParticipantId, member: Option<&Member
         hand: member.and_then(Member::hand),
         reason: Note::default(),
         may: may_by(view, who, member, &rulings),
+        profile: delivery(member, is_in_conversation(view, who, &rulings)).0,
         invited_by: rulings.invited_by,
     }
 }
@@ -53,6 +62,14 @@ pub(crate) fn you(view: RoomView<'_>, who: ParticipantId, member: Option<&Member
 /// Rulings about a participant.
 pub(crate) fn rulings(view: RoomView<'_>, member: Option<&Member>) -> PersonRulings {
     member.map(|member| member.person().rulings(view)).unwrap_or_default()
+}
+
+fn is_in_conversation(view: RoomView<'_>, who: ParticipantId, rulings: &PersonRulings) -> bool {
+    view.state.on_stage(who).is_some() || rulings.invited_by.is_some()
+}
+
+fn delivery(member: Option<&Member>, is_in_conversation: bool) -> (Profile, Protection) {
+    member.map(|member| member.delivery().now(is_in_conversation)).unwrap_or_default()
 }
 
 fn role_by(

@@ -40,7 +40,7 @@ use self::reactions::Reactions;
 use self::routing::Homes;
 use self::rulings::RulingsCopy;
 use self::subscription::Subscription;
-use crate::messages::{FormerHome, Hears, LinkId, RoomId, ShardCommand, ShardSet, TrackRoute};
+use crate::messages::{FormerHome, LinkId, RoomId, ShardCommand, ShardSet, TrackRoute, ViewKey};
 use crate::outbox::Outbox;
 
 /// Connections of the participants of this relay who are on the stage.
@@ -198,7 +198,7 @@ impl Replica {
     pub(crate) fn attach(
         &mut self,
         link: LinkId,
-        hears: Hears,
+        view: ViewKey,
         here: &StageHere,
         out: &mut Outbox,
     ) {
@@ -208,7 +208,7 @@ impl Replica {
             out.shard(link.shard, ShardCommand::Routes { room, revision, tracks });
             self.attachments.announce(room, out);
         }
-        out.shard(link.shard, ShardCommand::Attach { link, room, hears });
+        out.shard(link.shard, ShardCommand::Attach { link, room, view });
     }
 
     /// Detaches a connection from the room, whose home it is no more.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::participant::{Heard, ToParticipant};
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::reaction::Reaction;
@@ -17,7 +17,7 @@ use super::handoff::HandoffEnd;
 use super::rulings::{TooManyRulings, send_pages};
 use super::subscription::Subscription;
 use super::{Replica, StageHere};
-use crate::messages::{Hears, LinkId, ShardId};
+use crate::messages::{Hears, LinkId, ShardId, ViewKey};
 use crate::outbox::Outbox;
 
 impl Replica {
@@ -42,10 +42,11 @@ impl Replica {
         out: &mut Outbox,
     ) {
         let Some(subscription) = &mut self.subscription else { return };
+        let heard = subscription.take_heard();
         subscription.attach(link, channel);
         let room = self.state.room.clone();
-        out.to_parent(&ToParent::Subscribe { channel, room, heard: Vec::new() });
-        self.attach(link, Hears::Trunk(channel), here, out);
+        out.to_parent(&ToParent::Subscribe { channel, room, heard });
+        self.attach(link, ViewKey::live(Hears::Trunk(channel)), here, out);
     }
 
     /// Tells a new parent how many listen, and the shards their routes.
@@ -60,6 +61,13 @@ impl Replica {
         out.to_parent(&ToParent::Audience { channel, listeners });
         self.counts.note_sent_to_new_parent(listeners);
         self.send_routes(now, here, out);
+    }
+
+    /// Notes the last frames that came from a parent that is gone.
+    pub(crate) fn note_last_heard(&mut self, heard: Vec<Heard>) {
+        if let Some(subscription) = &mut self.subscription {
+            subscription.note_heard(heard);
+        }
     }
 
     /// The trunk to the parent is gone. Gives its link, if there was one.
@@ -133,7 +141,7 @@ impl Replica {
         out: &mut Outbox,
     ) {
         self.subscribers.insert(link, channel, height);
-        self.attach(link, Hears::Trunk(channel), here, out);
+        self.attach(link, ViewKey::live(Hears::Trunk(channel)), here, out);
         let known = match &self.subscription {
             None => true,
             Some(subscription) => subscription.has_state() || self.revision > Revision(0),

@@ -1,6 +1,7 @@
 //! Subscription of a room at the parent: its trunk, and how far the parent's state has come. Part of
 //! [`crate::room::replica::Replica`]; the origin has none.
 
+use tribune_protocol::control::participant::Heard;
 use tribune_protocol::ids::{Channel, Revision};
 
 use crate::messages::LinkId;
@@ -13,6 +14,8 @@ pub(crate) struct Subscription {
     is_known: bool,
     /// Revision confirmed to the parent.
     confirmed: Revision,
+    /// The last frames that came from a parent that is gone.
+    heard: Vec<Heard>,
 }
 
 impl Subscription {
@@ -37,13 +40,23 @@ impl Subscription {
     }
 
     /// Begins anew on another trunk.
-    pub(crate) const fn attach(&mut self, link: LinkId, channel: Channel) {
-        *self = Self { trunk: Some((link, channel)), is_known: false, confirmed: Revision(0) };
+    pub(crate) fn attach(&mut self, link: LinkId, channel: Channel) {
+        *self = Self { trunk: Some((link, channel)), ..Self::default() };
     }
 
     /// The trunk is gone. Gives its link, if there was one.
     pub(crate) fn detach(&mut self) -> Option<LinkId> {
         self.trunk.take().map(|(link, _)| link)
+    }
+
+    /// Notes the last frames that came from a parent that is gone.
+    pub(crate) fn note_heard(&mut self, heard: Vec<Heard>) {
+        self.heard = heard;
+    }
+
+    /// Takes these frames, for the next parent.
+    pub(crate) fn take_heard(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.heard)
     }
 
     /// A state has come.

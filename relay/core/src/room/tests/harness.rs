@@ -86,7 +86,7 @@ impl Harness {
         let wall = WallClock { at: now, unix_us: START_S * 1_000_000 };
         let key = LogKey::from_seed(&[7; 32]);
         let public = key.public();
-        let setup = Arc::new(RoomContext { wall, key, policy: Arc::new(policy) });
+        let setup = Arc::new(RoomContext { wall, key, policy: Arc::new(policy), audience_from: 0 });
         let authority = Authority::new(room(), Revision(0), Arc::clone(&setup));
         Self {
             authority,

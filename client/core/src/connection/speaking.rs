@@ -1,0 +1,100 @@
+//! Frames on the own track: written, kept in case the edge asks for them, and said again where need be.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use tribune_protocol::ids::{Channel, Seq, TrackId};
+use tribune_protocol::limits::CAPTURE_STAMP_PERIOD;
+use tribune_protocol::media::datagram::{Capture, FrameHeader, MediaWriter};
+use tribune_protocol::media::nack::Nack;
+
+use super::Connection;
+use crate::clock::LocalClock;
+use crate::frame::SpokenFrame;
+
+impl Connection {
+    /// Datagrams of frames that were spoken in a row on the own track, if there is one: as many
+    /// frames in each as it holds.
+    pub fn write_frames<'a>(
+        &mut self,
+        now: Instant,
+        frames: impl Iterator<Item = &'a SpokenFrame>,
+        clock: LocalClock,
+    ) -> Vec<Bytes> {
+        let Some(track) = self.track else { return Vec::new() };
+        let mut datagrams = Vec::new();
+        let mut writer = self.begin_datagram(track);
+        for frame in frames {
+            let header = FrameHeader {
+                track,
+                seq: frame.seq,
+                level: frame.level,
+                talkspurt_end: frame.talkspurt_end,
+                captured: self.stamp(now, frame, clock),
+            };
+            let wire = match header.write(&frame.opus) {
+                Ok(wire) => wire,
+                Err(error) => {
+                    tracing::debug!(%error, "frame not sent");
+                    continue;
+                }
+            };
+            if !writer.push(&wire) {
+                if !writer.is_empty() {
+                    datagrams.push(writer.take());
+                }
+                writer = MediaWriter::new(Channel(0), self.path.datagram_bytes);
+                if !writer.push(&wire) {
+                    tracing::debug!("frame does not fit a datagram");
+                    continue;
+                }
+            }
+            self.handle_sent(track, frame.seq, wire);
+        }
+        if !writer.is_empty() {
+            datagrams.push(writer.take());
+        }
+        datagrams
+    }
+
+    /// Keeps the written form of a frame that is sent otherwise, in case the relay asks for it.
+    pub fn handle_sent(&mut self, track: TrackId, seq: Seq, wire: Bytes) {
+        self.sent.push(track, seq, wire);
+        self.protection.handle_sent(self.path.round_trip);
+    }
+
+    pub(super) fn answer_nack(&mut self, nack: &Nack) -> Option<Bytes> {
+        let (sent, protection) = (&mut self.sent, &mut self.protection);
+        sent.answer(nack, self.path.datagram_bytes, |is_first| protection.handle_asked(is_first))
+    }
+
+    /// A datagram of the own track, begun with the frames that are sent once more.
+    fn begin_datagram(&self, track: TrackId) -> MediaWriter {
+        let again = if self.takes_redundancy { self.protection.again() } else { 0 };
+        let earlier = self.sent.last(track, again.into());
+        // Half a datagram: the other half is for the frames that are new.
+        let most = self.path.datagram_bytes / 2;
+        if earlier.is_empty() || earlier.iter().map(|wire| wire.len()).sum::<usize>() > most {
+            return MediaWriter::new(Channel(0), self.path.datagram_bytes);
+        }
+        let count = u8::try_from(earlier.len()).unwrap_or(u8::MAX);
+        let mut writer = MediaWriter::protected(Channel(0), count, self.path.datagram_bytes);
+        earlier.iter().for_each(|wire| {
+            writer.push(wire);
+        });
+        writer
+    }
+
+    /// The capture time of a frame, if it is one that is to bear it.
+    fn stamp(&mut self, now: Instant, frame: &SpokenFrame, clock: LocalClock) -> Option<Capture> {
+        let is_due =
+            |last: Instant| frame.captured.saturating_duration_since(last) >= CAPTURE_STAMP_PERIOD;
+        if !self.stamped.is_none_or(is_due) {
+            return None;
+        }
+        let offset = self.clock.offset(clock.us_at(now))?;
+        self.stamped = Some(frame.captured);
+        let at = offset.to_origin(clock.us_at(frame.captured));
+        Some(Capture { at, error_us: Some(offset.error_us) })
+    }
+}
