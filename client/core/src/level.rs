@@ -2,6 +2,8 @@
 //!
 //! Senders put the level into each frame; receivers show meters.
 
+use crate::opus_packet::OpusPacket;
+
 /// Level of digital silence, in −dBov: the largest value that RFC 6464 can carry.
 pub const LEVEL_SILENT_DBOV: u8 = 127;
 
@@ -22,21 +24,9 @@ pub fn level_dbov(samples: &[f32]) -> u8 {
     (-dbov).round().clamp(0.0, f64::from(LEVEL_SILENT_DBOV)) as u8
 }
 
-/// Whether the encoder heard a voice in this packet, as far as the packet says.
-///
-/// A SILK or hybrid packet starts with its voice activity flag (RFC 6716, 4.2.3), in the first bit
-/// after the header byte, which is the range coder's first bit at probability one half. A packet of
-/// one byte is a discontinued transmission, so no voice. A CELT packet does not say: `None`.
+/// Whether the encoder heard a voice in this packet, as far as the packet says: see [`OpusPacket::voice`].
 pub fn voice_of_packet(opus: &[u8]) -> Option<bool> {
-    /// Configurations 0..=15 of the header byte are SILK or hybrid (RFC 6716, table 2).
-    const CONFIG_FIRST_CELT: u8 = 16;
-    /// The low two bits of the header byte say how many frames follow; 0 means one.
-    const FRAME_COUNT_MASK: u8 = 0b11;
-
-    let (&header, frame) = opus.split_first()?;
-    let Some(&first) = frame.first() else { return Some(false) };
-    let is_one_frame = header & FRAME_COUNT_MASK == 0;
-    (is_one_frame && header >> 3 < CONFIG_FIRST_CELT).then_some(first & 0x80 != 0)
+    OpusPacket::parse(opus)?.voice()
 }
 
 #[cfg(test)]

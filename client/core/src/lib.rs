@@ -17,6 +17,7 @@
 //! | [`clock`], [`identity`], [`address`] | local microseconds, ids, `HOST:PORT` |
 //! | [`report`], [`playout`] | reports of quality, and the counters that they are made of |
 //! | [`jitter`] | adaptive jitter buffer of one track |
+//! | [`opus_packet`] | layout, voice and redundancy of Opus packets |
 //! | [`level`], [`talkspurt`] | audio level; which frames of a speaker are sent |
 
 pub mod address;
@@ -30,6 +31,7 @@ pub mod handoff;
 pub mod identity;
 pub mod jitter;
 pub mod level;
+pub mod opus_packet;
 pub mod participant;
 pub mod playout;
 pub mod reconnect;
