@@ -257,13 +257,13 @@ impl Track {
                 self.undecodable += u64::from(is_broken);
                 is_broken
             }
-            Playout::Lost { seq: _, next: Some(next) } => {
+            Playout::Lost { seq: _, next: Some((1, next)) } => {
                 let is_recovered = self.decoder.recover(&next.opus, &mut self.pcm).is_ok();
                 self.recovered += u64::from(is_recovered);
                 output.recovered += u32::from(is_recovered);
                 !is_recovered
             }
-            Playout::Lost { seq: _, next: None } | Playout::Stretch => true,
+            Playout::Lost { seq: _, next: Some(_) | None } | Playout::Stretch => true,
             Playout::Silence => return false,
             Playout::Starved => {
                 output.starved += 1;

@@ -24,12 +24,13 @@ pub enum Playout<'a, P> {
         /// Its payload.
         payload: P,
     },
-    /// A frame that did not come; conceal it, or recover it from the next one.
+    /// A frame that did not come; conceal it, or recover it from a later one.
     Lost {
         /// Its sequence number.
         seq: u16,
-        /// The frame right after it, if that is here already.
-        next: Option<&'a P>,
+        /// The nearest later frame that is here already, and how many places later it is: 1 if it is
+        /// right after it, 50 at the most.
+        next: Option<(u16, &'a P)>,
     },
     /// Conceal one frame period that no frame stands for: the delay is being made longer.
     Stretch,

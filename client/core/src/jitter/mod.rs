@@ -40,6 +40,8 @@ const AHEAD_FRAMES_MAX: u64 = 100;
 /// How far behind playout a frame is still merely late, in places; from there on the stream was
 /// restarted with another number (`MAX_MISORDER` of RFC 3550, A.1, in 20 ms frames: 2.56 s).
 const BEHIND_FRAMES_MAX: u64 = 128;
+/// Places after a lost frame in which a later one may tell of it: 1 s, as long as Opus tells back (DRED).
+const LATER_FRAMES_MAX: u64 = 50;
 /// Time in µs from a stream's first frame on in which its delay may still be corrected at once.
 const SETTLING_US: i64 = 1_000_000;
 /// Place of a track's first frame is at least this, so that there are places before it.
@@ -297,7 +299,9 @@ impl<P> JitterBuffer<P> {
         }
         self.pass_to(place + 1);
         self.give_up(place);
-        Playout::Lost { seq, next: self.slots.get(&(place + 1)).map(|slot| &slot.payload) }
+        let later = self.slots.range(place + 1..=place + LATER_FRAMES_MAX).next();
+        let next = later.map(|(&later, slot)| ((later - place) as u16, &slot.payload));
+        Playout::Lost { seq, next }
     }
 
     /// All places below `floor` have had their turn.

@@ -88,8 +88,9 @@ fn run_with(
                 Heard::Frame(payload)
             }
             Playout::Lost { seq, next } => {
-                if let Some(next) = next {
-                    assert_eq!(first_seq.wrapping_add(*next as u16), seq.wrapping_add(1));
+                if let Some((distance, next)) = next {
+                    assert!((1..=50).contains(&distance));
+                    assert_eq!(first_seq.wrapping_add(*next as u16), seq.wrapping_add(distance));
                 }
                 Heard::Lost
             }
@@ -196,11 +197,30 @@ fn unannounced_gap_is_loss_with_the_next_frame_for_recovery() {
         .map(|tick| {
             matches!(
                 buffer.poll_playout(now + FRAME_PERIOD * tick),
-                Playout::Lost { seq: 11, next: Some(&'c') }
+                Playout::Lost { seq: 11, next: Some((1, &'c')) }
             )
         })
         .collect();
     assert_eq!(answers.iter().filter(|is_lost| **is_lost).count(), 1, "{answers:?}");
+}
+
+#[test]
+fn each_lost_frame_of_a_burst_is_told_the_nearest_later_one() {
+    let initial = Duration::from_millis(200);
+    let mut buffer = JitterBuffer::new(JitterConfig { initial, ..JitterConfig::default() });
+    let (start, sent) = (Instant::now(), [(0, 'a'), (4, 'e'), (6, 'g')]);
+    let mut told = Vec::new();
+    for tick in 0..17 {
+        let now = start + FRAME_PERIOD * tick;
+        if let Some((_, payload)) = sent.iter().find(|(place, _)| *place == tick) {
+            buffer.handle_frame(now, 10 + tick as u16, false, *payload);
+        }
+        if let Playout::Lost { seq, next } = buffer.poll_playout(now) {
+            told.push((seq, next.map(|(distance, payload)| (distance, *payload))));
+        }
+    }
+    let wanted = [(11, (3, 'e')), (12, (2, 'e')), (13, (1, 'e')), (15, (1, 'g'))];
+    assert_eq!(told, wanted.map(|(seq, next)| (seq, Some(next))));
 }
 
 #[test]
