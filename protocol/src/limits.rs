@@ -96,6 +96,12 @@ pub const REPORT_PERIOD: Duration = Duration::from_secs(5);
 pub const MIN_REPORT_PERIOD: Duration = Duration::from_secs(2);
 /// Frames of one kind in one report. A full stage for twice the time of a report.
 pub const MAX_REPORTED_FRAMES: u32 = 16_000;
+/// Loss that a speaker protects against, in percent. An encoder that expects more leaves the voice itself
+/// too few bits.
+pub const MAX_PROTECTED_LOSS_PERCENT: u8 = 20;
+/// Length of the bursts that a speaker protects against. What lies further back than a listener's buffer
+/// comes after its turn.
+pub const MAX_PROTECTED_SPAN: Duration = Duration::from_millis(240);
 /// Listeners named in one answer. With names at their longest they fit a message.
 pub const MAX_LISTENERS_A_MESSAGE: usize = 30;
 /// Relays named in one `seen` message. With names at their longest they fit.

@@ -20,6 +20,7 @@ use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::profile::Profile;
+use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
@@ -106,6 +107,11 @@ fn limits_of_the_code() -> Vec<[String; 3]> {
         ("REPORT_PERIOD", s(limits::REPORT_PERIOD)),
         ("MIN_REPORT_PERIOD", s(limits::MIN_REPORT_PERIOD)),
         ("MAX_REPORTED_FRAMES", (limits::MAX_REPORTED_FRAMES as usize, "frames")),
+        (
+            "MAX_PROTECTED_LOSS_PERCENT",
+            (usize::from(limits::MAX_PROTECTED_LOSS_PERCENT), "percent"),
+        ),
+        ("MAX_PROTECTED_SPAN", ms(limits::MAX_PROTECTED_SPAN)),
         ("MAX_LISTENERS_A_MESSAGE", (limits::MAX_LISTENERS_A_MESSAGE, "listeners")),
         ("MAX_RELAYS_A_MESSAGE", (limits::MAX_RELAYS_A_MESSAGE, "relays")),
         ("MAX_RELAYS_SEEN", (limits::MAX_RELAYS_SEEN, "relays")),
@@ -317,6 +323,7 @@ one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
     ToParticipant::Reactions { .. } => ToParticipant::Reactions { counts: counts() },
     ToParticipant::TokenExpires { .. } => ToParticipant::TokenExpires { in_s: 1 },
     ToParticipant::PleaseMute { .. } => ToParticipant::PleaseMute { by: name(), reason: note() },
+    ToParticipant::Protect { .. } => ToParticipant::Protect { protection: BURSTS },
     ToParticipant::Moved { .. } =>
         ToParticipant::Moved { to: Some("relay:443".to_owned()), within_ms: 1 },
 });
@@ -429,6 +436,7 @@ one_of_each!(to_child, ToChild, ToChild::Unknown, {
     ToChild::Reactions { .. } => ToChild::Reactions { channel: ROOM, counts: counts() },
     ToChild::Rooms { .. } => ToChild::Rooms { rooms: vec![listing()], more: true },
     ToChild::Listeners { .. } => ToChild::Listeners { channel: ROOM, count: 0 },
+    ToChild::Protect { .. } => ToChild::Protect { channel: ROOM, protection: BURSTS },
     ToChild::Deliver { .. } => ToChild::Deliver {
         channel: ROOM,
         participant: ID,
@@ -442,6 +450,12 @@ one_of_each!(to_child, ToChild, ToChild::Unknown, {
         ToChild::GoAway { to: Some("relay:443".to_owned()), within_ms: 1 },
 });
 
+one_of_each!(protections, Protection, Protection::Unknown, {
+    Protection::Nothing {} => Protection::Nothing {},
+    Protection::Single { .. } => Protection::Single { loss_percent: 1 },
+    Protection::Bursts { .. } => BURSTS,
+});
+
 #[test]
 fn messages_are_those_of_the_cddl() {
     let participants = cddl("### 4.3 ");
@@ -453,6 +467,7 @@ fn messages_are_those_of_the_cddl() {
     check_messages(&relays, "to-child", "type", &to_child());
     check_messages(&relays, "about", "of", &abouts());
     check_messages(&cddl("### 4.2 "), "govern", "do", &governs());
+    check_messages(&cddl("### 4.2 "), "protection", "against", &protections());
 }
 
 #[test]
@@ -510,6 +525,7 @@ fn largest_listener(longest: &str) -> ListenerReport {
         repaired: u32::MAX,
         concealed: u32::MAX,
         late: u32::MAX,
+        runs: u32::MAX,
         buffer_us: u32::MAX,
         jitter_us: u32::MAX,
         rtt_us: u32::MAX,
@@ -537,6 +553,7 @@ fn largest_summary() -> QualitySummary {
             repaired: u64::MAX,
             concealed: u64::MAX,
             late: u64::MAX,
+            runs: u64::MAX,
         },
         latency: Some(spread),
         latency_error_us: Some(u32::MAX),
@@ -884,6 +901,7 @@ const ID: ParticipantId = ParticipantId(1);
 const ROOM: Channel = Channel(1);
 const KEY: LogPublicKey = LogPublicKey([1; 32]);
 
+const BURSTS: Protection = Protection::Bursts { loss_percent: 1, span_ms: 20 };
 const SPREAD: Spread = Spread { p50: 1, p99: 2, mean: 1 };
 
 fn report() -> Report {
@@ -893,6 +911,7 @@ fn report() -> Report {
         repaired: 1,
         concealed: 1,
         late: 1,
+        runs: 1,
         buffer_us: 1,
         jitter_us: 1,
         rtt_us: 1,

@@ -229,6 +229,7 @@ impl JoinClient {
                 | ToParticipant::ListenerReports(_)
                 | ToParticipant::Reactions { .. }
                 | ToParticipant::TokenExpires { .. }
+                | ToParticipant::Protect { .. }
                 | ToParticipant::Unknown => {}
             }
         }

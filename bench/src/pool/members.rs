@@ -352,6 +352,7 @@ fn news_of(member: MemberId, received: Received) -> Option<News> {
         | ToParticipant::ListenerReports(_)
         | ToParticipant::Reactions { .. }
         | ToParticipant::TokenExpires { .. }
+        | ToParticipant::Protect { .. }
         | ToParticipant::Unknown => None,
     }
 }

@@ -15,8 +15,10 @@ pub struct PlayoutStats {
     pub dropped: u64,
     /// Frame periods that were made up.
     pub concealed: u64,
-    /// Frames recovered from the redundant copy in the frame after them.
+    /// Frames recovered from the redundancy of a frame after them.
     pub recovered: u64,
+    /// Runs of frames that were not there in their turn.
+    pub runs: u64,
     /// Frames whose content was malformed; they count as concealed too.
     pub undecodable: u64,
     /// Sound waiting in the fullest buffer, in ms.

@@ -72,6 +72,7 @@ impl Reporter {
                 .saturating_add(since(repaired, said_repaired)),
             concealed: since(stats.concealed, said.concealed),
             late: since(stats.late, said.late),
+            runs: since(stats.runs, said.runs),
             buffer_us: microseconds(stats.buffer_ms),
             jitter_us: microseconds(stats.jitter_ms),
             rtt_us: round_trip
@@ -95,7 +96,8 @@ mod tests {
     fn a_report_is_about_what_has_been_since_the_last() {
         let start = Instant::now();
         let mut reporter = Reporter::default();
-        let mut stats = PlayoutStats { received: 240, lost: 10, ..PlayoutStats::default() };
+        let mut stats =
+            PlayoutStats { received: 240, lost: 10, runs: 4, ..PlayoutStats::default() };
         assert_eq!(reporter.poll_report(start, &stats, 0, None), None, "there is no room yet");
         reporter.handle_joined(start);
         let almost = start + REPORT_PERIOD - Duration::from_millis(1);
@@ -106,6 +108,7 @@ mod tests {
         let rtt = Some(Duration::from_micros(1_500));
         let first = reporter.poll_report(due, &stats, 3, rtt).unwrap();
         assert_eq!((first.received, first.lost, first.repaired), (240, 10, 3));
+        assert_eq!((first.runs, first.run_length()), (4, Some(2_500_000)));
         assert_eq!((first.latency_us, first.latency_max_us), (Some(85_000), Some(90_000)));
         assert_eq!((first.latency_error_us, first.rtt_us), (Some(300), 1_500));
 

@@ -76,6 +76,7 @@ impl RoomView {
             | ToParticipant::Log(_)
             | ToParticipant::Invitation { .. }
             | ToParticipant::ListenerReports(_)
+            | ToParticipant::Protect { .. }
             | ToParticipant::Unknown => {}
         }
         changes

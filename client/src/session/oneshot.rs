@@ -294,6 +294,7 @@ fn answer(message: ToParticipant) -> Result<Answer, OneShotError> {
         ToParticipant::Reactions { .. } => unexpected("reactions"),
         ToParticipant::TokenExpires { .. } => unexpected("token_expires"),
         ToParticipant::PleaseMute { .. } => unexpected("please_mute"),
+        ToParticipant::Protect { .. } => unexpected("protect"),
         ToParticipant::Moved { .. } => unexpected("moved"),
         ToParticipant::Unknown => unexpected("a message of a later version"),
     }

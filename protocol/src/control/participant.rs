@@ -13,6 +13,7 @@ use crate::domain::ban::Ban;
 use crate::domain::key::LogPublicKey;
 use crate::domain::permission::PermissionSet;
 use crate::domain::profile::Profile;
+use crate::domain::protection::Protection;
 use crate::domain::reaction::Reaction;
 use crate::domain::role::Role;
 use crate::domain::room::{Listing, Phase};
@@ -20,8 +21,8 @@ use crate::domain::ruling::Moderated;
 use crate::domain::settings::RoomSettings;
 use crate::domain::stage::{Hand, StageEntry};
 use crate::ids::{ByteString, DisplayName, Note, ParticipantId, RoomName, TrackId};
-use crate::quality::QualitySummary;
-use crate::quality::report::{ListenerReport, Report};
+pub use crate::quality::report::ListenerReports;
+use crate::quality::report::Report;
 use crate::token::TokenText;
 
 /// From a participant to its edge. The first is `join`; each that carries an id is answered.
@@ -181,6 +182,12 @@ pub enum ToParticipant {
         #[serde(default)]
         reason: Note,
     },
+    /// Losses that listeners suffer, for one's encoder to protect against; to those with a track. None
+    /// before the first such message.
+    Protect {
+        /// The losses.
+        protection: Protection,
+    },
     /// The relay stops soon; it is better to go on elsewhere.
     Moved {
         /// The new relay, as `host:port`; the same address again if absent.
@@ -212,6 +219,7 @@ kinds!(ToParticipant {
     Self::Reactions { .. } => "reactions",
     Self::TokenExpires { .. } => "token_expires",
     Self::PleaseMute { .. } => "please_mute",
+    Self::Protect { .. } => "protect",
     Self::Moved { .. } => "moved",
     Self::Unknown => "unknown",
 });
@@ -238,6 +246,7 @@ impl ToParticipant {
             | Self::Reactions { .. }
             | Self::TokenExpires { .. }
             | Self::PleaseMute { .. }
+            | Self::Protect { .. }
             | Self::Moved { .. }
             | Self::Unknown => false,
         }
@@ -296,20 +305,6 @@ pub struct LogPage {
     /// Whether entries about others are left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own_only: bool,
-}
-
-/// Reception quality of a room: a summary, and the listeners asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListenerReports {
-    /// The whole room over the last minute; absent if nobody has reported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub room: Option<QualitySummary>,
-    /// Single ones, the worst first; at most 30. Empty if the one asked for is not there, or has not
-    /// reported.
-    pub listeners: Vec<ListenerReport>,
-    /// Relays that did not answer in time: listeners there are left out.
-    #[serde(default)]
-    pub missing: u32,
 }
 
 /// The answer to `join`.

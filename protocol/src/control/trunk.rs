@@ -11,6 +11,7 @@ use super::command::Govern;
 use super::participant::{Heard, ToParticipant};
 use super::query::{TreeAnswer, TreeQuery};
 use crate::domain::person::PersonKey;
+use crate::domain::protection::Protection;
 use crate::domain::reaction::Reaction;
 use crate::domain::role::Role;
 use crate::domain::room::{Listing, RoomState};
@@ -276,6 +277,14 @@ pub enum ToChild {
         /// The count.
         count: u64,
     },
+    /// Losses that the room's speakers are to protect against: before the first `state` unless there are
+    /// none, and at each change.
+    Protect {
+        /// The room.
+        channel: Channel,
+        /// The losses.
+        protection: Protection,
+    },
     /// Something for one participant at or below the child.
     Deliver {
         /// The room.
@@ -337,6 +346,7 @@ kinds!(ToChild {
     Self::Reactions { .. } => "reactions",
     Self::Rooms { .. } => "rooms",
     Self::Listeners { .. } => "listeners",
+    Self::Protect { .. } => "protect",
     Self::Deliver { .. } => "deliver",
     Self::Replaced { .. } => "replaced",
     Self::Query { .. } => "look",

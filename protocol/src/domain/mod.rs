@@ -9,6 +9,7 @@ pub mod key;
 pub mod permission;
 pub mod person;
 pub mod profile;
+pub mod protection;
 pub mod reaction;
 pub mod role;
 pub mod room;

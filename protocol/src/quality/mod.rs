@@ -1,12 +1,13 @@
 //! Reception quality of a room, in a form that adds up: listeners' reports folded into counts over fixed
 //! bounds. Edges fold, relays add, and no report is tied to its listener. SPEC.md section 8.20.
 //!
-//! Pure and of fixed size: a [`Quality`] has about 1.3 KB, for any number of listeners.
+//! Pure and of fixed size: a [`Quality`] has about 1.5 KB, for any number of listeners.
 
 use serde::{Deserialize, Serialize};
 
 mod distribution;
 mod measure;
+pub mod protection_filter;
 pub mod report;
 
 use distribution::WrittenDistribution;
@@ -32,6 +33,9 @@ pub struct FrameCounts {
     pub concealed: u64,
     /// Received too late to be played.
     pub late: u64,
+    /// Runs of frames that were not there in their turn.
+    #[serde(default)]
+    pub runs: u64,
 }
 
 /// Reports of any number of listeners, folded.
@@ -102,6 +106,7 @@ impl Quality {
         frames.repaired = frames.repaired.saturating_add(u64::from(report.repaired));
         frames.concealed = frames.concealed.saturating_add(u64::from(report.concealed));
         frames.late = frames.late.saturating_add(u64::from(report.late));
+        frames.runs = frames.runs.saturating_add(u64::from(report.runs));
         let mut note = |measure: Measure, value: Option<u32>| {
             if let Some(value) = value {
                 self.distributions[measure as usize].add(measure, value.min(MAX_MEASURED_US));
@@ -116,6 +121,7 @@ impl Quality {
             note(Measure::Buffer, Some(report.buffer_us));
             note(Measure::Loss, Some(report.loss_ppm()));
             note(Measure::Concealed, Some(report.concealed_ppm()));
+            note(Measure::RunLength, report.run_length());
         }
     }
 
@@ -128,6 +134,7 @@ impl Quality {
         frames.repaired = frames.repaired.saturating_add(other.frames.repaired);
         frames.concealed = frames.concealed.saturating_add(other.frames.concealed);
         frames.late = frames.late.saturating_add(other.frames.late);
+        frames.runs = frames.runs.saturating_add(other.frames.runs);
         for (mine, theirs) in self.distributions.iter_mut().zip(&other.distributions) {
             mine.merge(theirs);
         }
@@ -200,6 +207,8 @@ struct Written {
     loss: Option<WrittenDistribution>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     concealment: Option<WrittenDistribution>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_length: Option<WrittenDistribution>,
 }
 
 impl Serialize for Quality {
@@ -215,6 +224,7 @@ impl Serialize for Quality {
             round_trip: of(Measure::RoundTrip),
             loss: of(Measure::Loss),
             concealment: of(Measure::Concealed),
+            run_length: of(Measure::RunLength),
         };
         written.serialize(serializer)
     }
@@ -232,6 +242,7 @@ impl<'de> Deserialize<'de> for Quality {
             (Measure::RoundTrip, written.round_trip),
             (Measure::Loss, written.loss),
             (Measure::Concealed, written.concealment),
+            (Measure::RunLength, written.run_length),
         ];
         for (measure, distribution) in of_each {
             if let Some(distribution) = distribution {
@@ -249,11 +260,11 @@ mod tests {
     use super::*;
 
     fn report() -> impl Strategy<Value = Report> {
-        let frames = (0u32..400, 0u32..100, 0u32..50, 0u32..100, 0u32..20);
+        let frames = (0u32..400, 0u32..100, 0u32..50, 0u32..100, 0u32..20, 0u32..30);
         let delays = (0u32..500_000, 0u32..300_000, 0u32..400_000);
         let latency = prop::option::of((0u32..9_000_000, 0u32..200_000));
         (frames, delays, latency).prop_map(|(frames, delays, latency)| {
-            let (received, lost, repaired, concealed, late) = frames;
+            let (received, lost, repaired, concealed, late, runs) = frames;
             let (buffer_us, jitter_us, rtt_us) = delays;
             Report {
                 received,
@@ -261,6 +272,7 @@ mod tests {
                 repaired,
                 concealed,
                 late,
+                runs,
                 buffer_us,
                 jitter_us,
                 rtt_us,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::role::Role;
 use crate::ids::{DisplayName, ParticipantId};
 use crate::limits::MAX_REPORTED_FRAMES;
-use crate::quality::ppm;
+use crate::quality::{MILLION, QualitySummary, ppm};
 
 /// Reception of a participant since its last report, or since it joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Report {
     pub concealed: u32,
     /// Frames that came after their turn.
     pub late: u32,
+    /// Runs of frames that were not there in their turn; a single one is a run too.
+    #[serde(default)]
+    pub runs: u32,
     /// Sound that waits to be played, in microseconds, of the track that waits longest.
     pub buffer_us: u32,
     /// Interarrival jitter (RFC 3550 section 6.4.1), in microseconds, of the track with the most.
@@ -60,6 +63,22 @@ impl Report {
         ppm(self.concealed as u64, self.expected() as u64)
     }
 
+    /// Mean length of the runs of lost frames, in millionths of a frame; `None` without any, or from a
+    /// version that does not count them.
+    #[must_use]
+    pub const fn run_length(&self) -> Option<u32> {
+        if self.lost == 0 {
+            return None;
+        }
+        match (self.lost as u64 * MILLION).checked_div(self.runs as u64) {
+            // A frame that comes late after all leaves the run, which is still counted.
+            Some(mean) if mean < MILLION => Some(MILLION as u32),
+            Some(mean) if mean < u32::MAX as u64 => Some(mean as u32),
+            Some(_) => Some(u32::MAX),
+            None => None,
+        }
+    }
+
     /// The same with no count above what a listener can have heard in the time of a report.
     #[must_use]
     pub fn bounded(self) -> Self {
@@ -70,6 +89,7 @@ impl Report {
             repaired: bounded(self.repaired),
             concealed: bounded(self.concealed),
             late: bounded(self.late),
+            runs: bounded(self.runs),
             ..self
         }
     }
@@ -90,6 +110,20 @@ pub struct ListenerReport {
     pub age_ms: u32,
     /// The report.
     pub report: Report,
+}
+
+/// Reception quality of a room: a summary, and the listeners asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerReports {
+    /// The whole room over the last minute; absent if nobody has reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<QualitySummary>,
+    /// Single ones, the worst first; at most 30. Empty if the one asked for is not there, or has not
+    /// reported.
+    pub listeners: Vec<ListenerReport>,
+    /// Relays that did not answer in time: listeners there are left out.
+    #[serde(default)]
+    pub missing: u32,
 }
 
 /// Ranking of listeners, the worst off first.
@@ -185,6 +219,17 @@ mod tests {
         }
         let error = "loudness".parse::<Ranking>().unwrap_err().to_string();
         assert!(error.contains("\"loudness\" is not one of concealed"), "{error}");
+    }
+
+    #[test]
+    fn runs_have_a_mean_length() {
+        let report = |lost, runs| Report { received: 250, lost, runs, ..Report::default() };
+        assert_eq!(report(9, 3).run_length(), Some(3_000_000));
+        assert_eq!(report(4, 3).run_length(), Some(1_333_333));
+        assert_eq!(report(1, 3).run_length(), Some(1_000_000), "the others came late");
+        assert_eq!(report(0, 3).run_length(), None);
+        assert_eq!(report(9, 0).run_length(), None, "an older client");
+        assert_eq!(report(u32::MAX, 1).run_length(), Some(u32::MAX));
     }
 
     #[test]

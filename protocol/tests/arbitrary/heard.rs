@@ -11,11 +11,11 @@ use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 use super::{name, participant, relay, role, room};
 
 pub(super) fn report() -> impl Strategy<Value = Report> {
-    let frames = any::<[u32; 5]>();
+    let frames = any::<[u32; 6]>();
     let delays = any::<[u32; 3]>();
     let latency = any::<[Option<u32>; 3]>();
     (frames, delays, latency).prop_map(|(frames, delays, latency)| {
-        let [received, lost, repaired, concealed, late] = frames;
+        let [received, lost, repaired, concealed, late, runs] = frames;
         let [buffer_us, jitter_us, rtt_us] = delays;
         let [latency_us, latency_max_us, latency_error_us] = latency;
         Report {
@@ -24,6 +24,7 @@ pub(super) fn report() -> impl Strategy<Value = Report> {
             repaired,
             concealed,
             late,
+            runs,
             buffer_us,
             jitter_us,
             rtt_us,

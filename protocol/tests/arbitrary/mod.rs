@@ -9,6 +9,7 @@ use tribune_protocol::control::participant::{
 };
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
 use tribune_protocol::domain::profile::Profile;
+use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Phase, RoomState};
 use tribune_protocol::domain::stage::{Hand, StageEntry};
@@ -70,6 +71,7 @@ pub(crate) fn to_participant() -> impl Strategy<Value = ToParticipant> {
         governed::counts().prop_map(|counts| ToParticipant::Reactions { counts }),
         any::<u32>().prop_map(|in_s| ToParticipant::TokenExpires { in_s }),
         (name(), note()).prop_map(|(by, reason)| ToParticipant::PleaseMute { by, reason }),
+        protection().prop_map(|protection| ToParticipant::Protect { protection }),
         (option::of("[a-z.]{1,30}:[0-9]{1,5}"), any::<u32>())
             .prop_map(|(to, within_ms)| ToParticipant::Moved { to, within_ms }),
         Just(ToParticipant::Unknown),
@@ -128,6 +130,8 @@ pub(crate) fn to_child() -> impl Strategy<Value = ToChild> {
             .prop_map(|(rooms, more)| ToChild::Rooms { rooms, more }),
         (channel(), any::<u64>())
             .prop_map(|(channel, count)| ToChild::Listeners { channel, count }),
+        (channel(), protection())
+            .prop_map(|(channel, protection)| ToChild::Protect { channel, protection }),
         (channel(), participant(), request(), to_participant()).prop_map(
             |(channel, participant, request, message)| {
                 ToChild::Deliver { channel, participant, request, message }
@@ -147,6 +151,16 @@ pub(crate) fn to_child() -> impl Strategy<Value = ToChild> {
 /// A request's number, or none.
 pub(crate) fn request() -> impl Strategy<Value = Option<RequestId>> {
     option::of(any::<u32>().prop_map(RequestId))
+}
+
+fn protection() -> impl Strategy<Value = Protection> {
+    prop_oneof![
+        Just(Protection::Nothing {}),
+        any::<u8>().prop_map(|loss_percent| Protection::Single { loss_percent }),
+        (any::<u8>(), any::<u16>())
+            .prop_map(|(loss_percent, span_ms)| Protection::Bursts { loss_percent, span_ms }),
+        Just(Protection::Unknown),
+    ]
 }
 
 fn action() -> impl Strategy<Value = Action> {

@@ -187,6 +187,7 @@ snapshot! {
         hands, "tribune_relay_hands", "Hands raised, over the rooms of which this is the origin.";
         rulings, "tribune_relay_rulings", "Rulings about persons that are held here, over all rooms.";
         children, "tribune_relay_children", "Relays attached to this one.";
+        protected_rooms, "tribune_relay_protected_rooms", "Rooms of which this is the origin and whose speakers are asked to protect against losses.";
         attached, "tribune_relay_attached", "1 if a parent is attached, else 0.";
         depth, "tribune_relay_depth", "Relays from the origin to this one, both counted.";
         draining, "tribune_relay_draining", "1 while the relay drains, else 0.";

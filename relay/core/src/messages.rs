@@ -218,12 +218,12 @@ pub struct ViewKey {
     /// Balance of delay and cost.
     pub profile: Profile,
     /// Frames that are sent again.
-    pub protection: Protection,
+    pub redundancy: RedundancyLevel,
 }
 
 /// Redundancy of a view: frames before the present ones that its datagrams carry once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Protection {
+pub enum RedundancyLevel {
     /// None.
     #[default]
     None,
@@ -285,7 +285,7 @@ impl ViewKey {
     /// A frame period a datagram, none sent again: trunks, and whoever is to hear without delay.
     #[must_use]
     pub const fn live(hears: Hears) -> Self {
-        Self { hears, profile: Profile::Live, protection: Protection::None }
+        Self { hears, profile: Profile::Live, redundancy: RedundancyLevel::None }
     }
 }
 

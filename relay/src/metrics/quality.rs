@@ -34,7 +34,7 @@ impl QualitySeries {
     pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let distributions = Measure::ALL.iter().map(|measure| {
             let (name, help) = shown(*measure);
-            // Microseconds are millionths of a second, and shares are in millionths as they are.
+            // Microseconds are millionths of a second; shares and runs are in millionths as they are.
             let bounds = measure.bounds().iter().map(|bound| u64::from(*bound)).collect();
             Histograms::register_bounds(registry, Opts::new(name, help), bounds)
         });
@@ -101,6 +101,10 @@ const fn shown(measure: Measure) -> (&'static str, &'static str) {
         Measure::Concealed => (
             "tribune_relay_listener_concealed_ratio",
             "Share of frame periods made up, as participants of this relay report it.",
+        ),
+        Measure::RunLength => (
+            "tribune_relay_listener_run_length_frames",
+            "Mean length of the runs of lost frames, as participants of this relay report it.",
         ),
     }
 }

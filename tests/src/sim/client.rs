@@ -206,6 +206,7 @@ impl SimClient {
             | ToParticipant::Reactions { .. }
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
+            | ToParticipant::Protect { .. }
             | ToParticipant::Moved { .. }
             | ToParticipant::Unknown => None,
         })

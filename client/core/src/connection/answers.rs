@@ -54,6 +54,7 @@ impl Connection {
             | ToParticipant::Reactions { .. }
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
+            | ToParticipant::Protect { .. }
             | ToParticipant::Moved { .. }
             | ToParticipant::Unknown) => {
                 Err(Failure::Lost(format!("the relay answered the join with {other:?}")))
@@ -87,6 +88,7 @@ impl Connection {
             | ToParticipant::Reactions { .. }
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
+            | ToParticipant::Protect { .. }
             | ToParticipant::Moved { .. }
             | ToParticipant::Unknown => None,
         }

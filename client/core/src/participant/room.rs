@@ -232,6 +232,7 @@ impl Participant {
             | ToParticipant::Reactions { .. }
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
+            | ToParticipant::Protect { .. }
             | ToParticipant::Unknown => {}
         }
         self.tell(Event::Message(message));

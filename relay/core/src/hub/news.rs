@@ -13,6 +13,7 @@ pub(super) fn handle(now: Instant, room: &mut Room, message: ToChild, out: &mut 
         ToChild::State { revision, state, .. } => room.handle_state(now, revision, state, out),
         ToChild::Reactions { counts, .. } => room.handle_reactions(counts, out),
         ToChild::Listeners { count, .. } => room.handle_count(count, out),
+        ToChild::Protect { protection, .. } => room.handle_protection(protection, out),
         ToChild::Deliver { participant, request, message, .. } => {
             room.handle_deliver(now, participant, request, message, out);
         }

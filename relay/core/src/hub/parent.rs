@@ -147,6 +147,7 @@ impl ParentTrunk {
             | ToChild::Reactions { .. }
             | ToChild::Rooms { .. }
             | ToChild::Listeners { .. }
+            | ToChild::Protect { .. }
             | ToChild::Replaced { .. }
             | ToChild::Query { .. }
             | ToChild::Answer { .. }

@@ -109,6 +109,7 @@ impl Hub {
             | ToChild::Reactions { .. }
             | ToChild::Rooms { .. }
             | ToChild::Listeners { .. }
+            | ToChild::Protect { .. }
             | ToChild::Deliver { .. }
             | ToChild::Replaced { .. }
             | ToChild::Query { .. }
@@ -230,6 +231,7 @@ impl Hub {
             message @ (ToChild::State { channel, .. }
             | ToChild::Reactions { channel, .. }
             | ToChild::Listeners { channel, .. }
+            | ToChild::Protect { channel, .. }
             | ToChild::Deliver { channel, .. }
             | ToChild::Replaced { channel, .. }) => {
                 if let Some((room, out)) = self.parent_room(channel) {

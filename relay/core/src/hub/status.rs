@@ -109,6 +109,7 @@ impl Facts<'_> {
         counters.stage = rooms.values().map(|room| room.state().stage.len() as u64).sum();
         counters.hands = rooms.values().map(|room| room.hands() as u64).sum();
         counters.rulings = rooms.values().map(|room| room.rulings() as u64).sum();
+        counters.protected_rooms = rooms.values().filter(|room| room.is_protected()).count() as u64;
         counters.children = self.children.len() as u64;
         counters.attached = u64::from(uplink.parent().is_some());
         counters.depth = uplink.path().len() as u64;

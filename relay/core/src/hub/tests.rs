@@ -13,6 +13,7 @@ mod handoff;
 mod lists;
 mod matrix;
 mod oneshot;
+mod protection;
 mod quality;
 mod reactions;
 mod rulings;

@@ -12,7 +12,7 @@ use tribune_protocol::limits::{FRAME_PERIOD, MAX_DATAGRAM_BYTES, MAX_FRAMES_PER_
 use tribune_protocol::media::datagram::MediaWriter;
 
 use super::redundancy::Redundancy;
-use crate::messages::Protection;
+use crate::messages::RedundancyLevel;
 
 /// A datagram, and the number of frames in it.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ impl Bundle {
         &mut self,
         now: Instant,
         channel: Channel,
-        protection: Protection,
+        protection: RedundancyLevel,
     ) -> SmallVec<[Bundled; 1]> {
         self.since = None;
         let mut datagrams = SmallVec::new();
@@ -136,7 +136,7 @@ impl Bundle {
         if frames > 0 {
             datagrams.push(Bundled { bytes: writer.take(), frames });
         }
-        if protection == Protection::None {
+        if protection == RedundancyLevel::None {
             self.redundancy.clear();
         } else {
             let sent = self.waiting.iter().map(|waiting| (waiting.track, waiting.wire.clone()));
@@ -156,10 +156,10 @@ impl Bundle {
     }
 
     /// A datagram with the frames that are to be sent again, as far as the present ones leave room.
-    fn begin(&self, now: Instant, channel: Channel, protection: Protection) -> MediaWriter {
+    fn begin(&self, now: Instant, channel: Channel, protection: RedundancyLevel) -> MediaWriter {
         let again = match protection {
-            Protection::None => SmallVec::new(),
-            Protection::Previous | Protection::PreviousTwo | Protection::Spread => {
+            RedundancyLevel::None => SmallVec::new(),
+            RedundancyLevel::Previous | RedundancyLevel::PreviousTwo | RedundancyLevel::Spread => {
                 let bytes = self.waiting.iter().map(|waiting| waiting.wire.len()).sum();
                 self.redundancy.pick(now, protection, (self.waiting.len(), bytes))
             }
@@ -198,7 +198,7 @@ mod tests {
         assert!(!bundle.is_ready(now, Some(TrackId(1)), 1));
         bundle.add(now, TrackId(1), &wire(1, 0), false);
         assert!(bundle.is_ready(now, Some(TrackId(1)), 1));
-        assert_eq!(bundle.take(now, CHANNEL, Protection::None).len(), 1);
+        assert_eq!(bundle.take(now, CHANNEL, RedundancyLevel::None).len(), 1);
         assert!(!bundle.is_ready(now + FRAME_PERIOD, None, 1));
     }
 
@@ -221,7 +221,7 @@ mod tests {
             bundle.add(now + FRAME_PERIOD * n, TrackId(2), &wire(2, n as u8), false);
         }
         assert!(bundle.is_ready(now + FRAME_PERIOD * 2, clock, 3));
-        let datagrams = bundle.take(now, CHANNEL, Protection::None);
+        let datagrams = bundle.take(now, CHANNEL, RedundancyLevel::None);
         assert_eq!((datagrams.len(), datagrams[0].frames), (1, 6));
 
         bundle.add(now, TrackId(1), &wire(1, 3), false);
@@ -238,7 +238,7 @@ mod tests {
         for track in 1..=4 {
             bundle.add(now, TrackId(track), &Bytes::from(vec![0; 600]), false);
         }
-        let datagrams = bundle.take(now, CHANNEL, Protection::PreviousTwo);
+        let datagrams = bundle.take(now, CHANNEL, RedundancyLevel::PreviousTwo);
         assert_eq!(datagrams.len(), 4);
         assert!(datagrams.iter().all(|datagram| datagram.bytes.len() <= MAX_DATAGRAM_BYTES));
         assert!(datagrams.iter().all(|datagram| datagram.frames == 1));
@@ -252,7 +252,8 @@ mod tests {
         for n in 0..6_u8 {
             let now = now + FRAME_PERIOD * n.into();
             bundle.add(now, TrackId(1), &wire(1, n), false);
-            let protection = if n < 3 { Protection::PreviousTwo } else { Protection::Spread };
+            let protection =
+                if n < 3 { RedundancyLevel::PreviousTwo } else { RedundancyLevel::Spread };
             said.push(read(&bundle.take(now, CHANNEL, protection)));
         }
         let sources = |seqs: &[(u8, bool)]| seqs.to_vec();
@@ -266,10 +267,10 @@ mod tests {
         // After a silence nothing is said again, nor of a track that has been silenced.
         let later = now + FRAME_PERIOD * 30;
         bundle.add(later, TrackId(1), &wire(1, 30), false);
-        assert_eq!(read(&bundle.take(later, CHANNEL, Protection::Previous)), [(30, false)]);
+        assert_eq!(read(&bundle.take(later, CHANNEL, RedundancyLevel::Previous)), [(30, false)]);
         bundle.retain(|_| true, |_| false);
         bundle.add(later, TrackId(1), &wire(1, 31), false);
-        assert_eq!(read(&bundle.take(later, CHANNEL, Protection::Previous)), [(31, false)]);
+        assert_eq!(read(&bundle.take(later, CHANNEL, RedundancyLevel::Previous)), [(31, false)]);
     }
 
     /// Sequence numbers, each with whether it was sent before.

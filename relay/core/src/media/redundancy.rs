@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::limits::{MAX_DATAGRAM_BYTES, MAX_FRAMES_PER_DATAGRAM};
 
-use crate::messages::Protection;
+use crate::messages::RedundancyLevel;
 
 /// Datagrams that are remembered: the fourth before is the farthest that is sent again.
 const REMEMBERED: usize = 4;
@@ -56,14 +56,14 @@ impl Redundancy {
     pub(super) fn pick(
         &self,
         now: Instant,
-        protection: Protection,
+        protection: RedundancyLevel,
         (count, bytes): (usize, usize),
     ) -> SmallVec<[&Bytes; 8]> {
         let back: &[usize] = match protection {
-            Protection::None => &[],
-            Protection::Previous => &[1],
-            Protection::PreviousTwo => &[1, 2],
-            Protection::Spread => &[1, REMEMBERED],
+            RedundancyLevel::None => &[],
+            RedundancyLevel::Previous => &[1],
+            RedundancyLevel::PreviousTwo => &[1, 2],
+            RedundancyLevel::Spread => &[1, REMEMBERED],
         };
         let mut room_bytes = MAX_DATAGRAM_BYTES.saturating_sub(HEADER_BYTES + bytes);
         let mut room = MAX_FRAMES_PER_DATAGRAM.saturating_sub(count);

@@ -160,7 +160,7 @@ impl View {
         let (frames, since) = (self.bundle.len() as u64, self.bundle.since());
         let channel = self.channel();
         Departure {
-            datagrams: self.bundle.take(now, channel, self.key.protection),
+            datagrams: self.bundle.take(now, channel, self.key.redundancy),
             frames,
             since,
             slots: Arc::clone(&self.members),

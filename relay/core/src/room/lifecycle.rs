@@ -6,6 +6,7 @@ use std::time::Instant;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::trunk::Action;
+use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::room::Phase;
 use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 use tribune_protocol::ids::{Note, ParticipantId, RequestId};
@@ -128,6 +129,12 @@ impl Room {
         self.replica.add_report(now, &report);
         self.replica.send_quality(now, out);
         self.follow_rights(who, out);
+    }
+
+    /// Protection that the parent asks the room's speakers for.
+    pub fn handle_protection(&mut self, protection: Protection, out: &mut Outbox) {
+        self.replica.take_protection(protection, out);
+        self.edge.tell_protection(&self.stage_here(), self.replica.protection(), out);
     }
 
     /// A member is gone: for good, or because its connection is.

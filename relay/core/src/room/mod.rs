@@ -193,6 +193,11 @@ impl Room {
         self.replica.quality(now)
     }
 
+    /// Whether speakers are asked for protection, by this relay as the origin.
+    pub(crate) fn is_protected(&self) -> bool {
+        self.is_origin() && self.replica.protection() != Default::default()
+    }
+
     /// Answer of this relay alone to a query about listeners.
     #[must_use]
     pub fn local_answer(&self, now: Instant, about: &TreeQuery, relay: &DisplayName) -> TreeAnswer {
@@ -243,6 +248,9 @@ impl Room {
         self.send_count(now, out);
         self.replica.send_reactions(now, out);
         self.replica.send_quality(now, out);
+        if self.replica.decide_protection(now, out) {
+            self.edge.tell_protection(&self.stage_here(), self.replica.protection(), out);
+        }
         self.replica.check_subscribers(now, out);
         self.check_handoff(now, out);
         self.check_tokens(now, out);
@@ -380,7 +388,6 @@ impl Room {
         RoomView::new(&self.replica, &self.context)
     }
 
-    /// Connections of the stage's participants who are here.
     fn stage_here(&self) -> StageHere {
         self.edge.stage_here(self.replica.state())
     }

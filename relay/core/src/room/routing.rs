@@ -96,6 +96,7 @@ impl Room {
         out: &mut Outbox,
     ) {
         if self.replica.accept_state(revision, out) {
+            self.replica.check_protection_told(out);
             self.apply(now, revision, state, out);
         }
     }
@@ -348,6 +349,8 @@ impl Room {
     pub(super) fn send_routes(&mut self, now: Instant, out: &mut Outbox) {
         let here = self.stage_here();
         self.replica.send_routes(now, &here, out);
+        // Whoever has come on the stage, or in with a place on it, hears it here.
+        self.edge.tell_protection(&here, self.replica.protection(), out);
     }
 
     /// Ends the part of a handoff that is over.

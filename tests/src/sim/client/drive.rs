@@ -154,6 +154,7 @@ impl SimClient {
             | ToParticipant::Reactions { .. }
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
+            | ToParticipant::Protect { .. }
             | ToParticipant::Unknown => {}
         }
         self.messages.push((self.now, envelope));

@@ -656,6 +656,7 @@ impl Scene {
             | ToChild::Rulings { .. }
             | ToChild::Reactions { .. }
             | ToChild::Listeners { .. }
+            | ToChild::Protect { .. }
             | ToChild::Deliver { .. }
             | ToChild::Replaced { .. }
             | ToChild::Query { .. }

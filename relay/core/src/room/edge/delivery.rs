@@ -5,7 +5,7 @@ use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::settings::RoomSettings;
 use tribune_protocol::quality::report::Report;
 
-use crate::messages::Protection;
+use crate::messages::RedundancyLevel;
 
 /// Frames that a report has to be about: a second of one talker. Fewer say nothing about a path.
 const MIN_FRAMES: u64 = 50;
@@ -27,7 +27,7 @@ pub(crate) struct Delivery {
     of_room: Profile,
     /// The participant understands redundant frames.
     takes_redundancy: bool,
-    protection: Protection,
+    protection: RedundancyLevel,
     /// Reports without losses in a row.
     calm: u8,
 }
@@ -54,14 +54,14 @@ impl Delivery {
     }
 
     /// The profile, and what is sent again. A participant on the stage, or asked to it, is in a conversation.
-    pub(crate) fn now(&self, is_in_conversation: bool) -> (Profile, Protection) {
+    pub(crate) fn now(&self, is_in_conversation: bool) -> (Profile, RedundancyLevel) {
         let profile = match (is_in_conversation, self.wanted) {
             (true, _) => Profile::Live,
             (false, wanted) => wanted.unwrap_or(self.of_room),
         };
         let protection = match profile {
             // QUIC sends again what is lost.
-            Profile::Reliable => Protection::None,
+            Profile::Reliable => RedundancyLevel::None,
             Profile::Live | Profile::Audience | Profile::Unknown => self.protection,
         };
         (profile, protection)
@@ -96,19 +96,19 @@ fn is_known(profile: &Profile) -> bool {
     }
 }
 
-const fn stronger(protection: Protection) -> Protection {
+const fn stronger(protection: RedundancyLevel) -> RedundancyLevel {
     match protection {
-        Protection::None => Protection::Previous,
-        Protection::Previous => Protection::PreviousTwo,
-        Protection::PreviousTwo | Protection::Spread => Protection::Spread,
+        RedundancyLevel::None => RedundancyLevel::Previous,
+        RedundancyLevel::Previous => RedundancyLevel::PreviousTwo,
+        RedundancyLevel::PreviousTwo | RedundancyLevel::Spread => RedundancyLevel::Spread,
     }
 }
 
-const fn weaker(protection: Protection) -> Protection {
+const fn weaker(protection: RedundancyLevel) -> RedundancyLevel {
     match protection {
-        Protection::None | Protection::Previous => Protection::None,
-        Protection::PreviousTwo => Protection::Previous,
-        Protection::Spread => Protection::PreviousTwo,
+        RedundancyLevel::None | RedundancyLevel::Previous => RedundancyLevel::None,
+        RedundancyLevel::PreviousTwo => RedundancyLevel::Previous,
+        RedundancyLevel::Spread => RedundancyLevel::PreviousTwo,
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
         delivery.choose(&small, 10, 1_000);
         assert_eq!(delivery.now(false).0, Profile::Audience);
         delivery.set_wanted(Some(Profile::Reliable));
-        assert_eq!(delivery.now(false), (Profile::Reliable, Protection::None));
+        assert_eq!(delivery.now(false), (Profile::Reliable, RedundancyLevel::None));
     }
 
     #[test]
@@ -148,12 +148,14 @@ mod tests {
             delivery.handle_report(&report(lost, repaired, late));
             delivery.now(false).1
         };
-        assert_eq!(after(2, 30, 0), Protection::None, "repair copes");
-        assert_eq!(after(3, 30, 0), Protection::Previous);
-        assert_eq!(after(0, 30, 3), Protection::PreviousTwo, "what is late is missing too");
-        assert_eq!(after(9, 30, 0), Protection::Spread);
-        assert_eq!(after(9, 30, 0), Protection::Spread);
-        for level in [Protection::PreviousTwo, Protection::Previous, Protection::None] {
+        assert_eq!(after(2, 30, 0), RedundancyLevel::None, "repair copes");
+        assert_eq!(after(3, 30, 0), RedundancyLevel::Previous);
+        assert_eq!(after(0, 30, 3), RedundancyLevel::PreviousTwo, "what is late is missing too");
+        assert_eq!(after(9, 30, 0), RedundancyLevel::Spread);
+        assert_eq!(after(9, 30, 0), RedundancyLevel::Spread);
+        for level in
+            [RedundancyLevel::PreviousTwo, RedundancyLevel::Previous, RedundancyLevel::None]
+        {
             for _ in 0..CALM_REPORTS - 1 {
                 assert!(after(0, 0, 0) > level);
             }
@@ -170,9 +172,9 @@ mod tests {
         let report = |frames| Report { received: 0, lost: frames, ..Report::default() };
         let mut old = Delivery::new(None, false);
         old.handle_report(&report(250));
-        assert_eq!(old.now(false).1, Protection::None);
+        assert_eq!(old.now(false).1, RedundancyLevel::None);
         let mut new = Delivery::new(None, true);
         new.handle_report(&report(49));
-        assert_eq!(new.now(false).1, Protection::None);
+        assert_eq!(new.now(false).1, RedundancyLevel::None);
     }
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId};
-use tribune_protocol::limits::{MIN_REPORT_PERIOD, RECONNECT_GRACE};
+use tribune_protocol::limits::{MIN_REPORT_PERIOD, RECONNECT_GRACE, REPORT_PERIOD};
 use tribune_protocol::quality::report::Report;
 
 use super::delivery::Delivery;
@@ -33,6 +34,10 @@ pub(crate) struct Member {
     reacted_at: Option<Instant>,
     report: Option<(Instant, Report)>,
     delivery: Delivery,
+    /// When the next report would come at the pace of one in each period.
+    report_due: Option<Instant>,
+    /// Protection that it has been told.
+    protection: Protection,
 }
 
 /// All members, by id and by the keys of rulings.
@@ -69,6 +74,8 @@ impl Member {
             reacted_at: None,
             report: None,
             delivery,
+            report_due: None,
+            protection: Protection::default(),
         }
     }
 
@@ -167,15 +174,25 @@ impl Member {
         }
     }
 
-    /// Takes a quality report, unless the last one is too recent.
+    /// Takes a quality report, unless the last one is too recent. One that is early by the pace of one in
+    /// each period counts for as long as that has been made up for: nobody has more than one voice.
     pub(crate) fn take_report(&mut self, now: Instant, report: Report) -> bool {
         let soon = |(at, _): &(Instant, Report)| now < *at + MIN_REPORT_PERIOD;
-        let counts = !self.report.as_ref().is_some_and(soon);
+        let due = self.report_due.unwrap_or(now);
+        let early = due.saturating_duration_since(now);
+        let counts = !self.report.as_ref().is_some_and(soon)
+            && early <= REPORT_PERIOD.saturating_sub(MIN_REPORT_PERIOD);
         if counts {
             self.delivery.handle_report(&report);
             self.report = Some((now, report));
+            self.report_due = Some(due.max(now) + REPORT_PERIOD);
         }
         counts
+    }
+
+    /// Notes a protection as told. Whether it has been told something else before.
+    pub(crate) fn set_protection(&mut self, protection: Protection) -> bool {
+        std::mem::replace(&mut self.protection, protection) != protection
     }
 
     /// Notes a reaction, unless the last one is less than `pause` ago.

@@ -30,6 +30,7 @@ use tribune_protocol::control::query::TreeQuery;
 use tribune_protocol::control::trunk::Credentials;
 use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::profile::Profile;
+use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::room::RoomState;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RequestId};
@@ -298,6 +299,21 @@ impl Edge {
         let member = self.members.get_mut(who).filter(|member| member.is_in() && hears)?;
         let report = report.bounded();
         member.take_report(now, report).then_some(report)
+    }
+
+    /// Tells members on the stage what to protect against, as far as they have been told something else.
+    pub(crate) fn tell_protection(
+        &mut self,
+        here: &BTreeMap<ParticipantId, LinkId>,
+        protection: Protection,
+        out: &mut Outbox,
+    ) {
+        for (who, link) in here {
+            let member = self.members.get_mut(*who);
+            if member.is_some_and(|member| member.set_protection(protection)) {
+                out.to_participant(*link, None, &ToParticipant::Protect { protection });
+            }
+        }
     }
 
     /// Last reports of members, as far as a query asks for them.

@@ -8,7 +8,7 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Note, ParticipantId};
 
 use super::members::Member;
-use crate::messages::{Hears, Protection, ViewKey};
+use crate::messages::{Hears, RedundancyLevel, ViewKey};
 use crate::room::person_rulings::PersonRulings;
 use crate::room::view::RoomView;
 
@@ -29,8 +29,8 @@ pub(crate) fn may(
 /// View of the room that a participant is given.
 pub(crate) fn view_key(view: RoomView<'_>, who: ParticipantId, member: Option<&Member>) -> ViewKey {
     let is_in_conversation = is_in_conversation(view, who, &rulings(view, member));
-    let (profile, protection) = delivery(member, is_in_conversation);
-    ViewKey { hears: hears(view, who, member), profile, protection }
+    let (profile, redundancy) = delivery(member, is_in_conversation);
+    ViewKey { hears: hears(view, who, member), profile, redundancy }
 }
 
 /// Frames that a participant hears.
@@ -68,7 +68,7 @@ fn is_in_conversation(view: RoomView<'_>, who: ParticipantId, rulings: &PersonRu
     view.state.on_stage(who).is_some() || rulings.invited_by.is_some()
 }
 
-fn delivery(member: Option<&Member>, is_in_conversation: bool) -> (Profile, Protection) {
+fn delivery(member: Option<&Member>, is_in_conversation: bool) -> (Profile, RedundancyLevel) {
     member.map(|member| member.delivery().now(is_in_conversation)).unwrap_or_default()
 }
 

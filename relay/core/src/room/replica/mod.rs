@@ -8,10 +8,12 @@
 //! * [`routing`], [`handoff`] — homes of participants; moves without a gap
 //! * [`attachments`] — connections per shard, counts of listeners
 //! * [`quality`], [`reactions`] — reports folded, reactions added up
+//! * [`protection`] — what speakers are to protect against, by the reports
 
 mod attachments;
 mod confirmation;
 mod handoff;
+mod protection;
 mod quality;
 mod reactions;
 pub mod routing;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tribune_protocol::control::trunk::ToChild;
+use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::room::RoomState;
 use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::ids::{Channel, ParticipantId, Revision};
@@ -35,6 +38,7 @@ pub(crate) use self::confirmation::HeldAnswer;
 use self::confirmation::{HeldAnswers, Subscribers};
 use self::handoff::Handoff;
 pub(crate) use self::handoff::HandoffEnd;
+use self::protection::RoomProtection;
 use self::quality::RoomQuality;
 use self::reactions::Reactions;
 use self::routing::Homes;
@@ -62,6 +66,7 @@ pub(crate) struct Replica {
     attachments: Attachments,
     counts: ListenerCounts,
     quality: RoomQuality,
+    protection: RoomProtection,
     reactions: Reactions,
 }
 
@@ -91,6 +96,7 @@ impl Replica {
             attachments: Attachments::default(),
             counts: ListenerCounts::new(now),
             quality: RoomQuality::default(),
+            protection: RoomProtection::default(),
             reactions: Reactions::default(),
         }
     }
@@ -178,6 +184,9 @@ impl Replica {
     /// Adds the report of a participant of this relay.
     pub(crate) fn add_report(&mut self, now: Instant, report: &Report) {
         self.quality.add(now, report, self.subscription.is_some());
+        if self.subscription.is_none() {
+            self.protection.policy().handle_report(now, report);
+        }
     }
 
     /// Adds the fold of a relay below. Whether it counts.
@@ -186,12 +195,20 @@ impl Replica {
             return false;
         }
         self.quality.merge(now, quality, self.subscription.is_some());
+        if self.subscription.is_none() {
+            self.protection.policy().handle_quality(now, quality);
+        }
         true
     }
 
     /// Quality of the room at this relay and below, over the last minute.
     pub(crate) fn quality(&self, now: Instant) -> Option<QualitySummary> {
         self.quality.summary(now)
+    }
+
+    /// Protection that the room's speakers are asked for.
+    pub(crate) const fn protection(&self) -> Protection {
+        self.protection.current()
     }
 
     /// Attaches a connection to the room: it hears the room from now on.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tribune_protocol::control::participant::{Heard, ToParticipant};
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::domain::person::PersonKey;
+use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::room::RoomState;
 use tribune_protocol::domain::ruling::Ruling;
@@ -44,6 +45,7 @@ impl Replica {
         let Some(subscription) = &mut self.subscription else { return };
         let heard = subscription.take_heard();
         subscription.attach(link, channel);
+        self.protection.begin_anew();
         let room = self.state.room.clone();
         out.to_parent(&ToParent::Subscribe { channel, room, heard });
         self.attach(link, ViewKey::live(Hears::Trunk(channel)), here, out);
@@ -279,11 +281,41 @@ impl Replica {
         }
     }
 
+    /// At the origin, decides what the room's speakers are to protect against, if it is time. Whether they are
+    /// to be told.
+    pub(crate) fn decide_protection(&mut self, now: Instant, out: &mut Outbox) -> bool {
+        let is_news = self.protection.decide(now);
+        self.spread_protection(is_news, out)
+    }
+
+    /// Takes the parent's word about protection, and passes it on.
+    pub(crate) fn take_protection(&mut self, protection: Protection, out: &mut Outbox) {
+        let is_news = self.protection.handle_protect(protection);
+        self.spread_protection(is_news, out);
+    }
+
+    /// The parent has said the state: what it has not said about protection before that is nothing.
+    pub(crate) fn check_protection_told(&mut self, out: &mut Outbox) {
+        let is_news = self.protection.handle_state();
+        self.spread_protection(is_news, out);
+    }
+
+    fn spread_protection(&self, is_news: bool, out: &mut Outbox) -> bool {
+        let protection = self.protection.current();
+        if is_news {
+            for (link, channel) in self.subscribers.channels() {
+                out.to_child(link, &ToChild::Protect { channel, protection });
+            }
+        }
+        is_news
+    }
+
     /// When something is to be sent or given up next, counts of listeners aside.
     pub(crate) fn due(&self) -> Option<Instant> {
         // Without a parent there is nobody to send the quality to.
         let quality = self.channel().and_then(|_| self.quality.due());
-        let due = [self.reactions.due(), quality, self.handoff.due(), self.subscribers.due()];
+        let (handoff, subscribers) = (self.handoff.due(), self.subscribers.due());
+        let due = [self.reactions.due(), quality, self.protection.due(), handoff, subscribers];
         due.into_iter().flatten().min()
     }
 
@@ -301,6 +333,10 @@ impl Replica {
         let count = self.counts.whole_tree();
         if is_first && count > 0 {
             out.to_child(link, &ToChild::Listeners { channel, count });
+        }
+        let protection = self.protection.current();
+        if is_first && protection != Protection::default() {
+            out.to_child(link, &ToChild::Protect { channel, protection });
         }
         out.to_child(link, &ToChild::State { channel, revision, state: self.state.clone() });
     }
