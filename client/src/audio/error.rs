@@ -8,12 +8,12 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum AudioError {
     /// libopus refused a setting or a packet.
-    #[error("Opus could not {action}: {source}")]
+    #[error("Opus could not {action}: {reason}")]
     Opus {
         /// The action, as an infinitive.
         action: &'static str,
         /// libopus' own reason.
-        source: opus::Error,
+        reason: &'static str,
     },
     /// A packet is not one 20 ms Opus frame within the size limit.
     #[error(

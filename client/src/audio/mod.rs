@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`source`] | where a speaker's audio comes from: file, Ogg Opus, tone, pipe, microphone | no: reads |
 //! | [`resample`] | any rate and channel count to 48 kHz mono | yes |
-//! | [`encode`] | PCM to one Opus packet per frame period | yes |
+//! | [`encode`] | PCM to one Opus packet per frame period, as redundant as needed | yes |
 //! | [`level`] | RFC 6464 audio level, and the voice bit | yes |
 //! | [`talkspurt`] | which frames are sent, and which one announces a silence | yes |
 //! | [`speak`] | the three above in a row: source frame in, numbered frame out | yes |

@@ -42,6 +42,9 @@ struct Track {
     last_sound_tick: u64,
     concealed: u64,
     recovered: u64,
+    /// Runs of lost frames, and whether one is under way.
+    runs: u64,
+    is_in_run: bool,
     undecodable: u64,
 }
 
@@ -71,7 +74,7 @@ pub struct TickOutput {
     pub captured: Vec<CapturedFrame>,
     /// Frames that were made up in this tick.
     pub concealed: u32,
-    /// Frames that were recovered from the following frame's redundant copy in this tick.
+    /// Frames that were recovered from the redundancy of a later frame in this tick.
     pub recovered: u32,
     /// Tracks that should have talked but have stalled.
     pub starved: u32,
@@ -240,13 +243,21 @@ impl Track {
             last_sound_tick: ticks,
             concealed: 0,
             recovered: 0,
+            runs: 0,
+            is_in_run: false,
             undecodable: 0,
         })
     }
 
     /// Fills `pcm` for one frame period; `false` if the track is silent in it.
     fn play(&mut self, now: Instant, track_id: u32, output: &mut TickOutput) -> bool {
-        let is_concealed = match self.jitter.poll_playout(now) {
+        let playout = self.jitter.poll_playout(now);
+        let is_lost = matches!(playout, Playout::Lost { .. });
+        self.runs += u64::from(is_lost && !self.is_in_run);
+        // A frame period that no frame stands for does not end a run, and a stall goes on with it.
+        self.is_in_run =
+            is_lost || (self.is_in_run && matches!(playout, Playout::Stretch | Playout::Starved));
+        let is_concealed = match playout {
             Playout::Frame { seq, payload } => {
                 output.captured.extend(payload.capture.map(|capture| CapturedFrame {
                     track_id,
@@ -257,13 +268,14 @@ impl Track {
                 self.undecodable += u64::from(is_broken);
                 is_broken
             }
-            Playout::Lost { seq: _, next: Some((1, next)) } => {
-                let is_recovered = self.decoder.recover(&next.opus, &mut self.pcm).is_ok();
+            Playout::Lost { seq: _, next: Some((distance, next)) } => {
+                let recovered = self.decoder.recover(&next.opus, distance, &mut self.pcm);
+                let is_recovered = recovered.unwrap_or(false);
                 self.recovered += u64::from(is_recovered);
                 output.recovered += u32::from(is_recovered);
                 !is_recovered
             }
-            Playout::Lost { seq: _, next: Some(_) | None } | Playout::Stretch => true,
+            Playout::Lost { seq: _, next: None } | Playout::Stretch => true,
             Playout::Silence => return false,
             Playout::Starved => {
                 output.starved += 1;
@@ -289,6 +301,7 @@ impl Track {
         stats.dropped += jitter.out_of_window + jitter.skipped;
         stats.concealed += self.concealed;
         stats.recovered += self.recovered;
+        stats.runs += self.runs;
         stats.undecodable += self.undecodable;
         jitter
     }

@@ -4,6 +4,7 @@
 //! Pure: one call per frame period. For the speaking side of a session.
 
 use bytes::Bytes;
+use tribune_protocol::domain::protection::Protection;
 
 use super::decode::TrackDecoder;
 use super::encode::{EncodedFrame, VoiceEncoder, is_dtx_packet, is_voice};
@@ -50,6 +51,20 @@ impl SpeakerPipeline {
             talkspurt: TalkspurtTracker::new(),
             next_seq: first_seq,
         })
+    }
+
+    /// Has the encoder protect against other losses, at another bitrate, from the next frame on. What is passed
+    /// through stays as it is.
+    ///
+    /// # Errors
+    /// As for [`Self::new`], or if libopus fails.
+    pub fn set_encoding(
+        &mut self,
+        bitrate_bps: u32,
+        protection: Protection,
+    ) -> Result<(), AudioError> {
+        self.encoder.set_bitrate(bitrate_bps)?;
+        self.encoder.set_protection(protection)
     }
 
     /// Takes the frame of the next frame period; `None` if there is nothing to send for it.

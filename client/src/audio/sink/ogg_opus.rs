@@ -46,7 +46,10 @@ impl std::fmt::Debug for OggOpusWriter {
 
 impl OggOpusWriter {
     pub(super) fn create(path: &Path) -> Result<Self, AudioError> {
-        let failed = |source| AudioError::Opus { action: "set up an encoder", source };
+        let failed = |error: opus::Error| AudioError::Opus {
+            action: "set up an encoder",
+            reason: error.description(),
+        };
         let mut encoder =
             opus::Encoder::new(SAMPLE_RATE_HZ, opus::Channels::Mono, opus::Application::Audio)
                 .map_err(failed)?;
@@ -93,10 +96,9 @@ impl OggOpusWriter {
 
     fn encode(&mut self, pcm: &PcmFrame) -> Result<(), AudioError> {
         let mut packet = [0; FRAME_BYTES_MAX];
-        let len = self
-            .encoder
-            .encode_float(pcm, &mut packet)
-            .map_err(|source| AudioError::Opus { action: "encode a recording", source })?;
+        let len = self.encoder.encode_float(pcm, &mut packet).map_err(|error: opus::Error| {
+            AudioError::Opus { action: "encode a recording", reason: error.description() }
+        })?;
         if let Some(previous) = self.pending.replace(packet[..len].to_vec()) {
             self.write_packet(previous).map_err(|source| self.error(source))?;
         }

@@ -131,8 +131,12 @@ impl OggOpusFile {
 
 impl Decode {
     fn new() -> Result<Self, AudioError> {
-        let decoder = opus::Decoder::new(SAMPLE_RATE_HZ, opus::Channels::Mono)
-            .map_err(|source| AudioError::Opus { action: "set up a decoder", source })?;
+        let decoder = opus::Decoder::new(SAMPLE_RATE_HZ, opus::Channels::Mono).map_err(
+            |error: opus::Error| AudioError::Opus {
+                action: "set up a decoder",
+                reason: error.description(),
+            },
+        )?;
         Ok(Self { decoder, skip: 0, position: 0, ready: VecDeque::new(), failure: None })
     }
 
