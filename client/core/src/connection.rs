@@ -31,6 +31,7 @@ use self::groups::GroupReader;
 use self::protection::UplinkProtection;
 use self::sent::SentFrames;
 use crate::address::Address;
+use crate::encoding::UplinkCounts;
 use crate::reconnect::Failure;
 
 /// Time for an answer. Moderation is answered once the farthest relay has acted.
@@ -291,6 +292,11 @@ impl Connection {
     #[must_use]
     pub const fn path_round_trip(&self) -> Duration {
         self.path.round_trip
+    }
+
+    /// Takes what has been counted of frames on the own track since the last time.
+    pub fn take_uplink(&mut self) -> UplinkCounts {
+        self.sent.take_counts()
     }
 
     const fn handle_you(&mut self, you: &You) {

@@ -17,6 +17,7 @@
 //! | [`clock`], [`identity`], [`address`] | local microseconds, ids, `HOST:PORT` |
 //! | [`report`], [`playout`] | reports of quality, and the counters that they are made of |
 //! | [`jitter`] | adaptive jitter buffer of one track |
+//! | [`encoding`] | settings of a speaker's encoder, by what is lost |
 //! | [`opus_packet`] | layout, voice and redundancy of Opus packets |
 //! | [`level`], [`talkspurt`] | audio level; which frames of a speaker are sent |
 
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod connection;
 pub mod dedup;
 pub mod delivery;
+pub mod encoding;
 pub mod frame;
 pub mod handoff;
 pub mod identity;

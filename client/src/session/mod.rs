@@ -31,6 +31,7 @@ mod quic;
 pub mod tls;
 
 pub use tribune_client_core::connection::RequestError;
+pub use tribune_client_core::encoding::Encoding;
 pub use tribune_client_core::frame::{ReceivedFrame, SpokenFrame};
 pub use tribune_client_core::participant::{Event, Link};
 pub use tribune_client_core::{address, change, reconnect, room_view, subject, words};

@@ -209,7 +209,7 @@ impl Record {
             }
             Event::Retrying { .. } => self.lost += 1,
             Event::Ended(end) => self.ended = Some(format!("{end:?}")),
-            Event::Message(_) => {}
+            Event::Message(_) | Event::Encoding(_) => {}
         }
     }
 }

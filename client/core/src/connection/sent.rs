@@ -7,6 +7,8 @@ use tribune_protocol::ids::{Channel, Seq, TrackId};
 use tribune_protocol::media::datagram::MediaWriter;
 use tribune_protocol::media::nack::Nack;
 
+use crate::encoding::UplinkCounts;
+
 /// Frames that are kept: 2 s, as a relay keeps.
 const KEPT: usize = 100;
 /// Frames that are sent again at once; one more for each that is sent.
@@ -15,22 +17,25 @@ const REPAIRS_AT_ONCE: u32 = 50;
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct SentFrames {
-    frames: VecDeque<Sent>,
+    frames: VecDeque<SentFrame>,
     /// Frames that may be sent again.
     credit: u32,
+    /// Since they were taken last.
+    counts: UplinkCounts,
 }
 
 #[derive(Debug)]
-struct Sent {
+struct SentFrame {
     track: TrackId,
     seq: Seq,
     wire: Bytes,
-    was_asked_for: bool,
+    /// How often it has been asked for.
+    asked: u8,
 }
 
 impl Default for SentFrames {
     fn default() -> Self {
-        Self { frames: VecDeque::new(), credit: REPAIRS_AT_ONCE }
+        Self { frames: VecDeque::new(), credit: REPAIRS_AT_ONCE, counts: UplinkCounts::default() }
     }
 }
 
@@ -40,13 +45,14 @@ impl SentFrames {
         if self.frames.len() == KEPT {
             self.frames.pop_front();
         }
-        self.frames.push_back(Sent { track, seq, wire, was_asked_for: false });
+        self.frames.push_back(SentFrame { track, seq, wire, asked: 0 });
+        self.counts.sent += 1;
         self.credit = REPAIRS_AT_ONCE.min(self.credit + 1);
     }
 
     /// The last frames of a track that follow each other, oldest first.
     pub(super) fn last(&self, track: TrackId, count: usize) -> Vec<Bytes> {
-        let mut last: Vec<&Sent> = Vec::new();
+        let mut last: Vec<&SentFrame> = Vec::new();
         for sent in self.frames.iter().rev().take(count) {
             let follows = last.last().is_none_or(|later| later.seq == sent.seq.plus(1));
             if sent.track != track || !follows {
@@ -63,19 +69,40 @@ impl SentFrames {
         &mut self,
         nack: &Nack,
         datagram_bytes: usize,
-        mut note: impl FnMut(bool),
+        note: impl FnMut(bool),
     ) -> Option<Bytes> {
+        self.count(nack, note);
         let mut writer = MediaWriter::repair(Channel(0), datagram_bytes);
         for seq in nack.seqs() {
-            let asked = |sent: &&mut Sent| (sent.track, sent.seq) == (nack.track, seq);
-            let Some(sent) = self.frames.iter_mut().find(asked) else { continue };
-            if self.credit == 0 || !writer.push(&sent.wire) {
+            let asked = |kept: &&SentFrame| (kept.track, kept.seq) == (nack.track, seq);
+            let Some(kept) = self.frames.iter().find(asked) else { continue };
+            if self.credit == 0 || !writer.push(&kept.wire) {
                 break;
             }
-            note(!std::mem::replace(&mut sent.was_asked_for, true));
             self.credit -= 1;
         }
         (!writer.is_empty()).then(|| writer.take())
+    }
+
+    /// Takes what has been counted since the last time.
+    pub(super) fn take_counts(&mut self) -> UplinkCounts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Counts the frames that are asked for: each once, and once more if it is asked for again.
+    fn count(&mut self, nack: &Nack, mut note: impl FnMut(bool)) {
+        let mut is_in_run = false;
+        for seq in nack.seqs() {
+            let asked = |kept: &&mut SentFrame| (kept.track, kept.seq) == (nack.track, seq);
+            let Some(kept) = self.frames.iter_mut().find(asked) else { continue };
+            kept.asked = kept.asked.saturating_add(1);
+            let is_first = kept.asked == 1;
+            note(is_first);
+            self.counts.asked += u64::from(is_first);
+            self.counts.runs += u64::from(is_first && !is_in_run);
+            self.counts.asked_again += u64::from(kept.asked == 2);
+            is_in_run = is_first;
+        }
     }
 }
 
@@ -113,6 +140,26 @@ mod tests {
         let answered =
             (0..60).filter(|_| sent.answer(&nack(100, 1), 1_200, |_| {}).is_some()).count();
         assert_eq!(answered, 47, "three are used up");
+    }
+
+    #[test]
+    fn frames_asked_for_are_counted_once_and_once_again() {
+        let mut sent = SentFrames::default();
+        for seq in 0..20 {
+            sent.push(TrackId(3), Seq(seq), Bytes::from_static(&[1; 9]));
+        }
+        let mut ask = |first, count| {
+            let (channel, track) = (Channel(0), TrackId(3));
+            sent.answer(&Nack { channel, track, first: Seq(first), count }, 1_200, |_| {});
+        };
+        ask(2, 3);
+        ask(9, 1);
+        ask(2, 3);
+        ask(4, 2); // one for the third time, one for the first
+        ask(70, 5); // never sent
+        let counted = UplinkCounts { sent: 20, asked: 5, runs: 3, asked_again: 3 };
+        assert_eq!(sent.take_counts(), counted);
+        assert_eq!(sent.take_counts(), UplinkCounts::default());
     }
 
     fn frames(datagram: Option<Bytes>) -> Vec<u16> {

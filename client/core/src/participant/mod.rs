@@ -29,6 +29,7 @@ use crate::clock::LocalClock;
 use crate::connection::{Answer, Connection, Path, Received, RequestError, message};
 use crate::dedup::Dedup;
 use crate::delivery::Delivery;
+use crate::encoding::EncodingPolicy;
 use crate::frame::SpokenFrame;
 use crate::reconnect::{End, Failure, Next, Reconnect};
 
@@ -58,6 +59,7 @@ pub struct Participant {
     ask_from: Instant,
     /// The last frames spoken that were to be heard, each with the time.
     spoken: VecDeque<(Instant, SpokenFrame)>,
+    encoding: EncodingPolicy,
     has_joined: bool,
     reconnects: u32,
     link: Link,
@@ -80,6 +82,7 @@ impl Participant {
             delivery: Delivery::new(config.playout_delay),
             ask_from: now,
             spoken: VecDeque::new(),
+            encoding: EncodingPolicy::default(),
             has_joined: false,
             reconnects: 0,
             link: Link::default(),
@@ -347,6 +350,7 @@ impl Participant {
             self.reconnects += 1;
         }
         (self.has_joined, self.join.returning) = (true, true);
+        self.encoding.handle_joined();
         self.tell(Event::Joined { joined, reconnects: self.reconnects });
     }
 

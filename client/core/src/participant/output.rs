@@ -8,6 +8,7 @@ use tribune_protocol::time::Offset;
 
 use crate::address::Address;
 use crate::connection::RequestError;
+use crate::encoding::Encoding;
 use crate::frame::ReceivedFrame;
 use crate::reconnect::End;
 
@@ -83,6 +84,8 @@ pub enum Event {
     },
     /// The relay says something about the room.
     Message(ToParticipant),
+    /// The encoder is to be set otherwise, because other frames are lost.
+    Encoding(Encoding),
     /// There is no connection; the next attempt is under way or about to be.
     Retrying {
         /// Why, in a clause.

@@ -174,6 +174,7 @@ impl Participant {
                 self.handle_closed(now, id, failure);
             }
             self.move_on(now);
+            self.follow_losses(now);
         }
         self.ask_for_missing(now);
     }
@@ -199,6 +200,17 @@ impl Participant {
         alive.map_err(|failure| (id, failure))
     }
 
+    /// Has the encoder follow what is lost: in the room, and on the way to the relay that serves us.
+    fn follow_losses(&mut self, now: Instant) {
+        let Phase::InRoom(stay) = &mut self.phase else { return };
+        let connection = stay.serving();
+        let (since, round_trip) = (connection.take_uplink(), connection.path_round_trip());
+        self.encoding.handle_uplink(now, since, round_trip);
+        if let Some(encoding) = self.encoding.poll_change() {
+            self.tell(Event::Encoding(encoding));
+        }
+    }
+
     fn handle_message(&mut self, now: Instant, id: ConnectionId, received: Received) {
         self.take_answer(id, received.answer);
         let message = received.envelope.message;
@@ -214,6 +226,7 @@ impl Participant {
             ToParticipant::Stage { stage } => {
                 self.dedup.retain(|track| stage.iter().any(|entry| entry.track == track));
             }
+            ToParticipant::Protect { protection } => self.encoding.handle_protect(*protection),
             ToParticipant::Moved { to, .. } => {
                 self.handle_moved(now, to.as_ref().and_then(|to| to.parse().ok()));
             }
@@ -232,7 +245,6 @@ impl Participant {
             | ToParticipant::Reactions { .. }
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
-            | ToParticipant::Protect { .. }
             | ToParticipant::Unknown => {}
         }
         self.tell(Event::Message(message));

@@ -6,6 +6,7 @@ use tribune_protocol::control::participant::You;
 use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
 use tribune_protocol::domain::permission::PermissionSet;
 use tribune_protocol::domain::profile::Profile;
+use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::ids::{Channel, Note, ParticipantId, Seq, SessionKey, TrackId};
@@ -256,6 +257,37 @@ fn a_handoff_loses_nothing_and_repeats_nothing() {
     assert!(test.closed.is_empty());
     test.run_for(Duration::from_millis(400));
     assert_eq!(test.closed, [old]);
+}
+
+#[test]
+fn the_encoder_follows_what_the_room_loses() {
+    let mut test = Test::start(&["a"]);
+    let relay = test.let_in();
+    let encodings = |test: &Test| {
+        let told = test.events.iter().filter_map(|event| match event {
+            Event::Encoding(encoding) => Some(encoding.protection),
+            Event::Joined { .. } | Event::Message(_) | Event::Retrying { .. } | Event::Ended(_) => {
+                None
+            }
+        });
+        told.collect::<Vec<_>>()
+    };
+    let protection = Protection::Bursts { loss_percent: 10, span_ms: 240 };
+    test.say(relay, None, &ToParticipant::Protect { protection });
+    test.run_for(Duration::from_millis(200));
+    assert_eq!(encodings(&test), [protection]);
+    // The next relay says the same at once, and the encoder is left alone.
+    let moved = ToParticipant::Moved { to: Some("b:1".to_owned()), within_ms: 5_000 };
+    test.say(relay, None, &moved);
+    test.run_for(Duration::from_secs(1));
+    let next = test.let_in();
+    test.say(next, None, &ToParticipant::Protect { protection });
+    test.run_for(Duration::from_secs(1));
+    assert_eq!(encodings(&test), [protection]);
+    test.say(next, None, &ToParticipant::Unknown);
+    test.say(next, None, &ToParticipant::Protect { protection: Protection::Nothing {} });
+    test.run_for(Duration::from_millis(200));
+    assert_eq!(encodings(&test), [protection, Protection::Nothing {}]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) async fn ask(
     loop {
         match incoming.events.recv().await.ok_or_else(session_gone)? {
             Event::Joined { .. } => break,
-            Event::Message(_) | Event::Retrying { .. } => {}
+            Event::Message(_) | Event::Encoding(_) | Event::Retrying { .. } => {}
             Event::Ended(end) => {
                 return Err(CommandError::of_end(end).unwrap_or_else(session_gone));
             }

@@ -24,7 +24,7 @@ use crate::outcome::{CommandError, sentence};
 use crate::output::Output;
 use crate::session::change::Change;
 use crate::session::reconnect::End;
-use crate::session::{Event, Incoming, RequestError, Session};
+use crate::session::{Encoding, Event, Incoming, RequestError, Session};
 use crate::times::parse_duration;
 use crate::tui::model::{Microphone, Model};
 
@@ -199,6 +199,7 @@ impl Joining<'_> {
                 let changes = self.receiver.handle_message(now, &message, clock);
                 self.tell_changes(&changes);
             }
+            Event::Encoding(encoding) => self.set_encoding(&encoding),
             Event::Retrying { why, after, was_in_room } => {
                 let (event, verb) = if was_in_room {
                     ("reconnecting", "Reconnecting")
@@ -215,6 +216,13 @@ impl Joining<'_> {
             Event::Ended(end) => return Some(end),
         }
         None
+    }
+
+    fn set_encoding(&mut self, encoding: &Encoding) {
+        match self.talk.set_encoding(encoding) {
+            Ok(json) => self.tell(&encoding.to_string(), json),
+            Err(error) => tracing::warn!(%error, "the encoder stays as it is"),
+        }
     }
 
     fn entered(&mut self, joined: &Joined, reconnects: u32) {

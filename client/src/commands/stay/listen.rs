@@ -197,6 +197,8 @@ impl Listening {
                     self.receiver.handle_message(Instant::now(), &message, self.session.clock());
                 self.tell(&changes, output);
             }
+            // Who listens has no encoder.
+            Event::Encoding(_) => {}
             Event::Retrying { why, after, was_in_room } => {
                 note_retrying(output, &why, after, was_in_room);
             }

@@ -40,7 +40,7 @@ const LAST_FRAMES: Duration = Duration::from_millis(100);
 #[command(after_help = "Whoever speaks first opens the room and becomes its host.\n\
     A moderator's request to mute is followed: the sound runs on, but nothing of it is sent.\n\
     With --json, one line per event: joined, granted, silenced, muted, moderated, invited,\n\
-    sending (each second), ended.")]
+    encoding (what is protected against loss), sending (each second), ended.")]
 pub(crate) struct Speak {
     /// Which room
     room: RoomName,
@@ -200,6 +200,10 @@ impl Speaking {
                 for change in self.view.handle_message(&message) {
                     self.handle_change(&change, output)?;
                 }
+            }
+            Event::Encoding(encoding) => {
+                output.json(&self.talk.set_encoding(&encoding)?);
+                output.note(&format!("{encoding}."));
             }
             Event::Retrying { why, after, was_in_room } => {
                 note_retrying(output, &why, after, was_in_room);

@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use serde_json::{Value, json};
 use tribune_protocol::ids::Seq;
 use tribune_protocol::media::datagram::Level;
 
 use super::source_thread::{Ready, SourceThread};
+use crate::audio::encode::BITRATE_MIN_BPS;
 use crate::audio::source::SourceFrame;
 use crate::audio::speak::{OutgoingFrame, SpeakerPipeline};
 use crate::audio::{AudioError, FRAME_PERIOD, SILENT_FRAME};
 use crate::outcome::CommandError;
-use crate::session::{Session, SpokenFrame};
+use crate::session::{Encoding, Session, SpokenFrame};
 
 /// Gap in a microphone's frames that counts as a pause rather than jitter, in frame periods: 200 ms.
 const MICROPHONE_GAP_PERIODS: u32 = 10;
@@ -22,6 +24,8 @@ const MICROPHONE_GAP_PERIODS: u32 = 10;
 #[derive(Debug)]
 pub(crate) struct Talk {
     pipeline: SpeakerPipeline,
+    /// As the user has chosen it.
+    bitrate_bps: u32,
     /// Start of the first frame period.
     started: Option<Instant>,
     /// Frame periods elapsed since.
@@ -50,6 +54,7 @@ impl Talk {
         let first_seq = rand::make_rng::<StdRng>().random();
         Ok(Self {
             pipeline: SpeakerPipeline::new(bitrate_bps, first_seq)?,
+            bitrate_bps,
             started: None,
             periods: 0,
             periods_max: duration.map(|duration| periods(duration).max(1)),
@@ -120,6 +125,21 @@ impl Talk {
     /// Takes a moderator's silencing or its end. Frames of a silenced speaker are not sent: relays drop them.
     pub(crate) fn set_silenced(&mut self, on: bool) {
         self.is_silenced = on;
+    }
+
+    /// Sets the encoder otherwise. Gives the settings for programs.
+    pub(crate) fn set_encoding(&mut self, encoding: &Encoding) -> Result<Value, AudioError> {
+        let Encoding { protection, bitrate_percent } = *encoding;
+        let share = u64::from(self.bitrate_bps) * u64::from(bitrate_percent) / 100;
+        let bitrate_bps = u32::try_from(share).unwrap_or(u32::MAX).max(BITRATE_MIN_BPS);
+        self.pipeline.set_encoding(bitrate_bps, protection)?;
+        Ok(json!({
+            "event": "encoding",
+            "against": protection.as_str(),
+            "loss_percent": protection.loss_percent(),
+            "span_ms": protection.span_ms(),
+            "bitrate_bps": bitrate_bps,
+        }))
     }
 
     /// Frames sent so far.

@@ -78,6 +78,7 @@ impl Raising {
                     changes
                 }
                 Event::Message(message) => self.view.handle_message(&message),
+                Event::Encoding(_) => Vec::new(),
                 Event::Retrying { why, after, was_in_room } => {
                     note_retrying(output, &why, after, was_in_room);
                     Vec::new()
