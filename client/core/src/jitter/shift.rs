@@ -16,9 +16,10 @@ impl<P> JitterBuffer<P> {
             }
             Some(delay_us) if may_shrink && delay_us > most_us + micros(self.config.slack) => {
                 let excess = (delay_us - most_us) / FRAME_PERIOD_US;
-                let silence = first.saturating_sub(self.next) as i64;
+                let silence = first as i64 - self.next as i64;
                 if is_settling && excess > silence {
-                    // What came in a burst before much was heard is not worth a longer delay.
+                    // What came in a burst before much was heard is not worth a longer delay. In a stall playout is past
+                    // a frame that comes after all, and goes back to it first.
                     self.move_playout(silence);
                     self.skip((excess - silence) as u64);
                 } else {
