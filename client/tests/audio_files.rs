@@ -339,7 +339,7 @@ fn record(path: &Path, frames: usize, finish: bool) {
                 (phase.fract() * std::f32::consts::TAU).sin() * 0.25
             }
         });
-        sink.write_frame(&pcm).unwrap();
+        sink.write(&pcm).unwrap();
     }
     if finish {
         sink.finish().unwrap();

@@ -15,7 +15,9 @@ use tribune_client::audio::jitter::JitterConfig;
 use tribune_client::audio::playout::{Accepted, Player, PlayoutStats, TRACKS_MAX, TickOutput};
 use tribune_client::audio::source::{Repeat, Source, SourceFrame};
 use tribune_client::audio::speak::{OutgoingFrame, SpeakerPipeline};
-use tribune_client::audio::{FRAME_PERIOD, FRAME_SAMPLES, PcmFrame, SILENT_FRAME};
+use tribune_client::audio::{
+    FRAME_PERIOD, FRAME_SAMPLES, PcmFrame, SILENT_FRAME, TICK_PERIOD, TICK_SAMPLES, TICKS_PER_FRAME,
+};
 use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::media::datagram::{Capture, OriginTime};
 
@@ -67,6 +69,46 @@ fn best_correlation(said: &[f32], heard: &[f32], max_delay: usize) -> (f64, usiz
         .unwrap()
 }
 
+/// As [`best_correlation`], but for each half second by itself in which something is said, as stretching moves one
+/// against the other.
+fn local_correlations(said: &[f32], heard: &[f32], max_delay: usize) -> Vec<f64> {
+    let half_a_second = 24_000;
+    // First with every eighth sample, which has the pitch and not the rest; then right there with all.
+    let thin = |pcm: &[f32]| -> Vec<f32> {
+        pcm.chunks_exact(8).map(|chunk| chunk.iter().sum::<f32>() / 8.0).collect()
+    };
+    let mut correlations = Vec::new();
+    for (n, part) in said.chunks_exact(half_a_second).enumerate() {
+        let mut near = 0;
+        let power = part.iter().map(|sample| sample * sample).sum::<f32>() / part.len() as f32;
+        let heard = heard.get(n * half_a_second..(n + 1) * half_a_second + max_delay + 16);
+        if let (true, Some(heard)) = (power > 1e-4, heard) {
+            let (part, heard) = (thin(part), thin(heard));
+            let likeness = |delay: usize| {
+                let other = &heard[delay..delay + part.len()];
+                let (dot, energy) = part
+                    .iter()
+                    .zip(other)
+                    .fold((0.0, 0.0), |(dot, energy), (a, b)| (dot + a * b, energy + b * b));
+                dot / f32::sqrt(energy).max(1e-9)
+            };
+            let delays = 0..max_delay / 8;
+            let around = delays.max_by(|a, b| likeness(*a).total_cmp(&likeness(*b)));
+            near = (around.unwrap() * 8).saturating_sub(8);
+        }
+        if let (true, Some(heard)) = (power > 1e-4, heard) {
+            correlations.push(best_correlation(part, &heard[near..], 16).0);
+        }
+    }
+    correlations
+}
+
+/// A delay of 40 ms, which is not moved as long as frames come in time.
+fn fixed_delay() -> JitterConfig {
+    let delay = FRAME_PERIOD * 2;
+    JitterConfig { initial: delay, min: delay, ..JitterConfig::live() }
+}
+
 /// Frames that a speaker sends for these: one entry per frame period.
 fn send(frames: &[PcmFrame], bitrate_bps: u32) -> Vec<Option<OutgoingFrame>> {
     send_protected(frames, bitrate_bps, Protection::default())
@@ -86,9 +128,21 @@ fn send_protected(
 /// A network between one speaker and one listener; `arrival` says when each frame arrives, or that
 /// it does not. Ticks are late by up to `tick_noise_ms`.
 fn listen(
+    config: JitterConfig,
+    sent: &[Option<OutgoingFrame>],
+    arrival: impl FnMut(u64) -> Option<Duration>,
+    tick_noise_ms: u64,
+) -> (Vec<PcmFrame>, PlayoutStats) {
+    listen_changing(config, sent, arrival, tick_noise_ms, |_, _| ())
+}
+
+/// The same, with a change to the player before each frame period.
+fn listen_changing(
+    config: JitterConfig,
     sent: &[Option<OutgoingFrame>],
     mut arrival: impl FnMut(u64) -> Option<Duration>,
     tick_noise_ms: u64,
+    mut change: impl FnMut(u32, &mut Player),
 ) -> (Vec<PcmFrame>, PlayoutStats) {
     let start = Instant::now();
     let mut arrivals: BTreeMap<(Duration, usize), &OutgoingFrame> = BTreeMap::new();
@@ -99,21 +153,30 @@ fn listen(
         }
     }
     let mut rng = StdRng::seed_from_u64(1);
-    let mut player = Player::new(JitterConfig::default());
+    let mut player = Player::new(config);
     let mut heard = Vec::new();
-    for tick in 0..sent.len() as u32 + 25 {
+    let mut last = Duration::ZERO;
+    for period in 0..sent.len() as u32 + 25 {
+        change(period, &mut player);
         let noise = Duration::from_millis(rng.random_range(0..=tick_noise_ms));
-        let now = FRAME_PERIOD * tick + noise;
-        while let Some(entry) = arrivals.first_entry() {
-            let ((at, _), frame) = (*entry.key(), *entry.get());
-            if at > now {
-                break;
+        let mut pcm = SILENT_FRAME;
+        for (tick, part) in pcm.chunks_exact_mut(TICK_SAMPLES).enumerate() {
+            let now = (FRAME_PERIOD * period + TICK_PERIOD * tick as u32 + noise).max(last);
+            last = now;
+            while let Some(entry) = arrivals.first_entry() {
+                let ((at, _), frame) = (*entry.key(), *entry.get());
+                if at > now {
+                    break;
+                }
+                entry.remove();
+                let opus = frame.opus.clone();
+                player
+                    .handle_frame(start + at, 7, frame.seq, frame.talkspurt_end, opus, None)
+                    .unwrap();
             }
-            entry.remove();
-            let opus = frame.opus.clone();
-            player.handle_frame(start + at, 7, frame.seq, frame.talkspurt_end, opus, None).unwrap();
+            part.copy_from_slice(&player.tick(start + now).pcm);
         }
-        heard.push(player.tick(start + now).pcm);
+        heard.push(pcm);
     }
     (heard, player.stats())
 }
@@ -125,10 +188,17 @@ fn recording_is_the_talk_on_a_clean_network_and_a_busy_machine() {
     let skipped = sent.iter().filter(|frame| frame.is_none()).count();
     assert!(skipped > 50, "silence is not sent: {skipped} frames");
     let mut rng = StdRng::seed_from_u64(2);
-    let (heard, stats) =
-        listen(&sent, |_| Some(Duration::from_millis(rng.random_range(1..=30))), 30);
-    let (correlation, delay) = best_correlation(&flat(&talk), &flat(&heard), 7_200);
-    assert!(correlation > 0.9, "{correlation} at a delay of {delay} samples");
+    let (heard, stats) = listen(
+        JitterConfig::live(),
+        &sent,
+        |_| Some(Duration::from_millis(rng.random_range(1..=30))),
+        30,
+    );
+    let correlations = local_correlations(&flat(&talk), &flat(&heard), 7_200);
+    let correlation = correlations.iter().sum::<f64>() / correlations.len() as f64;
+    assert!(correlation > 0.9, "{correlation}: {correlations:?}");
+    let stretched_ms = stats.lengthened_ms + stats.shortened_ms;
+    assert!(stretched_ms < 200.0, "{stretched_ms} ms in 20 s");
     assert_eq!((stats.lost, stats.late, stats.concealed, stats.dropped), (0, 0, 0, 0));
     assert_eq!(stats.received as usize, talk.len() - skipped);
 }
@@ -160,8 +230,10 @@ fn round_trip_is_close_at_usual_bitrates() {
 fn lost_frames_are_recovered_from_the_frame_after_them() {
     let speech = speech();
     let sent = send_protected(&speech, 32_000, Protection::Single { loss_percent: 10 });
-    let (clean, _) = listen(&sent, |_| Some(Duration::ZERO), 0);
-    let (lossy, stats) = listen(&sent, |period| (period % 10 != 5).then_some(Duration::ZERO), 0);
+    let on_time = |_| Some(Duration::ZERO);
+    let each_tenth_lost = |period| (period % 10 != 5).then_some(Duration::ZERO);
+    let (clean, _) = listen(fixed_delay(), &sent, on_time, 0);
+    let (lossy, stats) = listen(fixed_delay(), &sent, each_tenth_lost, 0);
     assert!(stats.lost > 20, "{stats:?}");
     // Single losses all have a frame after them, which has a copy unless next to nothing was said.
     assert_eq!(stats.recovered + stats.concealed, stats.lost, "{stats:?}");
@@ -174,11 +246,15 @@ fn lost_frames_are_recovered_from_the_frame_after_them() {
     let offset = clean.len() / FRAME_SAMPLES - sent.len() - 25;
     assert_eq!(offset, 0);
     for (period, _) in sent.iter().enumerate().filter(|(period, _)| period % 10 == 5) {
-        let at = (period + 3) * FRAME_SAMPLES;
+        let at = (period + 2) * FRAME_SAMPLES;
         silenced[at..at + FRAME_SAMPLES].fill(0.0);
     }
     let (without, _) = best_correlation(&clean, &silenced, 4);
     assert!(with_recovery > without.max(0.95), "{with_recovery} against {without}");
+
+    // However short the delay was: where frames are lost there is soon time for the one after.
+    let (_, stats) = listen(JitterConfig::live(), &sent, each_tenth_lost, 0);
+    assert!(stats.recovered * 10 >= stats.lost * 9, "{stats:?}");
 }
 
 #[test]
@@ -194,11 +270,12 @@ fn long_loss_fades_to_silence_and_comes_back_without_a_click() {
     };
     let sent = send(&tone, 32_000);
     assert!(sent.iter().all(Option::is_some), "a tone is no silence, for as long as it lasts");
-    let (heard, stats) = listen(&sent, |p| (!(100..150).contains(&p)).then_some(Duration::ZERO), 0);
+    let (heard, stats) =
+        listen(fixed_delay(), &sent, |p| (!(100..150).contains(&p)).then_some(Duration::ZERO), 0);
     let loudest = |range: std::ops::Range<usize>| {
         heard[range].iter().flatten().fold(0.0_f32, |peak, sample| peak.max(sample.abs()))
     };
-    let gap = 103;
+    let gap = 102;
     assert!(loudest(gap..gap + 1) > 0.1, "the tone is carried on at first");
     assert_eq!(loudest(gap + 8..gap + 40), 0.0, "and is over after 140 ms");
     assert!(loudest(gap + 60..gap + 100) > 0.2, "and it is back");
@@ -214,6 +291,7 @@ fn heavy_jitter_and_loss_keep_the_length_and_most_of_the_speech() {
     let sent = send(&talk, 32_000);
     let mut rng = StdRng::seed_from_u64(3);
     let (heard, stats) = listen(
+        JitterConfig::live(),
         &sent,
         |_| rng.random_bool(0.95).then(|| Duration::from_millis(rng.random_range(0..120))),
         10,
@@ -224,13 +302,108 @@ fn heavy_jitter_and_loss_keep_the_length_and_most_of_the_speech() {
     assert!(stats.concealed + stats.recovered < stats.received / 8, "{stats:?}");
 }
 
+#[test]
+fn a_delay_that_changes_in_speech_keeps_every_frame_and_sounds_the_same() {
+    let mut speech: Vec<PcmFrame> = speech().into_iter().cycle().take(1_000).collect();
+    speech.resize(1_040, SILENT_FRAME);
+    let sent = send(&speech, 64_000);
+    let audience = JitterConfig::audience(Duration::from_millis(400));
+    let (heard, stats) = listen_changing(
+        audience.clone(),
+        &sent,
+        |_| Some(Duration::ZERO),
+        0,
+        |period, player| match period {
+            200 => player.set_config(JitterConfig::live()),
+            600 => player.set_config(audience.clone()),
+            _ => {}
+        },
+    );
+    assert_eq!((stats.lost, stats.late, stats.concealed, stats.dropped), (0, 0, 0, 0), "{stats:?}");
+    // The rest is moved in what pauses there are.
+    assert!((300.0..400.0).contains(&stats.shortened_ms), "{stats:?}");
+    assert!((300.0..400.0).contains(&stats.lengthened_ms), "{stats:?}");
+    // Half seconds that are being stretched are not like themselves: 2.7 s each way, of 20 s.
+    let correlations = local_correlations(&flat(&speech), &flat(&heard), 24_000);
+    let same = correlations.iter().filter(|correlation| **correlation > 0.9).count();
+    assert!(same * 10 >= correlations.len() * 6, "{same}: {correlations:?}");
+    // No click: no step that is larger than those of the same speech played as it is.
+    let (plain, _) = listen(audience, &sent, |_| Some(Duration::ZERO), 0);
+    let bend =
+        |pcm: &[f32]| pcm.windows(3).map(|w| (w[2] - 2.0 * w[1] + w[0]).abs()).fold(0.0, f32::max);
+    let (plain, heard) = (bend(&flat(&plain)), bend(&flat(&heard)));
+    assert!(heard <= plain * 1.05, "a bend of {heard}, the speech has {plain}");
+}
+
+/// From mouth to ear in virtual time: a frame of 20 ms, 2 ms of network and what a quiet machine is late by, and 20
+/// listeners whose ticks are anywhere.
+#[test]
+fn mouth_to_ear_is_short_on_a_quiet_machine() {
+    let opus = tone_packet(300.0);
+    let mut latencies_ms = Vec::new();
+    let mut rng = StdRng::seed_from_u64(5);
+    for listener in 0..20 {
+        let start = Instant::now();
+        let mut player = Player::new(JitterConfig::live());
+        let phase = Duration::from_micros(1_000 * listener + 137);
+        let mut late = || {
+            // Mostly half a millisecond, once in 200 frames up to ten.
+            let usual = -500.0 * (1.0 - rng.random::<f64>()).ln();
+            let rare = if rng.random_bool(0.005) { rng.random_range(0.0..10_000.0) } else { 0.0 };
+            Duration::from_micros((usual + rare) as u64)
+        };
+        let mut arrivals: Vec<(Duration, u16)> = (0..1_500_u16)
+            .map(|n| (FRAME_PERIOD * u32::from(n + 1) + Duration::from_millis(2) + late(), n))
+            .collect();
+        arrivals.sort();
+        let mut arrivals = arrivals.into_iter().peekable();
+        for tick in 0..1_500 * TICKS_PER_FRAME as u32 {
+            let now = TICK_PERIOD * tick + phase;
+            while let Some((at, n)) = arrivals.next_if(|(at, _)| *at <= now) {
+                let captured = FRAME_PERIOD * u32::from(n);
+                let capture =
+                    Capture { at: OriginTime(captured.as_micros() as u64), error_us: None };
+                player.handle_frame(start + at, 1, n, false, opus.clone(), Some(capture)).unwrap();
+            }
+            for frame in player.tick(start + now).captured {
+                let played = now + frame.after;
+                latencies_ms.push(played.as_secs_f64() * 1e3 - frame.capture.at.0 as f64 / 1e3);
+            }
+        }
+        let stats = player.stats();
+        assert_eq!((stats.lost, stats.late, stats.dropped), (0, 0, 0), "{stats:?}");
+        assert!(stats.concealed <= 10, "{stats:?}");
+    }
+    latencies_ms.sort_by(f64::total_cmp);
+    let at = |share: f64| latencies_ms[(latencies_ms.len() as f64 * share) as usize];
+    println!(
+        "mouth to ear: p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms",
+        at(0.5),
+        at(0.99),
+        at(0.999)
+    );
+    assert!(at(0.5) <= 40.0, "p50 {}", at(0.5));
+    assert!(at(0.99) <= 60.0, "p99 {}", at(0.99));
+}
+
 const CAPTURE: Capture = Capture { at: OriginTime(1_000), error_us: Some(10) };
+
+/// A frame period of ticks: the last one's output, with the frames and counts of all.
+fn tick_period(player: &mut Player, now: Instant) -> TickOutput {
+    let mut whole = player.tick(now);
+    for tick in 1..TICKS_PER_FRAME as u32 {
+        let output = player.tick(now + TICK_PERIOD * tick);
+        whole.captured.extend(output.captured);
+        whole = TickOutput { captured: whole.captured, ..output };
+    }
+    whole
+}
 
 fn tick_with(player: &mut Player, now: Instant, frames: &[(u32, u16, Bytes)]) -> TickOutput {
     for (track_id, seq, opus) in frames {
         player.handle_frame(now, *track_id, *seq, false, opus.clone(), Some(CAPTURE)).unwrap();
     }
-    player.tick(now)
+    tick_period(player, now)
 }
 
 /// A packet of a tone, after the encoder has settled.
@@ -264,7 +437,7 @@ fn player_mixes_reports_and_forgets_tracks() {
     assert!(played[0].playing.is_empty(), "nothing is played before the delay is over");
 
     player.remove_track(9);
-    let output = player.tick(start + FRAME_PERIOD * 50);
+    let output = tick_period(&mut player, start + FRAME_PERIOD * 50);
     assert_eq!(output.playing.len(), 1);
     assert_eq!(player.track_ids().collect::<Vec<_>>(), [3]);
     let stats = player.stats();
@@ -283,11 +456,11 @@ fn tracks_are_bounded_and_the_quietest_makes_room() {
         }
         let refused = player.handle_frame(now, 1_000, tick, false, opus.clone(), None).unwrap();
         assert_eq!(refused, Accepted::TooManyTracks);
-        player.tick(now);
+        tick_period(&mut player, now);
     }
     // All have ended their talkspurts; once they have been played, a new track replaces one.
     for tick in 20..40_u32 {
-        player.tick(start + FRAME_PERIOD * tick);
+        tick_period(&mut player, start + FRAME_PERIOD * tick);
     }
     let now = start + FRAME_PERIOD * 40;
     let accepted = player.handle_frame(now, 1_000, 0, false, opus, None).unwrap();
@@ -306,7 +479,7 @@ fn hostile_packets_are_concealed_and_counted() {
         let len = rng.random_range(0..700);
         let opus: Vec<u8> = (0..len).map(|_| rng.random()).collect();
         player.handle_frame(now, 1, tick, false, opus.into(), None).unwrap();
-        let output = player.tick(now);
+        let output = tick_period(&mut player, now);
         assert!(output.pcm.iter().all(|sample| sample.is_finite()));
     }
     assert!(player.stats().undecodable > 50, "{:?}", player.stats());

@@ -11,7 +11,7 @@ pub struct PlayoutStats {
     pub late: u64,
     /// Frames that arrived more than once.
     pub duplicate: u64,
-    /// Frames dropped unplayed: too far from playout, of a track too many, or to shorten the delay.
+    /// Frames dropped unplayed: too far from playout, of a track too many, or piled up in a stall.
     pub dropped: u64,
     /// Frame periods that were made up.
     pub concealed: u64,
@@ -21,6 +21,10 @@ pub struct PlayoutStats {
     pub runs: u64,
     /// Frames whose content was malformed; they count as concealed too.
     pub undecodable: u64,
+    /// Time added by stretching the sound, to make delays longer, in ms.
+    pub lengthened_ms: f64,
+    /// Time cut out by stretching the sound, to make delays shorter, in ms.
+    pub shortened_ms: f64,
     /// Sound waiting in the fullest buffer, in ms.
     pub buffer_ms: f64,
     /// The longest delay that is aimed at, in ms.

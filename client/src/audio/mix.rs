@@ -1,10 +1,10 @@
-//! Several tracks to one frame.
+//! Several tracks to one.
 //!
 //! A single track passes bit by bit as it is. From two on they are added, and only where the sum
-//! leaves −1.0..=1.0 is it bent back (libopus' soft clipping, which keeps a memory over frame
-//! borders so that it does not click). Nobody is turned down because somebody else could speak.
+//! leaves −1.0..=1.0 is it bent back (libopus' soft clipping, which keeps a memory over the borders
+//! of ticks so that it does not click). Nobody is turned down because somebody else could speak.
 
-use super::{PcmFrame, SILENT_FRAME};
+use super::{SILENT_TICK, TickPcm};
 
 /// Adds tracks up.
 #[derive(Debug)]
@@ -19,15 +19,15 @@ impl Default for Mixer {
 }
 
 impl Mixer {
-    /// A mixer without memory of a former frame.
+    /// A mixer without memory of a former tick.
     pub fn new() -> Self {
         Self { soft_clip: opus::SoftClip::new(opus::Channels::Mono) }
     }
 
-    /// Mixes one frame period; no track at all is silence.
-    pub fn mix<'a>(&mut self, tracks: impl IntoIterator<Item = &'a PcmFrame>) -> PcmFrame {
+    /// Mixes one tick; no track at all is silence.
+    pub fn mix<'a>(&mut self, tracks: impl IntoIterator<Item = &'a TickPcm>) -> TickPcm {
         let mut tracks = tracks.into_iter();
-        let Some(first) = tracks.next() else { return self.pass(SILENT_FRAME) };
+        let Some(first) = tracks.next() else { return self.pass(SILENT_TICK) };
         let Some(second) = tracks.next() else { return self.pass(*first) };
         let mut sum = *first;
         for track in std::iter::once(second).chain(tracks) {
@@ -39,19 +39,19 @@ impl Mixer {
         sum
     }
 
-    /// A frame that needs no clipping; what was clipped before it is over.
-    fn pass(&mut self, frame: PcmFrame) -> PcmFrame {
+    /// A tick that needs no clipping; what was clipped before it is over.
+    fn pass(&mut self, tick: TickPcm) -> TickPcm {
         self.soft_clip = opus::SoftClip::new(opus::Channels::Mono);
-        frame
+        tick
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::FRAME_SAMPLES;
+    use crate::audio::TICK_SAMPLES;
 
-    fn sine(amplitude: f32, period: f32) -> PcmFrame {
+    fn sine(amplitude: f32, period: f32) -> TickPcm {
         std::array::from_fn(|n| amplitude * (n as f32 * std::f32::consts::TAU / period).sin())
     }
 
@@ -60,14 +60,14 @@ mod tests {
         let mut mixer = Mixer::new();
         let loud = sine(1.3, 96.0);
         assert_eq!(mixer.mix([&loud]), loud);
-        assert_eq!(mixer.mix([]), SILENT_FRAME);
+        assert_eq!(mixer.mix([]), SILENT_TICK);
     }
 
     #[test]
     fn two_quiet_tracks_are_their_exact_sum() {
         let (a, b) = (sine(0.3, 96.0), sine(0.4, 131.0));
         let mixed = Mixer::new().mix([&a, &b]);
-        for n in 0..FRAME_SAMPLES {
+        for n in 0..TICK_SAMPLES {
             assert_eq!(mixed[n], a[n] + b[n]);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Nothing in here knows the network, the protocol or a clock. A speaker drives
 //! [`source::Source`] → [`speak::SpeakerPipeline`]; a listener drives [`playout::Player`] →
-//! [`sink::Sink`], one tick every [`FRAME_PERIOD`].
+//! [`sink::Sink`], one tick every [`TICK_PERIOD`].
 //!
 //! | module | content | pure |
 //! |---|---|---|
@@ -14,8 +14,11 @@
 //! | [`speak`] | the three above in a row: source frame in, numbered frame out | yes |
 //! | [`jitter`] | adaptive jitter buffer, one per track | yes |
 //! | [`decode`] | Opus to PCM, with recovery and concealment | yes |
-//! | [`mix`] | several tracks to one frame | yes |
-//! | [`playout`] | jitter buffers, decoders and mixer behind one `tick` | yes |
+//! | [`stretch`] | time-stretching by single periods of the pitch | yes |
+//! | [`tick`] | output of a tick | yes |
+//! | `track` | jitter buffer, decoder and stretching of one track | yes |
+//! | [`mix`] | several tracks to one | yes |
+//! | [`playout`] | tracks and mixer behind one `tick` | yes |
 //! | [`sink`] | destinations of the mix: Ogg Opus, WAV, loudspeaker, nowhere | no: writes |
 //! | [`device`] | common parts of microphone and loudspeaker | no: sound hardware |
 //!
@@ -34,6 +37,9 @@ pub mod resample;
 pub mod sink;
 pub mod source;
 pub mod speak;
+pub mod stretch;
+pub mod tick;
+mod track;
 
 pub use error::AudioError;
 pub use tribune_client_core::{jitter, level, talkspurt};
@@ -44,8 +50,18 @@ pub const SAMPLE_RATE_HZ: u32 = 48_000;
 /// Samples in one frame: 20 ms at [`SAMPLE_RATE_HZ`].
 pub const FRAME_SAMPLES: usize = 960;
 
-/// Time that one frame covers, and the time between two ticks of a player.
+/// Time that one frame covers.
 pub const FRAME_PERIOD: Duration = Duration::from_millis(20);
+
+/// Samples in one tick of a player.
+pub const TICK_SAMPLES: usize = FRAME_SAMPLES / TICKS_PER_FRAME;
+
+/// Time between two ticks of a player: 5 ms. A frame waits for the next tick, so a tick is what playout costs in
+/// delay; and a tick is a wake-up, of which 200 a second are little beside what the codec needs.
+pub const TICK_PERIOD: Duration = Duration::from_millis(5);
+
+/// Ticks in a frame period.
+pub const TICKS_PER_FRAME: usize = 4;
 
 /// Frame periods in a second.
 pub const FRAMES_PER_SECOND: u32 = 50;
@@ -55,6 +71,12 @@ pub const FRAME_BYTES_MAX: usize = 640;
 
 /// One frame period of PCM.
 pub type PcmFrame = [f32; FRAME_SAMPLES];
+
+/// One tick of PCM.
+pub type TickPcm = [f32; TICK_SAMPLES];
+
+/// A tick of digital silence.
+pub const SILENT_TICK: TickPcm = [0.0; TICK_SAMPLES];
 
 /// A frame of digital silence.
 pub const SILENT_FRAME: PcmFrame = [0.0; FRAME_SAMPLES];

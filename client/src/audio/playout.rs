@@ -1,23 +1,24 @@
-//! All of listening but the network and the output: one jitter buffer and decoder per track, mixed.
+//! All of listening but the network and the output: the tracks of a room, mixed.
 //!
-//! Pure: the caller ticks ([`Player::tick`]) once per [`FRAME_PERIOD`](super::FRAME_PERIOD).
+//! Pure: the caller ticks ([`Player::tick`]) once per [`TICK_PERIOD`](super::TICK_PERIOD).
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
 use tribune_client_core::frame::ReceivedFrame;
-use tribune_client_core::jitter::{Arrival, JitterBuffer, JitterConfig, JitterStats, Playout};
+use tribune_client_core::jitter::{Arrival, JitterConfig, PlayoutSchedule};
 use tribune_client_core::level::level_dbov;
 pub use tribune_client_core::playout::PlayoutStats;
 use tribune_protocol::media::datagram::{Capture, Frame};
 
-use super::decode::TrackDecoder;
 use super::mix::Mixer;
-use super::{AudioError, PcmFrame, SILENT_FRAME};
+pub use super::tick::{CapturedFrame, PlayingTrack, TickOutput};
+use super::track::{Payload, Track};
+use super::{AudioError, SILENT_TICK, TICK_SAMPLES};
 
 /// Tracks that are played at a time. A relay forwards the 4 loudest; the rest is for those that have
-/// just been forwarded and for rooms that ask for more. A track costs about 100 KB at most.
+/// just been forwarded and for rooms that ask for more. A track costs about 200 KB at most.
 pub const TRACKS_MAX: usize = 16;
 
 /// Plays all tracks of a room.
@@ -25,8 +26,9 @@ pub const TRACKS_MAX: usize = 16;
 pub struct Player {
     config: JitterConfig,
     /// In order of their numbers, so that mixing does not depend on who came first.
-    tracks: BTreeMap<u32, Track>,
+    tracks: BTreeMap<u32, PlayedTrack>,
     mixer: Mixer,
+    schedule: PlayoutSchedule,
     ticks: u64,
     /// Counts of tracks that are no longer here.
     gone: PlayoutStats,
@@ -34,24 +36,10 @@ pub struct Player {
 }
 
 #[derive(Debug)]
-struct Track {
-    jitter: JitterBuffer<Payload>,
-    decoder: TrackDecoder,
-    pcm: PcmFrame,
+struct PlayedTrack {
+    track: Track,
     /// Tick in which it last made a sound, for choosing the track to replace.
     last_sound_tick: u64,
-    concealed: u64,
-    recovered: u64,
-    /// Runs of lost frames, and whether one is under way.
-    runs: u64,
-    is_in_run: bool,
-    undecodable: u64,
-}
-
-#[derive(Debug)]
-struct Payload {
-    opus: Bytes,
-    capture: Option<Capture>,
 }
 
 /// Verdict on a frame given to a [`Player`].
@@ -63,43 +51,6 @@ pub enum Accepted {
     TooManyTracks,
 }
 
-/// Output of one frame period.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TickOutput {
-    /// The mix, for a sink.
-    pub pcm: PcmFrame,
-    /// The tracks that are in it, at most [`TRACKS_MAX`], by number.
-    pub playing: Vec<PlayingTrack>,
-    /// Capture times of those frames in it that carried one, at most [`TRACKS_MAX`].
-    pub captured: Vec<CapturedFrame>,
-    /// Frames that were made up in this tick.
-    pub concealed: u32,
-    /// Frames that were recovered from the redundancy of a later frame in this tick.
-    pub recovered: u32,
-    /// Tracks that should have talked but have stalled.
-    pub starved: u32,
-}
-
-/// A track as it sounds now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlayingTrack {
-    /// Its number.
-    pub track_id: u32,
-    /// Level of what is being played, in −dBov: 0 (loud) ..= 127 (silence).
-    pub level_dbov: u8,
-}
-
-/// A frame with a capture time that was played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CapturedFrame {
-    /// The track it belongs to.
-    pub track_id: u32,
-    /// Its sequence number.
-    pub seq: u16,
-    /// When its sound was captured, in the origin's clock.
-    pub capture: Capture,
-}
-
 impl Player {
     /// A player without tracks.
     pub fn new(config: JitterConfig) -> Self {
@@ -107,6 +58,7 @@ impl Player {
             config,
             tracks: BTreeMap::new(),
             mixer: Mixer::new(),
+            schedule: PlayoutSchedule::default(),
             ticks: 0,
             gone: PlayoutStats::default(),
             refused: 0,
@@ -127,7 +79,8 @@ impl Player {
         capture: Option<Capture>,
     ) -> Result<Accepted, AudioError> {
         let payload = Payload { opus, capture };
-        self.take(track_id, |jitter| jitter.handle_frame(now, seq, talkspurt_end, payload))
+        let Some(track) = self.track(track_id)? else { return Ok(Accepted::TooManyTracks) };
+        Ok(Accepted::Track(track.handle_frame(now, seq, talkspurt_end, payload, false)))
     }
 
     /// Takes a frame that arrived at `now` and may have been missing before.
@@ -138,42 +91,45 @@ impl Player {
         let ReceivedFrame { frame, arrived: now, is_repaired } = received;
         let Frame { track, seq, talkspurt_end, opus, captured: capture, .. } = frame;
         let payload = Payload { opus, capture };
-        self.take(track.0, |jitter| match is_repaired {
-            true => jitter.handle_repaired(now, seq.0, talkspurt_end, payload),
-            false => jitter.handle_frame(now, seq.0, talkspurt_end, payload),
-        })
+        let Some(track) = self.track(track.0)? else { return Ok(Accepted::TooManyTracks) };
+        Ok(Accepted::Track(track.handle_frame(now, seq.0, talkspurt_end, payload, is_repaired)))
     }
 
-    fn take(
-        &mut self,
-        track_id: u32,
-        buffer: impl FnOnce(&mut JitterBuffer<Payload>) -> Arrival,
-    ) -> Result<Accepted, AudioError> {
+    /// Takes other choices of delays, for the tracks that are here and for those to come. The delays move there by
+    /// stretching, or at once in a silence; no frame is dropped for it.
+    pub fn set_config(&mut self, config: JitterConfig) {
+        for played in self.tracks.values_mut() {
+            played.track.set_config(config.clone());
+        }
+        self.config = config;
+    }
+
+    /// The track of this number, made if there is room for it.
+    fn track(&mut self, track_id: u32) -> Result<Option<&mut Track>, AudioError> {
         if !self.tracks.contains_key(&track_id) {
             if !self.make_room() {
                 self.refused += 1;
-                return Ok(Accepted::TooManyTracks);
+                return Ok(None);
             }
-            self.tracks.insert(track_id, Track::new(&self.config, self.ticks)?);
+            let track = Track::new(&self.config)?;
+            self.tracks.insert(track_id, PlayedTrack { track, last_sound_tick: self.ticks });
         }
-        let Some(track) = self.tracks.get_mut(&track_id) else {
-            return Ok(Accepted::TooManyTracks);
-        };
-        Ok(Accepted::Track(buffer(&mut track.jitter)))
+        Ok(self.tracks.get_mut(&track_id).map(|played| &mut played.track))
     }
 
     /// Forgets a track, because it has ended or lost the right to speak. What waits is not played.
     pub fn remove_track(&mut self, track_id: u32) {
-        if let Some(track) = self.tracks.remove(&track_id) {
-            track.add_counts_to(&mut self.gone);
+        if let Some(played) = self.tracks.remove(&track_id) {
+            played.track.add_counts_to(&mut self.gone);
         }
     }
 
-    /// Plays the frame period that begins at `now`.
+    /// Plays the tick that begins at `now`.
     pub fn tick(&mut self, now: Instant) -> TickOutput {
         self.ticks += 1;
+        let at = self.schedule.handle_tick(now, TICK_SAMPLES);
         let mut output = TickOutput {
-            pcm: SILENT_FRAME,
+            pcm: SILENT_TICK,
             playing: Vec::new(),
             captured: Vec::new(),
             concealed: 0,
@@ -181,17 +137,17 @@ impl Player {
             starved: 0,
         };
         let mut audible = [false; TRACKS_MAX];
-        for ((&track_id, track), audible) in self.tracks.iter_mut().zip(&mut audible) {
-            *audible = track.play(now, track_id, &mut output);
+        for ((&track_id, played), audible) in self.tracks.iter_mut().zip(&mut audible) {
+            *audible = played.track.play(at, track_id, &mut output);
             if *audible {
-                track.last_sound_tick = self.ticks;
-                let level_dbov = level_dbov(&track.pcm);
+                played.last_sound_tick = self.ticks;
+                let level_dbov = level_dbov(played.track.pcm());
                 output.playing.push(PlayingTrack { track_id, level_dbov });
             }
         }
-        output.pcm = self.mixer.mix(
-            self.tracks.values().zip(audible).filter(|(_, audible)| *audible).map(|(t, _)| &t.pcm),
-        );
+        let tracks = self.tracks.values().zip(audible);
+        let audible = tracks.filter(|(_, audible)| *audible).map(|(played, _)| played.track.pcm());
+        output.pcm = self.mixer.mix(audible);
         output
     }
 
@@ -199,8 +155,8 @@ impl Player {
     pub fn stats(&self) -> PlayoutStats {
         let mut stats = self.gone;
         stats.dropped += self.refused;
-        for track in self.tracks.values() {
-            let jitter = track.add_counts_to(&mut stats);
+        for played in self.tracks.values() {
+            let jitter = played.track.add_counts_to(&mut stats);
             stats.buffer_ms = stats.buffer_ms.max(jitter.buffer_ms);
             stats.target_ms = stats.target_ms.max(jitter.target_ms);
             stats.jitter_ms = stats.jitter_ms.max(jitter.jitter_ms);
@@ -221,8 +177,8 @@ impl Player {
         let idle = self
             .tracks
             .iter()
-            .filter(|(_, track)| !track.jitter.is_talking() && track.jitter.is_empty())
-            .min_by_key(|(_, track)| track.last_sound_tick)
+            .filter(|(_, played)| played.track.is_idle())
+            .min_by_key(|(_, played)| played.last_sound_tick)
             .map(|(&track_id, _)| track_id);
         match idle {
             Some(track_id) => {
@@ -231,78 +187,5 @@ impl Player {
             }
             None => false,
         }
-    }
-}
-
-impl Track {
-    fn new(config: &JitterConfig, ticks: u64) -> Result<Self, AudioError> {
-        Ok(Self {
-            jitter: JitterBuffer::new(config.clone()),
-            decoder: TrackDecoder::new()?,
-            pcm: SILENT_FRAME,
-            last_sound_tick: ticks,
-            concealed: 0,
-            recovered: 0,
-            runs: 0,
-            is_in_run: false,
-            undecodable: 0,
-        })
-    }
-
-    /// Fills `pcm` for one frame period; `false` if the track is silent in it.
-    fn play(&mut self, now: Instant, track_id: u32, output: &mut TickOutput) -> bool {
-        let playout = self.jitter.poll_playout(now);
-        let is_lost = matches!(playout, Playout::Lost { .. });
-        self.runs += u64::from(is_lost && !self.is_in_run);
-        // A frame period that no frame stands for does not end a run, and a stall goes on with it.
-        self.is_in_run =
-            is_lost || (self.is_in_run && matches!(playout, Playout::Stretch | Playout::Starved));
-        let is_concealed = match playout {
-            Playout::Frame { seq, payload } => {
-                output.captured.extend(payload.capture.map(|capture| CapturedFrame {
-                    track_id,
-                    seq,
-                    capture,
-                }));
-                let is_broken = self.decoder.decode(&payload.opus, &mut self.pcm).is_err();
-                self.undecodable += u64::from(is_broken);
-                is_broken
-            }
-            Playout::Lost { seq: _, next: Some((distance, next)) } => {
-                let recovered = self.decoder.recover(&next.opus, distance, &mut self.pcm);
-                let is_recovered = recovered.unwrap_or(false);
-                self.recovered += u64::from(is_recovered);
-                output.recovered += u32::from(is_recovered);
-                !is_recovered
-            }
-            Playout::Lost { seq: _, next: None } | Playout::Stretch => true,
-            Playout::Silence => return false,
-            Playout::Starved => {
-                output.starved += 1;
-                // The end of the concealment that the loss before it began: it fades out.
-                self.decoder.conceal(&mut self.pcm);
-                return !self.decoder.is_faded_out();
-            }
-        };
-        if is_concealed {
-            self.decoder.conceal(&mut self.pcm);
-            self.concealed += 1;
-            output.concealed += 1;
-        }
-        true
-    }
-
-    fn add_counts_to(&self, stats: &mut PlayoutStats) -> JitterStats {
-        let jitter = self.jitter.stats();
-        stats.received += jitter.received;
-        stats.lost += jitter.lost;
-        stats.late += jitter.late;
-        stats.duplicate += jitter.duplicate;
-        stats.dropped += jitter.out_of_window + jitter.skipped;
-        stats.concealed += self.concealed;
-        stats.recovered += self.recovered;
-        stats.runs += self.runs;
-        stats.undecodable += self.undecodable;
-        jitter
     }
 }

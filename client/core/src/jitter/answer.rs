@@ -9,12 +9,12 @@ pub enum Arrival {
     Late,
     /// It was here before; it is dropped.
     Duplicate,
-    /// It is more than 2 s ahead of playout and dropped. If the next frame follows it, the stream was
-    /// restarted, and playout starts over from there.
+    /// It is further ahead of playout than anything that can be waited for, and dropped. If the next
+    /// frame follows it, the stream was restarted, and playout starts over from there.
     TooFarAhead,
 }
 
-/// Content of one frame period.
+/// Content of the next stretch of a track: one frame period, or less where nothing is played.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Playout<'a, P> {
     /// This frame.
@@ -32,11 +32,16 @@ pub enum Playout<'a, P> {
         /// right after it, 50 at the most.
         next: Option<(u16, &'a P)>,
     },
-    /// Conceal one frame period that no frame stands for: the delay is being made longer.
+    /// Conceal one frame period, while a missing frame is waited for.
     Stretch,
     /// Nothing is being said, or nothing has come yet.
-    Silence,
-    /// The track should be talking, but nothing has come for a while.
+    Silence {
+        /// Samples at 48 kHz for which that is certain, at least 1 and at most a frame period; ask again
+        /// after them, or after fewer.
+        samples: usize,
+    },
+    /// The track should be talking, but nothing has come for a while. Ask again at the next tick: what
+    /// comes is played at once.
     Starved,
 }
 
@@ -53,14 +58,16 @@ pub struct JitterStats {
     pub duplicate: u64,
     /// Frames that arrived too far ahead or behind, and were dropped.
     pub out_of_window: u64,
-    /// Places dropped to make the delay shorter.
+    /// Frames dropped because they had piled up: at a stream's beginning, or after a stall.
     pub skipped: u64,
-    /// Frame periods inserted to make the delay longer.
+    /// Frame periods concealed to wait for a frame that came.
     pub stretched: u64,
     /// From the next place to be played to the end of the last frame in the buffer, in ms.
     pub buffer_ms: f64,
     /// The delay that is aimed at, in ms.
     pub target_ms: f64,
+    /// The delay that the quickest frame is given, in ms; 0 before anything was played.
+    pub delay_ms: f64,
     /// Interarrival jitter (RFC 3550, 6.4.1), in ms.
     pub jitter_ms: f64,
 }

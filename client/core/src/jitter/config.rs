@@ -1,53 +1,63 @@
 //! The choices of a jitter buffer, each with its reason.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{FRAME_PERIOD_US, micros};
 
+/// Delays that an audience may ask for: from two round trips across an ocean to what a relay keeps for
+/// repair.
+pub const AUDIENCE_DELAY: RangeInclusive<Duration> =
+    Duration::from_millis(200)..=Duration::from_secs(2);
+
+/// How much longer than asked for the delay of an audience may become, for a network that is late by more.
+const AUDIENCE_ABOVE: Duration = Duration::from_millis(500);
+
 /// The choices of a [`JitterBuffer`](super::JitterBuffer).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JitterConfig {
-    /// Least delay to begin a stream with, before anything has been measured. Default 60 ms: covers the scheduling noise of a busy
-    /// machine at both ends (30 ms) and keeps the way from mouth to ear well under 150 ms.
+    /// Least delay before anything has been measured. Live: 35 ms, for the scheduling noise of a busy
+    /// machine (30 ms) and a tick of playout (5 ms). A second later the delay is what was measured.
     pub initial: Duration,
-    /// Least delay. Default 40 ms: two frame periods, one because playout is clocked by frame
-    /// periods, one for a sender that is late by a period.
+    /// Least delay. Live: 10 ms, the margin and 1 ms of lateness that no network is without.
     pub min: Duration,
-    /// Most delay. Default 400 ms: beyond that people interrupt each other (ITU-T G.114).
+    /// Delay beyond the lateness that was measured. 9 ms: a frame is taken up to one tick of 5 ms before it
+    /// is heard, the delay may be shorter than wanted by 2.5 ms before it is made longer, and timers are right to a
+    /// millisecond.
+    pub margin: Duration,
+    /// Most delay. Live: 400 ms, beyond that people interrupt each other (ITU-T G.114).
     pub max: Duration,
-    /// How much longer than the target the delay may be before a talkspurt's beginning shortens it.
-    /// Default 60 ms: the first frame's own lateness and the rounding to ticks add up to less.
-    pub slack: Duration,
-    /// How much longer than the target the delay may be before it is shortened inside a talkspurt,
-    /// where that can be heard. Default 120 ms.
-    pub slack_talking: Duration,
-    /// How long it must have been too long, inside one talkspurt, before a frame is dropped. Default
-    /// 2 s: most talkspurts end before that, and where one ends it costs nothing.
-    pub shrink_after: Duration,
-    /// Time between two frame periods inserted inside a talkspurt, where every frame is there in time
-    /// (where one is missing, nothing is lost by waiting for it). Default 200 ms.
-    pub grow_interval: Duration,
-    /// How long a track may be missing everything before that is a stall and no longer a loss.
-    /// Default 100 ms: as long as a concealment sounds natural.
+    /// How long a missing frame is waited for; if nothing comes meanwhile, that is a stall and no longer a loss. 100 ms: as long as a concealment sounds natural.
     pub starved_after: Duration,
 }
 
 impl Default for JitterConfig {
     fn default() -> Self {
-        Self {
-            initial: Duration::from_millis(60),
-            min: Duration::from_millis(40),
-            max: Duration::from_millis(400),
-            slack: Duration::from_millis(60),
-            slack_talking: Duration::from_millis(120),
-            shrink_after: Duration::from_secs(2),
-            grow_interval: Duration::from_millis(200),
-            starved_after: Duration::from_millis(100),
-        }
+        Self::live()
     }
 }
 
 impl JitterConfig {
+    /// For people who talk to each other: no more delay than the network asks for.
+    #[must_use]
+    pub const fn live() -> Self {
+        Self {
+            initial: Duration::from_millis(35),
+            min: Duration::from_millis(10),
+            margin: Duration::from_millis(9),
+            max: Duration::from_millis(400),
+            starved_after: Duration::from_millis(100),
+        }
+    }
+
+    /// For people who only listen: at least `delay`, brought into [`AUDIENCE_DELAY`], in which a lost frame can
+    /// be asked for again and again.
+    #[must_use]
+    pub fn audience(delay: Duration) -> Self {
+        let delay = delay.clamp(*AUDIENCE_DELAY.start(), *AUDIENCE_DELAY.end());
+        Self { initial: delay, min: delay, max: delay + AUDIENCE_ABOVE, ..Self::live() }
+    }
+
     pub(super) fn initial_us(&self) -> i64 {
         micros(self.initial)
     }
@@ -56,11 +66,15 @@ impl JitterConfig {
         micros(self.min)
     }
 
+    pub(super) fn margin_us(&self) -> i64 {
+        micros(self.margin)
+    }
+
     pub(super) fn max_us(&self) -> i64 {
         micros(self.max).max(self.min_us())
     }
 
-    pub(super) fn starved_after_ticks(&self) -> u32 {
+    pub(super) fn starved_after_periods(&self) -> u32 {
         (micros(self.starved_after) / FRAME_PERIOD_US) as u32
     }
 }

@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 
 use super::{FRAME_PERIOD_US, JitterConfig};
 
-/// Transits that are remembered: 10 s of speech, so that one frame in fifty stands on ten.
-const WINDOW_FRAMES: usize = 500;
+/// Transits that are remembered: 6 s of speech, so that one frame in fifty stands on six, and a network that has
+/// become quicker is believed within that.
+const WINDOW_FRAMES: usize = 300;
 /// Age in µs from which a transit is forgotten. Clocks that differ by 200 ppm move 12 ms apart in a
 /// minute, less than a frame period.
 const WINDOW_AGE_US: i64 = 60_000_000;
@@ -25,7 +26,10 @@ const DISCONTINUITY_US: i64 = 1_000_000;
 const IN_TIME: f64 = 0.98;
 /// Repaired frames in the window from which on their delay is waited for: one in a hundred. Fewer are not
 /// heard where they are concealed.
-const REPAIRED_FRAMES: usize = 5;
+const REPAIRED_FRAMES: usize = 3;
+/// Frames given up, within as many as the window has, from which on there is time for recovering them: one in a
+/// hundred.
+const LOST_FRAMES: usize = 3;
 /// Share of the repaired frames whose delay is not waited for, as 1/n: those that took one question more
 /// than all others.
 const REPAIRED_SHARE: usize = 32;
@@ -44,6 +48,11 @@ pub(super) struct DelayWindow {
     jitter_us: f64,
     last_transit_us: Option<i64>,
     since_recompute: u32,
+    /// Whether the window has ever been trusted: from then on the network is known.
+    is_measured: bool,
+    /// Frames recorded so far, and that count when each of the last [`LOST_FRAMES`] was given up, oldest first.
+    recorded: u64,
+    losses: VecDeque<u64>,
     scratch: Vec<i64>,
 }
 
@@ -65,6 +74,9 @@ impl DelayWindow {
             jitter_us: 0.0,
             last_transit_us: None,
             since_recompute: 0,
+            is_measured: false,
+            recorded: 0,
+            losses: VecDeque::with_capacity(LOST_FRAMES),
             scratch: Vec::with_capacity(WINDOW_FRAMES),
         }
     }
@@ -87,6 +99,12 @@ impl DelayWindow {
         self.min_transit_us.is_some_and(|min| transit_us < min)
     }
 
+    /// Takes another choice of delays.
+    pub(super) fn handle_config(&mut self, config: &JitterConfig) {
+        self.target_us = self.target_us.max(config.min_us()).min(config.max_us());
+        self.recompute(config);
+    }
+
     /// Takes the transit of a frame that arrived.
     pub(super) fn record(&mut self, config: &JitterConfig, transit: Transit, is_late: bool) {
         let Transit { at_us, us: transit_us, .. } = transit;
@@ -101,6 +119,8 @@ impl DelayWindow {
             self.transits.pop_front();
         }
         self.transits.push_back(transit);
+        self.recorded += 1;
+        self.is_measured |= self.is_trusted();
         self.since_recompute += 1;
         if is_late || self.since_recompute >= RECOMPUTE_FRAMES {
             self.recompute(config);
@@ -120,8 +140,27 @@ impl DelayWindow {
         self.target_us
     }
 
+    /// A frame was given up.
+    pub(super) fn handle_loss(&mut self) {
+        if self.losses.len() == LOST_FRAMES {
+            self.losses.pop_front();
+        }
+        self.losses.push_back(self.recorded);
+    }
+
+    /// Whether so much is lost that it is worth waiting for the frame after it, which has what recovers it.
+    fn is_lossy(&self) -> bool {
+        let is_recent = |first: &u64| self.recorded - first < WINDOW_FRAMES as u64;
+        self.losses.len() == LOST_FRAMES && self.losses.front().is_some_and(is_recent)
+    }
+
+    /// Whether the target stands on measurements, of now or of this network earlier.
+    pub(super) fn is_measured(&self) -> bool {
+        self.is_measured
+    }
+
     /// Whether enough has been measured to do with less delay than there is.
-    pub(super) fn is_trusted(&self) -> bool {
+    fn is_trusted(&self) -> bool {
         self.transits.len() >= TRUSTED_FRAMES
     }
 
@@ -131,8 +170,7 @@ impl DelayWindow {
 
     /// The target is the delay, over that of the quickest frame, within which [`IN_TIME`] of the
     /// frames in the window came (Moon, Kurose and Towsley, "Packet audio playout delay adjustment:
-    /// performance bounds and algorithms", 1998), and one frame period, as playout is clocked by
-    /// frame periods.
+    /// performance bounds and algorithms", 1998), and a margin. Where frames are lost it is a frame period more.
     fn recompute(&mut self, config: &JitterConfig) {
         self.since_recompute = 0;
         let Some(min) = self.transits.iter().map(|transit| transit.us).min() else { return };
@@ -142,9 +180,10 @@ impl DelayWindow {
         let in_time = (self.scratch.len() as f64 * IN_TIME) as usize;
         let rank = in_time.min((self.scratch.len() - 1).saturating_sub(HICCUP_FRAMES));
         let (_, &mut lateness_us, _) = self.scratch.select_nth_unstable(rank);
-        let lateness_us = lateness_us.max(self.repaired_lateness_us(min));
+        let recovery_us = if self.is_lossy() { FRAME_PERIOD_US } else { 0 };
+        let lateness_us = (lateness_us + recovery_us).max(self.repaired_lateness_us(min));
         let floor_us = if self.is_trusted() { config.min_us() } else { self.target_us };
-        let wanted_us = lateness_us.saturating_add(FRAME_PERIOD_US);
+        let wanted_us = lateness_us.saturating_add(config.margin_us());
         self.target_us = wanted_us.max(floor_us).min(config.max_us());
     }
 
@@ -159,48 +198,6 @@ impl DelayWindow {
         }
         let rank = self.scratch.len() - 1 - self.scratch.len() / REPAIRED_SHARE;
         *self.scratch.select_nth_unstable(rank).1
-    }
-}
-
-/// The schedule that playout follows: the earliest time at which a poll asked for each place of the
-/// media clock. Polls come late when the machine is busy, never early, so the minimum over the last
-/// seconds is the schedule.
-#[derive(Debug, Clone, Default)]
-pub(super) struct PlayoutSchedule {
-    /// (start of the bucket, minimum of poll time − place × 20 ms), in µs, oldest first.
-    buckets: VecDeque<(i64, i64)>,
-}
-
-/// Length of a bucket in µs, and how many are kept: 10 s.
-const BUCKET_US: i64 = 1_000_000;
-const BUCKETS: usize = 10;
-
-impl PlayoutSchedule {
-    pub(super) fn forget(&mut self) {
-        self.buckets.clear();
-    }
-
-    pub(super) fn record(&mut self, at_us: i64, offset_us: i64) {
-        match self.buckets.back_mut() {
-            Some((start, min)) if at_us - *start < BUCKET_US => *min = (*min).min(offset_us),
-            Some(_) | None => {
-                if self.buckets.len() == BUCKETS {
-                    self.buckets.pop_front();
-                }
-                self.buckets.push_back((at_us, offset_us));
-            }
-        }
-    }
-
-    /// Playout has been moved: every place is now asked for later (or earlier) by so many µs.
-    pub(super) fn shift(&mut self, by_us: i64) {
-        for (_, min) in &mut self.buckets {
-            *min += by_us;
-        }
-    }
-
-    pub(super) fn offset_us(&self) -> Option<i64> {
-        self.buckets.iter().map(|&(_, min)| min).min()
     }
 }
 
@@ -223,8 +220,26 @@ mod tests {
 
     #[test]
     fn repaired_frames_are_waited_for_and_a_few_slow_ones_are_not() {
-        assert_eq!(target_us(80, false), 40_000, "seven hiccups");
-        assert_eq!(target_us(80, true), 110_000, "seven repairs and a frame period");
-        assert_eq!(target_us(200, true), 40_000, "three are concealed");
+        assert_eq!(target_us(80, false), 10_000, "four hiccups");
+        assert_eq!(target_us(80, true), 99_000, "four repairs and the margin");
+        assert_eq!(target_us(200, true), 10_000, "two are concealed");
+    }
+
+    #[test]
+    fn where_frames_are_lost_there_is_time_for_what_recovers_them() {
+        let config = JitterConfig::default();
+        let mut window = DelayWindow::new(&config);
+        let mut run = |frames: i64, lost_each: i64| {
+            for n in 0..frames {
+                if n % lost_each == 0 {
+                    window.handle_loss();
+                }
+                window.record(&config, Transit { at_us: 0, us: 0, is_repaired: false }, false);
+            }
+            window.target_us()
+        };
+        assert_eq!(run(1_000, 200), 10_000, "one in two hundred");
+        assert_eq!(run(1_000, 50), 29_000, "one in fifty: a frame period and the margin");
+        assert_eq!(run(400, 400), 10_000, "and no more");
     }
 }

@@ -1,18 +1,20 @@
 //! Adaptive jitter buffer for one track.
 //!
-//! Pure: no clock, no I/O. Frames go in as they arrive ([`JitterBuffer::handle_frame`]), one
-//! answer comes out per tick of 20 ms ([`JitterBuffer::poll_playout`]).
+//! Pure: no clock, no I/O. Frames go in as they arrive ([`JitterBuffer::handle_frame`]); whenever playout has
+//! used up what it has, it asks for more by the time at which that will be heard
+//! ([`JitterBuffer::poll_playout`], [`PlayoutSchedule`]).
 //!
 //! Sequence numbers count frame periods, so each frame has its *place* on a media clock, and playout
-//! walks over the places, one per tick, whether a frame is there or not. A recording is therefore
-//! as long as the time it took, and a frame is heard where it belongs. The buffer only chooses the
-//! delay between the sender's clock and playout, and it moves that delay as seldom as it can:
+//! walks over the places, whether a frame is there or not. The buffer chooses the delay between the sender's
+//! clock and playout, to the sample:
 //!
 //! - The wanted delay (*target*) follows the measured delays, see [`delay`].
 //! - Where a talkspurt begins, playout moves freely: silence is made longer or shorter.
-//! - Inside a talkspurt it moves only when it must, one frame period at a time, and slowly.
-//! - Nothing moves while the delay is between one frame period under the target and
-//!   [`JitterConfig::slack`] over it. On a steady network it never leaves that range.
+//! - Inside a talkspurt the player stretches time a little ([`JitterBuffer::wanted_stretch`]).
+//! - A frame that is missing is waited for while nothing newer has come, as it is late rather than lost, or while the
+//!   delay is shorter than wanted by a frame period. What is concealed meanwhile becomes delay if it comes, and has
+//!   stood for it if it does not.
+//! - Frames are dropped only where they have piled up, at a stream's beginning and after a stall.
 //!
 //! A place without its frame is [`Playout::Lost`] inside a talkspurt and [`Playout::Silence`] after
 //! a talkspurt end. If nothing follows for [`JitterConfig::starved_after`], the stream has stalled:
@@ -22,28 +24,34 @@ mod answer;
 mod config;
 mod delay;
 mod history;
-mod shift;
+mod moves;
+mod schedule;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 pub use self::answer::{Arrival, JitterStats, Playout};
-pub use self::config::JitterConfig;
-use self::delay::{DelayWindow, PlayoutSchedule, Transit};
+pub use self::config::{AUDIENCE_DELAY, JitterConfig};
+use self::delay::{DelayWindow, Transit};
 use self::history::History;
+pub use self::moves::STRETCH_OVER_SAMPLES;
+pub use self::schedule::PlayoutSchedule;
 use tribune_protocol::limits::FRAME_PERIOD;
 
 /// [`FRAME_PERIOD`] in the unit of the buffer's arithmetic.
 const FRAME_PERIOD_US: i64 = FRAME_PERIOD.as_micros() as i64;
-/// Places ahead of playout that a frame may have: the 2 s that a relay can replay. Also bounds memory.
-const AHEAD_FRAMES_MAX: u64 = 100;
+/// Frame period in samples at 48 kHz.
+const FRAME_SAMPLES: i64 = 960;
+/// Frames that a relay can replay at once, 2 s: they may be ahead of playout beside what waits for its delay.
+const REPLAY_FRAMES: u64 = 100;
+/// Places ahead of playout that a frame may ever have: the longest delay of an audience, 2.5 s, and a replay. Bounds
+/// memory.
+const AHEAD_FRAMES_MAX: u64 = 225;
 /// How far behind playout a frame is still merely late, in places; from there on the stream was
 /// restarted with another number (`MAX_MISORDER` of RFC 3550, A.1, in 20 ms frames: 2.56 s).
 const BEHIND_FRAMES_MAX: u64 = 128;
 /// Places after a lost frame in which a later one may tell of it: 1 s, as long as Opus tells back (DRED).
 const LATER_FRAMES_MAX: u64 = 50;
-/// Time in µs from a stream's first frame on in which its delay may still be corrected at once.
-const SETTLING_US: i64 = 1_000_000;
 /// Place of a track's first frame is at least this, so that there are places before it.
 const FIRST_PLACE: u64 = 1 << 32;
 
@@ -66,14 +74,16 @@ pub struct JitterBuffer<P> {
     /// Places behind `floor` that were given up as lost.
     given_up: History,
     delays: DelayWindow,
-    schedule: PlayoutSchedule,
+    /// Playout time of a place minus its time on the media clock, in µs; `None` before anything was played.
+    base_us: Option<i64>,
     /// The number that would confirm that the stream was restarted.
     restart_candidate: Option<u16>,
-    last_growth_us: i64,
     /// See [`Self::is_settling`].
     settled_at_us: i64,
-    /// Since when the delay has been too long, inside a talkspurt.
-    too_long_since_us: Option<i64>,
+    /// The frames that wait have piled up in a stall, and go if they make the delay too long.
+    is_piled_up: bool,
+    /// Frame periods in a row for which the next place has been waited for.
+    waited_periods: u32,
     counts: JitterStats,
 }
 
@@ -89,10 +99,7 @@ enum Phase {
     Fresh,
     /// After a talkspurt end.
     Silent,
-    Talking {
-        /// Polls in a row that found the buffer empty.
-        empty_polls: u32,
-    },
+    Talking,
     Starved,
 }
 
@@ -109,13 +116,24 @@ impl<P> JitterBuffer<P> {
             slots: BTreeMap::new(),
             arrived: History::default(),
             given_up: History::default(),
-            schedule: PlayoutSchedule::default(),
+            base_us: None,
             restart_candidate: None,
-            last_growth_us: 0,
-            settled_at_us: 0,
-            too_long_since_us: None,
+            settled_at_us: i64::MIN,
+            is_piled_up: false,
+            waited_periods: 0,
             counts: JitterStats::default(),
         }
+    }
+
+    /// Takes other choices from now on. The delay goes to where they want it by stretching, or at once in a
+    /// silence; no frame is dropped for it.
+    pub fn set_config(&mut self, config: JitterConfig) {
+        self.config = config;
+        self.delays.handle_config(&self.config);
+        if self.phase != Phase::Fresh {
+            self.settled_at_us = i64::MIN;
+        }
+        self.is_piled_up = false;
     }
 
     /// Takes a frame that arrived at `now`.
@@ -176,37 +194,35 @@ impl<P> JitterBuffer<P> {
             self.delays.forget();
         }
         let transit = Transit { at_us: now_us, us: transit_us, is_repaired };
-        self.delays.record(&self.config, transit, false);
+        let is_waited_for = self.waited_periods > 0 && place == self.next;
+        self.delays.record(&self.config, transit, is_waited_for);
         self.slots.insert(place, slot);
-        if !is_talking {
-            self.anchor(now_us);
-        }
         Arrival::Buffered
     }
 
-    /// Answers what to play in the frame period that begins at `now`. To be called once per frame
-    /// period; calls that come late and then in quick succession do no harm.
-    pub fn poll_playout(&mut self, now: Instant) -> Playout<'_, P> {
-        let Some(epoch) = self.epoch else { return Playout::Silence };
-        let now_us = since_us(epoch, now);
-        self.schedule.record(now_us, transit_us(now_us, self.next));
-        if self.is_talking() && self.move_while_talking(now_us) {
+    /// Answers what to play from `at` on, the time at which its first sample will be heard. To be asked when all
+    /// that was answered before has been decoded and less is left of it than is to be played now.
+    pub fn poll_playout(&mut self, at: Instant) -> Playout<'_, P> {
+        let Some(epoch) = self.epoch else { return silence(FRAME_PERIOD_US) };
+        let at_us = since_us(epoch, at);
+        if self.is_talking() && self.move_while_talking(at_us) {
             return Playout::Stretch;
         }
         if !self.is_talking() {
-            if !self.slots.contains_key(&self.next) {
-                self.next += 1;
+            let wait_us = match self.anchor(at_us) {
+                Some(wait_us) if wait_us > 0 => Some(wait_us),
+                Some(due_us) => self.begin_talkspurt(at_us, -due_us),
+                None => {
+                    self.pass_silence(at_us);
+                    Some(FRAME_PERIOD_US)
+                }
+            };
+            if let Some(wait_us) = wait_us {
                 return match self.phase {
                     Phase::Starved => Playout::Starved,
-                    Phase::Fresh | Phase::Silent | Phase::Talking { .. } => Playout::Silence,
+                    Phase::Fresh | Phase::Silent | Phase::Talking => silence(wait_us),
                 };
             }
-            if self.phase == Phase::Fresh {
-                self.settled_at_us = now_us + SETTLING_US;
-            }
-            self.phase = Phase::Talking { empty_polls: 0 };
-            self.too_long_since_us = None;
-            self.pass_to(self.next);
         }
         self.play_next()
     }
@@ -217,6 +233,7 @@ impl<P> JitterBuffer<P> {
         JitterStats {
             buffer_ms: end.saturating_sub(self.next) as f64 * FRAME_PERIOD.as_secs_f64() * 1e3,
             target_ms: self.delays.target_us() as f64 / 1e3,
+            delay_ms: self.delay_us().unwrap_or(0) as f64 / 1e3,
             jitter_ms: self.delays.jitter_us() / 1e3,
             ..self.counts
         }
@@ -224,7 +241,7 @@ impl<P> JitterBuffer<P> {
 
     /// Whether the track is in a talkspurt, as far as playout has come.
     pub fn is_talking(&self) -> bool {
-        matches!(self.phase, Phase::Talking { .. })
+        self.phase == Phase::Talking
     }
 
     /// Whether frames wait in the buffer.
@@ -232,18 +249,24 @@ impl<P> JitterBuffer<P> {
         self.slots.is_empty()
     }
 
-    /// The delay that the quickest frame is given, in µs; unknown until both sides have been seen.
+    /// The delay that the quickest frame is given, in µs; unknown until something was played.
     fn delay_us(&self) -> Option<i64> {
-        Some(self.schedule.offset_us()? - self.delays.min_transit_us()?)
+        Some(self.base_us? - self.delays.min_transit_us()?)
     }
 
-    /// Begins a stream, or begins it anew, with a talkspurt at `place` after a silence as long as the
-    /// target. `place` is far from all places before.
+    /// The delay that is wanted, in µs: the target, or while too little is known the delay to begin with.
+    fn least_delay_us(&self) -> i64 {
+        let target_us = self.delays.target_us();
+        if self.delays.is_measured() { target_us } else { target_us.max(self.config.initial_us()) }
+    }
+
+    /// Begins a stream, or begins it anew, with a talkspurt at `place`, which is far from all places before.
     fn start_at(&mut self, place: u64) {
         self.slots.clear();
         self.phase = Phase::Fresh;
-        self.schedule.forget();
-        self.next = place - frames_up(self.start_delay_us());
+        self.base_us = None;
+        self.waited_periods = 0;
+        self.next = place - frames_up(self.least_delay_us());
         self.pass_to(self.next);
     }
 
@@ -252,15 +275,16 @@ impl<P> JitterBuffer<P> {
         self.phase == Phase::Fresh || now_us < self.settled_at_us
     }
 
-    /// The delay to begin a stream with.
-    fn start_delay_us(&self) -> i64 {
-        self.delays.target_us().max(self.config.initial_us())
-    }
-
     fn is_out_of_window(&self, place: u64) -> bool {
         let is_waiting = !self.is_talking() && self.slots.is_empty();
-        let is_ahead = place >= self.next + AHEAD_FRAMES_MAX && !is_waiting;
+        let is_ahead = place >= self.next + self.ahead_frames() && !is_waiting;
         is_ahead || place + BEHIND_FRAMES_MAX < self.next
+    }
+
+    /// Places ahead of playout that a frame may have now.
+    fn ahead_frames(&self) -> u64 {
+        let delay_us = self.delay_us().unwrap_or(0).max(self.config.max_us());
+        (frames_up(delay_us) + REPLAY_FRAMES).min(AHEAD_FRAMES_MAX)
     }
 
     fn handle_too_late(&mut self, now_us: i64, place: u64, is_repaired: bool) -> Arrival {
@@ -281,27 +305,24 @@ impl<P> JitterBuffer<P> {
     fn play_next(&mut self) -> Playout<'_, P> {
         let place = self.next;
         let seq = place as u16;
+        self.next = place + 1;
+        self.pass_to(place + 1);
         if let Some(slot) = self.slots.remove(&place) {
-            self.next = place + 1;
-            self.pass_to(place + 1);
             self.arrived.insert(place);
-            self.phase =
-                if slot.talkspurt_end { Phase::Silent } else { Phase::Talking { empty_polls: 0 } };
+            self.phase = if slot.talkspurt_end { Phase::Silent } else { Phase::Talking };
             return Playout::Frame { seq, payload: slot.payload };
         }
-        self.next = place + 1;
-        if let (true, Phase::Talking { empty_polls }) = (self.slots.is_empty(), self.phase) {
-            if empty_polls >= self.config.starved_after_ticks() {
-                self.phase = Phase::Starved;
-                return Playout::Starved;
-            }
-            self.phase = Phase::Talking { empty_polls: empty_polls + 1 };
-        }
-        self.pass_to(place + 1);
         self.give_up(place);
         let later = self.slots.range(place + 1..=place + LATER_FRAMES_MAX).next();
         let next = later.map(|(&later, slot)| ((later - place) as u16, &slot.payload));
         Playout::Lost { seq, next }
+    }
+
+    /// Time passes while nothing waits.
+    fn pass_silence(&mut self, at_us: i64) {
+        let Some(base_us) = self.base_us else { return };
+        let passed = (at_us - base_us).div_euclid(FRAME_PERIOD_US);
+        self.next = self.next.max(FIRST_PLACE.saturating_add_signed(passed));
     }
 
     /// All places below `floor` have had their turn.
@@ -314,20 +335,45 @@ impl<P> JitterBuffer<P> {
 
     fn give_up(&mut self, place: u64) {
         self.counts.lost += 1;
+        self.delays.handle_loss();
         self.given_up.insert(place);
     }
 }
 
-fn since_us(epoch: Instant, now: Instant) -> i64 {
-    micros(now.saturating_duration_since(epoch))
+/// From `epoch` to `at`, in µs; negative if that was before.
+fn since_us(epoch: Instant, at: Instant) -> i64 {
+    match at.checked_duration_since(epoch) {
+        Some(since) => micros(since),
+        None => -micros(epoch.saturating_duration_since(at)),
+    }
 }
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
+/// Duration of so many samples at 48 kHz, in µs.
+fn samples_us(samples: u64) -> i64 {
+    i64::try_from(u128::from(samples) * 125 / 6).unwrap_or(i64::MAX)
+}
+
+/// Samples at 48 kHz in so many µs.
+const fn us_samples(us: i64) -> i64 {
+    us.saturating_mul(6) / 125
+}
+
+fn silence<'a, P>(wait_us: i64) -> Playout<'a, P> {
+    let samples = (us_samples(wait_us) + 1).min(FRAME_SAMPLES);
+    Playout::Silence { samples: samples.unsigned_abs() as usize }
+}
+
+/// Time of a place on the media clock, in µs.
+fn place_us(place: u64) -> i64 {
+    (place as i64 - FIRST_PLACE as i64) * FRAME_PERIOD_US
+}
+
 fn transit_us(at_us: i64, place: u64) -> i64 {
-    at_us - (place as i64 - FIRST_PLACE as i64) * FRAME_PERIOD_US
+    at_us - place_us(place)
 }
 
 /// Frame periods that last at least `us`.

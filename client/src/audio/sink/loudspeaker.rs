@@ -10,7 +10,7 @@ use cpal::{FromSample, SampleFormat, SizedSample};
 
 use crate::audio::device::{OpenedDevice, Ring, Role, fatal_reason, open_default, unusable};
 use crate::audio::resample::MonoResampler;
-use crate::audio::{AudioError, PcmFrame, SAMPLE_RATE_HZ};
+use crate::audio::{AudioError, SAMPLE_RATE_HZ};
 
 /// A loudspeaker that is playing.
 pub struct Loudspeaker {
@@ -52,7 +52,7 @@ impl Loudspeaker {
         Ok(Self { _stream: stream, name: opened.name, ring, resampler, resampled: VecDeque::new() })
     }
 
-    pub(super) fn write_frame(&mut self, pcm: &PcmFrame) -> Result<(), AudioError> {
+    pub(super) fn write(&mut self, pcm: &[f32]) -> Result<(), AudioError> {
         if let Some(reason) = self.ring.failure() {
             return Err(unusable(Role::Loudspeaker, &self.name, &reason));
         }

@@ -1,6 +1,6 @@
 //! Destinations of the mix: files, loudspeaker, nowhere.
 //!
-//! A sink takes one frame per tick, silence included, so a recording lasts as long as the listening
+//! A sink takes the sound of each tick, silence included, so a recording lasts as long as the listening
 //! did. Writing to a file may block for as long as a disk does.
 
 mod loudspeaker;
@@ -13,7 +13,7 @@ use std::str::FromStr;
 use self::loudspeaker::Loudspeaker;
 use self::ogg_opus::OggOpusWriter;
 use self::wav::WavWriter;
-use super::{AudioError, FRAMES_PER_SECOND, PcmFrame};
+use super::{AudioError, FRAMES_PER_SECOND};
 
 /// Frames after which a file is brought up to date on disk: the most that a killed recorder loses.
 const FLUSH_FRAMES: u32 = FRAMES_PER_SECOND;
@@ -83,15 +83,15 @@ impl Sink {
         })
     }
 
-    /// Takes the sound of the next frame period.
+    /// Takes the sound that follows, any number of samples.
     ///
     /// # Errors
     /// If it cannot be written, or the loudspeaker has failed.
-    pub fn write_frame(&mut self, pcm: &PcmFrame) -> Result<(), AudioError> {
+    pub fn write(&mut self, pcm: &[f32]) -> Result<(), AudioError> {
         match self {
-            Self::OggOpus(writer) => writer.write_frame(pcm),
-            Self::Wav(writer) => writer.write_frame(pcm),
-            Self::Device(loudspeaker) => loudspeaker.write_frame(pcm),
+            Self::OggOpus(writer) => writer.write(pcm),
+            Self::Wav(writer) => writer.write(pcm),
+            Self::Device(loudspeaker) => loudspeaker.write(pcm),
             Self::Null => Ok(()),
         }
     }

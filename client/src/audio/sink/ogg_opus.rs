@@ -1,6 +1,6 @@
 //! Ogg Opus (RFC 7845), written so that the file is playable whenever the process ends.
 //!
-//! Every frame of listening becomes one packet, silence included, so granule positions simply count
+//! Every frame period of listening becomes one packet, silence included, so granule positions simply count
 //! samples. One packet is held back, because the last one has to be known as such when it is
 //! written.
 
@@ -29,8 +29,10 @@ pub struct OggOpusWriter {
     pages: PacketWriter<'static, BufWriter<File>>,
     serial: u32,
     pre_skip: u16,
-    /// Samples given to the encoder so far.
+    /// Samples that came so far.
     samples: u64,
+    /// The beginning of a frame that is not full yet.
+    gathered: Vec<f32>,
     /// The packet that is not written yet.
     pending: Option<Vec<u8>>,
     /// Samples in the packets before the pending one.
@@ -66,6 +68,7 @@ impl OggOpusWriter {
             serial: SysRng.try_next_u32().unwrap_or_default(),
             pre_skip,
             samples: 0,
+            gathered: Vec::with_capacity(FRAME_SAMPLES),
             pending: None,
             written_samples: 0,
             frames_unflushed: 0,
@@ -74,15 +77,32 @@ impl OggOpusWriter {
         Ok(writer)
     }
 
-    pub(super) fn write_frame(&mut self, pcm: &PcmFrame) -> Result<(), AudioError> {
-        self.samples += FRAME_SAMPLES as u64;
-        self.encode(pcm)
+    pub(super) fn write(&mut self, pcm: &[f32]) -> Result<(), AudioError> {
+        self.samples += pcm.len() as u64;
+        for &sample in pcm {
+            self.gathered.push(sample);
+            if self.gathered.len() == FRAME_SAMPLES {
+                self.encode_gathered()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes what was gathered, filled up with silence.
+    fn encode_gathered(&mut self) -> Result<(), AudioError> {
+        let mut frame: PcmFrame = SILENT_FRAME;
+        frame[..self.gathered.len()].copy_from_slice(&self.gathered);
+        self.gathered.clear();
+        self.encode(&frame)
     }
 
     pub(super) fn finish(mut self) -> Result<(), AudioError> {
         // The encoder still holds as many samples as its lookahead, so silence pushes them out. A
         // recording without any sound gets one packet too: a stream has to end somewhere.
         let end_granule = u64::from(self.pre_skip) + self.samples;
+        if !self.gathered.is_empty() {
+            self.encode_gathered()?;
+        }
         while self.pending.is_none() || self.written_samples + (FRAME_SAMPLES as u64) < end_granule
         {
             self.encode(&SILENT_FRAME)?;

@@ -5,12 +5,12 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::FLUSH_FRAMES;
-use crate::audio::{AudioError, FRAME_SAMPLES, PcmFrame, SAMPLE_RATE_HZ};
+use crate::audio::{AudioError, FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
 /// Length of the header in bytes: RIFF, `fmt `, and the head of `data`.
 const HEADER_BYTES: u32 = 44;
-/// One frame in bytes.
-const FRAME_BYTES: u32 = FRAME_SAMPLES as u32 * 2;
+/// Samples after which the header is brought up to date.
+const FLUSH_SAMPLES: usize = FLUSH_FRAMES as usize * FRAME_SAMPLES;
 
 /// A WAV file that is being written.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct WavWriter {
     path: PathBuf,
     file: BufWriter<File>,
     data_bytes: u32,
-    frames_unflushed: u32,
+    samples_unflushed: usize,
 }
 
 impl WavWriter {
@@ -29,28 +29,27 @@ impl WavWriter {
             path: path.to_owned(),
             file: BufWriter::new(file),
             data_bytes: 0,
-            frames_unflushed: 0,
+            samples_unflushed: 0,
         };
         writer.file.write_all(&header(0)).and_then(|()| writer.file.flush()).map_err(failed)?;
         Ok(writer)
     }
 
-    pub(super) fn write_frame(&mut self, pcm: &PcmFrame) -> Result<(), AudioError> {
-        let Some(data_bytes) = self
-            .data_bytes
-            .checked_add(FRAME_BYTES)
+    pub(super) fn write(&mut self, pcm: &[f32]) -> Result<(), AudioError> {
+        let Some(data_bytes) = u32::try_from(pcm.len() * 2)
+            .ok()
+            .and_then(|bytes| self.data_bytes.checked_add(bytes))
             .filter(|bytes| bytes.checked_add(HEADER_BYTES).is_some())
         else {
             return Err(AudioError::WavFull { path: self.path.clone() });
         };
-        let mut bytes = [0; FRAME_BYTES as usize];
-        for (pair, &sample) in bytes.chunks_exact_mut(2).zip(pcm) {
-            pair.copy_from_slice(&to_i16(sample).to_le_bytes());
+        for &sample in pcm {
+            let written = self.file.write_all(&to_i16(sample).to_le_bytes());
+            written.map_err(|source| self.error(source))?;
         }
-        self.file.write_all(&bytes).map_err(|source| self.error(source))?;
         self.data_bytes = data_bytes;
-        self.frames_unflushed += 1;
-        if self.frames_unflushed >= FLUSH_FRAMES {
+        self.samples_unflushed += pcm.len();
+        if self.samples_unflushed >= FLUSH_SAMPLES {
             self.patch_header().map_err(|source| self.error(source))?;
         }
         Ok(())
@@ -62,7 +61,7 @@ impl WavWriter {
 
     /// Writes how long the file is by now. The samples go first: a header never promises too much.
     fn patch_header(&mut self) -> io::Result<()> {
-        self.frames_unflushed = 0;
+        self.samples_unflushed = 0;
         self.file.flush()?;
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&header(self.data_bytes))?;

@@ -10,8 +10,8 @@ use tribune_protocol::ids::RoomName;
 
 use super::receiver::{Receiver, playout_clock};
 use super::sink_thread::SinkThread;
-use crate::audio::FRAME_PERIOD;
 use crate::audio::sink::SinkTarget;
+use crate::audio::{FRAME_PERIOD, TICK_PERIOD, TICKS_PER_FRAME};
 use crate::commands::Context;
 use crate::commands::context::{DeliveryArgs, Entry};
 use crate::commands::notices::{note_retrying, session_gone, tell_renewed};
@@ -28,8 +28,8 @@ mod statistics;
 
 use statistics::{Report, status_line};
 
-/// Frame periods between two lines of statistics.
-const REPORT_PERIODS: u64 = 50;
+/// Ticks between two lines of statistics: 1 s.
+const REPORT_TICKS: u64 = 200;
 
 /// Listen to a room: play it, record it, or only measure it
 #[derive(Debug, Args)]
@@ -75,8 +75,8 @@ impl Listen {
             session,
             sink,
             receiver: Receiver::new(),
-            periods: 0,
-            periods_max: self.duration.map(periods),
+            ticks: 0,
+            ticks_max: self.duration.map(ticks),
             reconnects: 0,
             renewal: context.renewal()?,
             in_room: false,
@@ -103,9 +103,9 @@ struct Listening {
     session: Session,
     sink: SinkThread,
     receiver: Receiver,
-    /// Frame periods played since joining.
-    periods: u64,
-    periods_max: Option<u64>,
+    /// Ticks played since joining.
+    ticks: u64,
+    ticks_max: Option<u64>,
     reconnects: u32,
     renewal: Renewal,
     in_room: bool,
@@ -170,11 +170,11 @@ impl Listening {
                         self.session.report(report);
                     }
                     self.sink.write(&pcm).await?;
-                    self.periods += 1;
-                    if self.periods.is_multiple_of(REPORT_PERIODS) {
+                    self.ticks += 1;
+                    if self.ticks.is_multiple_of(REPORT_TICKS) {
                         self.report(output);
                     }
-                    if self.periods_max.is_some_and(|max| self.periods >= max) {
+                    if self.ticks_max.is_some_and(|max| self.ticks >= max) {
                         return Ok(());
                     }
                 }
@@ -275,7 +275,7 @@ impl Listening {
     }
 
     fn seconds(&self) -> f64 {
-        self.periods as f64 * FRAME_PERIOD.as_secs_f64()
+        self.ticks as f64 * TICK_PERIOD.as_secs_f64()
     }
 }
 
@@ -297,8 +297,9 @@ fn note_joined(output: &mut Output, joined: &Joined, reconnects: u32) {
     ));
 }
 
-/// Frame periods in a duration, rounded up.
-fn periods(duration: Duration) -> u64 {
+/// Ticks in a duration, rounded up to whole frame periods.
+fn ticks(duration: Duration) -> u64 {
     let periods = duration.as_micros().div_ceil(FRAME_PERIOD.as_micros());
-    u64::try_from(periods).unwrap_or(u64::MAX)
+    u64::try_from(periods)
+        .map_or(u64::MAX, |periods| periods.saturating_mul(TICKS_PER_FRAME as u64))
 }

@@ -16,7 +16,7 @@ use tribune_protocol::time::Offset;
 
 use crate::audio::jitter::JitterConfig;
 use crate::audio::playout::{Player, PlayoutStats};
-use crate::audio::{AudioError, FRAME_PERIOD, PcmFrame};
+use crate::audio::{AudioError, TICK_PERIOD, TickPcm};
 use crate::session::change::Change;
 use crate::session::clock::LocalClock;
 use crate::session::room_view::RoomView;
@@ -147,17 +147,17 @@ impl Receiver {
         Ok(())
     }
 
-    /// The sound of the frame period that begins now.
+    /// The sound of the tick that begins now.
     pub(crate) fn tick(
         &mut self,
         now: Instant,
         offset: Option<Offset>,
         clock: LocalClock,
-    ) -> PcmFrame {
+    ) -> TickPcm {
         let played = self.player.tick(now);
         if let Some(offset) = offset {
-            let now_us = offset.to_origin(clock.us_at(now)).0;
             for frame in &played.captured {
+                let now_us = offset.to_origin(clock.us_at(now + frame.after)).0;
                 let latency_us = now_us.saturating_sub(frame.capture.at.0);
                 if let Some(latency) = &mut self.latency {
                     latency.saturating_record(latency_us.clamp(1, LATENCY_MAX_US));
@@ -211,9 +211,9 @@ impl Receiver {
     }
 }
 
-/// Playout ticks, one per frame period on an absolute schedule; late ones follow at once.
+/// Playout ticks on an absolute schedule; late ones follow at once.
 pub(crate) fn playout_clock() -> Interval {
-    let mut tick = interval_at(tokio::time::Instant::now(), FRAME_PERIOD);
+    let mut tick = interval_at(tokio::time::Instant::now(), TICK_PERIOD);
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     tick
 }
@@ -226,7 +226,10 @@ mod tests {
 
     use super::*;
     use crate::audio::encode::{BITRATE_DEFAULT_BPS, VoiceEncoder};
+    use crate::audio::{FRAME_PERIOD, PcmFrame, TICKS_PER_FRAME};
     use crate::tui::model::tests::view;
+
+    const TICKS: u32 = TICKS_PER_FRAME as u32;
 
     /// Frames of a room in which Bob (track 2) is silenced and Ada (track 1) is not.
     fn frame(track: u32, n: u32, at: Instant, captured: Option<u64>) -> ReceivedFrame {
@@ -258,8 +261,10 @@ mod tests {
         let mut receiver = receiver(start, clock);
         for n in 1..20 {
             receiver.handle_frame(frame(2, n, start, None), clock).unwrap();
-            let pcm = receiver.tick(start + FRAME_PERIOD * n, None, clock);
-            assert!(pcm.iter().all(|sample| *sample == 0.0));
+            for tick in n * TICKS..(n + 1) * TICKS {
+                let pcm = receiver.tick(start + TICK_PERIOD * tick, None, clock);
+                assert!(pcm.iter().all(|sample| *sample == 0.0));
+            }
         }
         let bob = &receiver.tracks()[&TrackId(2)];
         assert_eq!((bob.received, bob.received_silenced), (19, 19));
@@ -273,17 +278,21 @@ mod tests {
         let start = Instant::now();
         let mut receiver = receiver(start, clock);
         let offset = Offset { offset_us: 7_000_000, error_us: 300 };
-        // Captured 30 ms before it came in; the buffer adds its delay, in whole frame periods.
+        // Captured 30 ms before it came in; the buffer adds its delay, to the sample.
         let captured = offset.to_origin(clock.us_at(start)).0 - 30_000;
-        let mut sounded = None;
+        let mut sounded_ms = None;
         for n in 0..20 {
             receiver.handle_frame(frame(1, n, start, (n == 0).then_some(captured)), clock).unwrap();
-            let pcm = receiver.tick(start + FRAME_PERIOD * n, Some(offset), clock);
-            if sounded.is_none() && pcm.iter().any(|sample| *sample != 0.0) {
-                sounded = Some(n);
+            for tick in n * TICKS..(n + 1) * TICKS {
+                // Ticks are not where the frames are.
+                let now = start + TICK_PERIOD * tick + Duration::from_micros(1_700);
+                let pcm = receiver.tick(now, Some(offset), clock);
+                let first = pcm.iter().position(|sample| *sample != 0.0);
+                let began_ms = (now - start).as_secs_f64() * 1e3;
+                sounded_ms = sounded_ms.or(first.map(|n| began_ms + n as f64 / 48.0));
             }
         }
-        let expected = 30.0 + 20.0 * f64::from(sounded.unwrap());
+        let expected = 30.0 + sounded_ms.unwrap();
         let measured = receiver.latency_ms(50.0).unwrap();
         assert!((measured - expected).abs() < expected / 500.0, "{measured} for {expected}");
         assert_eq!(receiver.latency_error_ms(), Some(0.5), "both clocks count");

@@ -5,19 +5,19 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::audio::sink::{Sink, SinkTarget};
-use crate::audio::{AudioError, PcmFrame};
+use crate::audio::{AudioError, TickPcm};
 use crate::outcome::{CommandError, Exit};
 
-/// Frames that wait for the disk: 2 s. When it is behind further, playout waits, and catches up.
-const QUEUE_FRAMES: usize = 100;
+/// Ticks that wait for the disk: 2 s. When it is behind further, playout waits, and catches up.
+const QUEUE_TICKS: usize = 400;
 
-/// Takes frames for a sink.
+/// Takes sound for a sink.
 #[derive(Debug)]
 pub(crate) enum SinkThread {
     /// No output, which needs no thread.
     Null,
     Running {
-        frames: mpsc::Sender<Box<PcmFrame>>,
+        ticks: mpsc::Sender<Box<TickPcm>>,
         thread: JoinHandle<Result<(), AudioError>>,
     },
 }
@@ -28,26 +28,26 @@ impl SinkThread {
         if target == SinkTarget::Null {
             return Ok(Self::Null);
         }
-        let (frames, queue) = mpsc::channel(QUEUE_FRAMES);
+        let (ticks, queue) = mpsc::channel(QUEUE_TICKS);
         let (opened, is_open) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("sink".to_owned())
             .spawn(move || run(&target, opened, queue))
             .map_err(|error| broken(&error.to_string()))?;
         match is_open.await {
-            Ok(Ok(())) => Ok(Self::Running { frames, thread }),
+            Ok(Ok(())) => Ok(Self::Running { ticks, thread }),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(broken("it panicked")),
         }
     }
 
-    /// Takes the sound of the next frame period. An error means that the sink is over; [`Self::finish`]
+    /// Takes the sound of the next tick. An error means that the sink is over; [`Self::finish`]
     /// says why.
-    pub(crate) async fn write(&self, pcm: &PcmFrame) -> Result<(), CommandError> {
+    pub(crate) async fn write(&self, pcm: &TickPcm) -> Result<(), CommandError> {
         match self {
             Self::Null => Ok(()),
-            Self::Running { frames, .. } => {
-                frames.send(Box::new(*pcm)).await.map_err(|_| broken("it stopped"))
+            Self::Running { ticks, .. } => {
+                ticks.send(Box::new(*pcm)).await.map_err(|_| broken("it stopped"))
             }
         }
     }
@@ -56,8 +56,8 @@ impl SinkThread {
     pub(crate) async fn finish(self) -> Result<(), CommandError> {
         match self {
             Self::Null => Ok(()),
-            Self::Running { frames, thread } => {
-                drop(frames);
+            Self::Running { ticks, thread } => {
+                drop(ticks);
                 let joined = tokio::task::spawn_blocking(move || thread.join()).await;
                 match joined {
                     Ok(Ok(result)) => Ok(result?),
@@ -71,7 +71,7 @@ impl SinkThread {
 fn run(
     target: &SinkTarget,
     opened: oneshot::Sender<Result<(), AudioError>>,
-    mut queue: mpsc::Receiver<Box<PcmFrame>>,
+    mut queue: mpsc::Receiver<Box<TickPcm>>,
 ) -> Result<(), AudioError> {
     let mut sink = match Sink::open(target) {
         Ok(sink) => sink,
@@ -82,7 +82,7 @@ fn run(
     };
     let _ = opened.send(Ok(()));
     while let Some(pcm) = queue.blocking_recv() {
-        sink.write_frame(&pcm)?;
+        sink.write(pcm.as_slice())?;
     }
     sink.finish()
 }
