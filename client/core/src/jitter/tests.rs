@@ -252,6 +252,8 @@ fn delay_does_not_depend_on_when_the_ticks_are() {
     for phase_us in (0..20_000).step_by(500) {
         let run = run(&talk(500, |_| phase_us), on_time, 500, 0);
         let late_ms = phase_us as f64 / 1e3;
+        let first = run.delays_ms()[0].1 - late_ms;
+        assert!((35.0..35.1).contains(&first), "{phase_us}: to the sample: {first}");
         let (least, most) = run.delay_range_ms(150);
         assert!(least - late_ms >= 10.0 && most - late_ms < 15.1, "{phase_us}: {least} to {most}");
     }
@@ -588,6 +590,48 @@ fn a_change_of_profile_costs_no_frame() {
         assert_eq!((run.stats.skipped, run.stats.stretched, run.stats.late), (0, 0, 0));
         assert_eq!((run.count(Heard::Lost), run.count(Heard::Starved)), (0, 0));
     }
+}
+
+#[test]
+fn a_change_of_profile_is_at_once_in_a_silence() {
+    let mut sent = talk(600, |_| 0);
+    sent.retain(|frame| {
+        frame.index < 150 || (300..400).contains(&frame.index) || frame.index >= 500
+    });
+    for frame in &mut sent {
+        frame.talkspurt_end |= [149, 399].contains(&frame.index);
+    }
+    let audience = JitterConfig::audience(Duration::from_secs(1));
+    let run =
+        run_changing(JitterConfig::live(), &sent, on_time, 700, 0, |period, buffer| match period {
+            200 => buffer.set_config(audience.clone()),
+            470 => buffer.set_config(JitterConfig::live()),
+            _ => {}
+        });
+    let delays = run.delays_ms();
+    assert_eq!(delays.len(), sent.len());
+    let delay_at = |index: u64| delays.iter().find(|(at, _)| *at == index).unwrap().1;
+    assert!((999.9..1_000.1).contains(&delay_at(300)), "{}", delay_at(300));
+    assert!((10.0..15.1).contains(&delay_at(500)), "{}", delay_at(500));
+    assert_eq!((run.lengthened, run.count(Heard::Lost), run.stats.skipped), (0, 0, 0));
+}
+
+#[test]
+fn a_change_of_profile_finds_room_for_what_waits() {
+    // A network late by up to 2.4 s has made the longest delay there is: 2.5 s wait, more than a live buffer has room
+    // for beside a replay.
+    let sent = talk(1_500, |index| if index % 3 == 1 && index < 900 { 2_480_000 } else { 0 });
+    let audience = JitterConfig::audience(Duration::from_secs(2));
+    let run = run_changing(audience, &sent, on_time, 1_700, 0, |period, buffer| {
+        if period == 800 {
+            assert!(buffer.stats().delay_ms > 2_450.0, "{:?}", buffer.stats());
+            buffer.set_config(JitterConfig {
+                max: Duration::from_millis(100),
+                ..JitterConfig::live()
+            });
+        }
+    });
+    assert_eq!(run.stats.out_of_window, 0);
 }
 
 /// A network with everything that can go wrong, and a machine that ticks late.
