@@ -112,6 +112,8 @@ struct Shared {
 #[derive(Debug)]
 struct RingState {
     samples: VecDeque<f32>,
+    /// More samples were wanted than there were, and no reserve has been put there since.
+    is_dry: bool,
     /// Set when the device has failed: why.
     failure: Option<String>,
 }
@@ -120,7 +122,8 @@ impl Ring {
     /// A ring for [`RING_MS`] of sound at `rate_hz`.
     pub(super) fn new(rate_hz: u32) -> Self {
         let capacity = rate_hz as usize * RING_MS / 1_000;
-        let state = RingState { samples: VecDeque::with_capacity(capacity), failure: None };
+        let state =
+            RingState { samples: VecDeque::with_capacity(capacity), is_dry: true, failure: None };
         let shared = Arc::new(Shared { state: Mutex::new(state), filled: Condvar::new() });
         Self { shared, capacity }
     }
@@ -128,19 +131,40 @@ impl Ring {
     /// Adds samples, dropping the oldest if there is no room.
     pub(super) fn push(&self, samples: impl Iterator<Item = f32>) {
         let mut state = self.lock();
+        self.add(&mut state, samples);
+        drop(state);
+        self.shared.filled.notify_one();
+    }
+
+    /// Samples that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().samples.len()
+    }
+
+    /// Puts so many samples of silence before what is pushed next, if the ring is new or has run dry since the last push:
+    /// the next time as much is taken, they are left. So there is one gap and not one each time. `true` if it did.
+    pub(super) fn refill_if_dry(&self, reserve: usize) -> bool {
+        let mut state = self.lock();
+        let is_dry = std::mem::take(&mut state.is_dry);
+        if is_dry {
+            self.add(&mut state, std::iter::repeat_n(0.0, reserve));
+        }
+        is_dry
+    }
+
+    fn add(&self, state: &mut RingState, samples: impl Iterator<Item = f32>) {
         for sample in samples {
             if state.samples.len() == self.capacity {
                 state.samples.pop_front();
             }
             state.samples.push_back(sample);
         }
-        drop(state);
-        self.shared.filled.notify_one();
     }
 
     /// Takes as many samples as there are, one for each place in `wanted`; the rest stays silent.
     pub(super) fn pop(&self, count: usize, mut deliver: impl FnMut(f32)) {
         let mut state = self.lock();
+        state.is_dry |= state.samples.len() < count;
         for _ in 0..count {
             deliver(state.samples.pop_front().unwrap_or(0.0));
         }
@@ -211,6 +235,20 @@ mod tests {
         assert_eq!(heard[0], 50.0);
         assert_eq!(heard[199], 249.0);
         assert_eq!(heard[200], 0.0);
+    }
+
+    #[test]
+    fn a_dry_ring_gets_one_reserve_and_a_filled_one_none() {
+        let ring = Ring::new(1_000);
+        assert!(ring.refill_if_dry(10), "it is new");
+        assert_eq!(ring.waiting(), 10);
+        ring.push((0..20).map(|_| 1.0));
+        ring.pop(25, |_| ());
+        assert!(!ring.refill_if_dry(10));
+        ring.pop(25, |_| ());
+        assert!(ring.refill_if_dry(10), "20 were missing");
+        assert_eq!(ring.waiting(), 10);
+        assert!(!ring.refill_if_dry(10));
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! | `track` | jitter buffer, decoder and stretching of one track | yes |
 //! | [`mix`] | several tracks to one | yes |
 //! | [`playout`] | tracks and mixer behind one `tick` | yes |
+//! | [`drift`] | resampling to the clock of a sound card | yes |
 //! | [`sink`] | destinations of the mix: Ogg Opus, WAV, loudspeaker, nowhere | no: writes |
 //! | [`device`] | common parts of microphone and loudspeaker | no: sound hardware |
 //!
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 pub mod decode;
 pub mod device;
+pub mod drift;
 pub mod encode;
 pub mod error;
 pub mod mix;

@@ -1,6 +1,6 @@
 //! Any sample rate to any other, for a stream of mono samples; and any channel count to mono.
 //!
-//! For sources (file or microphone rate to 48 kHz) and for a loudspeaker (48 kHz to its rate).
+//! For sources (file or microphone rate to 48 kHz). A loudspeaker has a clock of its own: [`super::drift`].
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ pub const RATES_HZ: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 pub const CHANNELS_MAX: usize = 32;
 
 /// Length of the interpolation filter in samples: flat to about 20 kHz at 44.1 kHz.
-const SINC_LEN: usize = 256;
+pub(super) const SINC_LEN: usize = 256;
 /// Input samples that are converted at a time, 10 ms of 48 kHz: the latency of a live conversion.
 const CHUNK_SAMPLES: usize = 480;
 

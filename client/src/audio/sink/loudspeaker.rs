@@ -1,16 +1,14 @@
 //! The loudspeaker.
 //!
-//! The device plays by its own clock: where it is quicker than the ticks it gets a little silence,
-//! where it is slower the oldest sound in the ring goes.
-
-use std::collections::VecDeque;
+//! The device plays by its own clock, to which the mix is resampled ([`crate::audio::drift`]). Only after a standstill
+//! of this machine is there a gap.
 
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{FromSample, SampleFormat, SizedSample};
 
 use crate::audio::device::{OpenedDevice, Ring, Role, fatal_reason, open_default, unusable};
-use crate::audio::resample::MonoResampler;
-use crate::audio::{AudioError, SAMPLE_RATE_HZ};
+use crate::audio::drift::{CardResampler, LEFT_S};
+use crate::audio::{AudioError, SILENT_TICK, TICK_SAMPLES, TickPcm};
 
 /// A loudspeaker that is playing.
 pub struct Loudspeaker {
@@ -18,8 +16,11 @@ pub struct Loudspeaker {
     _stream: cpal::Stream,
     name: String,
     ring: Ring,
-    resampler: MonoResampler,
-    resampled: VecDeque<f32>,
+    resampler: CardResampler,
+    /// Samples that wait for a tick to be full.
+    gathered: Vec<f32>,
+    /// Samples of the card in [`LEFT_S`].
+    reserve: usize,
 }
 
 impl std::fmt::Debug for Loudspeaker {
@@ -33,7 +34,9 @@ impl Loudspeaker {
         let opened = open_default(Role::Loudspeaker)?;
         let rate_hz = opened.config.sample_rate;
         let ring = Ring::new(rate_hz);
-        let resampler = MonoResampler::new(SAMPLE_RATE_HZ, rate_hz)?;
+        let resampler = CardResampler::new(rate_hz)?;
+        let reserve = (f64::from(rate_hz) * LEFT_S) as usize;
+        let gathered = Vec::with_capacity(TICK_SAMPLES);
         let failed = |error: cpal::Error| unusable(Role::Loudspeaker, &opened.name, &error);
         #[allow(clippy::wildcard_enum_match_arm, reason = "cpal's list of formats is open")]
         let stream = match opened.format {
@@ -49,16 +52,31 @@ impl Loudspeaker {
         }
         .map_err(failed)?;
         stream.play().map_err(failed)?;
-        Ok(Self { _stream: stream, name: opened.name, ring, resampler, resampled: VecDeque::new() })
+        Ok(Self { _stream: stream, name: opened.name, ring, resampler, gathered, reserve })
     }
 
     pub(super) fn write(&mut self, pcm: &[f32]) -> Result<(), AudioError> {
         if let Some(reason) = self.ring.failure() {
             return Err(unusable(Role::Loudspeaker, &self.name, &reason));
         }
-        self.resampler.push(pcm, &mut self.resampled);
-        self.ring.push(self.resampled.drain(..));
+        for &sample in pcm {
+            self.gathered.push(sample);
+            if self.gathered.len() == TICK_SAMPLES {
+                let mut tick: TickPcm = SILENT_TICK;
+                tick.copy_from_slice(&self.gathered);
+                self.gathered.clear();
+                self.write_tick(&tick);
+            }
+        }
         Ok(())
+    }
+
+    fn write_tick(&mut self, pcm: &TickPcm) {
+        if self.ring.refill_if_dry(self.reserve) {
+            self.resampler.handle_refill();
+        }
+        let resampled = self.resampler.resample(pcm, self.ring.waiting());
+        self.ring.push(resampled.iter().copied());
     }
 }
 

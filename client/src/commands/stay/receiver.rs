@@ -74,6 +74,7 @@ impl Receiver {
 
     /// Receiver report, due every five seconds.
     pub(crate) fn poll_report(&mut self, now: Instant, link: &Link) -> Option<Report> {
+        self.reporter.due().filter(|due| *due <= now)?;
         let stats = self.player.stats();
         self.reporter.poll_report(now, &stats, link.repaired_frames, link.round_trip)
     }
