@@ -37,6 +37,13 @@ const REPAIRED_SHARE: usize = 32;
 /// late, and is over before a longer delay could help.
 const HICCUP_FRAMES: usize = 3;
 
+/// Frames that come less than this many µs apart, each quicker than the one before, have been held up together.
+const BURST_GAP_US: i64 = 5_000;
+/// Frames of such a burst that count. A standstill of 100 ms makes five frames late, but it is one event: two of them in
+/// six seconds are not worth 100 ms of delay all the time, as the frames are waited for and the delay is gone within a
+/// second.
+const BURST_FRAMES: u32 = 2;
+
 /// Recent delays of one track.
 #[derive(Debug, Clone)]
 pub(super) struct DelayWindow {
@@ -46,7 +53,9 @@ pub(super) struct DelayWindow {
     target_us: i64,
     /// Interarrival jitter of RFC 3550, A.8.
     jitter_us: f64,
-    last_transit_us: Option<i64>,
+    last: Option<Transit>,
+    /// Frames that have come in a burst with the last one, that one included.
+    burst_frames: u32,
     since_recompute: u32,
     /// Whether the window has ever been trusted: from then on the network is known.
     is_measured: bool,
@@ -72,7 +81,8 @@ impl DelayWindow {
             min_transit_us: None,
             target_us: config.min_us(),
             jitter_us: 0.0,
-            last_transit_us: None,
+            last: None,
+            burst_frames: 0,
             since_recompute: 0,
             is_measured: false,
             recorded: 0,
@@ -86,7 +96,8 @@ impl DelayWindow {
     pub(super) fn forget(&mut self) {
         self.transits.clear();
         self.min_transit_us = None;
-        self.last_transit_us = None;
+        self.last = None;
+        self.burst_frames = 0;
     }
 
     /// Whether this transit cannot belong to the same clock as those before it.
@@ -108,8 +119,15 @@ impl DelayWindow {
     /// Takes the transit of a frame that arrived.
     pub(super) fn record(&mut self, config: &JitterConfig, transit: Transit, is_late: bool) {
         let Transit { at_us, us: transit_us, .. } = transit;
-        if let Some(last) = self.last_transit_us.replace(transit_us) {
-            self.jitter_us += ((transit_us - last).abs() as f64 - self.jitter_us) / 16.0;
+        let mut is_burst = false;
+        if let Some(last) = self.last.replace(transit) {
+            self.jitter_us += ((transit_us - last.us).abs() as f64 - self.jitter_us) / 16.0;
+            is_burst = at_us - last.at_us < BURST_GAP_US && transit_us < last.us;
+        }
+        self.burst_frames = if is_burst { self.burst_frames.saturating_add(1) } else { 1 };
+        let is_slow = self.min_transit_us.is_some_and(|min| transit_us >= min);
+        if self.burst_frames > BURST_FRAMES && is_slow && !transit.is_repaired {
+            return;
         }
         while self.transits.front().is_some_and(|oldest| at_us - oldest.at_us > WINDOW_AGE_US) {
             self.transits.pop_front();
@@ -223,6 +241,23 @@ mod tests {
         assert_eq!(target_us(80, false), 10_000, "four hiccups");
         assert_eq!(target_us(80, true), 99_000, "four repairs and the margin");
         assert_eq!(target_us(200, true), 10_000, "two are concealed");
+    }
+
+    #[test]
+    fn standstills_are_chased_if_there_are_many() {
+        let config = JitterConfig::default();
+        // 100 ms without a frame, and then five at once, each so many frames.
+        let target_us = |each: i64| {
+            let mut window = DelayWindow::new(&config);
+            for n in 0..900 {
+                let us = if n % each < 5 { (5 - n % each) * 20_000 } else { 0 };
+                let at_us = n * 20_000 + us;
+                window.record(&config, Transit { at_us, us, is_repaired: false }, us > 0);
+            }
+            window.target_us()
+        };
+        assert_eq!(target_us(150), 10_000, "each three seconds");
+        assert!(target_us(40) > 80_000, "each 0.8 s: {}", target_us(40));
     }
 
     #[test]

@@ -292,8 +292,8 @@ fn hiccups_of_a_machine_lose_no_frame_and_are_over_soon() {
     assert_eq!((run.stats.skipped, run.stats.lost, run.stats.late), (0, 0, 0));
     assert_eq!(run.frames(), (0..1_000).collect::<Vec<_>>());
     assert!(run.delay_range_ms(0).1 <= 120.0, "{:?}", run.delay_range_ms(0));
-    let long = run.delays_ms().iter().filter(|(_, delay)| *delay > 75.0).count();
-    assert!(long <= 150, "{long} frames, of 5 hiccups");
+    let long = run.delays_ms().iter().filter(|(_, delay)| *delay > 40.0).count();
+    assert!(long <= 200, "{long} frames, of 5 hiccups");
 }
 
 #[test]
