@@ -54,19 +54,22 @@ fn bitrate_bps(packets: &[Bytes]) -> usize {
 /// Plays packets of which some are lost. The mix of each frame period, and the player's counts.
 fn play(packets: &[Bytes], is_lost: impl Fn(usize) -> bool) -> (Vec<PcmFrame>, PlayoutStats) {
     let start = Instant::now();
-    let mut player = Player::new(JitterConfig::default());
+    // A delay that is longer than a burst, so that what comes after it is there in time.
+    let delay = FRAME_PERIOD * 8;
+    let mut player = Player::new(JitterConfig { initial: delay, min: delay, ..JitterConfig::live() });
     let mut heard = Vec::new();
     for n in 0..packets.len() + 20 {
         let now = start + FRAME_PERIOD * n as u32;
-        // A delay beyond the usual one, so that what comes after a burst is there in time.
-        if let Some(at) = n.checked_sub(6)
-            && let Some(opus) = packets.get(at)
-            && !is_lost(at)
+        if let Some(opus) = packets.get(n)
+            && !is_lost(n)
         {
-            let seq = at as u16;
-            player.handle_frame(now, 1, seq, false, opus.clone(), None).unwrap();
+            player.handle_frame(now, 1, n as u16, false, opus.clone(), None).unwrap();
         }
-        heard.push(player.tick(now).pcm);
+        let mut pcm = SILENT_FRAME;
+        for (n, part) in pcm.chunks_exact_mut(TICK_SAMPLES).enumerate() {
+            part.copy_from_slice(&player.tick(now + TICK_PERIOD * n as u32).pcm);
+        }
+        heard.push(pcm);
     }
     (heard, player.stats())
 }
