@@ -13,7 +13,9 @@ use tribune_client::audio::encode::{Redundancy, VoiceEncoder};
 use tribune_client::audio::jitter::JitterConfig;
 use tribune_client::audio::playout::{Player, PlayoutStats};
 use tribune_client::audio::source::{Repeat, Source, SourceFrame};
-use tribune_client::audio::{FRAME_PERIOD, FRAME_SAMPLES, PcmFrame, SILENT_FRAME};
+use tribune_client::audio::{
+    FRAME_PERIOD, FRAME_SAMPLES, PcmFrame, SILENT_FRAME, TICK_PERIOD, TICK_SAMPLES,
+};
 use tribune_client_core::opus_packet::OpusPacket;
 use tribune_protocol::domain::protection::Protection;
 
@@ -56,7 +58,8 @@ fn play(packets: &[Bytes], is_lost: impl Fn(usize) -> bool) -> (Vec<PcmFrame>, P
     let start = Instant::now();
     // A delay that is longer than a burst, so that what comes after it is there in time.
     let delay = FRAME_PERIOD * 8;
-    let mut player = Player::new(JitterConfig { initial: delay, min: delay, ..JitterConfig::live() });
+    let mut player =
+        Player::new(JitterConfig { initial: delay, min: delay, ..JitterConfig::live() });
     let mut heard = Vec::new();
     for n in 0..packets.len() + 20 {
         let now = start + FRAME_PERIOD * n as u32;

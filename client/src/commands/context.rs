@@ -51,6 +51,13 @@ pub(crate) struct DeliveryArgs {
     playout_delay: Option<Duration>,
 }
 
+impl DeliveryArgs {
+    /// Delay of playout, if one is given.
+    pub(crate) const fn playout_delay(self) -> Option<Duration> {
+        self.playout_delay
+    }
+}
+
 impl Context {
     /// Key of `--session`, or a new one: without the option every run is another participant.
     pub(crate) fn key(&self) -> Result<SessionKey, CommandError> {

@@ -1,14 +1,10 @@
 //! The choices of a jitter buffer, each with its reason.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{FRAME_PERIOD_US, micros};
+use tribune_protocol::limits::{MAX_PLAYOUT_DELAY, MIN_PLAYOUT_DELAY};
 
-/// Delays that an audience may ask for: from two round trips across an ocean to what a relay keeps for
-/// repair.
-pub const AUDIENCE_DELAY: RangeInclusive<Duration> =
-    Duration::from_millis(200)..=Duration::from_secs(2);
+use super::{FRAME_PERIOD_US, micros};
 
 /// How much longer than asked for the delay of an audience may become, for a network that is late by more.
 const AUDIENCE_ABOVE: Duration = Duration::from_millis(500);
@@ -50,11 +46,11 @@ impl JitterConfig {
         }
     }
 
-    /// For people who only listen: at least `delay`, brought into [`AUDIENCE_DELAY`], in which a lost frame can
+    /// For people who only listen: at least `delay`, between [`MIN_PLAYOUT_DELAY`] and [`MAX_PLAYOUT_DELAY`], in which a lost frame can
     /// be asked for again and again.
     #[must_use]
     pub fn audience(delay: Duration) -> Self {
-        let delay = delay.clamp(*AUDIENCE_DELAY.start(), *AUDIENCE_DELAY.end());
+        let delay = delay.clamp(MIN_PLAYOUT_DELAY, MAX_PLAYOUT_DELAY);
         Self { initial: delay, min: delay, max: delay + AUDIENCE_ABOVE, ..Self::live() }
     }
 

@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 pub use self::answer::{Arrival, JitterStats, Playout};
-pub use self::config::{AUDIENCE_DELAY, JitterConfig};
+pub use self::config::JitterConfig;
 use self::delay::{DelayWindow, Transit};
 use self::history::History;
 pub use self::moves::STRETCH_OVER_SAMPLES;

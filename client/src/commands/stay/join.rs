@@ -109,7 +109,7 @@ impl Join {
         let (answers, answered) = mpsc::channel(ANSWERS);
         let mut joining = Joining {
             session,
-            receiver: Receiver::new(),
+            receiver: Receiver::new(self.delivery.playout_delay()),
             sink,
             model,
             frontend,

@@ -74,7 +74,7 @@ impl Listen {
         let mut listening = Listening {
             session,
             sink,
-            receiver: Receiver::new(),
+            receiver: Receiver::new(self.delivery.playout_delay()),
             ticks: 0,
             ticks_max: self.duration.map(ticks),
             reconnects: 0,

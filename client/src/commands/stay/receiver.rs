@@ -21,6 +21,7 @@ use crate::session::change::Change;
 use crate::session::clock::LocalClock;
 use crate::session::room_view::RoomView;
 use crate::session::{Link, ReceivedFrame};
+use tribune_client_core::delivery::Delivery;
 use tribune_client_core::report::Reporter;
 
 /// Largest latency recorded, in µs: a longer one is a clock error.
@@ -57,10 +58,12 @@ pub(crate) struct Receiver {
     latency: Option<Histogram<u64>>,
     latency_error_us: Option<u32>,
     reporter: Reporter,
+    delivery: Delivery,
 }
 
 impl Receiver {
-    pub(crate) fn new() -> Self {
+    /// A receiver that plays with that delay, where the profile has one and this is given.
+    pub(crate) fn new(playout_delay: Option<Duration>) -> Self {
         Self {
             player: Player::new(JitterConfig::default()),
             view: RoomView::default(),
@@ -69,6 +72,7 @@ impl Receiver {
             latency: Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS).ok(),
             latency_error_us: None,
             reporter: Reporter::default(),
+            delivery: Delivery::new(playout_delay),
         }
     }
 
@@ -109,6 +113,9 @@ impl Receiver {
         clock: LocalClock,
     ) -> Vec<Change> {
         let changes = self.view.handle_joined(joined);
+        if self.delivery.handle_you(&joined.you) {
+            self.player.set_config(playout(&self.delivery));
+        }
         self.reporter.handle_joined(now);
         self.follow(now, &changes, clock);
         changes
@@ -121,6 +128,9 @@ impl Receiver {
         clock: LocalClock,
     ) -> Vec<Change> {
         let changes = self.view.handle_message(message);
+        if self.delivery.handle_message(message) {
+            self.player.set_config(playout(&self.delivery));
+        }
         self.follow(now, &changes, clock);
         changes
     }
@@ -212,6 +222,11 @@ impl Receiver {
     }
 }
 
+/// Delays of playout that go with a delivery.
+fn playout(delivery: &Delivery) -> JitterConfig {
+    delivery.playout_delay().map_or_else(JitterConfig::live, JitterConfig::audience)
+}
+
 /// Playout ticks on an absolute schedule; late ones follow at once.
 pub(crate) fn playout_clock() -> Interval {
     let mut tick = interval_at(tokio::time::Instant::now(), TICK_PERIOD);
@@ -249,7 +264,7 @@ mod tests {
     }
 
     fn receiver(now: Instant, clock: LocalClock) -> Receiver {
-        let mut receiver = Receiver::new();
+        let mut receiver = Receiver::new(None);
         let stage = view(Role::Listener, None).stage().to_vec();
         receiver.handle_message(now, &ToParticipant::Stage { stage }, clock);
         receiver

@@ -16,7 +16,7 @@ use super::Room;
 use super::edge::join::Admission;
 use super::edge::oneshot::{self, OneShotRequest};
 use super::edge::person::Shown;
-use super::edge::refusal::{Refusal, unavailable};
+use super::edge::refusal::Refusal;
 use super::edge::{Dispatch, JoinFacts, JoinStep, TokenStep, answer, dispatch};
 use super::view::RoomView;
 use crate::messages::ShardCommand;
@@ -203,15 +203,6 @@ impl Room {
     pub(super) fn proceed_one_shots(&mut self, now: Instant, out: &mut Outbox) {
         for id in self.edge.one_shots().waiting() {
             self.ask_one_shot(now, id, out);
-        }
-    }
-
-    /// Gives up the one-shot requests that have waited too long.
-    pub(super) fn give_up_one_shots(&mut self, now: Instant, out: &mut Outbox) {
-        while let Some(waiting) = self.edge.one_shots().pop_overdue(now) {
-            if let Some((link, request)) = waiting {
-                out.to_participant(link, Some(request), &unavailable());
-            }
         }
     }
 

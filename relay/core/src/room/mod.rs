@@ -255,7 +255,7 @@ impl Room {
         self.check_handoff(now, out);
         self.check_tokens(now, out);
         self.edge.give_up_joins(now, out);
-        self.give_up_one_shots(now, out);
+        self.edge.one_shots().give_up(now, out);
         self.note_idle(now);
     }
 

@@ -145,11 +145,7 @@ impl Room {
             match self.edge.one_shots().way_back(to, request) {
                 Some(WayBack::Here(link)) => out.to_participant(link, request, &message),
                 Some(WayBack::Below(link)) => {
-                    if let Some(channel) = self.replica.channel_below(link) {
-                        let participant = to;
-                        let deliver = ToChild::Deliver { channel, participant, request, message };
-                        out.to_child(link, &deliver);
-                    }
+                    self.replica.deliver_below(link, to, request, message, out);
                 }
                 None => {}
             }

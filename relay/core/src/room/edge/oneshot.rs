@@ -17,8 +17,9 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey};
 
 use super::person::Shown;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, unavailable};
 use crate::messages::LinkId;
+use crate::outbox::Outbox;
 use crate::room::view::RoomView;
 
 /// One-shot requests of one room that wait for an answer at one relay: a moderation team with all its
@@ -215,15 +216,18 @@ impl OneShots {
         lost
     }
 
-    /// Takes the next request whose time is over. Gives the connection to be told, if it waits for an
-    /// answer here.
-    pub(crate) fn pop_overdue(&mut self, now: Instant) -> Option<Option<(LinkId, RequestId)>> {
-        let (link, request) = match self.pop_step(now)? {
-            Step::Waiting(waiting) => (waiting.link, waiting.request),
-            Step::Asked { link, request } => (link, request),
-            Step::Below { .. } => return Some(None),
-        };
-        Some(request.map(|request| (link, request)))
+    /// Gives up the requests that have waited too long, and tells those who wait for an answer here.
+    pub(crate) fn give_up(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some(step) = self.pop_step(now) {
+            let (link, request) = match step {
+                Step::Waiting(waiting) => (waiting.link, waiting.request),
+                Step::Asked { link, request } => (link, request),
+                Step::Below { .. } => continue,
+            };
+            if let Some(request) = request {
+                out.to_participant(link, Some(request), &unavailable());
+            }
+        }
     }
 
     fn pop_step(&mut self, now: Instant) -> Option<Step> {

@@ -25,11 +25,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::ToChild;
 use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::room::RoomState;
 use tribune_protocol::domain::stage::StageEntry;
-use tribune_protocol::ids::{Channel, ParticipantId, Revision};
+use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision};
 use tribune_protocol::quality::report::Report;
 use tribune_protocol::quality::{Quality, QualitySummary};
 
@@ -139,6 +140,20 @@ impl Replica {
     /// The room's channel on the trunk to a relay below.
     pub(crate) fn channel_below(&self, link: LinkId) -> Option<Channel> {
         self.subscribers.channel(link)
+    }
+
+    /// Sends a message of the origin to a relay below, for somebody there.
+    pub(crate) fn deliver_below(
+        &self,
+        link: LinkId,
+        participant: ParticipantId,
+        request: Option<RequestId>,
+        message: ToParticipant,
+        out: &mut Outbox,
+    ) {
+        if let Some(channel) = self.channel_below(link) {
+            out.to_child(link, &ToChild::Deliver { channel, participant, request, message });
+        }
     }
 
     /// Relays below that carry the room, with the levels below each.
