@@ -60,7 +60,8 @@ pub enum Redundancy {
     /// None: all bits are for the voice.
     #[default]
     None,
-    /// A copy of each frame in the next packet (in-band FEC): best for single losses.
+    /// A copy of each frame in the next packet (in-band FEC): best for single losses. Below 18 kb/s libopus
+    /// makes none, whatever it is told.
     Fec {
         /// Expected loss in percent.
         loss_percent: u8,
