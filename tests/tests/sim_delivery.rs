@@ -69,6 +69,36 @@ fn an_audience_gets_three_frame_periods_a_datagram() {
     });
 }
 
+/// A relay without time to spare packs what listeners hear, and loses nothing; those who talk are not made to
+/// wait.
+#[test]
+fn a_relay_that_is_behind_packs_before_it_loses_a_frame() {
+    for_seeds(2, |seed| {
+        let mut sim = Sim::new(seed);
+        let relay = sim.relay("relay", &[]);
+        let host = sim.joined("host", relay, Role::Host);
+        let guest = sim.joined("guest", relay, Role::Speaker);
+        let listener = listener(&mut sim, "listener", relay, (Profile::Live, None));
+        sim.with(host, |client| client.talk(30));
+        sim.run_for(2 * SECOND);
+        sim.relay_mut(relay).be_busy(900_000);
+        assert_eq!(sim.relay_mut(relay).shard_counters()[0].packing, 1);
+        let datagrams = |sim: &Sim, client| sim.client_ref(client).heard().datagrams();
+        let before = [guest, listener].map(|client| datagrams(&sim, client));
+        sim.run_for(6 * SECOND);
+        let [talks, listens] = [guest, listener].map(|client| datagrams(&sim, client));
+        assert!((299..=301).contains(&(talks - before[0])), "{}", talks - before[0]);
+        assert!((98..=103).contains(&(listens - before[1])), "{}", listens - before[1]);
+        (0..5).for_each(|_| sim.relay_mut(relay).be_busy(100_000));
+        assert_eq!(sim.relay_mut(relay).shard_counters()[0].packing, 0);
+        let before = datagrams(&sim, listener);
+        sim.run_for(2 * SECOND);
+        assert!(datagrams(&sim, listener) - before >= 98);
+        let track = track(&sim, host);
+        assert_eq!(sim.client_ref(listener).heard().missing(track), [0; 0]);
+    });
+}
+
 /// A second in which nothing comes through is asked for, and had while it can still be played.
 #[test]
 fn an_audience_misses_nothing_of_a_short_outage() {

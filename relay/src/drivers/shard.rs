@@ -90,8 +90,8 @@ pub async fn run(mut shard: Shard, mut wiring: Wiring) -> io::Result<()> {
         wiring.monitor.metrics().observe_turn(wiring.id.0, took);
         if publishes {
             let ended = began + took;
+            shard.handle_busy(share_ppm(busy, ended.duration_since(published)));
             let counters = shard.counters();
-            counters.busy_ppm = share_ppm(busy, ended.duration_since(published));
             wiring.monitor.metrics().publish_shard(wiring.id.0, counters);
             (published, busy) = (ended, Duration::ZERO);
         }

@@ -123,6 +123,13 @@ impl SimRelay {
         shards.map(|host| host.shard.counters().clone()).collect()
     }
 
+    /// Has its first shard find that it was at work for that share of a second, in parts per million.
+    pub fn be_busy(&mut self, busy_ppm: u64) {
+        if let Some(core) = &mut self.core {
+            (0..5).for_each(|_| core.shards[0].shard.handle_busy(busy_ppm));
+        }
+    }
+
     /// Frames that were not passed on for a cause, over all shards.
     pub fn dropped(&mut self, cause: DropCause) -> u64 {
         self.shard_counters().iter().map(|counters| counters.frames_dropped.of(cause)).sum()

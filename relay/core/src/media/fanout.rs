@@ -35,8 +35,6 @@ pub struct RoomMedia {
     repair_check: Option<Instant>,
     /// When the shard looks for ready views next.
     bundle_check: Option<Instant>,
-    /// The shard is behind: listeners get several frame periods a datagram.
-    is_packing: bool,
 }
 
 impl RoomMedia {
@@ -52,7 +50,6 @@ impl RoomMedia {
             heard: 0,
             repair_check: None,
             bundle_check: None,
-            is_packing: false,
         }
     }
 
@@ -258,9 +255,10 @@ impl RoomMedia {
         self.queued && self.views.iter().any(full)
     }
 
-    /// A view that is ready to send, after position `from`; to be given to [`Self::take`].
+    /// A view that is ready to send, after position `from`; to be given to [`Self::take`]. `is_packing`: the
+    /// shard is behind, and listeners get several frame periods a datagram.
     #[must_use]
-    pub fn poll_ready(&self, now: Instant, from: usize) -> Option<usize> {
+    pub fn poll_ready(&self, now: Instant, from: usize, is_packing: bool) -> Option<usize> {
         let ready = |view: &View| {
             view.waiting() > 0
                 && view.is_ready(
@@ -268,7 +266,7 @@ impl RoomMedia {
                     self.selection.clock(now, |track| {
                         self.ingress.route(track).is_some_and(|route| view.has(route))
                     }),
-                    self.is_packing,
+                    is_packing,
                 )
         };
         (from..self.views.len()).find(|at| ready(&self.views[*at]))
@@ -276,18 +274,13 @@ impl RoomMedia {
 
     /// When the next view is ready at the latest.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.views.iter().filter_map(|view| view.due(self.is_packing)).min()
+    pub fn poll_timeout(&self, is_packing: bool) -> Option<Instant> {
+        self.views.iter().filter_map(|view| view.due(is_packing)).min()
     }
 
     /// Takes the datagrams that a view sends now.
     pub fn take(&mut self, now: Instant, view: usize) -> Departure {
         self.views[view].take(now)
-    }
-
-    /// Has the views of listeners pack several frame periods into a datagram, or not any more.
-    pub const fn set_packing(&mut self, is_packing: bool) {
-        self.is_packing = is_packing;
     }
 
     /// When the shard looks for ready views next.
@@ -297,8 +290,8 @@ impl RoomMedia {
     }
 
     /// Sets the next look for ready views, and returns it.
-    pub fn schedule_bundles(&mut self) -> Option<Instant> {
-        self.bundle_check = self.poll_timeout();
+    pub fn schedule_bundles(&mut self, is_packing: bool) -> Option<Instant> {
+        self.bundle_check = self.poll_timeout(is_packing);
         self.bundle_check
     }
 

@@ -26,7 +26,7 @@ use super::replay::Replay;
 use crate::counters::{DropCause, ShardCounters, Side};
 use crate::media::bundle::Bundled;
 use crate::media::ring::Ring;
-use crate::messages::{DialId, LinkId, RoomId};
+use crate::messages::{DialId, LinkId, RoomId, ShardEvent};
 
 /// One connection.
 #[derive(Debug)]
@@ -150,6 +150,19 @@ impl Peer {
         match self.kind {
             PeerKind::Child { .. } | PeerKind::Dialling(_) | PeerKind::Parent(_) => true,
             PeerKind::Arriving | PeerKind::Participant { .. } => false,
+        }
+    }
+
+    /// News of its end for the hub, as far as that knows it.
+    pub(super) fn news_of_end(&self, why: String) -> Option<ShardEvent> {
+        match self.kind {
+            PeerKind::Participant { announced: true }
+            | PeerKind::Child { announced: true, .. }
+            | PeerKind::Parent(_) => Some(ShardEvent::Closed { link: self.link, why }),
+            PeerKind::Dialling(dial) => Some(ShardEvent::DialFailed { dial, why }),
+            PeerKind::Arriving
+            | PeerKind::Participant { announced: false }
+            | PeerKind::Child { announced: false, .. } => None,
         }
     }
 

@@ -213,7 +213,7 @@ impl Shard {
     /// Queues a room with a ready view, or notes when it will have one.
     pub(super) fn schedule(&mut self, now: Instant, room: RoomId) {
         let Some(media) = self.rooms.get_mut(&room) else { return };
-        if media.poll_ready(now, 0).is_none() {
+        if media.poll_ready(now, 0, self.pressure.is_packing()).is_none() {
             self.note_due(room);
         } else if media.set_queued(true) {
             self.ready.push_back(room);
@@ -226,7 +226,7 @@ impl Shard {
         let mut on_stream_views = SmallVec::<[_; 1]>::new();
         media.set_queued(false);
         let mut from = 0;
-        while let Some(view) = media.poll_ready(now, from) {
+        while let Some(view) = media.poll_ready(now, from, self.pressure.is_packing()) {
             from = view + 1;
             let Departure { datagrams, frames, since, slots, on_streams } = media.take(now, view);
             if let Some(since) = since {
@@ -269,7 +269,7 @@ impl Shard {
     fn note_due(&mut self, id: RoomId) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let before = room.bundle_check();
-        let due = room.schedule_bundles();
+        let due = room.schedule_bundles(self.pressure.is_packing());
         if due != before {
             if let Some(before) = before {
                 self.bundles_due.remove(&(before, id));

@@ -250,21 +250,8 @@ impl Shard {
             | ConnectionError::LocallyClosed
             | ConnectionError::CidsExhausted => reason.to_string(),
         };
-        match peer.kind {
-            PeerKind::Dialling(dial) => {
-                self.events.push_back(ShardEvent::DialFailed { dial, why });
-            }
-            PeerKind::Participant { announced: true }
-            | PeerKind::Child { announced: true, .. }
-            | PeerKind::Parent(_) => {
-                let closed = ShardEvent::Closed { link: peer.link, why };
-                self.events.extend(peer.last_heard(&self.rooms));
-                self.events.push_back(closed);
-            }
-            PeerKind::Arriving
-            | PeerKind::Participant { announced: false }
-            | PeerKind::Child { announced: false, .. } => {}
-        }
+        self.events.extend(peer.last_heard(&self.rooms));
+        self.events.extend(peer.news_of_end(why));
         self.forget_peer(slot);
     }
 

@@ -10,6 +10,7 @@
 //! * [`datagrams`] — frames in, through a room's views, and packets out
 //! * [`groups`] — frames on streams
 //! * [`resume`], [`replay`] — frames for a connection that comes back
+//! * [`pressure`] — packing where the shard is behind
 //! * [`steering`], [`timers`], [`bucket`], [`limits`] — parts
 //! * [`keys`] — keys under resets, Retry tokens and connection IDs
 
@@ -21,6 +22,7 @@ mod groups;
 mod intake;
 pub mod keys;
 pub mod limits;
+mod pressure;
 mod replay;
 mod resume;
 pub mod steering;
@@ -42,6 +44,7 @@ pub use self::config::{Outgoing, ShardConfig};
 use self::connection::{Peer, PeerKind};
 use self::datagrams::Departing;
 use self::limits::{REPLIES_WAITING, TIMEOUTS_PER_TURN};
+use self::pressure::Pressure;
 use self::timers::Timers;
 use crate::counters::{DropCause, HandshakeResult, ShardCounters};
 use crate::media::fanout::RoomMedia;
@@ -78,6 +81,7 @@ pub struct Shard {
     events: VecDeque<ShardEvent>,
     shard_messages: VecDeque<(ShardId, ShardMessage)>,
     counters: ShardCounters,
+    pressure: Pressure,
 }
 
 impl Shard {
@@ -104,6 +108,7 @@ impl Shard {
             events: VecDeque::new(),
             shard_messages: VecDeque::new(),
             counters: ShardCounters::default(),
+            pressure: Pressure::default(),
             config,
         }
     }
@@ -216,6 +221,16 @@ impl Shard {
         self.admit(now);
     }
 
+    /// Takes the share of the last fifth of a second that was spent at work.
+    pub fn handle_busy(&mut self, busy_ppm: u64) {
+        self.counters.busy_ppm = busy_ppm;
+        if self.pressure.handle_share(busy_ppm) {
+            self.counters.packing = u64::from(self.pressure.is_packing());
+            let (shard, is_packing) = (self.config.id.0, self.pressure.is_packing());
+            tracing::warn!(shard, is_packing, "listeners get several frames a packet while behind");
+        }
+    }
+
     /// When to call [`Self::handle_timeout`] next, without other input.
     #[must_use]
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
@@ -325,21 +340,8 @@ impl Shard {
         if peer.closed {
             return;
         }
-        match peer.kind {
-            PeerKind::Participant { announced: true }
-            | PeerKind::Child { announced: true, .. }
-            | PeerKind::Parent(_) => {
-                let closed = ShardEvent::Closed { link: peer.link, why: why.clone() };
-                self.events.extend(peer.last_heard(&self.rooms));
-                self.events.push_back(closed);
-            }
-            PeerKind::Dialling(dial) => {
-                self.events.push_back(ShardEvent::DialFailed { dial, why: why.clone() });
-            }
-            PeerKind::Arriving
-            | PeerKind::Participant { announced: false }
-            | PeerKind::Child { announced: false, .. } => {}
-        }
+        self.events.extend(peer.last_heard(&self.rooms));
+        self.events.extend(peer.news_of_end(why.clone()));
         self.close(slot, code, why);
     }
 
