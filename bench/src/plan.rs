@@ -11,11 +11,13 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::limits::{DEFAULT_TOP_N, MAX_OPUS_BYTES};
 
 pub(crate) use self::check::{Checked, Size};
 use self::costs::{Costs, MeasuredCosts, Sourced};
-use self::tree::{Machine, Speech, Tree};
+use self::tree::{Below, Machine, Speech, Tree};
+use crate::load::plan::datagram_profile;
 use crate::paths;
 
 /// Audiences, costs and machines of a plan.
@@ -63,6 +65,9 @@ pub(crate) struct TreePlan {
     /// Speakers who talk at the same time.
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=DEFAULT_TOP_N as i64))]
     speakers: u16,
+    /// Profile of the listeners: live, or audience with three frame periods a packet.
+    #[arg(long, value_name = "PROFILE", default_value_t = Profile::Live, value_parser = datagram_profile)]
+    profile: Profile,
     /// Price of a core for an hour, in any currency. Without a price there is no money in the output.
     #[arg(long, value_name = "PRICE", value_parser = not_negative)]
     price_core_hour: Option<f64>,
@@ -186,12 +191,13 @@ fn trees(plan: &TreePlan, costs: Costs) -> Result<TreeReport> {
         gbit: plan.gbit,
         connections: plan.max_connections,
     };
-    let speech = Speech { speakers: plan.speakers, frame_bytes: plan.frame_bytes };
+    let TreePlan { speakers, frame_bytes, profile, .. } = *plan;
+    let speech = Speech { speakers, frame_bytes, profile };
     let of = |audience: &u64| tree::plan(*audience, &costs, &machine, speech);
     let trees = plan.audience.iter().map(of).collect::<Result<Vec<_>>>()?;
     let (price_core_hour, price_gb) = (plan.price_core_hour, plan.price_gb);
     let prices = trees.iter().map(|tree| price(tree, plan)).collect();
-    let wire_bytes = speech.wire_bytes();
+    let wire_bytes = speech.wire_bytes(Below::Listeners);
     Ok(TreeReport { costs, machine, speech, wire_bytes, price_core_hour, price_gb, trees, prices })
 }
 
@@ -264,8 +270,12 @@ impl fmt::Display for TreeReport {
         )?;
         writeln!(
             f,
-            "  {:<36}{} speaker(s), {} Opus bytes / 20 ms, {} bytes a datagram on the wire",
-            "speech", self.speech.speakers, self.speech.frame_bytes, self.wire_bytes
+            "  {:<36}{} speaker(s), {} Opus bytes / 20 ms, {}: {} bytes a datagram on the wire",
+            "speech",
+            self.speech.speakers,
+            self.speech.frame_bytes,
+            self.speech.profile,
+            self.wire_bytes
         )?;
         for (tree, price) in self.trees.iter().zip(&self.prices) {
             write_tree(f, tree, price)?;

@@ -63,7 +63,7 @@ pub(crate) struct LoadPlan {
     #[arg(long)]
     pub(crate) reports: bool,
     /// Profile of the listeners: live or audience, which has three frame periods a packet.
-    #[arg(long, value_name = "PROFILE", default_value_t = Profile::Live, value_parser = profile)]
+    #[arg(long, value_name = "PROFILE", default_value_t = Profile::Live, value_parser = datagram_profile)]
     pub(crate) profile: Profile,
     /// Draws the distribution of latencies and the CPU over the run.
     #[arg(long, value_name = "FILE.svg")]
@@ -86,7 +86,10 @@ pub(crate) struct LoadPlan {
 }
 
 /// A profile that is carried by datagrams: streams would measure QUIC's own flow control.
-fn profile(text: &str) -> Result<Profile, String> {
+///
+/// # Errors
+/// A sentence that names them.
+pub(crate) fn datagram_profile(text: &str) -> Result<Profile, String> {
     match text.parse() {
         Ok(profile @ (Profile::Live | Profile::Audience)) => Ok(profile),
         Ok(Profile::Reliable | Profile::Unknown) | Err(_) => {

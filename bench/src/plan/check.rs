@@ -6,6 +6,8 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 
+use tribune_protocol::domain::profile::Profile;
+
 use super::costs::Costs;
 use super::tree::{Prediction, Speech, predict};
 use crate::child_run::{ChildRun, split_words};
@@ -46,7 +48,8 @@ pub(crate) struct Row {
 /// # Errors
 /// The load fails or does not report what is predicted.
 pub(crate) fn run(costs: &Costs, size: Size) -> Result<Checked> {
-    let speech = Speech { speakers: 1, frame_bytes: size.frame_bytes };
+    let profile = Profile::Live;
+    let speech = Speech { speakers: 1, frame_bytes: size.frame_bytes, profile };
     let predicted = predict(costs, size.listeners, size.depth, speech);
     let Size { listeners, depth, seconds, frame_bytes } = size;
     let load = format!(

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_TREE_DEPTH};
 use tribune_relay_core::tree::children::MAX_CHILDREN;
 
@@ -14,6 +15,8 @@ use super::costs::Costs;
 const DATAGRAM_OVERHEAD_BYTES: u32 = 40 + 8 + 11 + 3 + 2 + 16;
 /// Bytes before the Opus packet in a frame: track 1, sequence number 2, level 1, length 2.
 const FRAME_HEADER_BYTES: u32 = 6;
+/// Frame periods that a datagram of `audience` holds: SPEC.md section 5.6.
+const AUDIENCE_PERIODS: u16 = 3;
 
 /// Machine of one relay, and the share of it that may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -35,18 +38,58 @@ pub(crate) struct Speech {
     pub(crate) speakers: u16,
     /// Opus bytes in a frame.
     pub(crate) frame_bytes: u16,
+    /// Profile of the listeners. Relays hear live.
+    pub(crate) profile: Profile,
+}
+
+/// Receivers of a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Below {
+    /// Other relays.
+    Relays,
+    /// Listeners.
+    Listeners,
 }
 
 impl Speech {
-    /// Bytes of a datagram on the wire: overhead + speakers × (header + Opus).
-    pub(crate) fn wire_bytes(self) -> u32 {
+    /// Frame periods a datagram.
+    const fn periods(self, below: Below) -> u16 {
+        match (below, self.profile) {
+            (Below::Listeners, Profile::Audience) => AUDIENCE_PERIODS,
+            (Below::Listeners, Profile::Live | Profile::Reliable | Profile::Unknown)
+            | (Below::Relays, _) => 1,
+        }
+    }
+
+    fn frames_per_datagram(self, below: Below) -> u16 {
+        self.speakers * self.periods(below)
+    }
+
+    fn datagrams_per_second(self, below: Below) -> f64 {
+        periods_per_second() / f64::from(self.periods(below))
+    }
+
+    /// Bytes of a datagram on the wire: overhead + frames × (header + Opus).
+    pub(crate) fn wire_bytes(self, below: Below) -> u32 {
         let frame = FRAME_HEADER_BYTES + u32::from(self.frame_bytes);
-        DATAGRAM_OVERHEAD_BYTES + u32::from(self.speakers) * frame
+        DATAGRAM_OVERHEAD_BYTES + u32::from(self.frames_per_datagram(below)) * frame
     }
 
     /// Mbit/s to a number of receivers.
-    fn mbit(self, receivers: f64) -> f64 {
-        receivers * datagrams_per_second() * f64::from(self.wire_bytes()) * 8.0 / 1e6
+    fn mbit(self, below: Below, receivers: f64) -> f64 {
+        let bytes = self.datagrams_per_second(below) * f64::from(self.wire_bytes(below));
+        receivers * bytes * 8.0 / 1e6
+    }
+
+    /// CPU of one receiver, in cores.
+    fn cores(self, below: Below, costs: &Costs) -> f64 {
+        let cpu_us = costs.cpu_us_per_datagram(self.frames_per_datagram(below));
+        self.datagrams_per_second(below) * cpu_us / 1e6
+    }
+
+    /// Longest wait of a frame until its datagram is full, in milliseconds.
+    fn packing_ms(self, below: Below) -> f64 {
+        f64::from(self.periods(below) - 1) * FRAME_PERIOD.as_secs_f64() * 1e3
     }
 }
 
@@ -182,11 +225,10 @@ pub(crate) struct Prediction {
 
 /// Predicts a chain of `depth` relays with all listeners at the last one.
 pub(crate) fn predict(costs: &Costs, listeners: u32, depth: u8, speech: Speech) -> Prediction {
-    let counts: Vec<u32> = (1..depth).map(|_| 1).chain([listeners]).collect();
-    let spreads = counts.iter().map(|fan_out| spread_ms(*fan_out, costs, 1, speech));
-    let spread: f64 = spreads.sum();
+    let above = f64::from(depth - 1) * spread_ms(1, Below::Relays, costs, 1, speech);
+    let spread = above + spread_ms(listeners, Below::Listeners, costs, 1, speech);
     Prediction {
-        edge_cores: busy_cores(listeners.into(), costs, speech),
+        edge_cores: busy_cores(listeners.into(), Below::Listeners, costs, speech),
         edge_memory_mib: f64::from(listeners) * costs.memory_kib_per_listener.value / 1024.0,
         p50_ms: f64::from(depth) * costs.hop_p50_ms.value + spread / 2.0,
         p99_ms: f64::from(depth) * costs.hop_p99_ms.value + spread,
@@ -194,21 +236,15 @@ pub(crate) fn predict(costs: &Costs, listeners: u32, depth: u8, speech: Speech) 
 }
 
 /// Wait of the last receiver while all others are served, by as many shards as cores.
-fn spread_ms(fan_out: u32, costs: &Costs, cores: u16, speech: Speech) -> f64 {
-    f64::from(fan_out) * costs.cpu_us_per_datagram(speech.speakers) / f64::from(cores) / 1e3
-}
-
-/// Receivers of a relay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Below {
-    Relays,
-    Listeners,
+fn spread_ms(fan_out: u32, below: Below, costs: &Costs, cores: u16, speech: Speech) -> f64 {
+    let cpu_us = costs.cpu_us_per_datagram(speech.frames_per_datagram(below));
+    f64::from(fan_out) * cpu_us / f64::from(cores) / 1e3
 }
 
 fn capacity(below: Below, costs: &Costs, machine: &Machine, speech: Speech) -> Capacity {
-    let cpu = costs.cpu_us_per_datagram(speech.speakers) * datagrams_per_second() / 1e6;
+    let cpu = speech.cores(below, costs);
     let spendable = f64::from(machine.cores) * machine.utilisation;
-    let link = machine.gbit * 1e3 * machine.utilisation / speech.mbit(1.0);
+    let link = machine.gbit * 1e3 * machine.utilisation / speech.mbit(below, 1.0);
     let memory = machine.memory_gib * 1024.0 * 1024.0 / costs.memory_kib_per_listener.value;
     let by_cpu = (spendable - incoming_cores(costs, speech)) / cpu;
     let (last, last_bound) = match below {
@@ -225,7 +261,7 @@ fn capacity(below: Below, costs: &Costs, machine: &Machine, speech: Speech) -> C
 
 /// CPU of incoming packets: one per speaker and period, estimated at the cost of a sent one.
 fn incoming_cores(costs: &Costs, speech: Speech) -> f64 {
-    f64::from(speech.speakers) * datagrams_per_second() * costs.cpu_us_per_frame.value / 1e6
+    f64::from(speech.speakers) * periods_per_second() * costs.cpu_us_per_frame.value / 1e6
 }
 
 fn layer(
@@ -242,15 +278,14 @@ fn layer(
         level,
         relays,
         fan_out,
-        busy_cores: busy_cores(fan_out.into(), costs, speech),
+        busy_cores: busy_cores(fan_out.into(), below, costs, speech),
         memory_mib: listeners * costs.memory_kib_per_listener.value / 1024.0,
-        egress_mbit: speech.mbit(fan_out.into()),
+        egress_mbit: speech.mbit(below, fan_out.into()),
     }
 }
 
-fn busy_cores(fan_out: f64, costs: &Costs, speech: Speech) -> f64 {
-    let sent = fan_out * datagrams_per_second() * costs.cpu_us_per_datagram(speech.speakers) / 1e6;
-    sent + incoming_cores(costs, speech)
+fn busy_cores(fan_out: f64, below: Below, costs: &Costs, speech: Speech) -> f64 {
+    fan_out * speech.cores(below, costs) + incoming_cores(costs, speech)
 }
 
 fn summed(
@@ -262,23 +297,34 @@ fn summed(
     speech: Speech,
     counts: &[u64],
 ) -> Tree {
-    let cpu_us = costs.cpu_us_per_datagram(speech.speakers);
-    let spread = |layer: &Layer| spread_ms(layer.fan_out, costs, machine.cores, speech);
+    let depth = layers.len();
+    let spread = |(index, layer): (usize, &Layer)| {
+        let below = if index + 1 == depth { Below::Listeners } else { Below::Relays };
+        let packing = speech.packing_ms(below);
+        packing + spread_ms(layer.fan_out, below, costs, machine.cores, speech)
+    };
     let delay = |hop_ms: f64, share: f64| -> f64 {
-        layers.iter().map(|layer| hop_ms + share * spread(layer)).sum()
+        layers.iter().enumerate().map(|layer| hop_ms + share * spread(layer)).sum()
     };
     let (latency_p50_ms, latency_p99_ms) =
         (delay(costs.hop_p50_ms.value, 0.5), delay(costs.hop_p99_ms.value, 1.0));
     // Receivers are all listeners and all relays but the origin.
-    let receivers = (counts.iter().sum::<u64>() - 1) as f64;
+    let receivers = [
+        (Below::Listeners, audience as f64),
+        (Below::Relays, (counts.iter().skip(1).sum::<u64>() - 1) as f64),
+    ];
     let relays = layers.iter().map(|layer| layer.relays).sum::<u64>() as f64;
     let edge = layers.last().map_or((0.0, 0.0), |edge| (edge.fan_out.into(), edge.busy_cores));
     let (listeners, busy) = edge;
     Tree {
         audience,
         edge_capacity,
-        egress_gbit: speech.mbit(receivers) / 1e3,
-        busy_cores: receivers * datagrams_per_second() * cpu_us / 1e6
+        egress_gbit: receivers.iter().map(|(to, count)| speech.mbit(*to, *count)).sum::<f64>()
+            / 1e3,
+        busy_cores: receivers
+            .iter()
+            .map(|(to, count)| count * speech.cores(*to, costs))
+            .sum::<f64>()
             + relays * incoming_cores(costs, speech),
         latency_p50_ms,
         latency_p99_ms,
@@ -287,7 +333,7 @@ fn summed(
     }
 }
 
-fn datagrams_per_second() -> f64 {
+fn periods_per_second() -> f64 {
     1.0 / FRAME_PERIOD.as_secs_f64()
 }
 
@@ -300,7 +346,7 @@ mod tests {
 
     const MACHINE: Machine =
         Machine { cores: 2, utilisation: 0.6, memory_gib: 2.0, gbit: 10.0, connections: 50_000 };
-    const SPEECH: Speech = Speech { speakers: 1, frame_bytes: 120 };
+    const SPEECH: Speech = Speech { speakers: 1, frame_bytes: 120, profile: Profile::Live };
 
     fn costs(cpu_us: f64) -> Costs {
         let flags = MeasuredCosts {
@@ -336,6 +382,26 @@ mod tests {
         assert_eq!(relays, [1, 2, 417]);
         let fan_outs: Vec<u32> = tree.layers.iter().map(|layer| layer.fan_out).collect();
         assert_eq!(fan_outs, [2, 209, 2_399]);
+    }
+
+    #[test]
+    fn an_audience_costs_a_third_of_the_packets_and_waits_for_them_to_fill() {
+        let audience = Speech { profile: Profile::Audience, ..SPEECH };
+        let tree = plan(1_000, &costs(10.0), &MACHINE, audience).unwrap();
+        // 1,000 × 50 ÷ 3 × (10 µs and two frames more), and the speaker's packets.
+        let cores = 1_000.0 * 50.0 / 3.0 * 11e-6 + 0.0005;
+        assert!((tree.layers[0].busy_cores - cores).abs() < 1e-9, "{tree:?}");
+        let mbit = 1_000.0 * 50.0 / 3.0 * (80.0 + 3.0 * 126.0) * 8.0 / 1e6;
+        assert!((tree.layers[0].egress_mbit - mbit).abs() < 1e-9);
+        // 5.5 ms behind two shards, and 40 ms at most until the datagram is full.
+        assert!((tree.latency_p99_ms - 47.5).abs() < 1e-9, "{tree:?}");
+        // Relays hear live, and so does the tree above the listeners.
+        let deep = plan(1_000_000, &costs(10.0), &MACHINE, audience).unwrap();
+        assert!(deep.relays() < plan(1_000_000, &costs(10.0), &MACHINE, SPEECH).unwrap().relays());
+        assert_eq!(
+            deep.layers[0].egress_mbit,
+            f64::from(deep.layers[0].fan_out) * 50.0 * 206.0 * 8.0 / 1e6
+        );
     }
 
     #[test]
