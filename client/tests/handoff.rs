@@ -37,8 +37,6 @@ async fn both_relays_are_listened_to_until_nothing_is_missing() {
     let mut new = second.accept().await;
     let (id, again) = join(&mut new).await;
     assert!(again.returning);
-    let heard: Vec<_> = again.heard.iter().map(|heard| (heard.track, heard.seq)).collect();
-    assert_eq!(heard, [(OTHER_TRACK, Seq(100))]);
     // The new relay takes its time, and the old one goes on.
     say(&old, 101);
     assert_eq!(hear(&mut incoming, 1).await, [101]);

@@ -532,6 +532,7 @@ fn largest_listener(longest: &str) -> ListenerReport {
         latency_us: Some(u32::MAX),
         latency_max_us: Some(u32::MAX),
         latency_error_us: Some(u32::MAX),
+        is_delayed: false,
     };
     ListenerReport {
         participant: ParticipantId(u64::MAX),
@@ -918,6 +919,7 @@ fn report() -> Report {
         latency_us: Some(1),
         latency_max_us: Some(1),
         latency_error_us: Some(1),
+        is_delayed: false,
     }
 }
 

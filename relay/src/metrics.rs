@@ -460,7 +460,8 @@ mod tests {
             assert!(helped.contains(name), "{name} has no help");
             assert!(name.starts_with("tribune_relay_") || name.starts_with("process_"), "{name}");
             assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
-            let unit = ["_seconds", "_bytes", "_ratio"].into_iter().find(|u| name.contains(u));
+            let units = ["_seconds", "_bytes", "_ratio", "_length_frames"];
+            let unit = units.into_iter().find(|u| name.contains(u));
             let bare = name.trim_end_matches("_total");
             assert!(
                 unit.is_none_or(|unit| bare.ends_with(unit)),

@@ -49,7 +49,8 @@ fn a_talk_three_relays_deep_is_heard_whole_and_in_time() {
         assert!(found.overlap > 19 * 48_000, "{found:?}");
         let (heard, talk) = found.overlapping(&heard, &talk);
         let correlation = correlation_by_seconds(heard, talk, 2_400);
-        assert!(correlation > 0.9, "{correlation}");
+        // Playout that stretches time moves within a second too.
+        assert!(correlation > 0.85, "{correlation}");
         // The listener joins in the middle of a word; its delay is found in the first two seconds.
         let settled = 2 * 48_000;
         assert_eq!(longest_gap_ms(&heard[settled..], &talk[settled..]), 0);

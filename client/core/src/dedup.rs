@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tribune_protocol::control::participant::Heard;
 use tribune_protocol::ids::{Seq, TrackId};
-use tribune_protocol::limits::MAX_STAGE;
+use tribune_protocol::limits::{FRAME_PERIOD, MAX_STAGE};
 use tribune_protocol::media::FrameSource;
 use tribune_protocol::media::datagram::Frame;
 use tribune_protocol::media::repair::{Gap, Reach, Repair};
@@ -107,6 +107,21 @@ impl Dedup {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tracks.is_empty()
+    }
+
+    /// The frame of each track for a relay to go on from, where what is older than `delay` is of no use: the
+    /// newest, or the one that would have come so long ago.
+    #[must_use]
+    pub fn resume_from(&self, now: Instant, delay: Duration) -> Vec<Heard> {
+        let heard = self.tracks.iter().filter(|(_, track)| !track.ended);
+        heard
+            .map(|(&id, track)| {
+                let missed = now.saturating_duration_since(track.heard_at).saturating_sub(delay);
+                let periods = missed.as_millis() / FRAME_PERIOD.as_millis();
+                let seq = track.newest.plus(u16::try_from(periods).unwrap_or(u16::MAX / 2));
+                Heard { track: id, seq }
+            })
+            .collect()
     }
 
     /// The newest frame of each track, for a relay to go on from.
@@ -240,6 +255,16 @@ mod tests {
         );
         dedup.retain(|_| false);
         assert_eq!(dedup.newest(), []);
+    }
+
+    #[test]
+    fn frames_that_are_too_old_to_be_played_are_not_wanted_again() {
+        let (now, mut dedup) = (Instant::now(), Dedup::default());
+        dedup.handle_frame(now, &frame(65_530, b"opus"), FrameSource::Sent);
+        let delay = Duration::from_millis(500);
+        let from = |ms| dedup.resume_from(now + Duration::from_millis(ms), delay)[0].seq;
+        assert_eq!((from(0), from(500)), (Seq(65_530), Seq(65_530)));
+        assert_eq!(from(900), Seq(14), "twenty periods were too long ago");
     }
 
     proptest! {

@@ -80,6 +80,7 @@ impl Reporter {
             latency_us: is_known.then(|| u32::try_from(mean).unwrap_or(u32::MAX)),
             latency_max_us: is_known.then_some(latency.max),
             latency_error_us: is_known.then_some(latency.error),
+            is_delayed: false,
         })
     }
 }

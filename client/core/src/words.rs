@@ -77,7 +77,7 @@ pub fn settings(settings: &RoomSettings) -> Vec<(&'static str, String)> {
 fn audience_from(listeners: u32) -> String {
     match listeners {
         0 => "as the relay has it".to_owned(),
-        1 => "the first listener".to_owned(),
+        1 => "1 listener".to_owned(),
         many => format!("{many} listeners"),
     }
 }

@@ -198,6 +198,12 @@ impl Iterator for Frames {
     }
 }
 
+/// Track of a frame's written form.
+#[must_use]
+pub fn track_of(wire: &[u8]) -> Option<TrackId> {
+    take_u32(&mut &wire[..]).ok().map(TrackId)
+}
+
 fn read_frame(bytes: &Bytes) -> Result<Frame, DatagramError> {
     let mut rest = &bytes[..];
     let track = TrackId(take_u32(&mut rest)?);

@@ -35,6 +35,11 @@ const MAX_WAIT: Duration = Duration::from_millis(200);
 const MIN_RETRY: Duration = Duration::from_millis(10);
 /// Frames in a row that were asked for in vain, from which on each is asked for once: nobody has them.
 const FUTILE: u8 = 16;
+/// The same from which on only each eighth frame that comes lets another be asked for: the speaker leaves out
+/// numbers, and a thousand listeners would ask.
+const HOPELESS: u8 = 64;
+/// See [`HOPELESS`].
+const HOPELESS_SHARE: u16 = 8;
 /// Frames whose answers may still turn out to have been needless.
 const MAX_ANSWERED: usize = 16;
 
@@ -163,7 +168,9 @@ impl Repair {
         (seq, talkspurt_end): (Seq, bool),
         source: FrameSource,
     ) -> Noted {
-        self.questions = MAX_QUESTIONS.min(self.questions + 1);
+        if self.futile < HOPELESS || seq.0.is_multiple_of(HOPELESS_SHARE) {
+            self.questions = MAX_QUESTIONS.min(self.questions + 1);
+        }
         let Some(newest) = self.newest else {
             self.begin(now, seq, talkspurt_end);
             return Noted::default();
@@ -514,15 +521,18 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_is_asked_for_once() {
+    fn what_nobody_has_is_asked_for_once_and_then_rarely() {
         let mut track = Track::new();
-        let mut asked = 0;
-        for n in 0..100 {
-            track.frame(2 * n, false);
-            track.wait(20);
-            asked = track.asked().len();
-        }
-        assert_eq!(asked, 1);
+        let asked: Vec<_> = (0..100)
+            .map(|n| {
+                track.frame(2 * n, false);
+                track.wait(20);
+                track.asked().len()
+            })
+            .collect();
+        assert!(asked[40..60].iter().all(|asked| *asked == 1), "{asked:?}");
+        let late: usize = asked[92..].iter().sum();
+        assert_eq!(late, 8 / (usize::from(HOPELESS_SHARE) / 2), "{asked:?}");
     }
 
     proptest! {

@@ -112,13 +112,14 @@ impl Quality {
                 self.distributions[measure as usize].add(measure, value.min(MAX_MEASURED_US));
             }
         };
-        note(Measure::Latency, report.latency_us);
-        note(Measure::LatencyError, report.latency_us.and(report.latency_error_us));
+        let latency_us = report.latency_us.filter(|_| !report.is_delayed);
+        note(Measure::Latency, latency_us);
+        note(Measure::LatencyError, latency_us.and(report.latency_error_us));
         note(Measure::RoundTrip, Some(report.rtt_us).filter(|rtt_us| *rtt_us > 0));
         // Who has heard nobody has neither jitter nor loss.
         if report.expected() > 0 {
-            note(Measure::Jitter, Some(report.jitter_us));
-            note(Measure::Buffer, Some(report.buffer_us));
+            note(Measure::Jitter, Some(report.jitter_us).filter(|_| !report.is_delayed));
+            note(Measure::Buffer, Some(report.buffer_us).filter(|_| !report.is_delayed));
             note(Measure::Loss, Some(report.loss_ppm()));
             note(Measure::Concealed, Some(report.concealed_ppm()));
             note(Measure::RunLength, report.run_length());
@@ -279,6 +280,7 @@ mod tests {
                 latency_us: latency.map(|(latency, _)| latency),
                 latency_max_us: latency.map(|(latency, _)| latency),
                 latency_error_us: latency.map(|(_, error)| error),
+                is_delayed: false,
             }
         })
     }

@@ -42,6 +42,10 @@ pub struct Report {
     /// far as they are known here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_error_us: Option<u32>,
+    /// The listener hears later on purpose. The edge's own note: its delay, jitter and buffer are no measure of
+    /// the network, and are not folded.
+    #[serde(skip)]
+    pub is_delayed: bool,
 }
 
 impl Report {

@@ -31,6 +31,7 @@ pub(super) fn report() -> impl Strategy<Value = Report> {
             latency_us,
             latency_max_us,
             latency_error_us,
+            is_delayed: false,
         }
     })
 }

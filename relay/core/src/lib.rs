@@ -9,10 +9,11 @@
 //!            └ media::fanout::RoomMedia
 //!                ├ media::ingress        known track, right side, not silenced, not seen before
 //!                │   ├ media::ring       the last 2 s
-//!                │   └ media::missed     frames found missing
+//!                │   └ Repair            frames found missing, asked for (crate tribune-protocol)
 //!                ├ media::select         the N loudest, and the leading one
-//!                ├ media::bundle         per view: frames that leave together, and when
-//!                └ one datagram a view, the same bytes for each connection
+//!                ├ media::view           connections that need identical bytes
+//!                │   └ media::bundle     frames that leave together, and when; some are said again
+//!                └ one datagram a view, or part of a stream, the same bytes for each connection
 //!    └ shard::Shard::poll_transmit       seal
 //!  driver ─ sendmmsg
 //! ```

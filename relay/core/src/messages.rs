@@ -175,6 +175,8 @@ pub enum ShardCommand {
         room: RoomId,
         /// The last frame of each track.
         heard: Vec<Heard>,
+        /// Shard that keeps frames of the room, where the connection's own has none of it until now.
+        keeper: Option<ShardId>,
     },
     /// Detach a connection from a room.
     Detach {
@@ -314,6 +316,36 @@ pub enum ShardMessage {
     Frames(SharedFrames),
     /// A packet of a connection that the other shard owns.
     Packet(Packet),
+    /// A question for the frames that are kept after those that a connection has heard last; answered by
+    /// [`Self::Kept`].
+    Wanted {
+        /// The connection; its shard asks.
+        link: LinkId,
+        /// The room.
+        room: RoomId,
+        /// The last frame of each track.
+        heard: Vec<Heard>,
+    },
+    /// Frames that are kept, for a connection of the other shard.
+    Kept {
+        /// The connection.
+        link: LinkId,
+        /// The room.
+        room: RoomId,
+        /// The frames, oldest first.
+        frames: Vec<KeptFrame>,
+    },
+}
+
+/// A frame that a shard keeps.
+#[derive(Debug, Clone)]
+pub struct KeptFrame {
+    /// Frame periods from it to the newest of its track.
+    pub periods_back: i16,
+    /// Its track.
+    pub track: TrackId,
+    /// The frame as it was written.
+    pub wire: Bytes,
 }
 
 /// A UDP packet as it came in.

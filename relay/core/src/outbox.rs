@@ -146,9 +146,16 @@ impl Outbox {
     }
 
     /// Sends a connection what is kept of a room after the frames that it has heard last, if it names any.
-    pub fn resume(&mut self, link: LinkId, room: RoomId, heard: Vec<Heard>) {
+    /// `keeper`: see [`ShardCommand::Resume`].
+    pub fn resume(
+        &mut self,
+        link: LinkId,
+        room: RoomId,
+        heard: Vec<Heard>,
+        keeper: Option<ShardId>,
+    ) {
         if !heard.is_empty() {
-            self.shard(link.shard, ShardCommand::Resume { link, room, heard });
+            self.shard(link.shard, ShardCommand::Resume { link, room, heard, keeper });
         }
     }
 

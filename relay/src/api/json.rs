@@ -70,6 +70,8 @@ pub(super) fn listener(listener: &ListenerReport) -> Value {
         latency_us,
         latency_max_us,
         latency_error_us,
+        // The edge's own note; it does not travel.
+        is_delayed: _,
     } = listener.report;
     json!({
         "participant": listener.participant.to_string(),

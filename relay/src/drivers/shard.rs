@@ -180,6 +180,12 @@ pub fn hand_over(shard: &mut Shard, shards: &[Sender<ShardMessage>]) {
                 shard.counters().shard_queue_dropped += frames;
             }
             ShardMessage::Packet(_) => shard.counters().steer_dropped += 1,
+            // The one who comes back asks for what it lacks, as anybody does.
+            ShardMessage::Wanted { .. } => {}
+            ShardMessage::Kept { frames, .. } => {
+                let frames = frames.len() as u64;
+                shard.counters().frames_dropped.count(DropCause::ShardQueueFull, frames);
+            }
         }
     }
 }

@@ -268,8 +268,8 @@ mod tests {
         let moved = [&source[..130_000], &source[131_000..], &[0.0; 1_000]].concat();
         assert!(correlation(&moved, source) < 0.8);
         assert!(correlation_by_seconds(&moved, source, 2_400) > 0.9);
-        let other = decode(&clip("ben")).unwrap();
-        assert!(correlation_by_seconds(&other[..480_000], source, 2_400) < 0.6);
+        let backwards: Vec<_> = source.iter().rev().copied().collect();
+        assert!(correlation_by_seconds(&backwards, source, 2_400) < 0.6);
     }
 
     #[test]

@@ -371,8 +371,10 @@ impl SimClient {
 
     /// The last frames heard, if the relay is to go on from there.
     fn heard_so_far(&self) -> Vec<HeardSoFar> {
-        let moves = self.moves.as_ref().filter(|_| self.delivery.resumes());
-        moves.map(|moves| moves.newest()).unwrap_or_default()
+        let delay = self.delivery.playout_delay().filter(|_| self.delivery.resumes());
+        let moves = self.moves.as_ref().zip(delay);
+        let now = self.base + self.now;
+        moves.map(|(moves, delay)| moves.resume_from(now, delay)).unwrap_or_default()
     }
 
     fn join_message(

@@ -35,9 +35,9 @@ impl UplinkProtection {
     /// The edge asked for a frame, for the first time or not.
     pub(super) const fn handle_asked(&mut self, is_first: bool) {
         if is_first {
-            self.asked += 1;
+            self.asked = self.asked.saturating_add(1);
         } else {
-            self.asked_again += 1;
+            self.asked_again = self.asked_again.saturating_add(1);
         }
     }
 
@@ -48,9 +48,9 @@ impl UplinkProtection {
             return;
         }
         let unmended = if round_trip >= FAR { self.asked } else { self.asked_again };
-        if unmended * SHARE >= self.sent {
+        if unmended.saturating_mul(SHARE) >= self.sent {
             (self.again, self.calm) = ((self.again + 1).min(MAX_AGAIN), 0);
-        } else if self.asked * SHARE >= self.sent {
+        } else if self.asked.saturating_mul(SHARE) >= self.sent {
             self.calm = 0;
         } else {
             self.calm += 1;

@@ -44,8 +44,7 @@ const FRAME_PERIOD_US: i64 = FRAME_PERIOD.as_micros() as i64;
 const FRAME_SAMPLES: i64 = 960;
 /// Frames that a relay can replay at once, 2 s: they may be ahead of playout beside what waits for its delay.
 const REPLAY_FRAMES: u64 = 100;
-/// Places ahead of playout that a frame may ever have: the longest delay of an audience, 2.5 s, and a replay. Bounds
-/// memory.
+/// Places ahead of playout that a frame may have: the longest delay of an audience, 2.5 s, and a replay.
 const AHEAD_FRAMES_MAX: u64 = 225;
 /// How far behind playout a frame is still merely late, in places; from there on the stream was
 /// restarted with another number (`MAX_MISORDER` of RFC 3550, A.1, in 20 ms frames: 2.56 s).
@@ -298,7 +297,11 @@ impl<P> JitterBuffer<P> {
             self.counts.lost -= 1;
         }
         let transit = Transit { at_us: now_us, us: transit_us(now_us, place), is_repaired };
-        self.delays.record(&self.config, transit, true);
+        // What no delay that is allowed could wait for says nothing about the delay that is needed.
+        let quickest_us = self.delays.min_transit_us().unwrap_or(transit.us);
+        if transit.us - quickest_us <= self.config.max_us() {
+            self.delays.record(&self.config, transit, true);
+        }
         Arrival::Late
     }
 

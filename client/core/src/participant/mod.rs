@@ -287,7 +287,8 @@ impl Participant {
         let connection = ConnectionId(self.next_connection);
         self.next_connection = self.next_connection.wrapping_add(1);
         self.outputs.push_back(Output::Dial { connection, to: to.clone() });
-        let heard = if self.delivery.resumes() { self.dedup.newest() } else { Vec::new() };
+        let delay = self.delivery.playout_delay().filter(|_| self.delivery.resumes());
+        let heard = delay.map(|delay| self.dedup.resume_from(now, delay)).unwrap_or_default();
         let join = Box::new(Join { heard, ..self.join.clone() });
         Attempt::new(now, connection, to, join)
     }

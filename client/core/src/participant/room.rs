@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
+use tribune_protocol::media::FrameSource;
 use tribune_protocol::media::datagram::MediaDatagram;
 use tribune_protocol::quality::report::Report;
 
@@ -274,7 +275,8 @@ impl Participant {
             self.note_frame(side, &frame);
             let is_repaired = match taken {
                 Taken::Duplicate => {
-                    self.link.duplicate_frames += 1;
+                    let is_again = media.source(place) == FrameSource::Redundancy;
+                    self.link.duplicate_frames += u64::from(!is_again);
                     continue;
                 }
                 Taken::Repaired => {

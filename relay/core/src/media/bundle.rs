@@ -120,22 +120,7 @@ impl Bundle {
         protection: RedundancyLevel,
     ) -> SmallVec<[Bundled; 1]> {
         self.since = None;
-        let mut datagrams = SmallVec::new();
-        let mut writer = self.begin(now, channel, protection);
-        let mut frames = 0;
-        for Waiting { wire, .. } in &self.waiting {
-            if !writer.push(wire) {
-                datagrams.push(Bundled { bytes: writer.take(), frames });
-                frames = 0;
-                writer = MediaWriter::new(channel, MAX_DATAGRAM_BYTES);
-                let fits = writer.push(wire);
-                debug_assert!(fits, "a frame is smaller than a datagram");
-            }
-            frames += 1;
-        }
-        if frames > 0 {
-            datagrams.push(Bundled { bytes: writer.take(), frames });
-        }
+        let datagrams = fill(self.begin(now, channel, protection), channel, &self.waiting);
         if protection == RedundancyLevel::None {
             self.redundancy.clear();
         } else {
@@ -146,13 +131,10 @@ impl Bundle {
         datagrams
     }
 
-    /// The frames that wait, in a datagram of their own; they go on waiting.
+    /// The frames that wait, in datagrams of their own; they go on waiting.
     #[must_use]
-    pub fn copy(&self, channel: Channel) -> Option<Bundled> {
-        let mut writer = MediaWriter::new(channel, MAX_DATAGRAM_BYTES);
-        let frames = self.waiting.iter().take_while(|waiting| writer.push(&waiting.wire)).count();
-        let frames = u8::try_from(frames).unwrap_or(u8::MAX);
-        (frames > 0).then(|| Bundled { bytes: writer.take(), frames })
+    pub fn copy(&self, channel: Channel) -> SmallVec<[Bundled; 1]> {
+        fill(MediaWriter::new(channel, MAX_DATAGRAM_BYTES), channel, &self.waiting)
     }
 
     /// A datagram with the frames that are to be sent again, as far as the present ones leave room.
@@ -175,6 +157,25 @@ impl Bundle {
         }
         writer
     }
+}
+
+/// Fills datagrams with frames; `first` may hold some that are sent again.
+fn fill(first: MediaWriter, channel: Channel, waiting: &[Waiting]) -> SmallVec<[Bundled; 1]> {
+    let (mut datagrams, mut writer, mut frames) = (SmallVec::new(), first, 0);
+    for Waiting { wire, .. } in waiting {
+        if !writer.push(wire) {
+            datagrams.push(Bundled { bytes: writer.take(), frames });
+            frames = 0;
+            writer = MediaWriter::new(channel, MAX_DATAGRAM_BYTES);
+            let fits = writer.push(wire);
+            debug_assert!(fits, "a frame is smaller than a datagram");
+        }
+        frames += 1;
+    }
+    if frames > 0 {
+        datagrams.push(Bundled { bytes: writer.take(), frames });
+    }
+    datagrams
 }
 
 /// Longest time for which a frame waits in a view that packs `periods` into a datagram.

@@ -8,14 +8,19 @@ use smallvec::SmallVec;
 use tribune_protocol::control::participant::Heard;
 use tribune_protocol::ids::TrackId;
 use tribune_protocol::limits::{MAX_FRAMES_PER_DATAGRAM, MAX_STAGE};
+use tribune_protocol::media::FrameSource;
 use tribune_protocol::media::datagram::{Frame, FrameHeader, Level, MediaDatagram};
 
 use super::bundle::Bundled;
 use super::ingress::{Ingress, Question, Verdict};
+use super::ring::Ring;
 use super::select::{Audibility, Selection};
 use super::view::{Departure, View};
 use crate::counters::{DropCause, ShardCounters, Side};
-use crate::messages::{LinkId, ShardSet, TrackRoute, ViewKey};
+use crate::messages::{KeptFrame, LinkId, ShardSet, TrackRoute, ViewKey};
+
+/// Frames of a track that are given to one that comes back: the two seconds of SPEC.md section 9.
+const KEPT_FRAMES: i16 = 100;
 
 /// Frames that came in.
 pub type Accepted = SmallVec<[Frame; 4]>;
@@ -92,9 +97,9 @@ impl RoomMedia {
 
     /// Puts a connection into its view, and out of the one it was in. Gives the frames that the latter had
     /// still to send it.
-    pub fn attach(&mut self, link: LinkId, key: ViewKey) -> Option<Bundled> {
+    pub fn attach(&mut self, link: LinkId, key: ViewKey) -> SmallVec<[Bundled; 1]> {
         if self.views.iter().any(|view| view.suits(key, link) && view.has_member(link.slot)) {
-            return None;
+            return SmallVec::new();
         }
         let waiting = self.detach(link);
         match self.views.iter_mut().find(|view| view.suits(key, link)) {
@@ -105,10 +110,10 @@ impl RoomMedia {
     }
 
     /// Takes a connection out. Gives the frames that it had still to be sent.
-    pub fn detach(&mut self, link: LinkId) -> Option<Bundled> {
-        let mut waiting = None;
+    pub fn detach(&mut self, link: LinkId) -> SmallVec<[Bundled; 1]> {
+        let mut waiting = SmallVec::new();
         for view in &mut self.views {
-            waiting = waiting.or_else(|| view.remove(link.slot));
+            waiting.extend(view.remove(link.slot));
         }
         self.views.retain(|view| !view.is_empty());
         waiting
@@ -138,7 +143,7 @@ impl RoomMedia {
                 counters.frames_dropped.count(DropCause::Malformed, 1);
                 break;
             };
-            match self.ingress.handle_frame(now, link, &frame, source) {
+            match self.ingress.handle_frame(now, (link, side), &frame, source) {
                 Verdict::Accept => {
                     let noted = self.ingress.note_arrival(now, &frame, source);
                     counters.frames_repaired.count(side, u64::from(noted.repaired));
@@ -146,6 +151,8 @@ impl RoomMedia {
                     any_missing |= noted.missing > 0;
                     accepted.push(frame);
                 }
+                // It was sent again in case it had not come.
+                Verdict::Drop(DropCause::Duplicate) if source == FrameSource::Redundancy => {}
                 Verdict::Drop(cause) => counters.frames_dropped.count(cause, 1),
             }
         }
@@ -219,28 +226,50 @@ impl RoomMedia {
         self.ingress.newest_from(link).take(MAX_STAGE).collect()
     }
 
-    /// Frames that are kept of some tracks after the last ones that a connection has heard, as far as its view
-    /// has them: oldest first.
+    /// Ring of a track, if a connection may hear it.
     #[must_use]
-    pub fn kept_after(&self, link: LinkId, heard: &[Heard]) -> Vec<Bytes> {
-        let is_in = |view: &&View| view.has_link(link);
-        let Some(view) = self.views.iter().find(is_in) else { return Vec::new() };
-        let mut kept: Vec<(i16, Bytes)> = Vec::new();
-        for Heard { track, seq } in heard.iter().take(MAX_STAGE) {
-            let may = |route: &TrackRoute| !route.silenced && view.has(route);
-            let Some(ring) = self.ingress.ring(*track) else { continue };
-            let Some(newest) =
-                ring.newest().filter(|_| self.ingress.route(*track).is_some_and(may))
-            else {
+    pub fn ring_for(&self, link: LinkId, track: TrackId) -> Option<&Ring> {
+        let view = self.views.iter().find(|view| view.has_link(link))?;
+        let route = self.ingress.route(track)?;
+        let may = !route.silenced && view.has(route);
+        self.ingress.ring(track).filter(|_| may)
+    }
+
+    /// Frames that are kept of some tracks after the last ones that were heard, oldest first.
+    #[must_use]
+    pub fn kept_after(&self, heard: &[Heard]) -> Vec<KeptFrame> {
+        let mut kept = Vec::new();
+        for (n, Heard { track, seq }) in heard.iter().take(MAX_STAGE).enumerate() {
+            if heard[..n].iter().any(|before| before.track == *track) {
                 continue;
-            };
-            for back in (0..newest.since(*seq).clamp(0, view.replayed_frames())).rev() {
-                let wire = ring.get(newest.minus(back.unsigned_abs()));
-                kept.extend(wire.map(|wire| (back, wire.clone())));
+            }
+            let Some(ring) = self.ingress.ring(*track) else { continue };
+            let Some(newest) = ring.newest() else { continue };
+            for periods_back in 0..newest.since(*seq).clamp(0, KEPT_FRAMES) {
+                let wire = ring.get(newest.minus(periods_back.unsigned_abs()));
+                kept.extend(wire.map(|wire| KeptFrame {
+                    periods_back,
+                    track: *track,
+                    wire: wire.clone(),
+                }));
             }
         }
-        kept.sort_by_key(|(back, _)| std::cmp::Reverse(*back));
-        kept.into_iter().map(|(_, wire)| wire).collect()
+        kept.sort_by_key(|kept| std::cmp::Reverse(kept.periods_back));
+        kept
+    }
+
+    /// Those of the kept frames that a connection may hear, as far as they are of use in its profile.
+    #[must_use]
+    pub fn for_link(&self, link: LinkId, kept: Vec<KeptFrame>) -> Vec<Bytes> {
+        let Some(view) = self.views.iter().find(|view| view.has_link(link)) else {
+            return Vec::new();
+        };
+        let may = |route: &TrackRoute| !route.silenced && view.has(route);
+        let is_heard = |kept: &KeptFrame| {
+            kept.periods_back < view.replayed_frames()
+                && self.ingress.route(kept.track).is_some_and(may)
+        };
+        kept.into_iter().filter(is_heard).map(|kept| kept.wire).collect()
     }
 
     /// Notes whether the room waits in the shard's queue. Returns whether that is a change.
@@ -305,7 +334,10 @@ impl RoomMedia {
         counters: &mut ShardCounters,
     ) {
         let Some(route) = self.ingress.route(frame.track) else { return };
-        for view in self.views.iter_mut().filter(|view| view.has(route)) {
+        let newest = self.ingress.ring(frame.track).and_then(Ring::newest);
+        let periods_back = newest.map_or(0, |newest| newest.since(frame.seq));
+        let takes = |view: &&mut View| view.has(route) && periods_back < view.replayed_frames();
+        for view in self.views.iter_mut().filter(takes) {
             let whole = (&frame.wire, frame.talkspurt_end);
             let heard = heard.map(|(wire, ends)| (wire, *ends));
             if let Some(said) = if view.is_trunk() { Some(whole) } else { heard } {

@@ -10,8 +10,13 @@ use tribune_protocol::media::datagram::Frame;
 use tribune_protocol::media::repair::{Gap, Noted, Reach, Repair};
 
 use super::ring::{Inserted, Ring};
-use crate::counters::DropCause;
+use crate::counters::{DropCause, Side};
 use crate::messages::{LinkId, TrackRoute};
+
+/// Time that a frame of a participant stands for at least: a tenth less than it should, as clocks differ.
+const MIN_FRAME_PERIOD: Duration = Duration::from_millis(18);
+/// Frames of a track that a participant can be ahead by: what it has kept for two seconds, and some more.
+const MAX_AHEAD_FRAMES: u32 = 150;
 
 /// Decision about a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +38,14 @@ struct Track {
     route: TrackRoute,
     ring: Ring,
     repair: Repair,
+    pace: Pace,
+}
+
+/// Pace of a speaker: the media clock, a little fast, and two seconds and more at once for one that catches up.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When the allowance was whole, or would have been.
+    from: Option<Instant>,
 }
 
 /// Frames to ask a neighbour for.
@@ -57,6 +70,7 @@ impl Ingress {
                     route: *route,
                     ring: Ring::default(),
                     repair: Repair::new(Reach::RING),
+                    pace: Pace::default(),
                 }),
             }
         }
@@ -66,7 +80,7 @@ impl Ingress {
     pub fn handle_frame(
         &mut self,
         now: Instant,
-        link: LinkId,
+        (link, side): (LinkId, Side),
         frame: &Frame,
         source: FrameSource,
     ) -> Verdict {
@@ -76,6 +90,11 @@ impl Ingress {
         let former = track.route.former.map(|former| former.link);
         if track.route.home != Some(link) && former != Some(link) {
             return Verdict::Drop(DropCause::NotYourTrack);
+        }
+        // Relays have done this with their own participants.
+        let is_new = track.ring.get(frame.seq).is_none();
+        if side == Side::Participant && is_new && !track.pace.take(now) {
+            return Verdict::Drop(DropCause::RateLimited);
         }
         let verdict = track.insert(frame);
         if verdict == Verdict::Drop(DropCause::Duplicate) {
@@ -146,6 +165,19 @@ impl Ingress {
     }
 }
 
+impl Pace {
+    /// Takes a place for a frame, if there is one.
+    fn take(&mut self, now: Instant) -> bool {
+        let from = self.from.map_or(now, |from| from.max(now));
+        let next = from + MIN_FRAME_PERIOD;
+        let is_in_time = next.saturating_duration_since(now) <= MIN_FRAME_PERIOD * MAX_AHEAD_FRAMES;
+        if is_in_time {
+            self.from = Some(next);
+        }
+        is_in_time
+    }
+}
+
 impl Track {
     fn set_route(&mut self, route: TrackRoute) {
         self.route = route;
@@ -181,32 +213,57 @@ mod tests {
         let route = |home, silenced| TrackRoute { track: TrackId(1), home, former: None, silenced };
         let mut ingress = Ingress::default();
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 0), FrameSource::Sent),
+            ingress.handle_frame(now, (home, Side::Participant), &frame(1, 0), FrameSource::Sent),
             Verdict::Drop(DropCause::UnknownTrack)
         );
         ingress.set_routes(&[route(Some(home), false)]);
         assert_eq!(
-            ingress.handle_frame(now, other, &frame(1, 0), FrameSource::Sent),
+            ingress.handle_frame(now, (other, Side::Participant), &frame(1, 0), FrameSource::Sent),
             Verdict::Drop(DropCause::NotYourTrack)
         );
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 0), FrameSource::Sent),
+            ingress.handle_frame(now, (home, Side::Participant), &frame(1, 0), FrameSource::Sent),
             Verdict::Accept
         );
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 0), FrameSource::Sent),
+            ingress.handle_frame(now, (home, Side::Participant), &frame(1, 0), FrameSource::Sent),
             Verdict::Drop(DropCause::Duplicate)
         );
         ingress.set_routes(&[route(Some(home), true)]);
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 1), FrameSource::Sent),
+            ingress.handle_frame(now, (home, Side::Participant), &frame(1, 1), FrameSource::Sent),
             Verdict::Drop(DropCause::Silenced)
         );
         ingress.set_routes(&[route(None, false)]);
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 1), FrameSource::Sent),
+            ingress.handle_frame(now, (home, Side::Participant), &frame(1, 1), FrameSource::Sent),
             Verdict::Drop(DropCause::NotYourTrack)
         );
+    }
+
+    #[test]
+    fn a_speaker_sends_no_more_frames_than_time_passes() {
+        let now = Instant::now();
+        let home = link(1);
+        let mut ingress = Ingress::default();
+        let (track, home_now) = (TrackId(1), Some(home));
+        ingress.set_routes(&[TrackRoute { track, home: home_now, former: None, silenced: false }]);
+        let mut take = |ms, seq| {
+            let at = now + Duration::from_millis(ms);
+            ingress.handle_frame(at, (home, Side::Participant), &frame(1, seq), FrameSource::Sent)
+        };
+        let at_once = (0..300).filter(|seq| take(0, *seq) == Verdict::Accept).count();
+        assert_eq!(at_once, 150);
+        assert_eq!(take(0, 149), Verdict::Drop(DropCause::Duplicate), "that costs nothing");
+        let later = (300..500).filter(|seq| take(1_800, *seq) == Verdict::Accept).count();
+        assert_eq!(later, 100);
+        // A relay has held its own participants to it.
+        let from_relay = (home, Side::Child);
+        let accepted = (500..1_000).filter(|seq| {
+            let frame = frame(1, *seq);
+            ingress.handle_frame(now, from_relay, &frame, FrameSource::Sent) == Verdict::Accept
+        });
+        assert_eq!(accepted.count(), 500);
     }
 
     #[test]
@@ -219,32 +276,46 @@ mod tests {
         let mut ingress = Ingress::default();
         ingress.set_routes(&[route]);
         assert_eq!(
-            ingress.handle_frame(now, old, &frame(1, 0), FrameSource::Sent),
+            ingress.handle_frame(now, (old, Side::Participant), &frame(1, 0), FrameSource::Sent),
             Verdict::Accept
         );
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 0), FrameSource::Sent),
+            ingress.handle_frame(now, (home, Side::Participant), &frame(1, 0), FrameSource::Sent),
             Verdict::Drop(DropCause::Duplicate)
         );
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 1), FrameSource::Sent),
+            ingress.handle_frame(now, (home, Side::Participant), &frame(1, 1), FrameSource::Sent),
             Verdict::Accept
         );
         assert_eq!(
-            ingress.handle_frame(now, old, &frame(1, 1), FrameSource::Sent),
+            ingress.handle_frame(now, (old, Side::Participant), &frame(1, 1), FrameSource::Sent),
             Verdict::Drop(DropCause::Duplicate)
         );
         let refused = Verdict::Drop(DropCause::NotYourTrack);
-        assert_eq!(ingress.handle_frame(now, other, &frame(1, 2), FrameSource::Sent), refused);
+        assert_eq!(
+            ingress.handle_frame(now, (other, Side::Participant), &frame(1, 2), FrameSource::Sent),
+            refused
+        );
         ingress.set_routes(&[TrackRoute { silenced: true, ..route }]);
         for link in [home, old] {
             let silenced = Verdict::Drop(DropCause::Silenced);
-            assert_eq!(ingress.handle_frame(now, link, &frame(1, 2), FrameSource::Sent), silenced);
+            assert_eq!(
+                ingress.handle_frame(
+                    now,
+                    (link, Side::Participant),
+                    &frame(1, 2),
+                    FrameSource::Sent
+                ),
+                silenced
+            );
         }
         ingress.set_routes(&[TrackRoute { former: None, ..route }]);
-        assert_eq!(ingress.handle_frame(now, old, &frame(1, 2), FrameSource::Sent), refused);
         assert_eq!(
-            ingress.handle_frame(now, home, &frame(1, 2), FrameSource::Sent),
+            ingress.handle_frame(now, (old, Side::Participant), &frame(1, 2), FrameSource::Sent),
+            refused
+        );
+        assert_eq!(
+            ingress.handle_frame(now, (home, Side::Participant), &frame(1, 2), FrameSource::Sent),
             Verdict::Accept
         );
     }

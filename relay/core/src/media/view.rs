@@ -102,8 +102,8 @@ impl View {
     }
 
     /// Takes a connection out. Gives the frames that it has not been sent yet, if it was in.
-    pub(super) fn remove(&mut self, slot: u32) -> Option<Bundled> {
-        let at = self.members.binary_search(&slot).ok()?;
+    pub(super) fn remove(&mut self, slot: u32) -> SmallVec<[Bundled; 1]> {
+        let Ok(at) = self.members.binary_search(&slot) else { return SmallVec::new() };
         Arc::make_mut(&mut self.members).remove(at);
         self.bundle.copy(self.channel())
     }

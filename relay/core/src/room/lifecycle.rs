@@ -236,7 +236,7 @@ impl Room {
         let joined = greeting.joined(you, stage.clone(), listeners);
         out.note(Noted::Join(Ok(())));
         out.to_participant(link, request, &ToParticipant::Joined(joined));
-        out.resume(link, self.id, heard);
+        out.resume(link, self.id, heard, self.replica.keeper_for(link.shard));
         if self.replica.state().settings != RoomSettings::default() {
             out.to_participant(
                 link,

@@ -178,7 +178,7 @@ impl Room {
         self.idle_since = None;
         let here = self.stage_here();
         self.replica.add_subscriber(now, (link, channel), height, &here, out);
-        out.resume(link, self.id, heard);
+        out.resume(link, self.id, heard, self.replica.keeper_for(link.shard));
     }
 
     /// Notes the last frames that came from a parent that is gone.

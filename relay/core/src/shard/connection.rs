@@ -227,13 +227,16 @@ impl Peer {
         }
     }
 
-    /// Has frames come on streams, or not any more.
-    pub(super) fn set_profile(&mut self, profile: Profile) {
+    /// Has frames come on streams, or not any more: then what waits for these is sent at once.
+    pub(super) fn set_profile(&mut self, profile: Profile, counters: &mut ShardCounters) {
         match profile {
             Profile::Reliable => {
                 self.groups.get_or_insert_default();
             }
-            Profile::Live | Profile::Audience | Profile::Unknown => self.groups = None,
+            Profile::Live | Profile::Audience | Profile::Unknown => {
+                let groups = self.groups.take().map(|groups| groups.end(&mut self.conn));
+                self.send_datagrams(&groups.unwrap_or_default(), counters);
+            }
         }
     }
 
@@ -249,20 +252,22 @@ impl Peer {
         };
         let dropped = groups.push(now, datagrams);
         counters.frames_dropped.count(DropCause::SendBufferFull, dropped);
-        groups.write(now, &mut self.conn);
+        self.write_groups(now, counters);
     }
 
     /// Writes frames that wait for a stream.
-    pub(super) fn write_groups(&mut self, now: Instant) {
+    pub(super) fn write_groups(&mut self, now: Instant, counters: &mut ShardCounters) {
         if let Some(groups) = &mut self.groups {
-            groups.write(now, &mut self.conn);
+            let dropped = groups.write(now, &mut self.conn);
+            counters.frames_dropped.count(DropCause::SendBufferFull, dropped);
         }
     }
 
     /// The peer does not want the rest of a stream.
-    pub(super) fn handle_stopped(&mut self, stream: StreamId) {
+    pub(super) fn handle_stopped(&mut self, stream: StreamId, counters: &mut ShardCounters) {
         if let Some(groups) = &mut self.groups {
-            groups.handle_stopped(stream, &mut self.conn);
+            let dropped = groups.handle_stopped(stream, &mut self.conn);
+            counters.frames_dropped.count(DropCause::SendBufferFull, dropped);
         }
     }
 

@@ -159,8 +159,7 @@ impl Shard {
     fn handle_nack(&mut self, slot: u32, nack: Nack) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         let Some(room) = peer.room(nack.channel).and_then(|id| self.rooms.get(&id)) else { return };
-        let silenced = room.ingress().route(nack.track).is_none_or(|route| route.silenced);
-        let Some(ring) = room.ingress().ring(nack.track).filter(|_| !silenced) else { return };
+        let Some(ring) = room.ring_for(peer.link, nack.track) else { return };
         peer.repair(nack, ring, room.heard(), &mut self.counters);
         self.mark_dirty(slot);
     }

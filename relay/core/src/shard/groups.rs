@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use quinn_proto::{Connection, Dir, StreamId, VarInt};
+use tribune_protocol::ids::TrackId;
+use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+use tribune_protocol::media::Datagram;
+use tribune_protocol::media::datagram::MediaWriter;
 use tribune_protocol::varint;
 
 use super::limits::MAX_STREAM_BYTES_IN_FLIGHT;
@@ -26,7 +30,7 @@ const STOPPED: VarInt = VarInt::from_u32(0);
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     open: Option<Group>,
-    /// Datagrams with their lengths, oldest first. The first may have been written in part.
+    /// Datagrams, oldest first. Their bytes are shared with other connections.
     waiting: VecDeque<Waiting>,
     bytes: usize,
 }
@@ -35,85 +39,122 @@ pub(super) struct Groups {
 struct Group {
     stream: StreamId,
     begun: Instant,
-    /// The first that waits has been written in part.
-    is_inside: bool,
+    /// Remainder of the first that waits, with its length, where it has been written in part.
+    rest: Option<Bytes>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     at: Instant,
-    bytes: Bytes,
-    frames: u8,
+    datagram: Bundled,
 }
 
 impl Groups {
     /// Queues datagrams. Gives the number of frames that were dropped for them, or for being late.
     pub(super) fn push(&mut self, now: Instant, datagrams: &[Bundled]) -> u64 {
-        for Bundled { bytes, frames } in datagrams {
-            let mut out = BytesMut::with_capacity(bytes.len() + 2);
-            varint::put(&mut out, bytes.len() as u64);
-            out.put_slice(bytes);
-            self.bytes += out.len();
-            self.waiting.push_back(Waiting { at: now, bytes: out.freeze(), frames: *frames });
+        for datagram in datagrams {
+            self.bytes += datagram.bytes.len();
+            self.waiting.push_back(Waiting { at: now, datagram: datagram.clone() });
         }
         self.drop_late(now)
     }
 
-    /// Writes what waits, as far as the streams take it.
-    pub(super) fn write(&mut self, now: Instant, conn: &mut Connection) {
-        if self.waiting.is_empty() {
-            return;
+    /// Writes what waits, as far as the streams take it. Gives the number of frames that were dropped for
+    /// being late.
+    pub(super) fn write(&mut self, now: Instant, conn: &mut Connection) -> u64 {
+        let dropped = self.drop_late(now);
+        if !self.waiting.is_empty() {
+            // Media have a reserve of their own; this keeps to the rest of the congestion window.
+            let window = conn.congestion_state().metrics().congestion_window;
+            conn.set_send_window(window.min(MAX_STREAM_BYTES_IN_FLIGHT));
         }
-        // Media have a reserve of their own; this keeps to the rest of the congestion window.
-        let window = conn.congestion_state().metrics().congestion_window;
-        conn.set_send_window(window.min(MAX_STREAM_BYTES_IN_FLIGHT));
-        while !self.waiting.is_empty() {
-            let Some(stream) = self.stream(now, conn) else { return };
-            let Some(first) = self.waiting.front_mut() else { return };
+        while let Some(first) = self.waiting.front().map(|waiting| waiting.datagram.bytes.clone()) {
+            let Some(group) = self.group(now, conn) else { break };
+            let rest = group.rest.take().unwrap_or_else(|| with_length(&first));
             // Blocked or stopped: an event says so, or that there is room.
-            let Ok(written) = conn.send_stream(stream).write(&first.bytes) else { return };
-            self.bytes -= written;
-            let is_whole = written == first.bytes.len();
-            if is_whole {
-                self.waiting.pop_front();
-            } else {
-                first.bytes = first.bytes.slice(written..);
+            let written = conn.send_stream(group.stream).write(&rest).unwrap_or(0);
+            if written < rest.len() {
+                let is_begun = written > 0 || rest.len() < first.len();
+                group.rest = is_begun.then(|| rest.slice(written..));
+                break;
             }
-            if let Some(group) = &mut self.open {
-                group.is_inside = !is_whole;
-            }
+            self.pop();
         }
+        dropped
     }
 
-    /// The peer does not want the rest of a stream.
-    pub(super) fn handle_stopped(&mut self, stopped: StreamId, conn: &mut Connection) {
-        let Some(group) = self.open.take_if(|group| group.stream == stopped) else { return };
+    /// The peer does not want the rest of a stream. Gives the number of frames that are lost with it.
+    pub(super) fn handle_stopped(&mut self, stopped: StreamId, conn: &mut Connection) -> u64 {
+        let Some(group) = self.open.take_if(|group| group.stream == stopped) else { return 0 };
         // An error says that it has ended already.
         let _ = conn.send_stream(stopped).reset(STOPPED);
-        if group.is_inside
-            && let Some(cut) = self.waiting.pop_front()
-        {
-            self.bytes -= cut.bytes.len();
-        }
+        let cut = group.rest.and_then(|_| self.pop());
+        cut.map_or(0, |datagram| u64::from(datagram.frames))
     }
 
-    /// The stream to write to; `None` while the peer allows no further one.
-    fn stream(&mut self, now: Instant, conn: &mut Connection) -> Option<StreamId> {
-        if let Some(group) = &self.open {
-            if group.is_inside || now.saturating_duration_since(group.begun) < GROUP_PERIOD {
-                return Some(group.stream);
+    /// Ends the streams. Gives what waits, to be sent otherwise.
+    pub(super) fn end(mut self, conn: &mut Connection) -> Vec<Bundled> {
+        if let Some(group) = self.open.take() {
+            // An error says that the peer has stopped it.
+            let _ = match group.rest {
+                Some(_) => conn.send_stream(group.stream).reset(STOPPED),
+                None => conn.send_stream(group.stream).finish().or(Ok(())),
+            };
+        }
+        self.waiting.into_iter().map(|waiting| waiting.datagram).collect()
+    }
+
+    /// Keeps only the frames of those tracks. Gives the number of the others.
+    pub(super) fn retain(&mut self, is_known: impl Fn(TrackId) -> bool) -> u64 {
+        let is_inside = self.open.as_ref().is_some_and(|group| group.rest.is_some());
+        let mut dropped = 0;
+        for waiting in self.waiting.iter_mut().skip(usize::from(is_inside)) {
+            let Ok(Datagram::Media(media)) = Datagram::parse(waiting.datagram.bytes.clone()) else {
+                continue;
+            };
+            let mut writer = MediaWriter::new(media.channel, MAX_DATAGRAM_BYTES);
+            let (mut kept, mut of_others) = (0, 0);
+            for frame in media.frames().map_while(Result::ok) {
+                match is_known(frame.track) && writer.push(&frame.wire) {
+                    true => kept += 1,
+                    false => of_others += 1,
+                }
             }
+            if of_others > 0 {
+                dropped += of_others;
+                waiting.datagram = Bundled { bytes: writer.take(), frames: kept };
+            }
+        }
+        self.waiting.retain(|waiting| waiting.datagram.frames > 0);
+        self.bytes = self.waiting.iter().map(|waiting| waiting.datagram.bytes.len()).sum();
+        dropped
+    }
+
+    /// The group to write to; `None` while the peer allows no further one.
+    fn group(&mut self, now: Instant, conn: &mut Connection) -> Option<&mut Group> {
+        let is_over = |group: &mut Group| {
+            let is_old = now.saturating_duration_since(group.begun) >= GROUP_PERIOD;
+            group.rest.is_none() && is_old
+        };
+        if let Some(group) = self.open.take_if(is_over) {
             // An error says that the peer has stopped it.
             let _ = conn.send_stream(group.stream).finish();
-            self.open = None;
         }
-        let stream = conn.streams().open(Dir::Uni)?;
-        self.open = Some(Group { stream, begun: now, is_inside: false });
-        Some(stream)
+        if self.open.is_none() {
+            let stream = conn.streams().open(Dir::Uni)?;
+            self.open = Some(Group { stream, begun: now, rest: None });
+        }
+        self.open.as_mut()
+    }
+
+    fn pop(&mut self) -> Option<Bundled> {
+        let first = self.waiting.pop_front()?;
+        self.bytes -= first.datagram.bytes.len();
+        Some(first.datagram)
     }
 
     fn drop_late(&mut self, now: Instant) -> u64 {
-        let is_inside = self.open.as_ref().is_some_and(|group| group.is_inside);
+        let is_inside = self.open.as_ref().is_some_and(|group| group.rest.is_some());
         let mut dropped = 0;
         while let Some(first) = self.waiting.get(usize::from(is_inside)) {
             let is_late = now.saturating_duration_since(first.at) > MAX_LATENESS;
@@ -121,15 +162,24 @@ impl Groups {
                 break;
             }
             let Some(late) = self.waiting.remove(usize::from(is_inside)) else { break };
-            self.bytes -= late.bytes.len();
-            dropped += u64::from(late.frames);
+            self.bytes -= late.datagram.bytes.len();
+            dropped += u64::from(late.datagram.frames);
         }
         dropped
     }
 }
 
+fn with_length(datagram: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(datagram.len() + 2);
+    varint::put(&mut out, datagram.len() as u64);
+    out.put_slice(datagram);
+    out.freeze()
+}
+
 #[cfg(test)]
 mod tests {
+    use tribune_protocol::ids::Channel;
+
     use super::*;
 
     #[test]
@@ -149,5 +199,22 @@ mod tests {
         let dropped = groups.push(later, &many);
         assert_eq!(dropped, 5 * (99 + 400 - groups.waiting.len() as u64));
         assert!(groups.bytes <= MAX_WAITING_BYTES && groups.bytes > MAX_WAITING_BYTES - 1_100);
+    }
+
+    #[test]
+    fn a_silenced_track_is_taken_out_of_what_waits() {
+        let now = Instant::now();
+        let mut groups = Groups::default();
+        let mut writer = MediaWriter::new(Channel(0), MAX_DATAGRAM_BYTES);
+        for track in [1, 2, 1] {
+            assert!(writer.push(&[track, 0, 0, 0, 0]));
+        }
+        let both = Bundled { bytes: writer.take(), frames: 3 };
+        assert!(writer.push(&[2, 0, 0, 0, 0]));
+        let second = Bundled { bytes: writer.take(), frames: 1 };
+        assert_eq!(groups.push(now, &[both, second]), 0);
+        assert_eq!(groups.retain(|track| track == TrackId(1)), 2);
+        let left: Vec<_> = groups.waiting.iter().map(|waiting| waiting.datagram.frames).collect();
+        assert_eq!((left, groups.bytes), (vec![2], 12));
     }
 }

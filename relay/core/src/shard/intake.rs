@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use bytes::Bytes;
 use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{
     Connection, ConnectionError, ConnectionHandle, Dir, Event, Incoming, ReadError, StreamEvent,
@@ -21,7 +22,7 @@ use super::Shard;
 use super::connection::{Peer, PeerKind};
 use super::limits::{ADMITTED_PER_TURN, EVENTS_WAITING, INCOMING_WAITING, RETRY_ABOVE};
 use crate::counters::HandshakeResult;
-use crate::messages::{DialId, LinkId, ShardEvent};
+use crate::messages::{DialId, LinkId, RoomId, ShardEvent};
 
 impl Shard {
     /// Queues a connection attempt, or refuses it if too many wait.
@@ -88,6 +89,26 @@ impl Shard {
                 let why = error.to_string();
                 self.events.push_back(ShardEvent::DialFailed { dial, why });
             }
+        }
+    }
+
+    /// Sends a control message to all participants of a room.
+    pub(super) fn broadcast(&mut self, room: RoomId, message: &Bytes) {
+        let Some(media) = self.rooms.get(&room) else { return };
+        let slots: Vec<u32> = media.participants().collect();
+        for slot in slots {
+            if let Some(link) = self.peers[slot as usize].as_ref().map(|peer| peer.link) {
+                self.send_control(link, message.clone());
+            }
+        }
+    }
+
+    /// Sends a control message.
+    pub(super) fn send_control(&mut self, link: LinkId, message: Bytes) {
+        let Some(peer) = self.peer(link) else { return };
+        match peer.send_control(message) {
+            Ok(()) => self.mark_dirty(link.slot),
+            Err(code) => self.close_and_tell(link.slot, code, code.to_string()),
         }
     }
 
@@ -268,10 +289,10 @@ impl Shard {
             StreamEvent::Readable { .. } => self.read_control(now, slot),
             StreamEvent::Writable { .. } => {
                 peer.write_control();
-                peer.write_groups(now);
+                peer.write_groups(now, &mut self.counters);
             }
-            StreamEvent::Available { .. } => peer.write_groups(now),
-            StreamEvent::Stopped { id, .. } => peer.handle_stopped(id),
+            StreamEvent::Available { .. } => peer.write_groups(now, &mut self.counters),
+            StreamEvent::Stopped { id, .. } => peer.handle_stopped(id, &mut self.counters),
             StreamEvent::Finished { .. } => {}
         }
     }

@@ -138,6 +138,20 @@ impl Shard {
                 let frames = room.handle_shared(&shared.frames, &mut self.counters);
                 self.forward(now, shared.room, &frames);
             }
+            ShardMessage::Wanted { link, room, heard } => {
+                let frames = self.rooms.get(&room).map(|media| media.kept_after(&heard));
+                let kept = ShardMessage::Kept { link, room, frames: frames.unwrap_or_default() };
+                match link.shard == self.config.id {
+                    true => self.handle_shard_message(now, kept),
+                    false => self.shard_messages.push_back((link.shard, kept)),
+                }
+            }
+            ShardMessage::Kept { link, room, frames } => {
+                let (peers, counters) = (&mut self.peers, &mut self.counters);
+                if resume::replay(now, (link, room), frames, &self.rooms, peers, counters) {
+                    self.mark_dirty(link.slot);
+                }
+            }
             ShardMessage::Packet(packet) => {
                 self.counters.steered_in += 1;
                 self.handle_own_packet(now, packet);
@@ -159,12 +173,12 @@ impl Shard {
                 self.dial(now, dial, parent, address, &server_name);
             }
             ShardCommand::Attach { link, room, view } => self.attach(link, room, view),
-            ShardCommand::Resume { link, room, heard } => {
-                let Some(media) = self.rooms.get(&room) else { return };
-                let peer = self.peers.get_mut(link.slot as usize).and_then(Option::as_mut);
-                let Some(peer) = peer else { return };
-                peer.resume(now, (link, room), media, &heard, &mut self.counters);
-                self.mark_dirty(link.slot);
+            ShardCommand::Resume { link, room, heard, keeper } => {
+                let wanted = ShardMessage::Wanted { link, room, heard };
+                match keeper {
+                    Some(keeper) => self.shard_messages.push_back((keeper, wanted)),
+                    None => self.handle_shard_message(now, wanted),
+                }
             }
             ShardCommand::Detach { link, room } => {
                 if let Some(peer) = self.peer(link) {
@@ -178,6 +192,7 @@ impl Shard {
                 let top_n = self.config.top_n;
                 let media = self.rooms.entry(room).or_insert_with(|| RoomMedia::new(top_n));
                 media.set_routes(&tracks, &mut self.counters);
+                resume::forget_silenced(&tracks, media, &mut self.peers, &mut self.counters);
                 self.events.push_back(ShardEvent::InForce { room, revision });
             }
             ShardCommand::Hosts { room, shards } => self.room_mut(room).set_hosts(shards),
@@ -282,16 +297,6 @@ impl Shard {
         }
     }
 
-    fn broadcast(&mut self, room: RoomId, message: &Bytes) {
-        let Some(media) = self.rooms.get(&room) else { return };
-        let slots: Vec<u32> = media.participants().collect();
-        for slot in slots {
-            if let Some(link) = self.peers[slot as usize].as_ref().map(|peer| peer.link) {
-                self.send_control(link, message.clone());
-            }
-        }
-    }
-
     fn attach(&mut self, link: LinkId, room: RoomId, view: ViewKey) {
         let Some(peer) = self.peer(link) else { return };
         if peer.closed {
@@ -304,20 +309,12 @@ impl Shard {
         peer.rooms.retain(|(_, known)| *known != room);
         peer.rooms.push((channel, room));
         peer.speak_by = None; // it has joined
-        peer.set_profile(view.profile);
         // What the view before has gathered and not sent is not to be missed.
-        let Some(waiting) = self.room_mut(room).attach(link, view) else { return };
+        let waiting = self.room_mut(room).attach(link, view);
         if let Some(peer) = self.peers[link.slot as usize].as_mut() {
-            peer.send_datagrams(&[waiting], &mut self.counters);
+            peer.set_profile(view.profile, &mut self.counters);
+            peer.send_datagrams(&waiting, &mut self.counters);
             self.mark_dirty(link.slot);
-        }
-    }
-
-    fn send_control(&mut self, link: LinkId, message: Bytes) {
-        let Some(peer) = self.peer(link) else { return };
-        match peer.send_control(message) {
-            Ok(()) => self.mark_dirty(link.slot),
-            Err(code) => self.close_and_tell(link.slot, code, code.to_string()),
         }
     }
 

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tribune_protocol::ids::Channel;
+use tribune_protocol::ids::{Channel, TrackId};
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_DATAGRAM_BYTES};
-use tribune_protocol::media::datagram::MediaWriter;
+use tribune_protocol::media::datagram::{MediaWriter, track_of};
 
 use crate::media::bundle::Bundled;
 
@@ -56,6 +56,18 @@ impl Replay {
         if waiting + part.frames.len() <= MAX_FRAMES {
             self.parts.push_back(part);
         }
+    }
+
+    /// Keeps only the frames of those tracks. Gives the number of the others.
+    pub(super) fn retain(&mut self, is_known: impl Fn(TrackId) -> bool) -> u64 {
+        let mut dropped = 0;
+        for part in &mut self.parts {
+            let before = part.frames.len();
+            part.frames.retain(|wire| track_of(wire).is_some_and(&is_known));
+            dropped += (before - part.frames.len()) as u64;
+        }
+        self.parts.retain(|part| !part.frames.is_empty());
+        dropped
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -109,9 +109,9 @@ impl Moves {
         self.spoken.push_back((now, datagram.clone()));
     }
 
-    /// The last frames heard.
-    pub(super) fn newest(&self) -> Vec<Heard> {
-        self.dedup.newest()
+    /// The frames for a relay to go on from.
+    pub(super) fn resume_from(&self, now: Instant, delay: Duration) -> Vec<Heard> {
+        self.dedup.resume_from(now, delay)
     }
 
     /// Sets how long missing frames are of use.

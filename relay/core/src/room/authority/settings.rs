@@ -227,8 +227,12 @@ fn in_words(change: &RoomChange) -> String {
             Duplicates::Allow(most) => format!("{most} allowed"),
         }),
     );
-    say("audience from", change.audience_from.map(|from| format!("{from} listeners")));
-    say("playout delay", change.playout_delay_ms.map(|delay| format!("{delay} ms")));
+    let or_usual =
+        |value: String, is_usual: bool| if is_usual { "as usual".to_owned() } else { value };
+    let from = change.audience_from;
+    say("audience from", from.map(|from| or_usual(format!("{from} listeners"), from == 0)));
+    let delay = change.playout_delay_ms;
+    say("playout delay", delay.map(|delay| or_usual(format!("{delay} ms"), delay == 0)));
     say("starts", change.starts_s.map(|at| tribune_protocol::log::utc(at * 1_000)));
     say("title", change.title.as_ref().map(ToString::to_string));
     say("access", change.access.as_ref().map(ToString::to_string));

@@ -14,6 +14,8 @@ const MIN_FRAMES: u64 = 50;
 const UNMENDED_SHARE: u64 = 100;
 /// Share of frames missing at first, as 1/n, below which less would do: repair alone copes with it.
 const MISSING_SHARE: u64 = 100;
+/// Round trip, in microseconds, from which on repair alone makes for a long delay.
+const FAR_US: u32 = 150_000;
 /// Reports in a row, of five seconds each, before less is sent again: losses come in spells.
 const CALM_REPORTS: u8 = 6;
 
@@ -74,7 +76,9 @@ impl Delivery {
             return;
         }
         let (lost, late) = (u64::from(report.lost), u64::from(report.late));
-        if (lost + late) * UNMENDED_SHARE >= expected {
+        // From far away an answer comes, and makes the delay long.
+        let slow = if report.rtt_us >= FAR_US { u64::from(report.repaired) } else { 0 };
+        if (lost + late + slow) * UNMENDED_SHARE >= expected {
             self.calm = 0;
             self.protection = stronger(self.protection);
         } else if (lost + late + u64::from(report.repaired)) * MISSING_SHARE >= expected {

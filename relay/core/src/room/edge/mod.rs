@@ -295,10 +295,10 @@ impl Edge {
         who: ParticipantId,
         report: &Report,
     ) -> Option<Report> {
-        let hears = rights::hears(view, who, self.members.get(who)) != Hears::Nothing;
-        let member = self.members.get_mut(who).filter(|member| member.is_in() && hears)?;
-        let report = report.bounded();
-        member.take_report(now, report).then_some(report)
+        let key = rights::view_key(view, who, self.members.get(who));
+        let member = self.members.get_mut(who).filter(|member| member.is_in())?;
+        let report = Report { is_delayed: !key.profile.is_live(), ..report.bounded() };
+        (key.hears != Hears::Nothing && member.take_report(now, report)).then_some(report)
     }
 
     /// Tells members on the stage what to protect against, as far as they have been told something else.

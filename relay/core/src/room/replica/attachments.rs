@@ -47,6 +47,12 @@ impl Attachments {
         attached.connections == 1
     }
 
+    /// A shard that has had connections of the room for longer, if `shard` has its first.
+    pub(crate) fn keeper_for(&self, shard: ShardId) -> Option<ShardId> {
+        let is_first = self.shards.get(&shard).is_none_or(|attached| attached.connections <= 1);
+        self.shards.keys().copied().find(|other| is_first && *other != shard)
+    }
+
     /// Counts one connection of a shard less. Whether it was the shard's last.
     pub(crate) fn remove(&mut self, shard: ShardId) -> bool {
         let Some(attached) = self.shards.get_mut(&shard) else { return false };

@@ -45,7 +45,9 @@ use self::reactions::Reactions;
 use self::routing::Homes;
 use self::rulings::RulingsCopy;
 use self::subscription::Subscription;
-use crate::messages::{FormerHome, LinkId, RoomId, ShardCommand, ShardSet, TrackRoute, ViewKey};
+use crate::messages::{
+    FormerHome, LinkId, RoomId, ShardCommand, ShardId, ShardSet, TrackRoute, ViewKey,
+};
 use crate::outbox::Outbox;
 
 /// Connections of the participants of this relay who are on the stage.
@@ -224,6 +226,11 @@ impl Replica {
     /// Protection that the room's speakers are asked for.
     pub(crate) const fn protection(&self) -> Protection {
         self.protection.current()
+    }
+
+    /// Shard that keeps frames of the room, where `shard` has none of it until now.
+    pub(crate) fn keeper_for(&self, shard: ShardId) -> Option<ShardId> {
+        self.attachments.keeper_for(shard)
     }
 
     /// Attaches a connection to the room: it hears the room from now on.
