@@ -46,7 +46,14 @@ async fn both_relays_are_listened_to_until_nothing_is_missing() {
     // The new one is ahead. What lies between is asked for there, and comes from the old one.
     say(&new, 104);
     assert_eq!(hear(&mut incoming, 1).await, [104]);
-    assert_eq!(asked(&new).await, (OTHER_TRACK, Seq(102), 2));
+    // 102 may have been overdue already, and be asked for alone.
+    loop {
+        let (track, first, count) = asked(&new).await;
+        assert!(track == OTHER_TRACK && (102..=103).contains(&first.0), "{first:?}");
+        if first.0 + u16::from(count) > 103 {
+            break;
+        }
+    }
     for seq in [102, 103, 104] {
         say(&old, seq);
     }

@@ -83,9 +83,9 @@ fn single_losses_that_repair_leaves_are_protected_against_until_they_end() {
             "{protection:?}"
         );
         room.set(&mut sim, 1, Link::of(NEAR));
-        sim.run_for(30 * SECOND);
+        sim.run_for(20 * SECOND);
         assert!(room.last(&sim) != Protection::Nothing {}, "a lull is no end");
-        sim.run_for(60 * SECOND);
+        sim.run_for(70 * SECOND);
         let told = room.told(&sim);
         assert_eq!(told.last(), Some(&Protection::Nothing {}), "{told:?}");
         assert!(told.len() <= 5, "{told:?}");
