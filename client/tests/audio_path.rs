@@ -12,7 +12,9 @@ use rand::{RngExt, SeedableRng};
 use tribune_client::audio::decode::TrackDecoder;
 use tribune_client::audio::encode::VoiceEncoder;
 use tribune_client::audio::jitter::JitterConfig;
-use tribune_client::audio::playout::{Accepted, Player, PlayoutStats, TRACKS_MAX, TickOutput};
+use tribune_client::audio::playout::{
+    Accepted, Player, PlayoutStats, SoundOrigin, TRACKS_MAX, TickOutput,
+};
 use tribune_client::audio::source::{Repeat, Source, SourceFrame};
 use tribune_client::audio::speak::{OutgoingFrame, SpeakerPipeline};
 use tribune_client::audio::{
@@ -444,6 +446,35 @@ fn player_mixes_reports_and_forgets_tracks() {
     assert_eq!(player.track_ids().collect::<Vec<_>>(), [3]);
     let stats = player.stats();
     assert_eq!(stats.received, 100, "what a removed track counted stays counted");
+}
+
+#[test]
+fn each_period_is_told_with_its_frame_its_time_and_its_origin() {
+    let start = Instant::now();
+    let mut player = Player::new(fixed_delay());
+    let opus = tone_packet(300.0);
+    let mut heard = Vec::new();
+    for n in 0..40_u16 {
+        let period = start + FRAME_PERIOD * u32::from(n);
+        if n != 5 && n < 15 {
+            player.handle_frame(period, 7, n, false, opus.clone(), None).unwrap();
+        }
+        for tick in 0..TICKS_PER_FRAME as u32 {
+            // Ticks are not where the frames are.
+            let now = period + TICK_PERIOD * tick + Duration::from_micros(1_700);
+            let periods = player.tick(now).periods;
+            heard.extend(periods.into_iter().map(|period| (now - start + period.after, period)));
+        }
+    }
+    let (first, _) = heard[0];
+    for (n, (at, period)) in (0..15).zip(&heard) {
+        let origin = if n == 5 { SoundOrigin::Concealed } else { SoundOrigin::Packet };
+        assert_eq!((period.track_id, period.seq, period.origin), (7, Some(n), origin));
+        let off = (*at - first).abs_diff(FRAME_PERIOD * u32::from(n));
+        assert!(off < Duration::from_micros(1), "frame {n} by {off:?}");
+    }
+    let (_, last) = heard.last().unwrap();
+    assert_eq!((last.seq, last.origin), (None, SoundOrigin::Starved));
 }
 
 #[test]

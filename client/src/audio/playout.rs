@@ -13,7 +13,7 @@ pub use tribune_client_core::playout::PlayoutStats;
 use tribune_protocol::media::datagram::{Capture, Frame};
 
 use super::mix::Mixer;
-pub use super::tick::{CapturedFrame, PlayingTrack, TickOutput};
+pub use super::tick::{CapturedFrame, PlayedPeriod, PlayingTrack, SoundOrigin, TickOutput};
 use super::track::{Payload, Track};
 use super::{AudioError, SILENT_TICK, TICK_SAMPLES};
 
@@ -132,6 +132,7 @@ impl Player {
             pcm: SILENT_TICK,
             playing: Vec::new(),
             captured: Vec::new(),
+            periods: Vec::new(),
             concealed: 0,
             recovered: 0,
             starved: 0,

@@ -12,7 +12,7 @@ use tribune_protocol::media::datagram::Capture;
 
 use super::decode::TrackDecoder;
 use super::stretch::Stretcher;
-use super::tick::{CapturedFrame, TickOutput};
+use super::tick::{CapturedFrame, PlayedPeriod, SoundOrigin, TickOutput};
 use super::{
     AudioError, FRAME_SAMPLES, SAMPLE_RATE_HZ, SILENT_FRAME, SILENT_TICK, TICK_SAMPLES, TickPcm,
 };
@@ -130,7 +130,7 @@ impl Track {
         // A frame period that no frame stands for does not end a run, and a stall goes on with it.
         self.is_in_run =
             is_lost || (self.is_in_run && matches!(playout, Playout::Stretch | Playout::Starved));
-        let is_concealed = match playout {
+        let (seq, origin) = match playout {
             Playout::Frame { seq, payload } => {
                 output.captured.extend(payload.capture.map(|capture| CapturedFrame {
                     track_id,
@@ -140,32 +140,40 @@ impl Track {
                 }));
                 let is_broken = self.decoder.decode(&payload.opus, &mut pcm).is_err();
                 self.undecodable += u64::from(is_broken);
-                if !is_broken {
-                    self.queue.extend_from_slice(&pcm);
-                    let wanted = self.jitter.wanted_stretch();
-                    self.stretcher.handle_frame(&mut self.queue, ahead, wanted);
-                    return true;
-                }
-                true
+                (Some(seq), if is_broken { SoundOrigin::Concealed } else { SoundOrigin::Packet })
             }
-            Playout::Lost { seq: _, next: Some((distance, next)) } => {
+            Playout::Lost { seq, next: Some((distance, next)) } => {
                 let recovered = self.decoder.recover(&next.opus, distance, &mut pcm);
                 let is_recovered = recovered.unwrap_or(false);
                 self.recovered += u64::from(is_recovered);
                 output.recovered += u32::from(is_recovered);
-                !is_recovered
+                let origin =
+                    if is_recovered { SoundOrigin::Recovered } else { SoundOrigin::Concealed };
+                (Some(seq), origin)
             }
-            Playout::Lost { seq: _, next: None } | Playout::Stretch => true,
+            Playout::Lost { seq, next: None } => (Some(seq), SoundOrigin::Concealed),
+            Playout::Stretch => (None, SoundOrigin::Concealed),
             Playout::Silence { samples } => {
                 self.queue.resize(ahead + samples.clamp(1, missing), 0.0);
                 return false;
             }
-            Playout::Starved => return self.queue_starved(missing, output),
+            Playout::Starved => (None, SoundOrigin::Starved),
         };
-        if is_concealed {
-            self.decoder.conceal(&mut pcm);
-            self.concealed += 1;
-            output.concealed += 1;
+        output.periods.push(PlayedPeriod { track_id, seq, origin, after });
+        match origin {
+            SoundOrigin::Packet => {
+                self.queue.extend_from_slice(&pcm);
+                let wanted = self.jitter.wanted_stretch();
+                self.stretcher.handle_frame(&mut self.queue, ahead, wanted);
+                return true;
+            }
+            SoundOrigin::Recovered => {}
+            SoundOrigin::Concealed => {
+                self.decoder.conceal(&mut pcm);
+                self.concealed += 1;
+                output.concealed += 1;
+            }
+            SoundOrigin::Starved => return self.queue_starved(missing, output),
         }
         self.queue.extend_from_slice(&pcm);
         true

@@ -11,7 +11,7 @@
 //! | [`clock`] | start of the local clock | clock |
 //! | [`tls`] | trust in a relay | files |
 //! | `driver` | the task behind a session | network, clock |
-//! | `quic` | one QUIC connection | network |
+//! | [`quic`] | one QUIC connection, its settings | network |
 //!
 //! All decisions are those of [`tribune_client_core::participant`].
 
@@ -27,7 +27,7 @@ pub mod clock;
 mod driver;
 pub mod identity;
 pub mod oneshot;
-mod quic;
+pub mod quic;
 pub mod tls;
 
 pub use tribune_client_core::connection::RequestError;

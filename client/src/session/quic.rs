@@ -56,7 +56,7 @@ const CONTROL_CHUNK_BYTES: usize = 4 * 1024;
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 
 /// The QUIC settings of a participant.
-pub(super) fn quic_config(tls: QuicClientConfig) -> ClientConfig {
+pub fn quic_config(tls: QuicClientConfig) -> ClientConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
@@ -278,7 +278,7 @@ fn endpoint(local: SocketAddr) -> std::io::Result<Endpoint> {
 }
 
 /// An error of the QUIC layer, as the session takes it.
-fn failure_of(error: &ConnectionError) -> Failure {
+pub fn failure_of(error: &ConnectionError) -> Failure {
     /// Codes of TLS alerts lie in this range (RFC 9001 section 4.8).
     const CRYPTO_ERRORS: std::ops::Range<u64> = 0x100..0x200;
     match error {
