@@ -4,7 +4,7 @@
 
 mod drive;
 pub(in crate::sim) mod handoff;
-mod link;
+pub(in crate::sim) mod link;
 mod report;
 
 use std::net::SocketAddr;

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::RngExt;
+use tribune_protocol::domain::role::Role;
 
 use super::client::{self, SimClient};
 use super::network::{client_address, relay_address};
+use super::participant::{self, Listening, SimParticipant};
 use super::relay::{RelaySpec, SimRelay};
-use super::{ClientHandle, Host, HostId, RelayHandle, Sim};
+use super::{ClientHandle, Host, HostId, ParticipantHandle, RelayHandle, Sim};
 
 impl Sim {
     /// Adds a relay with parents to choose from, in order. It starts at once.
@@ -123,12 +125,54 @@ impl Sim {
         self.move_to(client, SocketAddr::new(client_address(client.0, 0).ip(), port));
     }
 
+    /// Adds a participant who begins to join a room at a relay.
+    pub fn participant(
+        &mut self,
+        name: &str,
+        relay: RelayHandle,
+        place: (&str, Role),
+    ) -> ParticipantHandle {
+        self.participant_with(name, relay, place, Listening::default())
+    }
+
+    /// As [`Self::participant`], for one who asks for a profile.
+    pub fn participant_with(
+        &mut self,
+        name: &str,
+        relay: RelayHandle,
+        (room, role): (&str, Role),
+        listening: Listening,
+    ) -> ParticipantHandle {
+        let id = HostId(self.hosts.len());
+        let (now, seed) = (self.instant(), self.rng.random());
+        let join = participant::join(name, room, role, self.rng.random());
+        let joining = (join, listening);
+        let participant = SimParticipant::new(now, id, &self.address(relay), joining, seed);
+        self.insert(id, client_address(id, 0), Host::Participant(Box::new(participant)));
+        for address in participant::addresses(id) {
+            self.addresses.insert(address, id);
+        }
+        self.turn(id);
+        ParticipantHandle(id)
+    }
+
+    /// A participant, for inspection.
+    #[must_use]
+    pub fn participant_ref(&self, participant: ParticipantHandle) -> &SimParticipant {
+        match &self.hosts[participant.0.0] {
+            Host::Participant(participant) => participant,
+            Host::Relay(_) | Host::Client(_) => {
+                panic!("host {} is no participant", participant.0.0)
+            }
+        }
+    }
+
     /// A client, for inspection.
     #[must_use]
     pub fn client_ref(&self, client: ClientHandle) -> &SimClient {
         match &self.hosts[client.0.0] {
             Host::Client(client) => client,
-            Host::Relay(_) => panic!("host {} is no client", client.0.0),
+            Host::Relay(_) | Host::Participant(_) => panic!("host {} is no client", client.0.0),
         }
     }
 
@@ -137,7 +181,7 @@ impl Sim {
     pub fn relay_ref(&self, relay: RelayHandle) -> &SimRelay {
         match &self.hosts[relay.0.0] {
             Host::Relay(relay) => relay,
-            Host::Client(_) => panic!("host {} is no relay", relay.0.0),
+            Host::Client(_) | Host::Participant(_) => panic!("host {} is no relay", relay.0.0),
         }
     }
 
@@ -145,7 +189,7 @@ impl Sim {
     pub fn relay_mut(&mut self, relay: RelayHandle) -> &mut SimRelay {
         match &mut self.hosts[relay.0.0] {
             Host::Relay(relay) => relay,
-            Host::Client(_) => panic!("host {} is no relay", relay.0.0),
+            Host::Client(_) | Host::Participant(_) => panic!("host {} is no relay", relay.0.0),
         }
     }
 
@@ -166,7 +210,19 @@ impl Sim {
     pub(super) fn client_mut(&mut self, client: ClientHandle) -> &mut SimClient {
         match &mut self.hosts[client.0.0] {
             Host::Client(client) => client,
-            Host::Relay(_) => panic!("host {} is no client", client.0.0),
+            Host::Relay(_) | Host::Participant(_) => panic!("host {} is no client", client.0.0),
+        }
+    }
+
+    pub(super) fn participant_mut(
+        &mut self,
+        participant: ParticipantHandle,
+    ) -> &mut SimParticipant {
+        match &mut self.hosts[participant.0.0] {
+            Host::Participant(participant) => participant,
+            Host::Relay(_) | Host::Client(_) => {
+                panic!("host {} is no participant", participant.0.0)
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 //! * [`network`] — links: latency, loss, reordering, duplication, partitions
 //! * [`relay`] — shards and hub, wired as in `tribune_relay::run`, without threads
 //! * [`client`], [`heard`], [`talk`] — participants: obedient, deaf, hostile
+//! * [`participant`] — participants as the command line has them, for what is heard in the end
 //! * [`hosts`] — how they come, go, and are found
 //! * [`clock`] — clocks that are wrong
 //! * [`log`], [`seed`], [`token`], [`tree`] — parts
@@ -19,6 +20,7 @@ pub mod heard;
 mod hosts;
 pub mod log;
 pub mod network;
+pub mod participant;
 pub mod relay;
 pub mod seed;
 pub mod talk;
@@ -37,6 +39,7 @@ use tribune_relay_core::tree::query::Ticket;
 use self::client::SimClient;
 use self::log::{Entry, Fate, Log};
 use self::network::{Link, Network};
+use self::participant::SimParticipant;
 use self::relay::SimRelay;
 use crate::fingerprint;
 use crate::schedule::Schedule;
@@ -59,6 +62,10 @@ pub struct RelayHandle(pub HostId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientHandle(pub HostId);
 
+/// A participant of the simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ParticipantHandle(pub HostId);
+
 /// A packet that a host sends.
 #[derive(Debug)]
 pub(crate) struct Sent {
@@ -71,6 +78,7 @@ pub(crate) struct Sent {
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
     pub(crate) payload: Vec<u8>,
     /// Time at which the sender sent it.
     pub(crate) sent: Duration,
@@ -87,6 +95,7 @@ enum Event {
 enum Host {
     Relay(Box<SimRelay>),
     Client(Box<SimClient>),
+    Participant(Box<SimParticipant>),
 }
 
 /// The world. See the module's documentation.
@@ -162,9 +171,24 @@ impl Sim {
         result
     }
 
+    /// Has a participant do something, and lets it send what follows.
+    pub fn with_participant<R>(
+        &mut self,
+        participant: ParticipantHandle,
+        act: impl FnOnce(&mut SimParticipant) -> R,
+    ) -> R {
+        let now = self.instant();
+        let host = self.participant_mut(participant);
+        host.set_time(now);
+        let result = act(host);
+        self.turn(participant.0);
+        result
+    }
+
     /// Throws a UDP packet at a relay, from an address of nobody.
     pub fn inject(&mut self, from: SocketAddr, to: RelayHandle, payload: Vec<u8>) {
-        let arrival = Arrival { from, payload, sent: self.now };
+        let address = network::relay_address(to.0);
+        let arrival = Arrival { from, to: address, payload, sent: self.now };
         self.schedule.push(self.now, Event::Packet { to: to.0, arrival });
     }
 
@@ -209,6 +233,11 @@ impl Sim {
                         client.receive(arrival);
                         true
                     }
+                    Host::Participant(participant) => {
+                        participant.set_time(base + at);
+                        participant.receive(arrival);
+                        true
+                    }
                 };
                 if ready {
                     self.turn(to);
@@ -235,6 +264,10 @@ impl Sim {
                 client.set_time(base, now);
                 client.turn(&mut sent, &mut self.log)
             }
+            Host::Participant(participant) => {
+                participant.set_time(base + now);
+                participant.turn(base, &mut sent)
+            }
         };
         for Sent { from, to, payload } in sent {
             self.send(id, from, to, payload);
@@ -257,13 +290,15 @@ impl Sim {
         for fate in self.network.carry(self.now, (from_host, to_host), bytes) {
             self.log.push(Entry::packet(self.now, from_host, Some(to_host), bytes, fate));
             if let Fate::Arrives(at) = fate {
-                let arrival = Arrival { from, payload: payload.clone(), sent: self.now };
+                let arrival = Arrival { from, to, payload: payload.clone(), sent: self.now };
                 self.schedule.push(at, Event::Packet { to: to_host, arrival });
             }
         }
     }
 
-    fn instant(&self) -> Instant {
+    /// Virtual time, as the machines are given it.
+    #[must_use]
+    pub fn instant(&self) -> Instant {
         self.base + self.now
     }
 

@@ -29,6 +29,17 @@ pub struct Link {
     pub detour: Duration,
     /// Share of packets that arrive twice.
     pub duplication: f64,
+    /// Spans of time in which nothing arrives; `None`: there are none.
+    pub blackouts: Option<Blackouts>,
+}
+
+/// Spans of time in which a path carries nothing, as a radio link has them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Blackouts {
+    /// Share of all time.
+    pub share: f64,
+    /// Length of each.
+    pub length: Duration,
 }
 
 /// The bottleneck of a path, with a queue that drops what comes when it is full.
@@ -52,6 +63,7 @@ impl Default for Link {
             reordering: 0.0,
             detour: Duration::from_millis(30),
             duplication: 0.0,
+            blackouts: None,
         }
     }
 }
@@ -103,14 +115,16 @@ pub struct Network {
     doomed: BTreeMap<(HostId, HostId), u32>,
     /// When the bottleneck of each link has sent all that it took.
     busy: BTreeMap<(HostId, HostId), Duration>,
+    /// Beginning and end of the blackout of each link that is under way or comes next.
+    dark: BTreeMap<(HostId, HostId), (Duration, Duration)>,
 }
 
 impl Network {
     pub(super) fn new(seed: u64, usual: Link) -> Self {
         let rng = StdRng::seed_from_u64(seed ^ 0x6e65_7477_6f72_6b00);
         let (links, cut, latest) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        let (doomed, busy) = (BTreeMap::new(), BTreeMap::new());
-        Self { rng, usual, links, cut, latest, doomed, busy }
+        let (doomed, busy, dark) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { rng, usual, links, cut, latest, doomed, busy, dark }
     }
 
     /// Sets every link that has not been set by itself.
@@ -158,7 +172,7 @@ impl Network {
         let Some(now) = self.pass_bottleneck(now, (from, to), link, bytes) else {
             return vec![Fate::Lost];
         };
-        if self.is_lost((from, to), link) {
+        if self.is_dark(now, (from, to), link) || self.is_lost((from, to), link) {
             return vec![Fate::Lost];
         }
         let copies = 1 + usize::from(self.happens(link.duplication));
@@ -181,6 +195,18 @@ impl Network {
         }
         *busy = start + Duration::from_secs_f64(bytes as f64 / f64::from(bytes_per_second));
         Some(*busy)
+    }
+
+    /// Whether a packet meets a blackout. The time between two is spread around its mean by half of it.
+    fn is_dark(&mut self, now: Duration, path: (HostId, HostId), link: Link) -> bool {
+        let Some(Blackouts { share, length }) = link.blackouts else { return false };
+        let (begin, end) = self.dark.entry(path).or_insert((now, now));
+        while now >= *end {
+            let pause = length.mul_f64((1.0 / share - 1.0) * self.rng.random_range(0.5..1.5));
+            *begin = *end + pause;
+            *end = *begin + length;
+        }
+        now >= *begin
     }
 
     fn is_lost(&mut self, path: (HostId, HostId), link: Link) -> bool {
@@ -222,4 +248,29 @@ pub(super) fn relay_address(id: HostId) -> SocketAddr {
 pub(super) fn client_address(id: HostId, attempt: u16) -> SocketAddr {
     let [high, low] = (id.0 as u16).to_be_bytes();
     SocketAddr::from((Ipv4Addr::new(10, 1, high, low), 20_000 + attempt))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blackouts_are_as_long_and_as_much_of_the_time_as_they_should_be() {
+        let mut network = Network::new(7, Link::default());
+        let blackouts = Blackouts { share: 0.1, length: Duration::from_millis(60) };
+        network.set_usual(Link { blackouts: Some(blackouts), ..Link::default() });
+        let (mut lost, mut run) = (0, 0);
+        for ms in 0..600_000 {
+            let at = Duration::from_millis(ms);
+            match network.carry(at, (HostId(0), HostId(1)), 100).as_slice() {
+                [Fate::Lost] => (lost, run) = (lost + 1, run + 1),
+                _ => {
+                    // The first begins and the last ends between two packets.
+                    assert!(run == 0 || (59..=61).contains(&run), "{run} ms");
+                    run = 0;
+                }
+            }
+        }
+        assert!((55_000..65_000).contains(&lost), "{lost} of 600000 ms");
+    }
 }

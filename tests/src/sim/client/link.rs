@@ -1,5 +1,5 @@
-//! QUIC connection of a simulated client, with an endpoint of its own: packets in and out, events,
-//! bytes of the control stream, datagrams. [`tribune_client_core::connection`] reads them.
+//! QUIC connection of a simulated client or participant, with an endpoint of its own: packets in and out,
+//! events, bytes of the control stream, datagrams. [`tribune_client_core::connection`] reads them.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,9 +13,10 @@ use quinn_proto::{
 };
 use rand::RngExt;
 use rand::rngs::StdRng;
-use tribune_client_core::connection::{self, Received};
+use tribune_client_core::connection::{self, Path, Received};
 use tribune_congestion::LiveAudioConfig;
 use tribune_protocol::ALPN_PARTICIPANT;
+use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_relay::tls::{ServerTrust, client_crypto};
 use tribune_relay_core::messages::ShardId;
 use tribune_relay_core::shard::keys::MasterKeys;
@@ -29,7 +30,7 @@ const MEDIA_RESERVE_BYTES: u64 = 128 * 1024;
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct ClientLink {
+pub(in crate::sim) struct ClientLink {
     endpoint: Endpoint,
     handle: ConnectionHandle,
     conn: Connection,
@@ -54,12 +55,22 @@ impl ClientLink {
         let (key, seed) = (SteeringKey(rng.random()), rng.random());
         config.cid_generator(move || Box::new(ShardCids::new(ShardId(0), key, seed)));
         config.rng_seed(Some(rng.random()));
-        let mut endpoint = Endpoint::new(Arc::new(config), None, false, None);
         let crypto = client_crypto(ALPN_PARTICIPANT, ServerTrust::Anything, None)
             .expect("the TLS settings of a client are usable");
         let mut client = ClientConfig::new(crypto);
         client.transport_config(transport(window_bytes, datagram_bytes));
         client.initial_dst_cid_provider(first_cids(rng.random()));
+        Self::dial(now, relay, config, client)
+    }
+
+    /// Connects with settings of the caller's choice.
+    pub(in crate::sim) fn dial(
+        now: Instant,
+        relay: SocketAddr,
+        config: EndpointConfig,
+        client: ClientConfig,
+    ) -> Self {
+        let mut endpoint = Endpoint::new(Arc::new(config), None, false, None);
         let (handle, conn) = endpoint
             .connect(now, client, relay, "localhost")
             .expect("a relay of the simulation has a usable address");
@@ -81,7 +92,7 @@ impl ClientLink {
     }
 
     /// Nothing is left of it.
-    pub(super) const fn is_drained(&self) -> bool {
+    pub(in crate::sim) const fn is_drained(&self) -> bool {
         self.is_drained
     }
 
@@ -90,7 +101,7 @@ impl ClientLink {
         self.handed_over
     }
 
-    pub(super) fn handle_packet(&mut self, now: Instant, arrival: Arrival) {
+    pub(in crate::sim) fn handle_packet(&mut self, now: Instant, arrival: Arrival) {
         self.handed_over = arrival.sent;
         let payload = BytesMut::from(&arrival.payload[..]);
         let mut reply = Vec::new();
@@ -100,14 +111,14 @@ impl ClientLink {
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    pub(in crate::sim) fn handle_timeout(&mut self, now: Instant) {
         if self.conn.poll_timeout().is_some_and(|due| due <= now) {
             self.conn.handle_timeout(now);
         }
     }
 
     /// The bytes that have come on a stream, in order, and whether nothing follows.
-    pub(super) fn read_stream(&mut self, id: StreamId) -> (Vec<u8>, bool) {
+    pub(in crate::sim) fn read_stream(&mut self, id: StreamId) -> (Vec<u8>, bool) {
         let mut bytes = Vec::new();
         let mut receive = self.conn.recv_stream(id);
         let Ok(mut chunks) = receive.read(true) else { return (bytes, true) };
@@ -123,12 +134,12 @@ impl ClientLink {
     }
 
     /// The streams with frames that the relay has opened.
-    pub(super) fn accept_streams(&mut self) -> Vec<StreamId> {
+    pub(in crate::sim) fn accept_streams(&mut self) -> Vec<StreamId> {
         std::iter::from_fn(|| self.conn.streams().accept(Dir::Uni)).collect()
     }
 
     /// The next event; of a connection's, its loss is the last.
-    pub(super) fn poll_event(&mut self) -> Option<Event> {
+    pub(in crate::sim) fn poll_event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.conn.poll() {
                 if matches!(event, Event::Connected) {
@@ -152,13 +163,8 @@ impl ClientLink {
 
     /// The messages that have come on the control stream, as `protocol` reads them.
     pub(super) fn read_messages(&mut self, protocol: &mut connection::Connection) -> Vec<Received> {
-        let Some(stream) = self.control else { return Vec::new() };
-        let mut recv = self.conn.recv_stream(stream);
-        if let Ok(mut chunks) = recv.read(true) {
-            while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
-                protocol.handle_control(&chunk.bytes);
-            }
-            let _ = chunks.finalize();
+        for bytes in self.read_control() {
+            protocol.handle_control(&bytes);
         }
         let mut messages = Vec::new();
         while let Some(received) =
@@ -169,30 +175,53 @@ impl ClientLink {
         messages
     }
 
+    /// The bytes that have come on the control stream.
+    pub(in crate::sim) fn read_control(&mut self) -> Vec<Bytes> {
+        let Some(stream) = self.control else { return Vec::new() };
+        let mut bytes = Vec::new();
+        let mut recv = self.conn.recv_stream(stream);
+        if let Ok(mut chunks) = recv.read(true) {
+            while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
+                bytes.push(chunk.bytes);
+            }
+            let _ = chunks.finalize();
+        }
+        bytes
+    }
+
+    /// The path as QUIC knows it.
+    pub(in crate::sim) fn path(&mut self) -> Path {
+        Path {
+            round_trip: self.conn.rtt(),
+            datagram_bytes: self.conn.datagrams().max_size().unwrap_or(0).min(MAX_DATAGRAM_BYTES),
+            received_udp: self.conn.stats().udp_rx.datagrams,
+        }
+    }
+
     /// QUIC's estimate of the round trip.
     pub(super) fn round_trip(&self) -> Duration {
         self.conn.rtt()
     }
 
-    pub(super) fn read_datagram(&mut self) -> Option<Bytes> {
+    pub(in crate::sim) fn read_datagram(&mut self) -> Option<Bytes> {
         self.conn.datagrams().recv()
     }
 
-    pub(super) fn send_datagram(&mut self, bytes: Bytes) {
+    pub(in crate::sim) fn send_datagram(&mut self, bytes: Bytes) {
         let _ = self.conn.datagrams().send(bytes, true);
     }
 
     /// Has bytes written to the control stream, not before a time.
-    pub(super) fn send_control(&mut self, at: Duration, bytes: Bytes) {
+    pub(in crate::sim) fn send_control(&mut self, at: Duration, bytes: Bytes) {
         self.outbox.push_back((at, bytes));
     }
 
-    pub(super) fn close(&mut self, now: Instant) {
+    pub(in crate::sim) fn close(&mut self, now: Instant) {
         self.conn.close(now, VarInt::from_u32(0), Bytes::new());
     }
 
     /// Sends what is to be sent by now.
-    pub(super) fn transmit(
+    pub(in crate::sim) fn transmit(
         &mut self,
         now: Instant,
         at: Duration,
@@ -207,7 +236,11 @@ impl ClientLink {
         }
     }
 
-    pub(super) fn next_deadline(&mut self, base: Instant, now: Duration) -> Option<Duration> {
+    pub(in crate::sim) fn next_deadline(
+        &mut self,
+        base: Instant,
+        now: Duration,
+    ) -> Option<Duration> {
         let quic = self.conn.poll_timeout().map(|at| at.saturating_duration_since(base));
         let control = self.outbox.front().filter(|(at, _)| *at > now).map(|(at, _)| *at);
         [quic, control].into_iter().flatten().min()
