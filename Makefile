@@ -3,16 +3,16 @@
 CARGO ?= cargo
 # Passed to every cargo command that builds. CI adds --locked.
 CARGO_FLAGS ?=
-# What `make bench` passes on: --quick tries everything at small sizes.
+# What `make bench` and `make sound` pass on: --quick tries everything at small sizes.
 BENCH_FLAGS ?=
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 SHELL_SCRIPTS = scripts/setup scripts/build-peers scripts/check-deploy scripts/event-hashes demo/clips/make-clips \
-	deploy/docker/make-trust deploy/docker/healthcheck .ci/run
+	bench/voices/make-voices deploy/docker/make-trust deploy/docker/healthcheck .ci/run
 
 .DEFAULT_GOAL := help
 # `make setup demo` with -j must not build before the setup is through.
 .NOTPARALLEL:
-.PHONY: help setup build demo test check-deploy lint bench
+.PHONY: help setup build demo test check-deploy lint bench sound
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,3 +74,8 @@ bench: ## everything that is measured and judged, beside other systems; under 30
 	$(CARGO) build --release -p tribune-bench -p tribune-relay --bins $(CARGO_FLAGS)
 	@CARGO="$(CARGO)" scripts/build-peers $(CARGO_FLAGS)
 	$(TARGET_DIR)/release/tribune-bench suite $(BENCH_FLAGS)
+
+sound: ## how a listener hears a speaker over lossy paths, in virtual time; some minutes
+	@scripts/setup sound
+	$(CARGO) build --release -p tribune-bench --bins $(CARGO_FLAGS)
+	$(TARGET_DIR)/release/tribune-bench sound $(BENCH_FLAGS)

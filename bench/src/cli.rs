@@ -14,6 +14,7 @@ use crate::load::{self, plan::LoadPlan};
 use crate::peers::{self, PeersPlan};
 use crate::plan::{self, TreePlan};
 use crate::report::{self, LoadReport, Verdict};
+use crate::sound::{self, SoundPlan};
 use crate::suite::{self, SuitePlan};
 
 /// Load, latency and ceilings of a relay on this machine.
@@ -35,6 +36,8 @@ enum Command {
     Ceiling(CeilingPlan),
     /// Tribune, the ceiling and other systems under the same schedule, in turn.
     Peers(PeersPlan),
+    /// How a listener hears a speaker over lossy paths: frames playable, gaps, PESQ, delay, bytes.
+    Sound(SoundPlan),
     /// A tree for an audience from measured costs: relays, traffic, delay, cost.
     Plan(TreePlan),
     /// Everything that is judged, and the table with its verdicts; what `make bench` runs.
@@ -68,6 +71,7 @@ fn run(cli: &Cli) -> Result<bool> {
             print(&peers::run(plan)?, cli.json)?;
             Ok(true)
         }
+        Some(Command::Sound(plan)) => run_sound(plan, cli.json),
         Some(Command::Plan(plan)) => {
             print(&plan::run(plan)?, cli.json)?;
             Ok(true)
@@ -94,6 +98,16 @@ fn run_load(plan: &LoadPlan, json: bool) -> Result<bool> {
     }
     print(&report, json)?;
     Ok(report.verdict == Verdict::Good)
+}
+
+fn run_sound(plan: &SoundPlan, json: bool) -> Result<bool> {
+    let report = sound::run(plan)?;
+    if json {
+        print!("{}", report.lines()?);
+    } else {
+        println!("{report}");
+    }
+    Ok(true)
 }
 
 fn run_ceiling(plan: &CeilingPlan, json: bool) -> Result<bool> {

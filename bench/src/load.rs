@@ -16,7 +16,7 @@ mod listeners;
 pub(crate) mod metrics;
 pub(crate) mod origin;
 pub(crate) mod plan;
-mod progress;
+pub(crate) mod progress;
 pub(crate) mod reporting;
 mod round;
 pub(crate) mod samples;

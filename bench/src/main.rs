@@ -5,6 +5,7 @@
 //! * [`load`] puts a relay under load from a [`pool`] of participants; [`report`] prints the result
 //! * [`ceiling`] measures the machine without QUIC, [`handshake`] joins beside bare TLS handshakes
 //! * [`peers`] measures other systems in turn; [`contend`] is Tribune's and the ceiling's side of that
+//! * [`sound`] measures how a listener hears a speaker over lossy paths, in virtual time
 //! * [`plan`] computes a tree for an audience from measured costs
 //! * [`suite`] measures everything that is judged; it runs each load as a process of its own ([`child_run`])
 //! * [`relay_process`] starts relays, [`paths`] finds programs and results, [`spread`] and [`text_table`]
@@ -24,6 +25,7 @@ mod plan;
 mod pool;
 mod relay_process;
 mod report;
+mod sound;
 mod spread;
 mod suite;
 mod text_table;

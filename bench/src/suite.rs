@@ -8,7 +8,6 @@ mod verdict;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
@@ -140,8 +139,8 @@ pub(crate) fn run(plan: &SuitePlan) -> Result<SuiteReport> {
     let report = SuiteReport {
         machine: machine(),
         date,
-        commit: commit(),
-        command: command(),
+        commit: paths::commit(),
+        command: paths::command(),
         quick: plan.quick,
         took_seconds: began.elapsed().as_secs_f64(),
         judged: measurements.judge(),
@@ -262,29 +261,6 @@ impl Log {
 
 fn clock(time: Duration) -> String {
     format!("{}:{:02} min", time.as_secs() / 60, time.as_secs() % 60)
-}
-
-/// Commit of the workspace, if it is a repository, and whether files differ from it.
-fn commit() -> String {
-    let workspace = paths::workspace().unwrap_or_default();
-    let git = |arguments: &[&str]| {
-        let mut git = Command::new("git");
-        git.arg("-C").arg(&workspace).args(arguments).stdin(Stdio::null());
-        let output = git.output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let Some(commit) = git(&["rev-parse", "--short=8", "HEAD"]) else {
-        return "unknown".to_owned();
-    };
-    match git(&["status", "--porcelain", "--untracked-files=no"]) {
-        Some(changes) if changes.is_empty() => commit,
-        Some(_) | None => format!("{commit}, with changes"),
-    }
-}
-
-fn command() -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    format!("tribune-bench {}", arguments.join(" ")).trim_end().to_owned()
 }
 
 impl SuiteReport {
