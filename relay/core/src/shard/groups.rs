@@ -70,12 +70,13 @@ impl Groups {
         }
         while let Some(first) = self.waiting.front().map(|waiting| waiting.datagram.bytes.clone()) {
             let Some(group) = self.group(now, conn) else { break };
-            let rest = group.rest.take().unwrap_or_else(|| with_length(&first));
+            let begun = group.rest.take();
+            let is_begun = begun.is_some();
+            let rest = begun.unwrap_or_else(|| with_length(&first));
             // Blocked or stopped: an event says so, or that there is room.
             let written = conn.send_stream(group.stream).write(&rest).unwrap_or(0);
             if written < rest.len() {
-                let is_begun = written > 0 || rest.len() < first.len();
-                group.rest = is_begun.then(|| rest.slice(written..));
+                group.rest = (is_begun || written > 0).then(|| rest.slice(written..));
                 break;
             }
             self.pop();
