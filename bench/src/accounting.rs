@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Tick of times in /proc: 100 per second on every architecture.
 const TICK: Duration = Duration::from_millis(10);
@@ -20,6 +21,13 @@ pub fn process_cpu(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
     parse_stat(&text).with_context(|| format!("{path} is not as expected"))
+}
+
+/// CPU time of the calling thread up to now: /proc lags by up to a tick for a running thread.
+#[must_use]
+pub fn this_thread_cpu_now() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// CPU time of a process's current threads, to the nanosecond. A running thread is counted up to the

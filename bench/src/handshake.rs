@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rustix::time::{ClockId, clock_gettime};
 use rustls::pki_types::ServerName;
 use rustls::quic;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use serde::Serialize;
 use tempfile::TempDir;
-use tribune_bench::accounting::{machine, machine_cpu, process_cpu, process_cpu_exact};
+use tribune_bench::accounting::{
+    machine, machine_cpu, process_cpu, process_cpu_exact, this_thread_cpu_now,
+};
 use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::domain::role::Role;
 use tribune_relay::tls::{ServerTrust, TlsIdentity, client_tls, server_tls};
@@ -200,7 +201,7 @@ impl Bare {
             let mut servers = Vec::with_capacity(size);
             let mut flights = Vec::with_capacity(size);
 
-            let begun = own_cpu();
+            let begun = this_thread_cpu_now();
             for (_, hello) in &clients {
                 let mut server = ServerConnection::new(Arc::clone(&self.server))?;
                 let mut flight = Vec::with_capacity(FLIGHT_BYTES);
@@ -210,7 +211,7 @@ impl Bare {
                 servers.push(server);
                 flights.push(flight);
             }
-            let mut spent = own_cpu() - begun;
+            let mut spent = this_thread_cpu_now() - begun;
 
             for ((client, finished), flight) in clients.iter_mut().zip(&flights) {
                 finished.clear();
@@ -218,12 +219,12 @@ impl Bare {
                 client.process_new_packets()?;
                 client.write_tls(finished)?;
             }
-            let begun = own_cpu();
+            let begun = this_thread_cpu_now();
             for (server, (_, finished)) in servers.iter_mut().zip(&clients) {
                 server.read_tls(&mut finished.as_slice())?;
                 server.process_new_packets()?;
             }
-            spent += own_cpu() - begun;
+            spent += this_thread_cpu_now() - begun;
             ensure!(
                 servers.iter().all(|server| !server.is_handshaking()),
                 "a handshake is not done"
@@ -248,7 +249,7 @@ impl Bare {
             let mut servers = Vec::with_capacity(size);
             let mut keys = Vec::with_capacity(2 * size);
 
-            let begun = own_cpu();
+            let begun = this_thread_cpu_now();
             for (_, hello) in &clients {
                 let config = Arc::clone(&self.server);
                 let mut server =
@@ -261,7 +262,7 @@ impl Bare {
                 }
                 servers.push((server, flights));
             }
-            let mut spent = own_cpu() - begun;
+            let mut spent = this_thread_cpu_now() - begun;
 
             for ((client, finished), (_, flights)) in clients.iter_mut().zip(&servers) {
                 finished.clear();
@@ -273,11 +274,11 @@ impl Bare {
                     keys.push(change);
                 }
             }
-            let begun = own_cpu();
+            let begun = this_thread_cpu_now();
             for ((server, _), (_, finished)) in servers.iter_mut().zip(&clients) {
                 server.read_hs(finished)?;
             }
-            spent += own_cpu() - begun;
+            spent += this_thread_cpu_now() - begun;
             let done = servers.iter().all(|(server, _)| !server.is_handshaking());
             ensure!(done, "a handshake is not done");
             Ok(spent)
@@ -297,12 +298,6 @@ impl Bare {
         }
         Ok(spent)
     }
-}
-
-/// CPU time of this thread up to now: /proc lags by up to a tick for a running thread.
-fn own_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 fn median(values: &[f64]) -> f64 {

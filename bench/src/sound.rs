@@ -22,15 +22,15 @@ pub(crate) mod report;
 mod runner;
 mod score;
 mod speech;
-mod stopwatch;
 mod trial;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use tribune_bench::accounting::machine;
+use tribune_client::audio::encode::{BITRATE_MAX_BPS, BITRATE_MIN_BPS};
 
 use self::against::Baseline;
 use self::cell::{Cell, Finished};
@@ -63,7 +63,8 @@ pub(crate) struct SoundPlan {
     #[arg(long, value_name = "WORDS", value_delimiter = ',')]
     only: Vec<String>,
     /// Bitrate of the speakers in b/s.
-    #[arg(long, value_name = "BPS", default_value_t = 24_000)]
+    #[arg(long, value_name = "BPS", default_value_t = 24_000,
+        value_parser = clap::value_parser!(u32).range(i64::from(BITRATE_MIN_BPS)..=i64::from(BITRATE_MAX_BPS)))]
     bitrate: u32,
     /// Recorded voices: WAV, FLAC, MP3 or Ogg Vorbis [default: bench/voices/voices.flac of the workspace]
     #[arg(long, value_name = "FILE")]
@@ -74,7 +75,7 @@ pub(crate) struct SoundPlan {
     /// JSON lines of another build, which this one is compared with.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Where sound.json, sound.md and sound.svg go [default: target/bench of the workspace]
+    /// Directory for sound.json, sound.md and sound.svg [default: target/bench of the workspace]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -82,14 +83,25 @@ pub(crate) struct SoundPlan {
 /// Makes all runs and writes the results.
 ///
 /// # Errors
-/// Voices or a baseline cannot be read, no condition has the words of `--only`, a run or PESQ fails, or the
+/// Voices or a baseline cannot be read, nothing is left to measure or to compare, a run or PESQ fails, or the
 /// results cannot be written.
 pub(crate) fn run(plan: &SoundPlan) -> Result<SoundReport> {
     let (began, date) = (Instant::now(), SystemTime::now());
     let baseline = plan.against.as_deref().map(Baseline::read).transpose()?;
-    let conditions = plan.conditions()?;
+    let out = plan.out.clone().unwrap_or_else(paths::output);
+    check_writable(&out)?;
+    let mut conditions = plan.conditions()?;
     let voices = plan.voices.clone().unwrap_or_else(paths::voices);
     let speech = Speech::read(&voices, plan.seconds)?;
+    leave_out_unheard(&mut conditions, speech.duration())?;
+    let is_in = |then: &Baseline| {
+        conditions.iter().any(|(profile, condition)| then.has(&condition.name_in(*profile)))
+    };
+    if let (Some(then), Some(path)) = (&baseline, &plan.against)
+        && !is_in(then)
+    {
+        bail!("{} has none of the conditions that are measured", path.display());
+    }
     let python = pesq::python();
     if let Err(why) = &python {
         eprintln!("sound: {why}");
@@ -109,11 +121,11 @@ pub(crate) fn run(plan: &SoundPlan) -> Result<SoundReport> {
         no_pesq: python.err(),
         took_seconds: began.elapsed().as_secs_f64(),
     };
-    let caveats = baseline.as_ref().map(|then| then.caveats(plan.bitrate, &setup.seeds, seconds));
+    let caveats = baseline.as_ref().map(|then| then.caveats(&setup));
     let differences = baseline.as_ref().map(|then| then.differences(&cells));
     let (caveats, differences) = (caveats.unwrap_or_default(), differences.unwrap_or_default());
     let report = SoundReport { setup, cells, caveats, differences };
-    write(&report, &plan.out.clone().unwrap_or_else(paths::output))?;
+    write(&report, &out)?;
     Ok(report)
 }
 
@@ -132,21 +144,52 @@ impl SoundPlan {
 
     /// Profiles and conditions that are measured.
     fn conditions(&self) -> Result<Vec<(Profile, Condition)>> {
-        let is_named = |condition: &Condition| {
-            let name = condition.name();
+        let is_named = |profile: Profile, condition: Condition| {
+            let name = condition.name_in(profile);
             self.only.iter().all(|words| name.contains(words.trim()))
         };
         let of = if self.quick { Condition::quick } else { Condition::matrix };
-        let all = self.profiles().into_iter().flat_map(|profile| {
-            let named = of(profile).into_iter().filter(is_named);
-            named.map(move |condition| (profile, condition))
-        });
-        let all: Vec<_> = all.collect();
+        let all = self
+            .profiles()
+            .into_iter()
+            .flat_map(|profile| of(profile).into_iter().map(move |condition| (profile, condition)));
+        let all: Vec<_> =
+            all.filter(|(profile, condition)| is_named(*profile, *condition)).collect();
         if all.is_empty() {
-            bail!("no condition has the words {:?} in its name", self.only.join(","));
+            let words = self.only.join(",");
+            bail!(
+                "of the chosen profiles, no condition that is measured has {words:?} in its name"
+            );
         }
         Ok(all)
     }
+}
+
+/// A run takes minutes; that its results cannot be written is said before.
+fn check_writable(directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("{} cannot be made", directory.display()))?;
+    tempfile::tempfile_in(directory)
+        .map(drop)
+        .with_context(|| format!("nothing can be written in {}", directory.display()))
+}
+
+/// Takes out the conditions whose fault would come after the speech, and says so.
+fn leave_out_unheard(conditions: &mut Vec<(Profile, Condition)>, speech: Duration) -> Result<()> {
+    conditions.retain(|(profile, condition)| {
+        let is_heard = trial::speech_needed(condition.fault) <= speech;
+        if !is_heard {
+            eprintln!(
+                "sound: {} is left out: the speech is too short",
+                condition.name_in(*profile)
+            );
+        }
+        is_heard
+    });
+    if conditions.is_empty() {
+        bail!("the speech is too short for all conditions that are chosen");
+    }
+    Ok(())
 }
 
 /// The cells of all profiles and conditions, each with what its sound is compared with.
@@ -181,8 +224,6 @@ fn measure(
 }
 
 fn write(report: &SoundReport, directory: &Path) -> Result<()> {
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("{} cannot be made", directory.display()))?;
     let files = [
         ("sound.json", report.lines()?),
         ("sound.md", report.markdown()),

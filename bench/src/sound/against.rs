@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::cell::{Cell, Figure};
+use super::report::Setup;
 use crate::text_table::TextTable;
 
 /// Lines of a baseline that are read.
@@ -17,6 +18,8 @@ pub(crate) struct Baseline {
     bitrate_bps: u64,
     seeds: Vec<u64>,
     seconds: f64,
+    voices: String,
+    has_pesq: bool,
     cells: Vec<Cell>,
 }
 
@@ -46,14 +49,22 @@ impl Baseline {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let mut baseline =
-            Self { bitrate_bps: 0, seeds: Vec::new(), seconds: 0.0, cells: Vec::new() };
+        let mut baseline = Self {
+            bitrate_bps: 0,
+            seeds: Vec::new(),
+            seconds: 0.0,
+            voices: String::new(),
+            has_pesq: false,
+            cells: Vec::new(),
+        };
         for line in text.lines().take(LINES_MAX) {
             let mut line: serde_json::Value = serde_json::from_str(line)?;
             match line["kind"].as_str() {
                 Some("run") => {
                     baseline.bitrate_bps = line["bitrate_bps"].as_u64().unwrap_or(0);
                     baseline.seconds = line["speech_seconds"].as_f64().unwrap_or(0.0);
+                    baseline.voices = line["voices"].as_str().unwrap_or_default().to_owned();
+                    baseline.has_pesq = line["no_pesq"].is_null();
                     let seeds = line["seeds"].take();
                     baseline.seeds = serde_json::from_value(seeds).context("no seeds")?;
                 }
@@ -69,18 +80,29 @@ impl Baseline {
     }
 
     /// Differences between this run and a baseline that cannot be put down to the builds, in sentences.
-    pub(crate) fn caveats(&self, bitrate_bps: u32, seeds: &[u64], seconds: f64) -> Vec<String> {
+    pub(crate) fn caveats(&self, now: &Setup) -> Vec<String> {
         let mut caveats = Vec::new();
-        if self.bitrate_bps != u64::from(bitrate_bps) {
+        if self.bitrate_bps != u64::from(now.bitrate_bps) {
             caveats.push(format!("the baseline speaks at {} b/s", self.bitrate_bps));
         }
-        if self.seeds != seeds {
+        if self.seeds != now.seeds {
             caveats.push("the baseline has other seeds".to_owned());
         }
-        if (self.seconds - seconds).abs() > 0.01 {
+        if (self.seconds - now.speech_seconds).abs() > 0.01 {
             caveats.push(format!("the baseline speaks for {:.1} s", self.seconds));
         }
+        if self.voices != now.voices {
+            caveats.push(format!("the baseline's voices are those of {}", self.voices));
+        }
+        if self.has_pesq != now.no_pesq.is_none() {
+            caveats.push("only one of both has PESQ".to_owned());
+        }
         caveats
+    }
+
+    /// Whether it has a cell of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.cells.iter().any(|cell| cell.name == name)
     }
 
     /// Cells that are in both.
@@ -96,17 +118,17 @@ impl Baseline {
 impl Difference {
     fn between(now: &Cell, then: &Cell) -> Self {
         let mean = |figure: Option<Figure>| figure.map(|figure| figure.mean);
-        let less = |of: fn(&Cell) -> Option<Figure>| Some(mean(of(now))? - mean(of(then))?);
+        let difference = |of: fn(&Cell) -> Option<Figure>| Some(mean(of(now))? - mean(of(then))?);
         let worst = |cell: &Cell| cell.longest_gap_ms.map(|figure| figure.worst);
         let bytes = mean(now.ip_per_opus_byte).zip(mean(then.ip_per_opus_byte));
         Self {
             cell: now.name.clone(),
-            playable_percent: less(|cell| cell.playable_percent),
+            playable_percent: difference(|cell| cell.playable_percent),
             longest_gap_ms: worst(now).zip(worst(then)).map(|(now, then)| now - then),
-            pesq: less(|cell| cell.pesq),
-            mouth_to_ear_p50_ms: less(|cell| cell.mouth_to_ear_p50_ms),
-            mouth_to_ear_p99_ms: less(|cell| cell.mouth_to_ear_p99_ms),
-            frame_age_ms: less(|cell| cell.frame_age_ms),
+            pesq: difference(|cell| cell.pesq),
+            mouth_to_ear_p50_ms: difference(|cell| cell.mouth_to_ear_p50_ms),
+            mouth_to_ear_p99_ms: difference(|cell| cell.mouth_to_ear_p99_ms),
+            frame_age_ms: difference(|cell| cell.frame_age_ms),
             ip_bytes_ratio: bytes.map(|(now, then)| now / then),
         }
     }
@@ -157,7 +179,7 @@ mod tests {
     fn lines(cell: &Cell) -> String {
         let mut line = serde_json::to_value(cell).unwrap();
         line["kind"] = "cell".into();
-        let run = r#"{"kind":"run","bitrate_bps":24000,"seeds":[1,2],"speech_seconds":36.0}"#;
+        let run = r#"{"kind":"run","bitrate_bps":24000,"seeds":[1,2],"speech_seconds":36.0,"voices":"v.flac","no_pesq":null}"#;
         format!("{run}\n{line}\n{{\"kind\":\"verdict\"}}\n")
     }
 
@@ -169,8 +191,28 @@ mod tests {
         assert_eq!(differences[0].ip_bytes_ratio, Some(1.5));
         assert_eq!(differences[0].pesq, None);
         assert!(table(&differences).text().contains("+25.00 %"));
-        assert_eq!(baseline.caveats(24_000, &[1, 2], 36.0), Vec::<String>::new());
-        assert_eq!(baseline.caveats(32_000, &[1], 20.0).len(), 3);
+        let same = Setup {
+            machine: String::new(),
+            date: String::new(),
+            commit: String::new(),
+            command: String::new(),
+            seeds: vec![1, 2],
+            bitrate_bps: 24_000,
+            voices: "v.flac".to_owned(),
+            speech_seconds: 36.0,
+            no_pesq: None,
+            took_seconds: 1.0,
+        };
+        assert_eq!(baseline.caveats(&same), Vec::<String>::new());
+        let other = Setup {
+            seeds: vec![1],
+            bitrate_bps: 32_000,
+            voices: "w.flac".to_owned(),
+            speech_seconds: 20.0,
+            no_pesq: Some("it is not there".to_owned()),
+            ..same
+        };
+        assert_eq!(baseline.caveats(&other).len(), 5);
     }
 
     #[test]

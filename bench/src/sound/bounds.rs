@@ -58,7 +58,7 @@ pub(crate) struct Verdict {
     #[serde(skip)]
     digits: usize,
     #[serde(skip)]
-    better: Option<&'static str>,
+    better: &'static str,
 }
 
 impl Judged {
@@ -179,7 +179,7 @@ impl Bound {
             must: self.must,
             is_reached,
             digits: self.judged.digits(),
-            better: Some(better),
+            better,
         }
     }
 }
@@ -204,7 +204,7 @@ pub(crate) fn table(verdicts: &[Verdict]) -> TextTable {
             Some(false) => "SHORT",
             None => "not measured",
         };
-        let better = verdict.better.unwrap_or_default();
+        let better = verdict.better;
         table.row([
             verdict.figure.clone(),
             verdict.cell.clone(),

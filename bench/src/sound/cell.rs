@@ -91,12 +91,12 @@ impl Cell {
             Figure::of(better, runs.iter().filter_map(|run| Some((run.seed, value(run)?))))
         };
         let more = |value: &dyn Fn(&Finished) -> Option<f64>| figure(Better::More, value);
-        let less = |value: &dyn Fn(&Finished) -> Option<f64>| figure(Better::Less, value);
+        let fewer = |value: &dyn Fn(&Finished) -> Option<f64>| figure(Better::Less, value);
         let of_sent =
             |run: &Finished, count: f64| Some(100.0 * count / f64::from(run.outcome.sent));
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         Self {
-            name: format!("{}: {}", profile.name(), condition.name()),
+            name: condition.name_in(profile),
             profile: profile.name().to_owned(),
             hop: condition.place(),
             fault: condition.fault.name(),
@@ -105,21 +105,21 @@ impl Cell {
             seeds: runs.len() as u64,
             frames_sent: runs.iter().map(|run| u64::from(run.outcome.sent)).sum(),
             playable_percent: more(&|run| of_sent(run, run.outcome.playable.into())),
-            from_copies_percent: less(&|run| of_sent(run, run.outcome.from_copies.into())),
-            concealed_percent: less(&|run| of_sent(run, run.outcome.made_up.into())),
-            longest_gap_ms: less(&|run| Some(ms(run.outcome.longest_gap))),
+            from_copies_percent: fewer(&|run| of_sent(run, run.outcome.from_copies.into())),
+            concealed_percent: fewer(&|run| of_sent(run, run.outcome.made_up.into())),
+            longest_gap_ms: fewer(&|run| Some(ms(run.outcome.longest_gap))),
             pesq: more(&|run| run.pesq),
             pesq_lost: None,
-            mouth_to_ear_p50_ms: less(&|run| Some(run.outcome.mouth_to_ear_ms?.0)),
-            mouth_to_ear_p99_ms: less(&|run| Some(run.outcome.mouth_to_ear_ms?.1)),
-            frame_age_ms: less(&|run| run.outcome.frame_age_ms),
-            extra_delay_ms: less(&|run| run.outcome.extra_delay_ms),
-            ip_per_opus_byte: less(&|run| {
+            mouth_to_ear_p50_ms: fewer(&|run| Some(run.outcome.mouth_to_ear_ms?.0)),
+            mouth_to_ear_p99_ms: fewer(&|run| Some(run.outcome.mouth_to_ear_ms?.1)),
+            frame_age_ms: fewer(&|run| run.outcome.frame_age_ms),
+            extra_delay_ms: fewer(&|run| run.outcome.extra_delay_ms),
+            ip_per_opus_byte: fewer(&|run| {
                 Some(run.outcome.ip_bytes as f64 / run.outcome.opus_bytes as f64)
             }),
-            repaired_percent: less(&|run| of_sent(run, run.outcome.repaired as f64)),
-            speaker_cpu_us: less(&|run| Some(run.outcome.speaker_cpu.as_secs_f64() * 1e6)),
-            listener_cpu_us: less(&|run| Some(run.outcome.listener_cpu.as_secs_f64() * 1e6)),
+            repaired_percent: fewer(&|run| of_sent(run, run.outcome.repaired as f64)),
+            speaker_cpu_us: fewer(&|run| Some(run.outcome.speaker_cpu.as_secs_f64() * 1e6)),
+            listener_cpu_us: fewer(&|run| Some(run.outcome.listener_cpu.as_secs_f64() * 1e6)),
             reconnects: runs.iter().map(|run| run.outcome.reconnects).sum(),
         }
     }

@@ -72,6 +72,11 @@ impl Chain {
         &self.speakers
     }
 
+    /// Speakers and the listener.
+    pub(crate) fn participants(&self) -> Vec<ParticipantHandle> {
+        self.speakers.iter().copied().chain([self.listener]).collect()
+    }
+
     pub(crate) fn track(&self, speaker: ParticipantHandle) -> Option<TrackId> {
         self.sim.participant_ref(speaker).track()
     }

@@ -14,7 +14,7 @@ const CLOCK_BURST: Duration = Duration::from_millis(60);
 const BURST_PACKETS: u32 = 3;
 /// Beginning of the jitter that ends, since the speech began.
 pub(crate) const JITTER_BEGINS: Duration = Duration::from_secs(5);
-/// Its end.
+/// End of the jitter.
 pub(crate) const JITTER_ENDS: Duration = Duration::from_secs(17);
 /// Beginnings of the outages, since the speech began.
 pub(crate) const OUTAGES: [Duration; 3] =
@@ -78,7 +78,7 @@ pub(crate) enum Fault {
     Clock { percent: u32 },
     /// Everything, three times for so long.
     Outages { ms: u32 },
-    /// Nothing; up to so much more delay for some seconds, in order.
+    /// No packet; each takes up to so much longer for some seconds, in order.
     Jitter { ms: u32 },
 }
 
@@ -137,7 +137,7 @@ impl Condition {
         Self { hop, fault, rtt_ms, speakers: 1 }
     }
 
-    /// Where it is wrong, in words.
+    /// The hop, in words.
     pub(crate) fn place(self) -> String {
         match self.speakers {
             1 => self.hop.name().to_owned(),
@@ -145,9 +145,14 @@ impl Condition {
         }
     }
 
-    /// Its name in results and for `--only`.
+    /// Its name without the profile.
     pub(crate) fn name(self) -> String {
         format!("{}, {}, RTT {}", self.place(), self.fault.name(), self.rtt_ms)
+    }
+
+    /// Its name in results and for `--only`.
+    pub(crate) fn name_in(self, profile: Profile) -> String {
+        format!("{}: {}", profile.name(), self.name())
     }
 
     /// The condition without its fault, which it is compared with.
@@ -263,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_on_the_hop_and_nowhere_else() {
+    fn a_fault_changes_nothing_but_its_part_of_the_link() {
         let condition = Condition::new(Hop::Three, Fault::Random { percent: 20 }, 60);
         assert_eq!(condition.link(true).loss, 0.2);
         assert_eq!(condition.link(false), condition.clean().link(true));

@@ -27,11 +27,16 @@ pub(crate) struct Pesq {
 /// The Python that has PESQ, or why there is none, in a sentence.
 pub(crate) fn python() -> Result<PathBuf, String> {
     let python = paths::sound_python();
-    if python.is_file() {
+    let has_it = Command::new(&python)
+        .args(["-c", "import numpy, pesq"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if has_it {
         return Ok(python);
     }
     Err(format!(
-        "PESQ is not installed ({} is missing): run `scripts/setup sound`",
+        "PESQ is not installed ({} is missing or lacks it): run `scripts/setup sound`",
         python.display()
     ))
 }
@@ -78,7 +83,9 @@ impl Pesq {
         let asked = writeln!(self.pairs, "{}\t{}", said.display(), heard.display());
         asked.and_then(|()| self.pairs.flush()).context("PESQ takes no more passages")?;
         let mut line = String::new();
-        self.scores.read_line(&mut line).context("PESQ cannot be read")?;
+        if self.scores.read_line(&mut line).context("PESQ cannot be read")? == 0 {
+            bail!("PESQ has ended; what it said is above");
+        }
         parse(line.trim())
     }
 }

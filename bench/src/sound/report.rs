@@ -20,7 +20,7 @@ pub(crate) struct Setup {
     pub(crate) bitrate_bps: u32,
     pub(crate) voices: String,
     pub(crate) speech_seconds: f64,
-    /// Why there is no PESQ.
+    /// Reason that there is no PESQ.
     pub(crate) no_pesq: Option<String>,
     pub(crate) took_seconds: f64,
 }
@@ -82,7 +82,7 @@ impl SoundReport {
         head
     }
 
-    /// Mean over the seeds, with the worst in brackets where it differs.
+    /// Mean over the seeds, with the worst and its seed in brackets where it differs.
     fn cells_table(&self) -> TextTable {
         let mut table = TextTable::new(&[
             "profile",
@@ -95,6 +95,7 @@ impl SoundReport {
             "PESQ lost",
             "mouth to ear p50 / p99 ms",
             "IP ÷ Opus",
+            "from redundancy %",
             "repaired %",
             "concealed %",
             "speaker / player, CPU µs",
@@ -118,6 +119,7 @@ impl SoundReport {
                     mean(cell.mouth_to_ear_p99_ms, 0)
                 ),
                 mean(cell.ip_per_opus_byte, 2),
+                mean(cell.from_copies_percent, 2),
                 mean(cell.repaired_percent, 1),
                 mean(cell.concealed_percent, 2),
                 format!("{} / {}", mean(cell.speaker_cpu_us, 0), mean(cell.listener_cpu_us, 0)),
@@ -149,7 +151,7 @@ impl SoundReport {
         remarks
     }
 
-    /// The same as a page of Markdown.
+    /// Page of Markdown with the same tables.
     pub(crate) fn markdown(&self) -> String {
         let list = |lines: &[String]| -> String {
             lines.iter().map(|line| format!("- {line}\n")).collect()
@@ -173,7 +175,7 @@ impl Display for SoundReport {
         }
         writeln!(
             f,
-            "\nMean of the seeds, the worst in brackets.\n\n{}",
+            "\nMean of the seeds; in brackets the worst, and its seed.\n\n{}",
             self.cells_table().text()
         )?;
         for remark in self.remarks() {
@@ -196,9 +198,9 @@ fn line(kind: &str, what: &impl Serialize) -> serde_json::Result<String> {
 }
 
 fn with_worst(figure: Option<Figure>, digits: usize) -> String {
-    let Some(Figure { mean, worst, .. }) = figure else { return "–".to_owned() };
+    let Some(Figure { mean, worst, worst_seed }) = figure else { return "–".to_owned() };
     let (mean, worst) = (format!("{mean:.digits$}"), format!("{worst:.digits$}"));
-    if mean == worst { mean } else { format!("{mean} ({worst})") }
+    if mean == worst { mean } else { format!("{mean} ({worst}, seed {worst_seed})") }
 }
 
 fn words(seeds: &[u64]) -> String {
@@ -212,7 +214,7 @@ mod tests {
     #[test]
     fn the_worst_stands_beside_the_mean_where_it_differs() {
         let figure = |mean, worst| Some(Figure { mean, worst, worst_seed: 3 });
-        assert_eq!(with_worst(figure(99.123, 98.0), 2), "99.12 (98.00)");
+        assert_eq!(with_worst(figure(99.123, 98.0), 2), "99.12 (98.00, seed 3)");
         assert_eq!(with_worst(figure(100.0, 99.999), 1), "100.0");
         assert_eq!(with_worst(None, 1), "–");
     }

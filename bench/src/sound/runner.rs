@@ -1,4 +1,4 @@
-//! Runs on all cores: each thread takes the next run, and has a process of its own for PESQ.
+//! Runs on all cores, up to 16: each thread takes the next run, and has a process of its own for PESQ.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::cell::Finished;
 use super::pesq::Pesq;
@@ -51,8 +51,8 @@ pub(crate) fn run(trials: &[Trial<'_>], python: Option<&Path>) -> Result<Vec<Fin
         Ok(())
     };
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    thread::scope(|scope| {
-        for _ in 0..threads.min(trials.len()) {
+    let has_panicked = thread::scope(|scope| {
+        let workers = (0..threads.min(trials.len())).map(|_| {
             scope.spawn(|| {
                 if let Err(error) = work() {
                     failed.store(true, Ordering::Relaxed);
@@ -60,9 +60,12 @@ pub(crate) fn run(trials: &[Trial<'_>], python: Option<&Path>) -> Result<Vec<Fin
                         board.failure.get_or_insert(error);
                     }
                 }
-            });
-        }
+            })
+        });
+        let workers: Vec<_> = workers.collect();
+        workers.into_iter().filter_map(|worker| worker.join().err()).count() > 0
     });
+    ensure!(!has_panicked, "a run has panicked; what it said is above");
     let mut board = board.into_inner().ok().context("a run has panicked")?;
     board.progress.end();
     if let Some(failure) = board.failure {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use tribune_bench::accounting::this_thread_cpu_now;
 use tribune_client::audio::encode::BITRATE_MIN_BPS;
 use tribune_client::audio::source::{Repeat, Source, SourceFrame};
 use tribune_client::audio::speak::SpeakerPipeline;
@@ -18,7 +19,6 @@ use tribune_protocol::media::datagram::Level;
 
 use super::pcm;
 use super::score::Slot;
-use super::stopwatch::Stopwatch;
 
 /// Longest speech, in frame periods: ten minutes.
 const FRAMES_MAX: usize = 600 * FRAMES_PER_SECOND as usize;
@@ -141,14 +141,14 @@ impl Mouth {
         captured: Instant,
     ) -> Result<Option<SpokenFrame>, AudioError> {
         let period = self.slots.len();
-        let stopwatch = Stopwatch::start();
+        let began = this_thread_cpu_now();
         let frame = if period < speech.frames() {
             let pcm = speech.frame((self.begin + period) % speech.frames());
             self.pipeline.handle_frame(&SourceFrame::Pcm(pcm), false)?
         } else {
             self.pipeline.handle_frame(&SourceFrame::Pcm(SILENT_FRAME), true)?
         };
-        self.cpu += stopwatch.elapsed();
+        self.cpu += this_thread_cpu_now().saturating_sub(began);
         self.slots.push(if frame.is_some() { Slot::Sent } else { Slot::Silent });
         self.opus_bytes += frame.as_ref().map_or(0, |frame| frame.opus.len() as u64);
         Ok(frame.map(|frame| SpokenFrame {

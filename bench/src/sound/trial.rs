@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tribune_bench::accounting::this_thread_cpu_now;
 use tribune_client::audio::playout::{Player, TickOutput};
 use tribune_client::audio::{FRAME_PERIOD, FRAME_SAMPLES, TICK_PERIOD, TICKS_PER_FRAME};
 use tribune_client_core::report::Reporter;
@@ -17,7 +18,6 @@ use super::pcm;
 use super::profile::{Profile, playout};
 use super::score::{Played, Score, percentile_ms};
 use super::speech::{Mouth, Speech};
-use super::stopwatch::Stopwatch;
 
 /// Time from the beginning of a fault to that of the speech.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -29,6 +29,20 @@ const IP_UDP_BYTES: u64 = 28;
 const RECOVERY: Duration = Duration::from_secs(10);
 /// Span in which a delay is measured.
 const DELAY_SPAN: Duration = Duration::from_secs(2);
+
+/// Speech that a fault needs, so that all of it falls into the speech and what follows it can be judged.
+pub(super) fn speech_needed(fault: Fault) -> Duration {
+    match fault {
+        Fault::Clean | Fault::Random { .. } | Fault::Bursts { .. } | Fault::Clock { .. } => {
+            Duration::ZERO
+        }
+        Fault::Outages { ms } => {
+            let last = OUTAGES.iter().max().copied().unwrap_or_default();
+            last + Duration::from_millis(ms.into())
+        }
+        Fault::Jitter { .. } => JITTER_ENDS + RECOVERY + DELAY_SPAN,
+    }
+}
 
 /// One run to be made.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +118,7 @@ impl Trial<'_> {
     /// Makes the run.
     ///
     /// # Errors
-    /// libopus fails.
+    /// libopus fails, somebody's stay ends before the speech, or nothing is said.
     pub(crate) fn run(self) -> Result<Outcome> {
         let mut chain = Chain::build(self.seed, self.condition, self.profile);
         chain.set_fault(self.condition.fault.is_steady());
@@ -134,15 +148,18 @@ impl Trial<'_> {
                 }
             }
         }
-        let traffic = chain.sim().participant_ref(listener).traffic();
+        for participant in chain.participants() {
+            let end = chain.sim().participant_ref(participant).end();
+            ensure!(end.is_none(), "a participant left before the end: {end:?}");
+        }
+        let repaired = chain.repaired() - repaired_before;
+        let listener = chain.sim().participant_ref(listener);
+        let (traffic, reconnects) = (listener.traffic(), listener.reconnects());
         let packets = traffic.packets - before.packets;
-        let outcome = self.outcome(&ear, &mouths);
-        Ok(Outcome {
-            ip_bytes: traffic.udp_bytes - before.udp_bytes + IP_UDP_BYTES * packets,
-            repaired: chain.repaired() - repaired_before,
-            reconnects: chain.sim().participant_ref(listener).reconnects(),
-            ..outcome
-        })
+        let ip_bytes = traffic.udp_bytes - before.udp_bytes + IP_UDP_BYTES * packets;
+        let outcome = self.outcome(&ear, &mouths, (ip_bytes, repaired, reconnects));
+        ensure!(outcome.sent > 0, "the voices are silent: no frame was sent");
+        Ok(outcome)
     }
 
     /// The acts of each period in order: speakers and the listener are clocked by themselves.
@@ -193,7 +210,12 @@ impl Trial<'_> {
         }
     }
 
-    fn outcome(self, ear: &Ear, mouths: &[Mouth]) -> Outcome {
+    fn outcome(
+        self,
+        ear: &Ear,
+        mouths: &[Mouth],
+        (ip_bytes, repaired, reconnects): (u64, u64, u32),
+    ) -> Outcome {
         let pairs = mouths.iter().zip(&ear.played);
         let scores: Vec<Score> =
             pairs.map(|(mouth, played)| Score::of(mouth.slots(), played)).collect();
@@ -228,10 +250,10 @@ impl Trial<'_> {
             frame_age_ms: (!ear.ages.is_empty())
                 .then(|| ages.as_secs_f64() * 1e3 / ear.ages.len() as f64),
             extra_delay_ms,
-            ip_bytes: 0,
+            ip_bytes,
             opus_bytes: mouths.iter().map(Mouth::opus_bytes).sum(),
-            repaired: 0,
-            reconnects: 0,
+            repaired,
+            reconnects,
             speaker_cpu: mouths.first().map(Mouth::cpu).unwrap_or_default(),
             listener_cpu: ear.cpu / (self.speech.len() + self.profile.tail()) as u32,
             passages: match scores.as_slice() {
@@ -295,7 +317,7 @@ impl Ear {
         if std::mem::replace(&mut self.delay, delay) != delay {
             self.player.set_config(playout(delay));
         }
-        let stopwatch = Stopwatch::start();
+        let began = this_thread_cpu_now();
         for frame in frames {
             let (track, seq) = (frame.frame.track, frame.frame.seq);
             if let Some((_, phase)) = self.tracks.iter().find(|(known, _)| *known == track) {
@@ -306,7 +328,7 @@ impl Ear {
             self.player.handle_received(frame)?;
         }
         let output = self.player.tick(now);
-        self.cpu += stopwatch.elapsed();
+        self.cpu += this_thread_cpu_now().saturating_sub(began);
         self.note(&output, at);
         self.report(chain, &output);
         Ok(())
