@@ -6,7 +6,7 @@
 //! * [`profile`] is how one listens, [`speech`] the voices and the speakers that say them
 //! * [`trial`] makes one run on a [`chain`] of relays; [`runner`] makes all of them on all cores
 //! * [`score`] counts what was played, [`pcm`] and [`pesq`] judge how it sounds
-//! * [`cell`] is one line of the results, [`bounds`] judges them, [`against`] compares them with another
+//! * [`setup`] is what a run was made with, [`cell`] is one line of the results, [`bounds`] judges them, [`against`] compares them with another
 //!   build's, [`report`] prints and [`picture`] draws them
 
 mod against;
@@ -21,6 +21,7 @@ mod profile;
 pub(crate) mod report;
 mod runner;
 mod score;
+mod setup;
 mod speech;
 mod trial;
 
@@ -36,7 +37,8 @@ use self::against::Baseline;
 use self::cell::{Cell, Finished};
 use self::condition::Condition;
 use self::profile::Profile;
-use self::report::{Setup, SoundReport};
+use self::report::SoundReport;
+use self::setup::Setup;
 use self::speech::Speech;
 use self::trial::Trial;
 use crate::paths;

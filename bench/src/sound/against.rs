@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::cell::{Cell, Figure};
-use super::report::Setup;
+use super::setup::Setup;
 use crate::text_table::TextTable;
 
 /// Lines of a baseline that are read.

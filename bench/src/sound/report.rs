@@ -7,23 +7,8 @@ use serde::Serialize;
 use super::against::{self, Difference};
 use super::bounds::{self, Verdict};
 use super::cell::{Cell, Figure};
+use super::setup::Setup;
 use crate::text_table::TextTable;
-
-/// Conditions of all cells.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Setup {
-    pub(crate) machine: String,
-    pub(crate) date: String,
-    pub(crate) commit: String,
-    pub(crate) command: String,
-    pub(crate) seeds: Vec<u64>,
-    pub(crate) bitrate_bps: u32,
-    pub(crate) voices: String,
-    pub(crate) speech_seconds: f64,
-    /// Reason that there is no PESQ.
-    pub(crate) no_pesq: Option<String>,
-    pub(crate) took_seconds: f64,
-}
 
 /// See the module's documentation.
 #[derive(Debug)]

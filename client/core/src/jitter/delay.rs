@@ -37,6 +37,13 @@ const REPAIRED_SHARE: usize = 32;
 /// late, and is over before a longer delay could help.
 const HICCUP_FRAMES: usize = 3;
 
+/// Time in µs for which the delay inside a talkspurt at least keeps to the largest target: a target that comes and goes
+/// with single frames is not to stretch speech up and down.
+const HOLD_US: i64 = 2_000_000;
+/// Time in µs after which a network at least counts as settled: what the delay is longer than it needs to be then, by
+/// less than is worth a cut in speech, is cut after all.
+const SETTLED_US: i64 = 5_000_000;
+
 /// Frames that come less than this many µs apart, each quicker than the one before, have been held up together.
 const BURST_GAP_US: i64 = 5_000;
 /// Frames of such a burst that count. A standstill of 100 ms makes five frames late, but it is one event: two of them in
@@ -51,6 +58,8 @@ pub(super) struct DelayWindow {
     transits: VecDeque<Transit>,
     min_transit_us: Option<i64>,
     target_us: i64,
+    held: Peak<HOLD_US>,
+    settled: Peak<SETTLED_US>,
     /// Interarrival jitter of RFC 3550, A.8.
     jitter_us: f64,
     last: Option<Transit>,
@@ -63,6 +72,14 @@ pub(super) struct DelayWindow {
     recorded: u64,
     losses: VecDeque<u64>,
     scratch: Vec<i64>,
+}
+
+/// The largest target of the last `SPAN_US` to twice as long; 0 while nothing has been measured.
+#[derive(Debug, Clone, Copy, Default)]
+struct Peak<const SPAN_US: i64> {
+    since_us: i64,
+    before_us: i64,
+    now_us: i64,
 }
 
 /// The transit of one frame, in µs.
@@ -80,6 +97,8 @@ impl DelayWindow {
             transits: VecDeque::with_capacity(WINDOW_FRAMES),
             min_transit_us: None,
             target_us: config.min_us(),
+            held: Peak::default(),
+            settled: Peak::default(),
             jitter_us: 0.0,
             last: None,
             burst_frames: 0,
@@ -113,6 +132,8 @@ impl DelayWindow {
     /// Takes another choice of delays.
     pub(super) fn handle_config(&mut self, config: &JitterConfig) {
         self.target_us = self.target_us.max(config.min_us()).min(config.max_us());
+        self.held = Peak::default();
+        self.settled = Peak::default();
         self.recompute(config);
     }
 
@@ -156,6 +177,16 @@ impl DelayWindow {
     /// How long the quickest frame should wait before it is played.
     pub(super) fn target_us(&self) -> i64 {
         self.target_us
+    }
+
+    /// The largest target of the last [`HOLD_US`] to twice as long.
+    pub(super) fn held_target_us(&self) -> i64 {
+        self.held.us().max(self.target_us)
+    }
+
+    /// The largest target of the last [`SETTLED_US`] to twice as long.
+    pub(super) fn settled_target_us(&self) -> i64 {
+        self.settled.us().max(self.target_us)
     }
 
     /// A frame was given up.
@@ -203,6 +234,11 @@ impl DelayWindow {
         let floor_us = if self.is_trusted() { config.min_us() } else { self.target_us };
         let wanted_us = lateness_us.saturating_add(config.margin_us());
         self.target_us = wanted_us.max(floor_us).min(config.max_us());
+        // What a stream begins with is a guess, and not worth keeping to.
+        if let Some(last) = self.last.filter(|_| self.is_trusted()) {
+            self.held.handle_target(last.at_us, self.target_us);
+            self.settled.handle_target(last.at_us, self.target_us);
+        }
     }
 
     /// The delay within which nearly all repaired frames came, over that of the quickest frame; 0 if there
@@ -216,6 +252,19 @@ impl DelayWindow {
         }
         let rank = self.scratch.len() - 1 - self.scratch.len() / REPAIRED_SHARE;
         *self.scratch.select_nth_unstable(rank).1
+    }
+}
+
+impl<const SPAN_US: i64> Peak<SPAN_US> {
+    fn handle_target(&mut self, at_us: i64, target_us: i64) {
+        if at_us - self.since_us >= SPAN_US {
+            *self = Self { since_us: at_us, before_us: self.now_us, now_us: 0 };
+        }
+        self.now_us = self.now_us.max(target_us);
+    }
+
+    fn us(&self) -> i64 {
+        self.now_us.max(self.before_us)
     }
 }
 
@@ -258,6 +307,28 @@ mod tests {
         };
         assert_eq!(target_us(150), 10_000, "each three seconds");
         assert!(target_us(40) > 80_000, "each 0.8 s: {}", target_us(40));
+    }
+
+    #[test]
+    fn a_target_is_held_for_seconds_after_it_went_down() {
+        let config = JitterConfig::default();
+        let mut window = DelayWindow::new(&config);
+        let mut at_us = 0;
+        let mut run = |frames: i64, us: i64| {
+            for _ in 0..frames {
+                at_us += FRAME_PERIOD_US;
+                window.record(&config, Transit { at_us, us, is_repaired: false }, false);
+            }
+            (window.target_us(), window.held_target_us(), window.settled_target_us())
+        };
+        assert_eq!(run(300, 0), (10_000, 10_000, 10_000));
+        assert_eq!(run(100, 90_000), (99_000, 99_000, 99_000));
+        assert_eq!(run(290, 0), (99_000, 99_000, 99_000), "a hundred of the window are late");
+        let (target_us, held_us, settled_us) = run(100, 0);
+        assert_eq!((target_us, held_us, settled_us), (10_000, 99_000, 99_000));
+        let (_, held_us, settled_us) = run(130, 0);
+        assert_eq!((held_us, settled_us), (10_000, 99_000), "2 to 4 s later");
+        assert_eq!(run(350, 0), (10_000, 10_000, 10_000), "5 to 10 s later");
     }
 
     #[test]

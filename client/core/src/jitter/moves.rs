@@ -2,12 +2,15 @@
 
 use super::{FRAME_PERIOD_US, JitterBuffer, Phase, frames_up, place_us, us_samples};
 
-/// Samples at 48 kHz by which stretching may make the delay longer than wanted, 2.5 ms: so little that it does
-/// not have to be made shorter again.
-pub const STRETCH_OVER_SAMPLES: i64 = 120;
-/// How much longer than the target the delay may be, in µs, before it is made shorter: the target itself moves by
-/// as much, and what is cut out of speech is a period of its pitch, 2.5 to 12.5 ms.
-const TOO_LONG_US: i64 = 5_000;
+/// Samples at 48 kHz by which stretching may make the delay longer than wanted, 10 ms: with [`TOO_SHORT_US`] that is a
+/// period of any voice's pitch, and little enough not to have to be made shorter again.
+pub const STRETCH_OVER_SAMPLES: i64 = 480;
+/// Excess of the delay over the target, in µs, from which on it is made shorter inside a talkspurt: a period of any
+/// voice's pitch, 2.5 to 12.5 ms, has to fit, or a part of one would be cut out.
+const TOO_LONG_US: i64 = 12_500;
+/// The same where a talkspurt begins, as silence is cut at any length, and where the network has settled: the target
+/// itself moves by as much.
+const TOO_LONG_SETTLED_US: i64 = 5_000;
 /// How much shorter than the target the delay may be, in µs, before it is made longer. The margin has room for it.
 const TOO_SHORT_US: i64 = 2_500;
 /// Time in µs from a stream's first frame on in which its delay may still be corrected at once.
@@ -22,8 +25,15 @@ impl<P> JitterBuffer<P> {
     /// [`STRETCH_OVER_SAMPLES`] more where it should become longer.
     pub fn wanted_stretch(&self) -> i64 {
         let Some(delay_us) = self.delay_us() else { return 0 };
-        let excess_us = delay_us - self.least_delay_us();
-        if (-TOO_SHORT_US..=TOO_LONG_US).contains(&excess_us) { 0 } else { -us_samples(excess_us) }
+        let least_us = self.least_delay_us();
+        let missing_us = least_us - delay_us;
+        if missing_us > TOO_SHORT_US {
+            return us_samples(missing_us);
+        }
+        let excess_us = delay_us - self.delays.held_target_us().max(least_us);
+        let settled_excess_us = delay_us - self.delays.settled_target_us().max(least_us);
+        let is_long = excess_us > TOO_LONG_US || settled_excess_us > TOO_LONG_SETTLED_US;
+        if is_long { -us_samples(excess_us) } else { 0 }
     }
 
     /// Chooses when the talkspurt begins whose first frame is in the buffer, if one is: µs from `at_us` until then,
@@ -34,7 +44,7 @@ impl<P> JitterBuffer<P> {
         let quickest_us = self.delays.min_transit_us()?;
         let least_us = self.least_delay_us();
         let delay_us = match self.delay_us().filter(|_| !self.is_settling(at_us)) {
-            Some(delay_us) => delay_us.clamp(least_us, least_us + TOO_LONG_US),
+            Some(delay_us) => delay_us.clamp(least_us, least_us + TOO_LONG_SETTLED_US),
             None => least_us,
         };
         self.base_us = Some(quickest_us + delay_us);
