@@ -298,6 +298,7 @@ fn say(peer: &Peer, seq: u16) {
         level: Level::SILENCE,
         talkspurt_end: false,
         captured: None,
+        onset: None,
     };
     let mut writer = MediaWriter::new(Channel(0), 1_162);
     assert!(writer.push(&header.write(&[0xf8]).unwrap()));

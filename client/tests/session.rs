@@ -105,6 +105,7 @@ fn media(track: TrackId, seq: u16) -> Bytes {
         level: Level::SILENCE,
         talkspurt_end: false,
         captured: None,
+        onset: None,
     };
     let mut writer = MediaWriter::new(Channel(0), 1_162);
     assert!(writer.push(&header.write(&[0xf8]).unwrap()));

@@ -10,6 +10,9 @@ pub const FRAME_PERIOD: Duration = Duration::from_millis(20);
 pub const MAX_OPUS_BYTES: usize = 640;
 /// Extension bytes in one frame: room for a handful of extensions, no more than a header's worth.
 pub const MAX_EXTENSION_BYTES: usize = 64;
+/// Frames of a talkspurt that say their place in it: five datagrams of an audience and more than a burst of losses is
+/// long, at 4 bytes each.
+pub const ONSET_FRAMES: u8 = 16;
 /// Frames in one datagram: top-N at its largest times the ticks of a packed datagram.
 pub const MAX_FRAMES_PER_DATAGRAM: usize = 32;
 /// Payload of a datagram: RFC 9000 guarantees 1,200 bytes a UDP packet; QUIC's own header, an

@@ -65,6 +65,7 @@ fn limits_of_the_code() -> Vec<[String; 3]> {
         ("FRAME_PERIOD", ms(limits::FRAME_PERIOD)),
         ("MAX_OPUS_BYTES", (limits::MAX_OPUS_BYTES, "bytes")),
         ("MAX_EXTENSION_BYTES", (limits::MAX_EXTENSION_BYTES, "bytes")),
+        ("ONSET_FRAMES", (limits::ONSET_FRAMES.into(), "frames")),
         ("MAX_FRAMES_PER_DATAGRAM", (limits::MAX_FRAMES_PER_DATAGRAM, "frames")),
         ("MAX_DATAGRAM_BYTES", (limits::MAX_DATAGRAM_BYTES, "bytes")),
         ("MIN_PLAYOUT_DELAY", ms(limits::MIN_PLAYOUT_DELAY)),

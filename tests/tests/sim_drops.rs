@@ -243,6 +243,7 @@ fn large_frame(track: TrackId, seq: u16) -> Bytes {
         level: Level { voice: true, minus_dbov: 30 },
         talkspurt_end: false,
         captured: None,
+        onset: None,
     };
     let mut writer = MediaWriter::new(Channel(0), MAX_DATAGRAM_BYTES);
     assert!(
@@ -259,6 +260,7 @@ fn frame(track: TrackId, seq: u16, minus_dbov: u8) -> Bytes {
         level: Level { voice: true, minus_dbov },
         talkspurt_end: false,
         captured: None,
+        onset: None,
     };
     let wire = header.write(&[0; 60]).expect("a frame of the protocol");
     let mut writer = MediaWriter::new(Channel(0), MAX_DATAGRAM_BYTES);

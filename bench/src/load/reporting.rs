@@ -370,6 +370,7 @@ mod tests {
             level: Level::SILENCE,
             talkspurt_end: false,
             captured: off_us.map(capture),
+            onset: None,
             opus: Bytes::copy_from_slice(&opus),
             wire: Bytes::new(),
         }

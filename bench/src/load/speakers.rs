@@ -13,7 +13,7 @@ use tribune_bench::contender::latencies;
 use tribune_bench::frame::Stamp;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{Channel, Seq, TrackId};
-use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+use tribune_protocol::limits::{MAX_DATAGRAM_BYTES, ONSET_FRAMES};
 use tribune_protocol::media::Datagram;
 use tribune_protocol::media::datagram::{Capture, FrameHeader, Level, MediaWriter};
 use tribune_protocol::media::probe::Probe;
@@ -232,7 +232,9 @@ fn datagram(
     // All are voiced and the first is loudest, so that the dominant speaker does not change.
     let level = Level { voice: true, minus_dbov: 20 + place.min(60) as u8 };
     let seq = Seq(index as u16);
-    let header = FrameHeader { track, seq, level, talkspurt_end, captured };
+    // A load is one talkspurt.
+    let onset = u8::try_from(index).ok().filter(|before| *before < ONSET_FRAMES);
+    let header = FrameHeader { track, seq, level, talkspurt_end, captured, onset };
     let mut writer = MediaWriter::new(Channel(0), MAX_DATAGRAM_BYTES);
     writer.push(&header.write(opus)?);
     Ok(writer.take())

@@ -245,6 +245,7 @@ mod tests {
             level: Level::SILENCE,
             talkspurt_end: false,
             captured: None,
+            onset: None,
             opus: Bytes::copy_from_slice(&opus),
             wire: Bytes::new(),
         }

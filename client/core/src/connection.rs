@@ -33,6 +33,7 @@ use self::sent::SentFrames;
 use crate::address::Address;
 use crate::encoding::UplinkCounts;
 use crate::reconnect::Failure;
+use crate::talkspurt::Onset;
 
 /// Time for an answer. Moderation is answered once the farthest relay has acted.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,6 +60,7 @@ pub struct Connection {
     /// The relay understands redundant frames.
     takes_redundancy: bool,
     stamped: Option<Instant>,
+    onset: Onset,
     path: Path,
     last_sign_of_life: Instant,
 }
@@ -96,6 +98,7 @@ impl Connection {
             protection: UplinkProtection::default(),
             takes_redundancy: false,
             stamped: None,
+            onset: Onset::default(),
             path: Path::default(),
             last_sign_of_life: now,
         }

@@ -9,7 +9,7 @@ use tribune_protocol::ids::{Seq, TrackId};
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_STAGE};
 use tribune_protocol::media::FrameSource;
 use tribune_protocol::media::datagram::Frame;
-use tribune_protocol::media::repair::{Gap, Reach, Repair};
+use tribune_protocol::media::repair::{Gap, Place, Reach, Repair};
 
 /// Frames before the newest one that are remembered: 2.5 s, more than two relays can be apart.
 const WINDOW: i16 = 128;
@@ -63,23 +63,23 @@ impl Dedup {
 
     /// Takes a frame, over whichever connection it came, by itself or as an answer.
     pub fn handle_frame(&mut self, now: Instant, frame: &Frame, source: FrameSource) -> Taken {
-        let (seq, ends) = (frame.seq, frame.talkspurt_end);
+        let place = Place::from(frame);
         // A mark stands for a frame that another relay may send whole.
         let is_whole = !frame.opus.is_empty();
         if let Some(track) = self.tracks.get_mut(&frame.track) {
-            return track.handle_frame(now, (seq, ends), is_whole, source);
+            return track.handle_frame(now, place, is_whole, source);
         }
         if self.tracks.len() >= MAX_STAGE {
             return Taken::New;
         }
         let mut track = Track {
-            newest: seq,
+            newest: place.seq,
             seen: u128::from(is_whole),
-            ended: ends,
+            ended: place.talkspurt_end,
             heard_at: now,
             repair: Repair::new(self.reach),
         };
-        track.repair.handle_frame(now, (seq, ends), source);
+        track.repair.handle_frame(now, place, source);
         self.tracks.insert(frame.track, track);
         Taken::New
     }
@@ -153,10 +153,11 @@ impl Track {
     fn handle_frame(
         &mut self,
         now: Instant,
-        (seq, ends): (Seq, bool),
+        place: Place,
         is_whole: bool,
         source: FrameSource,
     ) -> Taken {
+        let Place { seq, talkspurt_end: ends, .. } = place;
         let ahead = seq.since(self.newest);
         if ahead <= -WINDOW {
             // The speaker has begun anew, with other numbers.
@@ -173,7 +174,7 @@ impl Track {
         if is_whole {
             self.seen |= 1 << self.newest.since(seq);
         }
-        match self.repair.handle_frame(now, (seq, ends), source).repaired {
+        match self.repair.handle_frame(now, place, source).repaired {
             true => Taken::Repaired,
             false => Taken::New,
         }
@@ -202,6 +203,7 @@ mod tests {
             level: Level::SILENCE,
             talkspurt_end: opus.is_empty(),
             captured: None,
+            onset: None,
             opus: Bytes::from_static(opus),
             wire: Bytes::new(),
         }

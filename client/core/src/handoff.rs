@@ -303,6 +303,7 @@ mod tests {
             level: Level::SILENCE,
             talkspurt_end: false,
             captured: None,
+            onset: None,
             opus: Bytes::from_static(b"opus"),
             wire: Bytes::new(),
         }

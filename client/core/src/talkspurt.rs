@@ -8,6 +8,9 @@
 //! During a silence nothing is sent. Opus refreshes its comfort noise every 400 ms of DTX; sending
 //! that would cost every listener of a large room a datagram to hear a speaker's room hum.
 
+use tribune_protocol::ids::Seq;
+use tribune_protocol::limits::ONSET_FRAMES;
+
 /// The encoder's verdict on one frame period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
@@ -70,10 +73,41 @@ impl TalkspurtTracker {
     }
 }
 
+/// Places of frames in their talkspurts, as they are sent.
+#[derive(Debug, Clone, Default)]
+pub struct Onset {
+    /// The next frame of the talkspurt, and how many are before it; `None` in a silence.
+    next: Option<(Seq, u8)>,
+}
+
+impl Onset {
+    /// Takes a frame that is sent. Gives the number of frames of its talkspurt before it, if it is one of the first.
+    pub fn handle_frame(&mut self, seq: Seq, talkspurt_end: bool) -> Option<u8> {
+        let before = match self.next {
+            Some((next, before)) if next == seq => before,
+            Some(_) | None => 0,
+        };
+        self.next = (!talkspurt_end).then(|| (seq.plus(1), before.saturating_add(1)));
+        (before < ONSET_FRAMES).then_some(before)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn first_frames_say_their_place() {
+        let mut onset = Onset::default();
+        let mut say = |seq: u16, ends| onset.handle_frame(Seq(seq), ends);
+        assert_eq!([say(65_535, false), say(0, false), say(1, true)], [Some(0), Some(1), Some(2)]);
+        assert_eq!(say(2, false), Some(0), "a silence of no length");
+        assert_eq!([say(40, false), say(41, false)], [Some(0), Some(1)], "none announced");
+        let rest: Vec<_> = (42..400).map(|seq| say(seq, false)).collect();
+        assert_eq!(rest[..14], std::array::from_fn::<_, 14, _>(|n| Some(n as u8 + 2)));
+        assert!(rest[14..].iter().all(Option::is_none));
+    }
 
     #[test]
     fn first_silent_frame_is_sent_as_end_and_the_rest_is_not_sent() {

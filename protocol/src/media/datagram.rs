@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{DatagramError, FrameSource, KIND_MEDIA, KIND_PROTECTED, KIND_REPAIR};
+use super::{DatagramError, FrameSource, KIND_LATE, KIND_MEDIA, KIND_PROTECTED, KIND_REPAIR};
 use crate::ids::{Channel, Seq, TrackId};
 use crate::limits::{MAX_EXTENSION_BYTES, MAX_FRAMES_PER_DATAGRAM, MAX_OPUS_BYTES};
 use crate::varint;
@@ -14,6 +14,8 @@ use crate::varint;
 const EXTENSION_CAPTURE_TIME: u64 = 1;
 /// Extension id of the capture time's error.
 const EXTENSION_CAPTURE_ERROR: u64 = 2;
+/// Extension id of the place in a talkspurt.
+const EXTENSION_ONSET: u64 = 3;
 /// Bits below the length in a frame's length field.
 const LENGTH_SHIFT: u32 = 2;
 const FLAG_TALKSPURT_END: u64 = 1;
@@ -68,6 +70,8 @@ pub struct Frame {
     pub talkspurt_end: bool,
     /// When the first sample of the frame was captured, about once a second.
     pub captured: Option<Capture>,
+    /// Frames of the talkspurt before this one, of its first frames.
+    pub onset: Option<u8>,
     /// The Opus packet (RFC 6716). Empty in a mark: a frame that only says that the talkspurt is over.
     pub opus: Bytes,
     /// The whole frame as it was written, to be forwarded unchanged.
@@ -87,6 +91,15 @@ pub struct FrameHeader {
     pub talkspurt_end: bool,
     /// The capture time, where one is due.
     pub captured: Option<Capture>,
+    /// Frames of the talkspurt before this one, where it is one of the first.
+    pub onset: Option<u8>,
+}
+
+/// What the extensions of a frame say.
+#[derive(Debug, Clone, Copy, Default)]
+struct Extensions {
+    captured: Option<Capture>,
+    onset: Option<u8>,
 }
 
 impl FrameHeader {
@@ -98,7 +111,7 @@ impl FrameHeader {
         if opus.len() > MAX_OPUS_BYTES {
             return Err(DatagramError::OutOfRange);
         }
-        let mut out = BytesMut::with_capacity(opus.len() + 24);
+        let mut out = BytesMut::with_capacity(opus.len() + 32);
         varint::put(&mut out, u64::from(self.track.0));
         out.put_u16(self.seq.0);
         out.put_u8(self.level.to_wire());
@@ -106,24 +119,48 @@ impl FrameHeader {
         if self.talkspurt_end {
             length |= FLAG_TALKSPURT_END;
         }
-        if self.captured.is_some() {
+        let extensions = Extensions { captured: self.captured, onset: self.onset };
+        if extensions.len() > 0 {
             length |= FLAG_EXTENSIONS;
         }
         varint::put(&mut out, length);
+        extensions.write(&mut out);
+        out.put_slice(opus);
+        Ok(out.freeze())
+    }
+}
+
+impl Extensions {
+    /// Bytes of the area. Each extension has an id, a length and its value.
+    const fn len(&self) -> u64 {
+        let captured = match self.captured {
+            Some(Capture { error_us: Some(_), .. }) => 16,
+            Some(Capture { error_us: None, .. }) => 10,
+            None => 0,
+        };
+        captured + if self.onset.is_some() { 3 } else { 0 }
+    }
+
+    fn write(&self, out: &mut BytesMut) {
+        if self.len() == 0 {
+            return;
+        }
+        varint::put(out, self.len());
         if let Some(capture) = self.captured {
-            // Of the extension area: each extension has an id, a length and its value.
-            varint::put(&mut out, if capture.error_us.is_some() { 16 } else { 10 });
-            varint::put(&mut out, EXTENSION_CAPTURE_TIME);
-            varint::put(&mut out, 8);
+            varint::put(out, EXTENSION_CAPTURE_TIME);
+            varint::put(out, 8);
             out.put_u64(capture.at.0);
             if let Some(error_us) = capture.error_us {
-                varint::put(&mut out, EXTENSION_CAPTURE_ERROR);
-                varint::put(&mut out, 4);
+                varint::put(out, EXTENSION_CAPTURE_ERROR);
+                varint::put(out, 4);
                 out.put_u32(error_us);
             }
         }
-        out.put_slice(opus);
-        Ok(out.freeze())
+        if let Some(onset) = self.onset {
+            varint::put(out, EXTENSION_ONSET);
+            varint::put(out, 1);
+            out.put_u8(onset);
+        }
     }
 }
 
@@ -142,6 +179,7 @@ impl MediaDatagram {
     pub(super) fn parse(bytes: Bytes) -> Result<Self, DatagramError> {
         let (source, is_protected) = match bytes[0] {
             KIND_REPAIR => (FrameSource::Repair, false),
+            KIND_LATE => (FrameSource::Late, false),
             kind => (FrameSource::Sent, kind == KIND_PROTECTED),
         };
         let mut rest = &bytes[1..];
@@ -215,7 +253,11 @@ fn read_frame(bytes: &Bytes) -> Result<Frame, DatagramError> {
     if opus_len > MAX_OPUS_BYTES {
         return Err(DatagramError::OutOfRange);
     }
-    let captured = if length & FLAG_EXTENSIONS != 0 { take_extensions(&mut rest)? } else { None };
+    let Extensions { captured, onset } = if length & FLAG_EXTENSIONS != 0 {
+        take_extensions(&mut rest)?
+    } else {
+        Extensions::default()
+    };
     let (opus, rest) = rest.split_at_checked(opus_len).ok_or(DatagramError::Truncated)?;
     Ok(Frame {
         track,
@@ -223,13 +265,14 @@ fn read_frame(bytes: &Bytes) -> Result<Frame, DatagramError> {
         level: Level::from_wire(level),
         talkspurt_end: length & FLAG_TALKSPURT_END != 0,
         captured,
+        onset,
         opus: bytes.slice_ref(opus),
         wire: bytes.slice(..bytes.len() - rest.len()),
     })
 }
 
 /// Reads the extension area; extensions that this version does not know are passed over.
-fn take_extensions(rest: &mut &[u8]) -> Result<Option<Capture>, DatagramError> {
+fn take_extensions(rest: &mut &[u8]) -> Result<Extensions, DatagramError> {
     let len = varint::take(rest).ok_or(DatagramError::Truncated)?;
     let len = usize::try_from(len).map_err(|_| DatagramError::OutOfRange)?;
     if len > MAX_EXTENSION_BYTES {
@@ -237,7 +280,7 @@ fn take_extensions(rest: &mut &[u8]) -> Result<Option<Capture>, DatagramError> {
     }
     let (mut area, after) = rest.split_at_checked(len).ok_or(DatagramError::Truncated)?;
     *rest = after;
-    let (mut captured, mut error_us) = (None, None);
+    let (mut captured, mut error_us, mut onset) = (None, None, None);
     while !area.is_empty() {
         let id = varint::take(&mut area).ok_or(DatagramError::Truncated)?;
         let len = varint::take(&mut area).ok_or(DatagramError::Truncated)?;
@@ -250,9 +293,12 @@ fn take_extensions(rest: &mut &[u8]) -> Result<Option<Capture>, DatagramError> {
         } else if id == EXTENSION_CAPTURE_ERROR {
             let value = value.try_into().map_err(|_| DatagramError::OutOfRange)?;
             error_us = Some(u32::from_be_bytes(value));
+        } else if id == EXTENSION_ONSET {
+            let [before] = *value else { return Err(DatagramError::OutOfRange) };
+            onset = Some(before);
         }
     }
-    Ok(captured.map(|at| Capture { at, error_us }))
+    Ok(Extensions { captured: captured.map(|at| Capture { at, error_us }), onset })
 }
 
 fn take_u32(rest: &mut &[u8]) -> Result<u32, DatagramError> {
@@ -280,6 +326,12 @@ impl MediaWriter {
     #[must_use]
     pub fn repair(channel: Channel, max_bytes: usize) -> Self {
         Self::of_kind(KIND_REPAIR, channel, max_bytes)
+    }
+
+    /// The same for frames that came late.
+    #[must_use]
+    pub fn late(channel: Channel, max_bytes: usize) -> Self {
+        Self::of_kind(KIND_LATE, channel, max_bytes)
     }
 
     /// The same for a datagram whose first `redundant` frames were sent before.
@@ -345,6 +397,9 @@ mod tests {
         };
         assert_eq!(datagram(0, &frames[..1])[..], crate::control::tests::spec_vector("media-1"));
         assert_eq!(datagram(64, &frames)[..], crate::control::tests::spec_vector("media-2"));
+        let onset = FrameHeader { onset: Some(2), ..header(1, 150, true, 30, false, None) };
+        let frames = [onset.write(&[0xfc, 0xff, 0xfe]).unwrap()];
+        assert_eq!(datagram(0, &frames)[..], crate::control::tests::spec_vector("media-4"));
     }
 
     #[test]
@@ -362,6 +417,12 @@ mod tests {
         assert_eq!(sources, [FrameSource::Redundancy, FrameSource::Sent]);
         let too_many = Bytes::from_static(&[KIND_PROTECTED, 0, 33, 1, 0, 0, 0, 0]);
         assert_eq!(Datagram::parse(too_many), Err(DatagramError::OutOfRange));
+    }
+
+    #[test]
+    fn an_onset_of_another_length_is_out_of_range() {
+        let wire = vec![5, 0, 1, 0x9e, 1 << 2 | 2, 4, 3, 2, 0xaa, 0xbb, 0x42];
+        assert_eq!(read_frame(&Bytes::from(wire)), Err(DatagramError::OutOfRange));
     }
 
     #[test]
@@ -410,6 +471,7 @@ mod tests {
             let mut sent = Vec::new();
             for (track, seq, voice, level, end, captured, len) in heads {
                 let mut head = header(track, seq, voice, level, end, captured);
+                head.onset = end.then_some(level);
                 if let Some(capture) = &mut head.captured {
                     capture.error_us = voice.then_some(track);
                 }
@@ -424,13 +486,14 @@ mod tests {
             for (frame, (head, opus)) in read.iter().zip(&sent) {
                 prop_assert_eq!((frame.track, frame.seq, frame.level), (head.track, head.seq, head.level));
                 prop_assert_eq!((frame.talkspurt_end, frame.captured), (head.talkspurt_end, head.captured));
+                prop_assert_eq!(frame.onset, head.onset);
                 prop_assert_eq!(&frame.opus[..], &opus[..]);
                 prop_assert_eq!(&frame.wire[..], &head.write(opus).unwrap()[..]);
             }
         }
 
         #[test]
-        fn any_bytes_parse_or_fail(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0u8..5) {
+        fn any_bytes_parse_or_fail(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0u8..6) {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() { *first = kind }
             if let Ok(Datagram::Media(media)) = Datagram::parse(bytes.into()) {
@@ -453,6 +516,7 @@ mod tests {
             level: Level { voice, minus_dbov },
             talkspurt_end,
             captured: captured.map(|at| Capture { at: OriginTime(at), error_us: None }),
+            onset: None,
         }
     }
 }

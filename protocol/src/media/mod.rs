@@ -17,6 +17,8 @@ pub const KIND_PROBE: u8 = 2;
 pub const KIND_REPAIR: u8 = 3;
 /// First byte of a media datagram that begins with frames that were sent before.
 pub const KIND_PROTECTED: u8 = 4;
+/// First byte of a media datagram with frames that were late on the way to the one that sends it.
+pub const KIND_LATE: u8 = 5;
 
 /// Reason for which a frame came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum FrameSource {
     Repair,
     /// It was sent before, and comes once more with later ones.
     Redundancy,
+    /// It came late to the neighbour, lost or overtaken further up.
+    Late,
 }
 
 /// A datagram with its kind known and its content not yet read.
@@ -62,7 +66,7 @@ impl Datagram {
     pub fn parse(bytes: Bytes) -> Result<Self, DatagramError> {
         match bytes.first() {
             None => Err(DatagramError::Truncated),
-            Some(&(KIND_MEDIA | KIND_REPAIR | KIND_PROTECTED)) => {
+            Some(&(KIND_MEDIA | KIND_REPAIR | KIND_PROTECTED | KIND_LATE)) => {
                 datagram::MediaDatagram::parse(bytes).map(Self::Media)
             }
             Some(&KIND_NACK) => nack::Nack::parse(&bytes).map(Self::Nack),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tribune_client_core::talkspurt::Onset;
 use tribune_protocol::ids::{Channel, Seq, TrackId};
 use tribune_protocol::limits::{CAPTURE_STAMP_PERIOD, FRAME_PERIOD, MAX_DATAGRAM_BYTES};
 use tribune_protocol::media::datagram::{Capture, FrameHeader, Level, MediaWriter};
@@ -18,6 +19,7 @@ pub struct Talk {
     count: u64,
     minus_dbov: u8,
     until: Option<Duration>,
+    onset: Onset,
 }
 
 /// A frame that was sent.
@@ -36,8 +38,8 @@ pub struct SentFrame {
 impl Talk {
     /// Talks from `began` on, every 20 ms; 0 is the loudest, 127 silence.
     #[must_use]
-    pub const fn new(began: Duration, minus_dbov: u8) -> Self {
-        Self { began, count: 0, minus_dbov, until: None }
+    pub fn new(began: Duration, minus_dbov: u8) -> Self {
+        Self { began, count: 0, minus_dbov, until: None, onset: Onset::default() }
     }
 
     /// Stops then; the last frame says that silence follows.
@@ -69,12 +71,14 @@ impl Talk {
         let seq = Seq(self.count as u16);
         let counter = self.count;
         self.count += 1;
+        let (track, talkspurt_end) = (track?, self.due().is_none());
         let header = FrameHeader {
-            track: track?,
+            track,
             seq,
             level: Level { voice: true, minus_dbov: self.minus_dbov },
-            talkspurt_end: self.due().is_none(),
+            talkspurt_end,
             captured,
+            onset: self.onset.handle_frame(seq, talkspurt_end),
         };
         let mut opus = [0; OPUS_BYTES];
         opus[..8].copy_from_slice(&counter.to_be_bytes());

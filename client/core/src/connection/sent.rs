@@ -123,6 +123,7 @@ mod tests {
                 level: Level::SILENCE,
                 talkspurt_end: false,
                 captured: None,
+                onset: None,
             };
             sent.push(TrackId(3), Seq(seq), header.write(&[7; 60]).unwrap());
         }

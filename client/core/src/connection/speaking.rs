@@ -31,6 +31,7 @@ impl Connection {
                 level: frame.level,
                 talkspurt_end: frame.talkspurt_end,
                 captured: self.stamp(now, frame, clock),
+                onset: self.onset.handle_frame(frame.seq, frame.talkspurt_end),
             };
             let wire = match header.write(&frame.opus) {
                 Ok(wire) => wire,

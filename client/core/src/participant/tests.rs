@@ -144,6 +144,7 @@ impl Test {
             level: Level::SILENCE,
             talkspurt_end: false,
             captured: None,
+            onset: None,
         };
         let mut writer = MediaWriter::new(Channel(0), 1_162);
         assert!(writer.push(&header.write(&[0xf8]).unwrap()));

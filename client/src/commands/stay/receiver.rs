@@ -257,6 +257,7 @@ mod tests {
             level: Level { voice: true, minus_dbov: 20 },
             talkspurt_end: false,
             captured: captured.map(|at| Capture { at: OriginTime(at), error_us: Some(200) }),
+            onset: None,
             opus,
             wire: bytes::Bytes::new(),
         };

@@ -23,18 +23,26 @@ pub struct Bundled {
     pub frames: u8,
 }
 
-/// A frame that waits.
-#[derive(Debug)]
-struct Waiting {
-    track: TrackId,
-    wire: Bytes,
-    ends_talkspurt: bool,
+/// A frame to be sent.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// Its track.
+    pub track: TrackId,
+    /// Its written form.
+    pub wire: Bytes,
+    /// Silence follows.
+    pub ends_talkspurt: bool,
+    /// A later one has been sent: it was lost further up, or overtaken.
+    pub is_late: bool,
 }
 
 /// The frames that a view has not sent yet.
 #[derive(Debug, Default)]
 pub struct Bundle {
     waiting: SmallVec<[Waiting; 4]>,
+    /// Late ones, which leave at once and by themselves: receivers are not to take the way to them for one that
+    /// reorders.
+    late: SmallVec<[Waiting; 2]>,
     /// Since when the oldest has waited.
     since: Option<Instant>,
     redundancy: Redundancy,
@@ -42,17 +50,15 @@ pub struct Bundle {
 
 impl Bundle {
     /// Adds a frame. Returns whether there was room.
-    pub fn add(
-        &mut self,
-        now: Instant,
-        track: TrackId,
-        wire: &Bytes,
-        ends_talkspurt: bool,
-    ) -> bool {
-        if self.waiting.len() == MAX_FRAMES_PER_DATAGRAM {
+    pub fn add(&mut self, now: Instant, frame: Waiting) -> bool {
+        if self.len() == MAX_FRAMES_PER_DATAGRAM {
             return false;
         }
-        self.waiting.push(Waiting { track, wire: wire.clone(), ends_talkspurt });
+        if frame.is_late {
+            self.late.push(frame);
+        } else {
+            self.waiting.push(frame);
+        }
         self.since.get_or_insert(now);
         true
     }
@@ -65,19 +71,20 @@ impl Bundle {
         is_known: impl Fn(TrackId) -> bool,
     ) {
         self.waiting.retain(|waiting| keep(waiting.track));
-        if self.waiting.is_empty() {
+        self.late.retain(|late| keep(late.track));
+        if self.is_empty() {
             self.since = None;
         }
         self.redundancy.retain(is_known);
     }
 
-    /// Whether the bundle leaves now: it holds `periods` frames of the clock or the end of what it says, or
-    /// nothing clocks it and it is not to be packed, or the time is over.
+    /// Whether the bundle leaves now: it holds `periods` frames of the clock, a late frame or the end of what it
+    /// says, or nothing clocks it and it is not to be packed, or the time is over.
     #[must_use]
     pub fn is_ready(&self, now: Instant, clock: Option<TrackId>, periods: u8) -> bool {
         let Some(due) = self.due(periods) else { return false };
-        let is_full = periods > 1 && self.waiting.len() == MAX_FRAMES_PER_DATAGRAM;
-        if now >= due || is_full {
+        let is_full = periods > 1 && self.len() == MAX_FRAMES_PER_DATAGRAM;
+        if now >= due || is_full || !self.late.is_empty() {
             return true;
         }
         let Some(clock) = clock else {
@@ -103,16 +110,16 @@ impl Bundle {
     /// Frames in it.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.late.len()
     }
 
     /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.late.is_empty()
     }
 
-    /// The datagrams, usually one; the bundle is empty then.
+    /// The datagrams, usually one, those with late frames first; the bundle is empty then.
     pub fn take(
         &mut self,
         now: Instant,
@@ -120,7 +127,13 @@ impl Bundle {
         protection: RedundancyLevel,
     ) -> SmallVec<[Bundled; 1]> {
         self.since = None;
-        let datagrams = fill(self.begin(now, channel, protection), channel, &self.waiting);
+        let mut datagrams = self.write_late(channel);
+        self.late.clear();
+        if self.waiting.is_empty() {
+            return datagrams;
+        }
+        let begun = self.begin(now, channel, protection);
+        fill(&mut datagrams, begun, MediaWriter::new, channel, &self.waiting);
         if protection == RedundancyLevel::None {
             self.redundancy.clear();
         } else {
@@ -134,7 +147,19 @@ impl Bundle {
     /// The frames that wait, in datagrams of their own; they go on waiting.
     #[must_use]
     pub fn copy(&self, channel: Channel) -> SmallVec<[Bundled; 1]> {
-        fill(MediaWriter::new(channel, MAX_DATAGRAM_BYTES), channel, &self.waiting)
+        let mut datagrams = self.write_late(channel);
+        let first = MediaWriter::new(channel, MAX_DATAGRAM_BYTES);
+        fill(&mut datagrams, first, MediaWriter::new, channel, &self.waiting);
+        datagrams
+    }
+
+    fn write_late(&self, channel: Channel) -> SmallVec<[Bundled; 1]> {
+        let mut datagrams = SmallVec::new();
+        if !self.late.is_empty() {
+            let first = MediaWriter::late(channel, MAX_DATAGRAM_BYTES);
+            fill(&mut datagrams, first, MediaWriter::late, channel, &self.late);
+        }
+        datagrams
     }
 
     /// A datagram with the frames that are to be sent again, as far as the present ones leave room.
@@ -159,14 +184,20 @@ impl Bundle {
     }
 }
 
-/// Fills datagrams with frames; `first` may hold some that are sent again.
-fn fill(first: MediaWriter, channel: Channel, waiting: &[Waiting]) -> SmallVec<[Bundled; 1]> {
-    let (mut datagrams, mut writer, mut frames) = (SmallVec::new(), first, 0);
+/// Fills datagrams with frames: `first`, which may hold some that are sent again, and then others of a kind.
+fn fill(
+    datagrams: &mut SmallVec<[Bundled; 1]>,
+    first: MediaWriter,
+    begin: fn(Channel, usize) -> MediaWriter,
+    channel: Channel,
+    waiting: &[Waiting],
+) {
+    let (mut writer, mut frames) = (first, 0);
     for Waiting { wire, .. } in waiting {
         if !writer.push(wire) {
             datagrams.push(Bundled { bytes: writer.take(), frames });
             frames = 0;
-            writer = MediaWriter::new(channel, MAX_DATAGRAM_BYTES);
+            writer = begin(channel, MAX_DATAGRAM_BYTES);
             let fits = writer.push(wire);
             debug_assert!(fits, "a frame is smaller than a datagram");
         }
@@ -175,7 +206,6 @@ fn fill(first: MediaWriter, channel: Channel, waiting: &[Waiting]) -> SmallVec<[
     if frames > 0 {
         datagrams.push(Bundled { bytes: writer.take(), frames });
     }
-    datagrams
 }
 
 /// Longest time for which a frame waits in a view that packs `periods` into a datagram.
@@ -195,9 +225,9 @@ mod tests {
     fn the_clock_takes_the_others_along() {
         let now = Instant::now();
         let mut bundle = Bundle::default();
-        bundle.add(now, TrackId(2), &wire(2, 0), false);
+        bundle.add(now, waiting(2, wire(2, 0), false));
         assert!(!bundle.is_ready(now, Some(TrackId(1)), 1));
-        bundle.add(now, TrackId(1), &wire(1, 0), false);
+        bundle.add(now, waiting(1, wire(1, 0), false));
         assert!(bundle.is_ready(now, Some(TrackId(1)), 1));
         assert_eq!(bundle.take(now, CHANNEL, RedundancyLevel::None).len(), 1);
         assert!(!bundle.is_ready(now + FRAME_PERIOD, None, 1));
@@ -207,7 +237,7 @@ mod tests {
     fn without_the_clock_a_frame_waits_one_period() {
         let now = Instant::now();
         let mut bundle = Bundle::default();
-        bundle.add(now, TrackId(2), &wire(2, 0), false);
+        bundle.add(now, waiting(2, wire(2, 0), false));
         assert_eq!(bundle.due(1), Some(now + FRAME_PERIOD));
         assert!(bundle.is_ready(now + FRAME_PERIOD, Some(TrackId(1)), 1));
     }
@@ -218,16 +248,16 @@ mod tests {
         let mut bundle = Bundle::default();
         for n in 0..3 {
             assert!(!bundle.is_ready(now + FRAME_PERIOD * n, clock, 3), "{n}");
-            bundle.add(now + FRAME_PERIOD * n, TrackId(1), &wire(1, n as u8), false);
-            bundle.add(now + FRAME_PERIOD * n, TrackId(2), &wire(2, n as u8), false);
+            bundle.add(now + FRAME_PERIOD * n, waiting(1, wire(1, n as u8), false));
+            bundle.add(now + FRAME_PERIOD * n, waiting(2, wire(2, n as u8), false));
         }
         assert!(bundle.is_ready(now + FRAME_PERIOD * 2, clock, 3));
         let datagrams = bundle.take(now, CHANNEL, RedundancyLevel::None);
         assert_eq!((datagrams.len(), datagrams[0].frames), (1, 6));
 
-        bundle.add(now, TrackId(1), &wire(1, 3), false);
+        bundle.add(now, waiting(1, wire(1, 3), false));
         assert!(bundle.is_ready(now + FRAME_PERIOD * 3, clock, 3), "two were lost");
-        bundle.add(now, TrackId(1), &wire(1, 4), true);
+        bundle.add(now, waiting(1, wire(1, 4), true));
         assert!(bundle.is_ready(now, clock, 3), "nothing follows");
         assert!(bundle.is_ready(now, None, 3), "nothing follows");
     }
@@ -237,7 +267,7 @@ mod tests {
         let now = Instant::now();
         let mut bundle = Bundle::default();
         for track in 1..=4 {
-            bundle.add(now, TrackId(track), &Bytes::from(vec![0; 600]), false);
+            bundle.add(now, waiting(track, Bytes::from(vec![0; 600]), false));
         }
         let datagrams = bundle.take(now, CHANNEL, RedundancyLevel::PreviousTwo);
         assert_eq!(datagrams.len(), 4);
@@ -252,7 +282,7 @@ mod tests {
         let mut said = Vec::new();
         for n in 0..6_u8 {
             let now = now + FRAME_PERIOD * n.into();
-            bundle.add(now, TrackId(1), &wire(1, n), false);
+            bundle.add(now, waiting(1, wire(1, n), false));
             let protection =
                 if n < 3 { RedundancyLevel::PreviousTwo } else { RedundancyLevel::Spread };
             said.push(read(&bundle.take(now, CHANNEL, protection)));
@@ -267,11 +297,40 @@ mod tests {
 
         // After a silence nothing is said again, nor of a track that has been silenced.
         let later = now + FRAME_PERIOD * 30;
-        bundle.add(later, TrackId(1), &wire(1, 30), false);
+        bundle.add(later, waiting(1, wire(1, 30), false));
         assert_eq!(read(&bundle.take(later, CHANNEL, RedundancyLevel::Previous)), [(30, false)]);
         bundle.retain(|_| true, |_| false);
-        bundle.add(later, TrackId(1), &wire(1, 31), false);
+        bundle.add(later, waiting(1, wire(1, 31), false));
         assert_eq!(read(&bundle.take(later, CHANNEL, RedundancyLevel::Previous)), [(31, false)]);
+    }
+
+    #[test]
+    fn late_frames_leave_at_once_and_by_themselves() {
+        let (now, clock) = (Instant::now(), Some(TrackId(1)));
+        let mut bundle = Bundle::default();
+        bundle.add(now, waiting(1, wire(1, 7), false));
+        assert!(!bundle.is_ready(now, clock, 3));
+        bundle.add(now, Waiting { is_late: true, ..waiting(1, wire(1, 3), false) });
+        bundle.add(now, Waiting { is_late: true, ..waiting(1, wire(1, 4), false) });
+        assert!(bundle.is_ready(now, clock, 3));
+        assert_eq!((bundle.len(), bundle.copy(CHANNEL).len()), (3, 2));
+        let datagrams = bundle.take(now, CHANNEL, RedundancyLevel::Previous);
+        assert!(bundle.is_empty());
+        let [late, others] = &datagrams[..] else { panic!("{datagrams:?}") };
+        let sources = |bundled: &Bundled| {
+            let Ok(Datagram::Media(media)) = Datagram::parse(bundled.bytes.clone()) else {
+                panic!("media")
+            };
+            let frames = media.frames().map(|frame| frame.unwrap().seq.0);
+            (media.source(0), frames.collect::<Vec<_>>())
+        };
+        assert_eq!(sources(late), (FrameSource::Late, vec![3, 4]));
+        assert_eq!(sources(others), (FrameSource::Sent, vec![7]));
+
+        // They are not sent again: who lacks them asks.
+        bundle.add(now, waiting(1, wire(1, 8), false));
+        let datagrams = bundle.take(now, CHANNEL, RedundancyLevel::Previous);
+        assert_eq!(read(&datagrams), [(7, true), (8, false)]);
     }
 
     /// Sequence numbers, each with whether it was sent before.
@@ -285,6 +344,10 @@ mod tests {
         let read: Vec<_> = read.collect();
         assert_eq!(usize::from(*frames), read.iter().filter(|(_, again)| !again).count());
         read
+    }
+
+    fn waiting(track: u32, wire: Bytes, ends_talkspurt: bool) -> Waiting {
+        Waiting { track: TrackId(track), wire, ends_talkspurt, is_late: false }
     }
 
     fn wire(track: u8, seq: u8) -> Bytes {

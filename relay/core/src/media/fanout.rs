@@ -11,7 +11,7 @@ use tribune_protocol::limits::{MAX_FRAMES_PER_DATAGRAM, MAX_STAGE};
 use tribune_protocol::media::FrameSource;
 use tribune_protocol::media::datagram::{Frame, FrameHeader, Level, MediaDatagram};
 
-use super::bundle::Bundled;
+use super::bundle::{Bundled, Waiting};
 use super::ingress::{Ingress, Question, Verdict};
 use super::ring::Ring;
 use super::select::{Audibility, Selection};
@@ -216,7 +216,12 @@ impl RoomMedia {
                     None
                 }
             };
-            self.add(now, frame, heard.as_ref(), counters);
+            let newest = self.ingress.ring(frame.track).and_then(Ring::newest);
+            let is_newest = |other: &Frame| {
+                other.track == frame.track && newest.is_some_and(|newest| newest == other.seq)
+            };
+            let is_late = !frames.iter().any(is_newest);
+            self.add(now, (frame, is_late), heard.as_ref(), counters);
         }
     }
 
@@ -329,7 +334,7 @@ impl RoomMedia {
     fn add(
         &mut self,
         now: Instant,
-        frame: &Frame,
+        (frame, is_late): (&Frame, bool),
         heard: Option<&(Bytes, bool)>,
         counters: &mut ShardCounters,
     ) {
@@ -340,8 +345,10 @@ impl RoomMedia {
         for view in self.views.iter_mut().filter(takes) {
             let whole = (&frame.wire, frame.talkspurt_end);
             let heard = heard.map(|(wire, ends)| (wire, *ends));
-            if let Some(said) = if view.is_trunk() { Some(whole) } else { heard } {
-                let full = !view.add(now, frame.track, said);
+            let said = if view.is_trunk() { Some(whole) } else { heard };
+            if let Some((wire, ends_talkspurt)) = said {
+                let (track, wire) = (frame.track, wire.clone());
+                let full = !view.add(now, Waiting { track, wire, ends_talkspurt, is_late });
                 counters.frames_dropped.count(DropCause::BundleFull, u64::from(full));
             }
         }
@@ -356,6 +363,7 @@ fn mark(frame: &Frame) -> Option<Bytes> {
         level: Level::SILENCE,
         talkspurt_end: true,
         captured: None,
+        onset: None,
     };
     header.write(&[]).ok()
 }

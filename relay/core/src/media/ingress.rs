@@ -106,7 +106,7 @@ impl Ingress {
     /// Notes a frame that was accepted. Gives what it tells of those before it.
     pub fn note_arrival(&mut self, now: Instant, frame: &Frame, source: FrameSource) -> Noted {
         let Some(track) = self.track_mut(frame.track) else { return Noted::default() };
-        track.repair.handle_frame(now, (frame.seq, frame.talkspurt_end), source)
+        track.repair.handle_frame(now, frame.into(), source)
     }
 
     /// The next frames to ask for now; `round_trip` of a connection is `None` where it is not this shard's.
@@ -331,10 +331,11 @@ mod tests {
             level: Level::SILENCE,
             talkspurt_end: false,
             captured: None,
+            onset: None,
         };
         let wire = header.write(b"opus").unwrap();
         let opus = wire.slice(wire.len() - 4..);
-        let FrameHeader { track, seq, level, talkspurt_end, captured } = header;
-        Frame { track, seq, level, talkspurt_end, captured, opus, wire }
+        let FrameHeader { track, seq, level, talkspurt_end, captured, onset } = header;
+        Frame { track, seq, level, talkspurt_end, captured, onset, opus, wire }
     }
 }

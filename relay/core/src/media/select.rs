@@ -238,6 +238,7 @@ mod tests {
                 level: Level { voice: true, minus_dbov },
                 talkspurt_end,
                 captured: None,
+                onset: None,
                 opus: Bytes::new(),
                 wire: Bytes::new(),
             };

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::ids::{Channel, TrackId};
 
-use super::bundle::{Bundle, Bundled};
+use super::bundle::{Bundle, Bundled, Waiting};
 use crate::messages::{Hears, LinkId, TrackRoute, ViewKey};
 
 /// Frame periods that a datagram of `audience` holds: a third of the packets, and 40 ms more.
@@ -121,14 +120,9 @@ impl View {
         }
     }
 
-    /// Adds a frame as it was written, with whether it ends a talkspurt. Returns whether there was room.
-    pub(super) fn add(
-        &mut self,
-        now: Instant,
-        track: TrackId,
-        (wire, ends_talkspurt): (&Bytes, bool),
-    ) -> bool {
-        self.bundle.add(now, track, wire, ends_talkspurt)
+    /// Adds a frame. Returns whether there was room.
+    pub(super) fn add(&mut self, now: Instant, frame: Waiting) -> bool {
+        self.bundle.add(now, frame)
     }
 
     /// Keeps only the frames of some tracks: see [`Bundle::retain`].

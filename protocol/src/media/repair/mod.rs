@@ -5,10 +5,16 @@
 //! frames have come late by themselves, overtaken or repaired further up; then it is asked for once a round
 //! trip, while an answer can be in time.
 
+mod above;
+mod reach;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::above::Above;
+pub use self::reach::Reach;
 use super::FrameSource;
+use super::datagram::Frame;
 use crate::ids::Seq;
 use crate::limits::{FRAME_PERIOD, MAX_NACK_FRAMES};
 
@@ -21,8 +27,6 @@ const MAX_ASKED: u8 = 8;
 /// Frames that the clock finds missing in a row; after that it is silence whose announcement was lost,
 /// or an outage.
 const MAX_OVERDUE: i16 = 2;
-/// Questions for a frame that only the clock knows of: if the speaker is late, everybody below asks.
-const MAX_ASKED_OVERDUE: u8 = 1;
 /// Questions at once; one more for each frame that comes. A speaker who leaves out numbers cannot have a
 /// thousand listeners ask more often than they hear.
 const MAX_QUESTIONS: u8 = 25;
@@ -43,15 +47,6 @@ const HOPELESS_SHARE: u16 = 8;
 /// Frames whose answers may still turn out to have been needless.
 const MAX_ANSWERED: usize = 16;
 
-/// Bounds within which missing frames are worth asking for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reach {
-    /// Time after which a missing frame is of no use.
-    patience: Duration,
-    /// Most frames missing in a row; more are an outage, or silence whose announcement was lost.
-    max_run: i16,
-}
-
 /// Frames in a row that are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
@@ -59,6 +54,17 @@ pub struct Gap {
     pub first: Seq,
     /// The length, 1 to [`MAX_NACK_FRAMES`].
     pub count: u8,
+}
+
+/// Place of a frame in its track, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub seq: Seq,
+    /// Silence follows.
+    pub talkspurt_end: bool,
+    /// Frames of its talkspurt before it, where it says so.
+    pub onset: Option<u8>,
 }
 
 /// News of a track, told by a frame that has come.
@@ -79,8 +85,9 @@ pub struct Repair {
     missing: VecDeque<Missing>,
     /// Frames that came as answers, oldest first.
     answered: VecDeque<Answered>,
-    /// Wait before a question.
+    /// Wait for frames that the way here may have reordered.
     wait: Duration,
+    above: Above,
     /// Questions that are left.
     questions: u8,
     /// Mean deviation of the arrivals from the media clock.
@@ -115,22 +122,9 @@ struct Answered {
     since: Instant,
 }
 
-impl Reach {
-    /// Conversation: the longest that a live buffer waits, and runs of 200 ms. After a longer one the talk
-    /// has gone on.
-    pub const LIVE: Self = Self { patience: Duration::from_millis(400), max_run: 10 };
-    /// All that a neighbour keeps: for relays, whose listeners may have the longest buffer.
-    pub const RING: Self = Self { patience: Duration::from_secs(2), max_run: MAX_MISSING as i16 };
-
-    /// Nothing is asked for: what is lost comes by itself.
-    pub const NONE: Self = Self { patience: Duration::ZERO, max_run: 0 };
-
-    /// As far as a buffer of this delay reaches.
-    #[must_use]
-    pub fn within(delay: Duration) -> Self {
-        let run = delay.as_millis() / FRAME_PERIOD.as_millis();
-        let max_run = i16::try_from(run).unwrap_or(i16::MAX).min(Self::RING.max_run);
-        Self { patience: delay.min(Self::RING.patience), max_run }
+impl From<&Frame> for Place {
+    fn from(frame: &Frame) -> Self {
+        Self { seq: frame.seq, talkspurt_end: frame.talkspurt_end, onset: frame.onset }
     }
 }
 
@@ -144,6 +138,7 @@ impl Repair {
             missing: VecDeque::new(),
             answered: VecDeque::new(),
             wait: Duration::ZERO,
+            above: Above::new(),
             questions: MAX_QUESTIONS,
             jitter: Duration::ZERO,
             futile: 0,
@@ -162,27 +157,23 @@ impl Repair {
     }
 
     /// Takes a frame that has come for the first time, by itself or as an answer. Announced silence is no gap.
-    pub fn handle_frame(
-        &mut self,
-        now: Instant,
-        (seq, talkspurt_end): (Seq, bool),
-        source: FrameSource,
-    ) -> Noted {
+    pub fn handle_frame(&mut self, now: Instant, place: Place, source: FrameSource) -> Noted {
+        let Place { seq, talkspurt_end, .. } = place;
         if self.futile < HOPELESS || seq.0.is_multiple_of(HOPELESS_SHARE) {
             self.questions = MAX_QUESTIONS.min(self.questions + 1);
         }
         let Some(newest) = self.newest else {
-            self.begin(now, seq, talkspurt_end);
-            return Noted::default();
+            return Noted { missing: self.begin(now, place, MAX_MISSING as i16), repaired: false };
         };
-        let mut noted = self.take_missing(now, (seq, talkspurt_end), source);
+        let mut noted = self.take_missing(now, place, source);
         let ahead = seq.since(newest.seq);
         if (-MAX_JUMP..=0).contains(&ahead) {
             return noted;
         }
         let between = ahead.saturating_sub(1);
         if newest.talkspurt_end || !(0..=self.reach.max_run).contains(&between) {
-            self.begin(now, seq, talkspurt_end);
+            let most = if ahead > 0 { between } else { MAX_MISSING as i16 };
+            noted.missing = noted.missing.saturating_add(self.begin(now, place, most));
             return noted;
         }
         self.note_jitter(now, newest, ahead);
@@ -208,12 +199,19 @@ impl Repair {
     /// Takes a frame that has come before. If it comes by itself after its answer, the question was needless.
     pub fn handle_duplicate(&mut self, now: Instant, seq: Seq, source: FrameSource) {
         match source {
-            FrameSource::Sent => {}
+            FrameSource::Sent | FrameSource::Late => {}
             FrameSource::Repair | FrameSource::Redundancy => return,
         }
         let at = self.answered.iter().position(|answered| answered.seq == seq);
         if let Some(answered) = at.and_then(|at| self.answered.remove(at)) {
-            self.note_late(now.saturating_duration_since(answered.since));
+            let lateness = now.saturating_duration_since(answered.since);
+            match source {
+                FrameSource::Late => self.above.handle_late(lateness),
+                FrameSource::Sent | FrameSource::Repair | FrameSource::Redundancy => {
+                    self.above.handle_needless();
+                    self.note_late(lateness);
+                }
+            }
         }
     }
 
@@ -222,8 +220,9 @@ impl Repair {
     pub fn poll_ask(&mut self, now: Instant, round_trip: Duration) -> Option<Gap> {
         self.note_overdue(now);
         self.give_up(now, round_trip);
-        let is_futile = self.futile >= FUTILE;
-        let is_due = |missing: &Missing| missing.asks(is_futile) && missing.due <= now;
+        let (is_futile, overdue_asks) = (self.futile >= FUTILE, self.reach.overdue_asks);
+        let is_due =
+            |missing: &Missing| missing.asks(overdue_asks, is_futile) && missing.due <= now;
         let at = self.missing.iter().position(is_due)?;
         self.questions = self.questions.checked_sub(1)?;
         let first = self.missing[at].seq;
@@ -244,30 +243,37 @@ impl Repair {
     /// When to call [`Self::poll_ask`] next; may be early.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let is_futile = self.futile >= FUTILE;
-        let asks = |missing: &&Missing| self.questions > 0 && missing.asks(is_futile);
+        let (is_futile, overdue_asks) = (self.futile >= FUTILE, self.reach.overdue_asks);
+        let asks = |missing: &&Missing| self.questions > 0 && missing.asks(overdue_asks, is_futile);
         let asks = self.missing.iter().filter(asks);
         [asks.map(|missing| missing.due).min(), self.overdue_at()].into_iter().flatten().min()
     }
 
-    /// A talkspurt begins, or a track with other numbers.
-    fn begin(&mut self, now: Instant, seq: Seq, talkspurt_end: bool) {
+    /// A talkspurt begins, or a track with other numbers. Gives the number of frames that it began with and that
+    /// have not come, `most` at most.
+    fn begin(&mut self, now: Instant, place: Place, most: i16) -> u8 {
+        let Place { seq, talkspurt_end, onset } = place;
         self.missing.retain(|missing| !missing.is_overdue);
         self.newest = Some(Newest { seq, talkspurt_end, at: now, overdue: 0 });
+        let onset = i16::from(onset.unwrap_or(0)).min(most).min(self.reach.max_run);
+        for before in (1..=onset.unsigned_abs()).rev() {
+            self.push(now, seq.minus(before), false);
+        }
+        u8::try_from(onset).unwrap_or(u8::MAX)
     }
 
     fn push(&mut self, now: Instant, seq: Seq, is_overdue: bool) {
         if self.missing.len() == MAX_MISSING {
             self.missing.pop_front();
         }
-        let due = if is_overdue { now } else { now + self.wait };
+        let due = if is_overdue { now } else { now + self.wait.max(self.above.wait()) };
         self.missing.push_back(Missing { seq, is_overdue, since: now, asked: 0, due });
     }
 
     fn take_missing(
         &mut self,
         now: Instant,
-        (seq, talkspurt_end): (Seq, bool),
+        Place { seq, talkspurt_end, .. }: Place,
         source: FrameSource,
     ) -> Noted {
         let is_redundant = source == FrameSource::Redundancy;
@@ -284,6 +290,7 @@ impl Repair {
                 self.futile = 0;
                 // It was lost: there is less reason to wait.
                 self.wait -= self.wait / 32;
+                self.above.handle_own();
                 if self.answered.len() == MAX_ANSWERED {
                     self.answered.pop_front();
                 }
@@ -292,6 +299,7 @@ impl Repair {
             FrameSource::Sent if asked > 0 && !is_overdue => {
                 self.note_late(now.saturating_duration_since(since));
             }
+            FrameSource::Late => self.above.handle_late(now.saturating_duration_since(since)),
             FrameSource::Sent | FrameSource::Redundancy => {}
         }
         let repaired = asked > 0 || !is_overdue || is_redundant;
@@ -312,8 +320,7 @@ impl Repair {
 
     /// A frame that was asked for came by itself, so long after it was found missing.
     fn note_late(&mut self, lateness: Duration) {
-        let wait = lateness + lateness / 8;
-        self.wait = self.wait.max(wait).min(MAX_WAIT);
+        self.wait = self.wait.max(with_margin(lateness)).min(MAX_WAIT);
     }
 
     fn note_jitter(&mut self, now: Instant, newest: Newest, ahead: i16) {
@@ -330,7 +337,7 @@ impl Repair {
             return None;
         }
         let periods = u32::from(newest.overdue.unsigned_abs()) + 1;
-        let margin = OVERDUE_AFTER.max(self.jitter * 4).max(self.wait);
+        let margin = OVERDUE_AFTER.max(self.jitter * 4).max(self.wait).max(self.above.wait());
         Some(newest.at + FRAME_PERIOD * periods + margin)
     }
 
@@ -360,12 +367,17 @@ impl Repair {
     }
 }
 
+/// A wait that covers such a lateness.
+fn with_margin(lateness: Duration) -> Duration {
+    lateness + lateness / 8
+}
+
 impl Missing {
     /// Whether there is another question for it.
-    const fn asks(&self, is_futile: bool) -> bool {
+    const fn asks(&self, overdue_asks: u8, is_futile: bool) -> bool {
         let most = match (is_futile, self.is_overdue) {
             (true, _) => 1,
-            (false, true) => MAX_ASKED_OVERDUE,
+            (false, true) => overdue_asks,
             (false, false) => MAX_ASKED,
         };
         self.asked < most
@@ -390,9 +402,7 @@ mod tests {
         assert_eq!(track.asked(), [(65_535, 3)]);
         track.wait(74);
         assert_eq!(track.asked(), []);
-        assert!(
-            track.repair.handle_frame(track.now, (Seq(0), false), FrameSource::Repair).repaired
-        );
+        assert!(track.repair.handle_frame(track.now, place(0), FrameSource::Repair).repaired);
         track.wait(1);
         assert_eq!(track.asked(), [(65_535, 1), (1, 1)]);
         track.wait(75);
@@ -405,7 +415,7 @@ mod tests {
         track.frames(&[0, 2]);
         let asked = track.repair.poll_ask(track.now, Duration::from_millis(401));
         assert_eq!(asked, None);
-        assert!(track.repair.handle_frame(track.now, (Seq(1), false), FrameSource::Sent).repaired);
+        assert!(track.repair.handle_frame(track.now, place(1), FrameSource::Sent).repaired);
     }
 
     #[test]
@@ -423,6 +433,29 @@ mod tests {
     }
 
     #[test]
+    fn frames_that_a_talkspurt_began_with_are_asked_for() {
+        let mut track = Track::new();
+        track.onset(90, 2);
+        assert_eq!(track.asked(), [(88, 2)], "the first that is heard of a track");
+        track.frame(91, true);
+        track.wait(2_000);
+        track.onset(240, 3);
+        track.wait(1);
+        assert_eq!(track.asked(), [(237, 3)]);
+        track.wait(60);
+        track.again(238, true);
+        track.onset(241, 4);
+        track.wait(15);
+        assert_eq!(track.asked(), [(237, 1), (239, 1)], "not again by the next one");
+        track.frame(242, true);
+        track.onset(244, 9);
+        assert_eq!(track.asked(), [(243, 1)], "not what has come before it");
+        track.wait(2_000);
+        track.onset(20_000, 200);
+        assert_eq!(track.asked(), [(19_990, 10)], "bounded");
+    }
+
+    #[test]
     fn the_clock_finds_the_last_frames_missing_and_then_takes_it_for_silence() {
         let mut track = Track::new();
         track.frames(&[0, 1]);
@@ -435,7 +468,7 @@ mod tests {
             track.wait(20);
             asked.extend(track.asked());
         }
-        assert_eq!(asked, [(3, 1)]);
+        assert_eq!(asked, [(3, 1), (2, 1), (3, 1)], "each twice");
         assert_eq!(track.repair.poll_timeout(), None);
     }
 
@@ -499,7 +532,7 @@ mod tests {
         track.wait(1);
         assert_eq!(track.asked(), [(10, 50), (60, 27)], "what the clock found has been asked for");
         track.wait(60);
-        let end = (Seq(20), true);
+        let end = Place { talkspurt_end: true, ..place(20) };
         assert!(track.repair.handle_frame(track.now, end, FrameSource::Repair).repaired);
         track.wait(15);
         assert_eq!(track.asked(), [(8, 12), (88, 1)], "and the next one is overdue");
@@ -511,10 +544,10 @@ mod tests {
         track.frames(&[0, 2]);
         assert_eq!(track.asked(), [(1, 1)]);
         track.wait(20);
-        let again = (Seq(1), false);
+        let again = place(1);
         assert!(track.repair.handle_frame(track.now, again, FrameSource::Redundancy).repaired);
         track.repair.handle_duplicate(track.now, Seq(2), FrameSource::Redundancy);
-        let next = (Seq(3), false);
+        let next = place(3);
         let noted = track.repair.handle_frame(track.now, next, FrameSource::Redundancy);
         assert!(noted.repaired, "its turn was missed");
         assert_eq!(track.repair.wait, Duration::ZERO);
@@ -560,7 +593,7 @@ mod tests {
                 let now = start + Duration::from_millis(ms);
                 while arrivals.first().is_some_and(|(at, _)| *at <= ms) {
                     let (_, n) = arrivals.remove(0);
-                    repair.handle_frame(now, (Seq(n), false), FrameSource::Sent);
+                    repair.handle_frame(now, place(n), FrameSource::Sent);
                     came.insert(n);
                 }
                 while let Some(gap) = repair.poll_ask(now, round_trip) {
@@ -578,6 +611,10 @@ mod tests {
             }
             prop_assert_eq!(repair.poll_timeout(), None);
         }
+    }
+
+    fn place(seq: u16) -> Place {
+        Place { seq: Seq(seq), talkspurt_end: false, onset: None }
     }
 
     struct Track {
@@ -605,12 +642,21 @@ mod tests {
                 let ahead = Seq(seq).since(newest.seq).unsigned_abs();
                 self.now = self.now.max(newest.at + FRAME_PERIOD * u32::from(ahead));
             }
-            self.repair.handle_frame(self.now, (Seq(seq), talkspurt_end), FrameSource::Sent);
+            self.repair.handle_frame(
+                self.now,
+                Place { talkspurt_end, ..place(seq) },
+                FrameSource::Sent,
+            );
+        }
+
+        fn onset(&mut self, seq: u16, before: u8) {
+            let place = Place { onset: Some(before), ..place(seq) };
+            self.repair.handle_frame(self.now, place, FrameSource::Sent);
         }
 
         fn again(&mut self, seq: u16, is_repair: bool) {
             let source = if is_repair { FrameSource::Repair } else { FrameSource::Sent };
-            assert!(self.repair.handle_frame(self.now, (Seq(seq), false), source).repaired);
+            assert!(self.repair.handle_frame(self.now, place(seq), source).repaired);
         }
 
         fn wait(&mut self, ms: u64) {
