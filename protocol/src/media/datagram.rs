@@ -95,7 +95,7 @@ pub struct FrameHeader {
     pub onset: Option<u8>,
 }
 
-/// What the extensions of a frame say.
+/// Extensions of a frame.
 #[derive(Debug, Clone, Copy, Default)]
 struct Extensions {
     captured: Option<Capture>,
