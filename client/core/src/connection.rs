@@ -27,6 +27,7 @@ use tribune_protocol::time::ClockFilter;
 use tribune_protocol::token::TokenText;
 
 pub use self::exchange::{Answer, Arrival, Path, Received, RequestError, Unsent};
+pub use self::groups::GROUP_STREAMS;
 use self::groups::GroupReader;
 use self::protection::UplinkProtection;
 use self::sent::SentFrames;

@@ -13,9 +13,10 @@ use quinn::{
     TransportConfig, VarInt,
 };
 use quinn_proto::RandomConnectionIdGenerator;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tribune_client_core::address::Address;
+use tribune_client_core::connection::GROUP_STREAMS;
 use tribune_client_core::connection::Path;
 use tribune_client_core::reconnect::Failure;
 use tribune_congestion::LiveAudioConfig;
@@ -42,8 +43,6 @@ const RECEIVE_DATAGRAMS: usize = 64;
 const SEND_DATAGRAMS: usize = 16;
 /// Bytes of control messages on their way to us: four of the largest.
 const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
-/// Streams with frames at the same time: a second each, some of them late.
-const GROUP_STREAMS: u32 = 8;
 /// Chunks of such streams that wait for their reader.
 const GROUP_CHUNKS: usize = 64;
 /// Bytes of such a stream that are read at a time.
@@ -216,11 +215,19 @@ impl ControlIn {
     }
 }
 
-/// Reads the streams that the relay opens until the connection or its reader is gone.
+/// Reads the streams that the relay opens until the connection or its reader is gone: so many at a time, each until
+/// its last chunk has been taken, so that a relay that opens them faster waits.
 async fn read_groups(quic: quinn::Connection, chunks: mpsc::Sender<GroupChunk>) {
+    let places = Arc::new(Semaphore::new(GROUP_STREAMS as usize));
     let mut readers = JoinSet::new();
-    while let Ok(stream) = quic.accept_uni().await {
-        readers.spawn(read_group(stream, chunks.clone()));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(stream) = quic.accept_uni().await else { return };
+        let chunks = chunks.clone();
+        readers.spawn(async move {
+            read_group(stream, chunks).await;
+            drop(place);
+        });
         while readers.try_join_next().is_some() {}
     }
 }

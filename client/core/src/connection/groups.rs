@@ -7,37 +7,62 @@ use bytes::{Buf, Bytes, BytesMut};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::varint;
 
-/// Streams at the same time: a group covers a second, and one that is late by more is given up by the relay
-/// after ten.
-const MAX_STREAMS: usize = 16;
+/// Streams with frames at the same time that a participant allows: a second each, some of them late.
+pub const GROUP_STREAMS: u32 = 8;
 
 /// Streams that are being read.
 #[derive(Debug, Default)]
 pub(super) struct GroupReader {
-    streams: BTreeMap<u64, BytesMut>,
+    streams: BTreeMap<u64, Group>,
+    /// Streams up to this one that are none of the above are over: what still comes of them is passed over.
+    over: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Group {
+    /// What has come of the next datagram.
+    Reading(BytesMut),
+    /// It broke the rules: where its next datagram begins cannot be told.
+    Broken,
 }
 
 impl GroupReader {
     /// Takes bytes of a stream, in order. Gives the datagrams that are whole with them. Of a stream that is
     /// none of the protocol's the rest is passed over.
     pub(super) fn handle_bytes(&mut self, stream: u64, bytes: &[u8], is_over: bool) -> Vec<Bytes> {
-        if !self.streams.contains_key(&stream) && self.streams.len() >= MAX_STREAMS {
-            self.streams.pop_first();
-        }
-        let rest = self.streams.entry(stream).or_default();
-        rest.extend_from_slice(bytes);
         let mut datagrams = Vec::new();
-        let is_broken = loop {
-            match take(rest) {
-                Ok(Some(datagram)) => datagrams.push(datagram),
-                Ok(None) => break false,
-                Err(TooLong) => break true,
+        let Some(group) = self.group(stream) else { return datagrams };
+        if let Group::Reading(rest) = group {
+            rest.extend_from_slice(bytes);
+            loop {
+                match take(rest) {
+                    Ok(Some(datagram)) => datagrams.push(datagram),
+                    Ok(None) => break,
+                    Err(TooLong) => {
+                        *group = Group::Broken;
+                        break;
+                    }
+                }
             }
-        };
-        if is_over || is_broken {
+        }
+        if is_over {
             self.streams.remove(&stream);
         }
         datagrams
+    }
+
+    /// A stream that is read or begins; the oldest is given up for one too many.
+    fn group(&mut self, stream: u64) -> Option<&mut Group> {
+        if !self.streams.contains_key(&stream) {
+            if self.over.is_some_and(|over| stream <= over) {
+                return None;
+            }
+            if self.streams.len() >= GROUP_STREAMS as usize {
+                let oldest = self.streams.pop_first().map(|(oldest, _)| oldest);
+                self.over = self.over.max(oldest);
+            }
+        }
+        Some(self.streams.entry(stream).or_insert_with(|| Group::Reading(BytesMut::new())))
     }
 }
 
@@ -45,17 +70,15 @@ impl GroupReader {
 #[derive(Debug)]
 struct TooLong;
 
-/// The first datagram, if it is whole.
+/// The first datagram, if it is whole. A copy: frames are kept, and would keep what the stream came in.
 fn take(bytes: &mut BytesMut) -> Result<Option<Bytes>, TooLong> {
     let mut rest = &bytes[..];
     let Some(len) = varint::take(&mut rest) else { return Ok(None) };
     let len = usize::try_from(len).ok().filter(|len| *len <= MAX_DATAGRAM_BYTES).ok_or(TooLong)?;
-    if rest.len() < len {
-        return Ok(None);
-    }
+    let Some(datagram) = rest.get(..len).map(Bytes::copy_from_slice) else { return Ok(None) };
     let header = bytes.len() - rest.len();
-    bytes.advance(header);
-    Ok(Some(bytes.split_to(len).freeze()))
+    bytes.advance(header + len);
+    Ok(Some(datagram))
 }
 
 #[cfg(test)]
@@ -95,11 +118,23 @@ mod tests {
     #[test]
     fn nonsense_and_too_many_streams_take_no_memory() {
         let mut reader = GroupReader::default();
-        assert!(reader.handle_bytes(2, &[0x7f, 0xff, 1, 2], false).is_empty());
-        assert!(reader.streams.is_empty(), "16,383 bytes are no datagram");
         for stream in 0..100 {
             reader.handle_bytes(stream, &[5, 1], false);
         }
-        assert_eq!(reader.streams.len(), MAX_STREAMS);
+        assert_eq!(reader.streams.len(), GROUP_STREAMS as usize);
+        // Stream 3 was given up in the middle of a datagram.
+        assert!(reader.handle_bytes(3, &[1, 1, 1, 1, 1, 1, 1], true).is_empty());
+        assert_eq!(reader.handle_bytes(99, &[2, 3, 4, 5], true), [&[1, 2, 3, 4, 5][..]]);
+        assert_eq!(reader.handle_bytes(100, &[1, 7], true), [&[7][..]]);
+    }
+
+    #[test]
+    fn a_stream_is_not_read_on_after_nonsense() {
+        let mut reader = GroupReader::default();
+        assert!(reader.handle_bytes(2, &[0x7f, 0xff, 1, 2], false).is_empty(), "16,383 bytes");
+        assert!(reader.handle_bytes(2, &[1, 7], false).is_empty());
+        assert_eq!(reader.handle_bytes(6, &[1, 7], false), [&[7][..]]);
+        assert!(reader.handle_bytes(2, &[], true).is_empty());
+        assert_eq!(reader.streams.len(), 1);
     }
 }

@@ -50,17 +50,18 @@ impl SentFrames {
         self.credit = REPAIRS_AT_ONCE.min(self.credit + 1);
     }
 
-    /// The last frames of a track that follow each other, oldest first.
-    pub(super) fn last(&self, track: TrackId, count: usize) -> Vec<Bytes> {
-        let mut last: Vec<&SentFrame> = Vec::new();
-        for sent in self.frames.iter().rev().take(count) {
-            let follows = last.last().is_none_or(|later| later.seq == sent.seq.plus(1));
-            if sent.track != track || !follows {
-                break;
-            }
-            last.push(sent);
-        }
-        last.iter().rev().map(|sent| sent.wire.clone()).collect()
+    /// The frames right before one of a track, as many of `count` as follow each other up to it, oldest first.
+    pub(super) fn before(&self, track: TrackId, seq: Seq, count: usize) -> Vec<Bytes> {
+        let mut next = seq;
+        let follows = |sent: &&SentFrame| {
+            let follows = sent.track == track && sent.seq.plus(1) == next;
+            next = sent.seq;
+            follows
+        };
+        let before = self.frames.iter().rev().take(count).take_while(follows);
+        let mut before: Vec<Bytes> = before.map(|sent| sent.wire.clone()).collect();
+        before.reverse();
+        before
     }
 
     /// A datagram with the frames that are asked for, of at most so many bytes; what does not fit is asked
@@ -161,6 +162,19 @@ mod tests {
         let counted = UplinkCounts { sent: 20, asked: 5, runs: 3, asked_again: 3 };
         assert_eq!(sent.take_counts(), counted);
         assert_eq!(sent.take_counts(), UplinkCounts::default());
+    }
+
+    #[test]
+    fn only_what_leads_up_to_a_frame_is_before_it() {
+        let mut sent = SentFrames::default();
+        for seq in [7, 8, 65_534, 65_535, 0] {
+            sent.push(TrackId(3), Seq(seq), Bytes::copy_from_slice(&seq.to_be_bytes()));
+        }
+        let before = |track, seq, count| sent.before(TrackId(track), Seq(seq), count).len();
+        assert_eq!(sent.before(TrackId(3), Seq(1), 2), [&[255, 255][..], &[0, 0][..]]);
+        assert_eq!(before(3, 1, 4), 3, "a silence is before the rest");
+        assert_eq!(before(3, 2, 2), 0, "one has not been sent");
+        assert_eq!(before(4, 1, 2), 0, "another track's");
     }
 
     fn frames(datagram: Option<Bytes>) -> Vec<u16> {

@@ -23,7 +23,7 @@ impl Connection {
     ) -> Vec<Bytes> {
         let Some(track) = self.track else { return Vec::new() };
         let mut datagrams = Vec::new();
-        let mut writer = self.begin_datagram(track);
+        let mut writer: Option<MediaWriter> = None;
         for frame in frames {
             let header = FrameHeader {
                 track,
@@ -40,21 +40,18 @@ impl Connection {
                     continue;
                 }
             };
-            if !writer.push(&wire) {
-                if !writer.is_empty() {
-                    datagrams.push(writer.take());
-                }
-                writer = MediaWriter::new(Channel(0), self.path.datagram_bytes);
-                if !writer.push(&wire) {
+            let fits = writer.as_mut().is_some_and(|writer| writer.push(&wire));
+            if !fits {
+                datagrams.extend(writer.take().map(|mut writer| writer.take()));
+                writer = self.begin_datagram(track, frame.seq, &wire, datagrams.is_empty());
+                if writer.is_none() {
                     tracing::debug!("frame does not fit a datagram");
                     continue;
                 }
             }
             self.handle_sent(track, frame.seq, wire);
         }
-        if !writer.is_empty() {
-            datagrams.push(writer.take());
-        }
+        datagrams.extend(writer.map(|mut writer| writer.take()));
         datagrams
     }
 
@@ -69,21 +66,29 @@ impl Connection {
         sent.answer(nack, self.path.datagram_bytes, |is_first| protection.handle_asked(is_first))
     }
 
-    /// A datagram of the own track, begun with the frames that are sent once more.
-    fn begin_datagram(&self, track: TrackId) -> MediaWriter {
-        let again = if self.takes_redundancy { self.protection.again() } else { 0 };
-        let earlier = self.sent.last(track, again.into());
+    /// A datagram with a frame of the own track, after those before it that are sent once more if it `may` have
+    /// such. There is none if the frame is too long for it.
+    fn begin_datagram(
+        &self,
+        track: TrackId,
+        seq: Seq,
+        wire: &[u8],
+        may_protect: bool,
+    ) -> Option<MediaWriter> {
+        let most = self.path.datagram_bytes;
+        let again = if may_protect && self.takes_redundancy { self.protection.again() } else { 0 };
+        let earlier = self.sent.before(track, seq, again.into());
+        let earlier_bytes = earlier.iter().map(|wire| wire.len()).sum::<usize>();
         // Half a datagram: the other half is for the frames that are new.
-        let most = self.path.datagram_bytes / 2;
-        if earlier.is_empty() || earlier.iter().map(|wire| wire.len()).sum::<usize>() > most {
-            return MediaWriter::new(Channel(0), self.path.datagram_bytes);
+        if !earlier.is_empty() && earlier_bytes <= most / 2 {
+            let count = u8::try_from(earlier.len()).unwrap_or(u8::MAX);
+            let mut writer = MediaWriter::protected(Channel(0), count, most);
+            if earlier.iter().all(|wire| writer.push(wire)) && writer.push(wire) {
+                return Some(writer);
+            }
         }
-        let count = u8::try_from(earlier.len()).unwrap_or(u8::MAX);
-        let mut writer = MediaWriter::protected(Channel(0), count, self.path.datagram_bytes);
-        earlier.iter().for_each(|wire| {
-            writer.push(wire);
-        });
-        writer
+        let mut writer = MediaWriter::new(Channel(0), most);
+        writer.push(wire).then_some(writer)
     }
 
     /// The capture time of a frame, if it is one that is to bear it.

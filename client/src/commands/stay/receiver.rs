@@ -143,7 +143,7 @@ impl Receiver {
         let ReceivedFrame { frame, arrived, .. } = &received;
         let arrived = *arrived;
         let arrived_us = clock.us_at(arrived);
-        let record = self.tracks.entry(frame.track).or_default();
+        let record = self.record(frame.track);
         record.received += 1;
         record.last_received_us = arrived_us;
         record.last_level = Some((arrived, frame.level));
@@ -192,11 +192,17 @@ impl Receiver {
             }
             stays
         });
-        while self.tracks.len() > TRACKS_REMEMBERED {
-            let oldest = self.tracks.iter().min_by_key(|(_, record)| record.last_received_us);
-            let Some((&oldest, _)) = oldest else { return };
-            self.tracks.remove(&oldest);
+    }
+
+    /// The record of a track; for one too many, that of the longest silent goes.
+    fn record(&mut self, track: TrackId) -> &mut TrackRecord {
+        if self.tracks.len() >= TRACKS_REMEMBERED && !self.tracks.contains_key(&track) {
+            let silent = self.tracks.iter().min_by_key(|(_, record)| record.last_received_us);
+            if let Some((&silent, _)) = silent {
+                self.tracks.remove(&silent);
+            }
         }
+        self.tracks.entry(track).or_default()
     }
 
     /// Updates names and silencing of tracks from the room.
@@ -208,8 +214,8 @@ impl Receiver {
                 self.left.push((*track, now));
             }
         }
-        for entry in self.view.stage() {
-            let record = self.tracks.entry(entry.track).or_default();
+        for entry in self.view.stage().to_vec() {
+            let record = self.record(entry.track);
             record.name = Some(entry.name.clone());
             let was_silenced = record.silenced_at_us.is_some();
             if entry.silenced != was_silenced {
@@ -287,6 +293,18 @@ mod tests {
         assert_eq!((bob.received, bob.received_silenced), (19, 19));
         assert_eq!(bob.last_received_us, clock.us_at(start + FRAME_PERIOD * 19));
         assert_eq!((receiver.stats().received, receiver.stats().lost), (0, 0));
+    }
+
+    #[test]
+    fn tracks_that_nobody_speaks_on_take_no_memory() {
+        let clock = crate::session::clock::start();
+        let start = Instant::now();
+        let mut receiver = receiver(start, clock);
+        for track in 10..10 + 3 * TRACKS_REMEMBERED as u32 {
+            receiver.handle_frame(frame(track, track, start, None), clock).unwrap();
+        }
+        assert_eq!(receiver.tracks().len(), TRACKS_REMEMBERED);
+        assert!(!receiver.tracks().contains_key(&TrackId(10)), "the longest silent has gone");
     }
 
     #[test]
