@@ -108,7 +108,7 @@ fn local_correlations(said: &[f32], heard: &[f32], max_delay: usize) -> Vec<f64>
 /// A delay of 40 ms, which is not moved as long as frames come in time.
 fn fixed_delay() -> JitterConfig {
     let delay = FRAME_PERIOD * 2;
-    JitterConfig { initial: delay, min: delay, ..JitterConfig::live() }
+    JitterConfig { initial: delay, min: delay, max: delay, ..JitterConfig::live() }
 }
 
 /// Frames that a speaker sends for these: one entry per frame period.
@@ -256,9 +256,10 @@ fn lost_frames_are_recovered_from_the_frame_after_them() {
     let (without, _) = best_correlation(&clean, &silenced, 4);
     assert!(with_recovery > without.max(0.95), "{with_recovery} against {without}");
 
-    // However short the delay was: where frames are lost there is soon time for the one after.
+    // However short the delay was: where frames are lost there is soon time for the one after. Only those of the first
+    // second are waited for themselves.
     let (_, short) = listen(JitterConfig::live(), &sent, each_tenth_lost, 0);
-    assert!(short.recovered >= stats.recovered, "{short:?}");
+    assert!(short.recovered + 5 >= stats.recovered, "{short:?}");
 }
 
 #[test]

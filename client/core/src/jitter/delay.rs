@@ -24,15 +24,22 @@ const DISCONTINUITY_US: i64 = 1_000_000;
 /// Share of frames that the target lets come in time. The rest is recovered or concealed, which at
 /// two in a hundred is hardly heard; waiting for them would be.
 const IN_TIME: f64 = 0.98;
-/// Repaired frames in the window from which on their delay is waited for: one in a hundred. Fewer are not
-/// heard where they are concealed.
+/// Repaired frames within [`REPAIRED_LATELY_US`] from which on their delay is waited for: one in a hundred or so. Fewer are
+/// not heard where they are concealed.
 const REPAIRED_FRAMES: usize = 3;
+/// See [`REPAIRED_FRAMES`]: 8 s, after which a delay that nobody needs any more comes down.
+const REPAIRED_LATELY_US: i64 = 8_000_000;
 /// Frames given up, within as many as the window has, from which on there is time for recovering them: one in a
 /// hundred.
 const LOST_FRAMES: usize = 3;
+/// Repaired frames whose delay is remembered: 25 s at a tenth. Each further question makes a frame late by a round
+/// trip, and those who need three are too few for a window to tell how often they come.
+const REPAIRED_REMEMBERED: usize = 128;
+/// Age in µs from which that is forgotten.
+const REPAIRED_AGE_US: i64 = 30_000_000;
 /// Share of the repaired frames whose delay is not waited for, as 1/n: those that took one question more
 /// than all others.
-const REPAIRED_SHARE: usize = 32;
+const REPAIRED_SHARE: usize = 64;
 /// Slow frames that do not count at all: one hiccup of a busy machine makes three or four frames
 /// late, and is over before a longer delay could help.
 const HICCUP_FRAMES: usize = 3;
@@ -43,6 +50,10 @@ const HOLD_US: i64 = 2_000_000;
 /// Time in µs after which a network at least counts as settled: what the delay is longer than it needs to be then, by
 /// less than is worth a cut in speech, is cut after all.
 const SETTLED_US: i64 = 5_000_000;
+
+/// Time in µs after the first second for which a stream keeps to the delay that it began with, unless a pause comes: most
+/// have one, and whoever loses frames needs the delay after all.
+const BEGUN_US: i64 = 8_000_000;
 
 /// Frames that come less than this many µs apart, each quicker than the one before, have been held up together.
 const BURST_GAP_US: i64 = 5_000;
@@ -60,6 +71,10 @@ pub(super) struct DelayWindow {
     target_us: i64,
     held: Peak<HOLD_US>,
     settled: Peak<SETTLED_US>,
+    /// Lateness of repaired frames, oldest first.
+    repaired: VecDeque<Repaired>,
+    /// Until when a stream keeps to the delay that it began with, and that delay.
+    begun: Option<(i64, i64)>,
     /// Interarrival jitter of RFC 3550, A.8.
     jitter_us: f64,
     last: Option<Transit>,
@@ -82,6 +97,13 @@ struct Peak<const SPAN_US: i64> {
     now_us: i64,
 }
 
+/// Lateness of a repaired frame over the quickest, in µs.
+#[derive(Debug, Clone, Copy)]
+struct Repaired {
+    at_us: i64,
+    late_us: i64,
+}
+
 /// The transit of one frame, in µs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transit {
@@ -99,6 +121,8 @@ impl DelayWindow {
             target_us: config.min_us(),
             held: Peak::default(),
             settled: Peak::default(),
+            repaired: VecDeque::with_capacity(REPAIRED_REMEMBERED),
+            begun: None,
             jitter_us: 0.0,
             last: None,
             burst_frames: 0,
@@ -159,7 +183,13 @@ impl DelayWindow {
         }
         self.transits.push_back(transit);
         self.recorded += 1;
-        self.is_measured |= self.is_trusted();
+        if transit.is_repaired {
+            self.note_repaired(transit);
+        }
+        if !self.is_measured && self.is_trusted() {
+            self.is_measured = true;
+            self.begun = Some((at_us + BEGUN_US, config.initial_us()));
+        }
         self.since_recompute += 1;
         if is_late || self.since_recompute >= RECOMPUTE_FRAMES {
             self.recompute(config);
@@ -181,12 +211,17 @@ impl DelayWindow {
 
     /// The largest target of the last [`HOLD_US`] to twice as long.
     pub(super) fn held_target_us(&self) -> i64 {
-        self.held.us().max(self.target_us)
+        self.held.us().max(self.begun_us()).max(self.target_us)
     }
 
     /// The largest target of the last [`SETTLED_US`] to twice as long.
     pub(super) fn settled_target_us(&self) -> i64 {
-        self.settled.us().max(self.target_us)
+        self.settled.us().max(self.begun_us()).max(self.target_us)
+    }
+
+    fn begun_us(&self) -> i64 {
+        let last_us = self.last.map_or(i64::MIN, |last| last.at_us);
+        self.begun.filter(|(until_us, _)| last_us < *until_us).map_or(0, |(_, delay_us)| delay_us)
     }
 
     /// A frame was given up.
@@ -230,7 +265,7 @@ impl DelayWindow {
         let rank = in_time.min((self.scratch.len() - 1).saturating_sub(HICCUP_FRAMES));
         let (_, &mut lateness_us, _) = self.scratch.select_nth_unstable(rank);
         let recovery_us = if self.is_lossy() { FRAME_PERIOD_US } else { 0 };
-        let lateness_us = (lateness_us + recovery_us).max(self.repaired_lateness_us(min));
+        let lateness_us = (lateness_us + recovery_us).max(self.repaired_lateness_us());
         let floor_us = if self.is_trusted() { config.min_us() } else { self.target_us };
         let wanted_us = lateness_us.saturating_add(config.margin_us());
         self.target_us = wanted_us.max(floor_us).min(config.max_us());
@@ -241,15 +276,25 @@ impl DelayWindow {
         }
     }
 
+    fn note_repaired(&mut self, transit: Transit) {
+        let Some(min_us) = self.min_transit_us else { return };
+        if self.repaired.len() == REPAIRED_REMEMBERED {
+            self.repaired.pop_front();
+        }
+        self.repaired.push_back(Repaired { at_us: transit.at_us, late_us: transit.us - min_us });
+    }
+
     /// The delay within which nearly all repaired frames came, over that of the quickest frame; 0 if there
-    /// are hardly any.
-    fn repaired_lateness_us(&mut self, min_us: i64) -> i64 {
-        self.scratch.clear();
-        let repaired = self.transits.iter().filter(|transit| transit.is_repaired);
-        self.scratch.extend(repaired.map(|transit| transit.us - min_us));
-        if self.scratch.len() < REPAIRED_FRAMES {
+    /// have hardly been any lately.
+    fn repaired_lateness_us(&mut self) -> i64 {
+        let now_us = self.last.map_or(0, |last| last.at_us);
+        self.repaired.retain(|repaired| now_us - repaired.at_us < REPAIRED_AGE_US);
+        let is_lately = |repaired: &&Repaired| now_us - repaired.at_us < REPAIRED_LATELY_US;
+        if self.repaired.iter().filter(is_lately).count() < REPAIRED_FRAMES {
             return 0;
         }
+        self.scratch.clear();
+        self.scratch.extend(self.repaired.iter().map(|repaired| repaired.late_us));
         let rank = self.scratch.len() - 1 - self.scratch.len() / REPAIRED_SHARE;
         *self.scratch.select_nth_unstable(rank).1
     }
@@ -321,7 +366,8 @@ mod tests {
             }
             (window.target_us(), window.held_target_us(), window.settled_target_us())
         };
-        assert_eq!(run(300, 0), (10_000, 10_000, 10_000));
+        assert_eq!(run(440, 0), (10_000, 35_000, 35_000), "what the stream began with, for 9 s");
+        assert_eq!(run(20, 0), (10_000, 10_000, 10_000));
         assert_eq!(run(100, 90_000), (99_000, 99_000, 99_000));
         assert_eq!(run(290, 0), (99_000, 99_000, 99_000), "a hundred of the window are late");
         let (target_us, held_us, settled_us) = run(100, 0);
@@ -329,6 +375,35 @@ mod tests {
         let (_, held_us, settled_us) = run(130, 0);
         assert_eq!((held_us, settled_us), (10_000, 99_000), "2 to 4 s later");
         assert_eq!(run(350, 0), (10_000, 10_000, 10_000), "5 to 10 s later");
+    }
+
+    #[test]
+    fn repaired_frames_are_waited_for_as_long_as_they_last() {
+        let config = JitterConfig::default();
+        let mut window = DelayWindow::new(&config);
+        let mut at_us = 0;
+        let mut run = |frames: i64, late_us: &dyn Fn(i64) -> i64| {
+            for n in 0..frames {
+                at_us += FRAME_PERIOD_US;
+                let us = late_us(n);
+                window.record(&config, Transit { at_us, us, is_repaired: us > 0 }, false);
+            }
+            window.target_us()
+        };
+        // A tenth; every second of these takes two questions, one in a hundred three.
+        let questions = |n: i64| match n {
+            n if n % 10 > 0 => 0,
+            n if n % 1_000 == 250 => 240_000,
+            n if n % 20 == 0 => 160_000,
+            _ => 80_000,
+        };
+        assert_eq!(run(1_200, &questions), 169_000, "one of a hundred and twenty is too few");
+        assert_eq!(
+            run(260, &|n| if n % 100 == 0 { 80_000 } else { 0 }),
+            169_000,
+            "no need to go down"
+        );
+        assert_eq!(run(420, &|_| 0), 10_000, "they have ended");
     }
 
     #[test]

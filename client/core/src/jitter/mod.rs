@@ -11,9 +11,9 @@
 //! - The wanted delay (*target*) follows the measured delays, see [`delay`].
 //! - Where a talkspurt begins, playout moves freely: silence is made longer or shorter.
 //! - Inside a talkspurt the player stretches time a little ([`JitterBuffer::wanted_stretch`]).
-//! - A frame that is missing is waited for while nothing newer has come, as it is late rather than lost, or while the
-//!   delay is shorter than wanted by a frame period. What is concealed meanwhile becomes delay if it comes, and has
-//!   stood for it if it does not.
+//! - A frame that is missing is waited for while nothing newer has come, as it is late rather than lost, while the
+//!   delay is shorter than wanted by a frame period, and at first, while nothing is known about the network. What is
+//!   concealed meanwhile becomes delay if it comes, and has stood for it if it does not.
 //! - Frames are dropped only where they have piled up, at a stream's beginning and after a stall.
 //!
 //! A place without its frame is [`Playout::Lost`] inside a talkspurt and [`Playout::Silence`] after

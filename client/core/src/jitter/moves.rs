@@ -18,6 +18,11 @@ const SETTLING_US: i64 = 1_000_000;
 /// How much longer than wanted what has piled up may make the delay, in µs, while a stream is beginning: more than jitter
 /// or a hiccup of a machine makes it, and little enough to be stretched away within a second.
 const SETTLING_SLACK_US: i64 = 150_000;
+/// Frame periods for which a missing frame is waited for while nothing is known about the network: where one is lost in
+/// the first second, others will be, and the delay is needed in which they can be repaired.
+const EARLY_WAIT_PERIODS: u32 = 4;
+/// Delay in µs up to which that may make it longer: what has not been repaired within as much is lost.
+const EARLY_DELAY_US: i64 = 100_000;
 
 impl<P> JitterBuffer<P> {
     /// By how many samples at 48 kHz the delay should become longer (positive) or shorter (negative) while a frame
@@ -89,7 +94,10 @@ impl<P> JitterBuffer<P> {
         let mut excess_us = delay_us - self.least_delay_us();
         if !self.slots.contains_key(&self.next) {
             // While nothing newer has come, it is late rather than lost.
-            let is_worth_it = self.slots.is_empty() || excess_us <= -FRAME_PERIOD_US;
+            let is_early = !self.delays.is_measured()
+                && delay_us + FRAME_PERIOD_US <= EARLY_DELAY_US.min(self.config.max_us())
+                && self.waited_periods < EARLY_WAIT_PERIODS;
+            let is_worth_it = self.slots.is_empty() || excess_us <= -FRAME_PERIOD_US || is_early;
             if is_worth_it && self.waited_periods < self.config.starved_after_periods() {
                 self.waited_periods += 1;
                 return true;
