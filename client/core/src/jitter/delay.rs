@@ -219,6 +219,11 @@ impl DelayWindow {
         self.settled.us().max(self.begun_us()).max(self.target_us)
     }
 
+    /// Whether the stream has begun so recently that what it has lost does not say yet what it will lose.
+    pub(super) fn is_beginning(&self) -> bool {
+        !self.is_measured || self.begun_us() > 0
+    }
+
     fn begun_us(&self) -> i64 {
         let last_us = self.last.map_or(i64::MIN, |last| last.at_us);
         self.begun.filter(|(until_us, _)| last_us < *until_us).map_or(0, |(_, delay_us)| delay_us)

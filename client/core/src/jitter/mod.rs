@@ -12,7 +12,7 @@
 //! - Where a talkspurt begins, playout moves freely: silence is made longer or shorter.
 //! - Inside a talkspurt the player stretches time a little ([`JitterBuffer::wanted_stretch`]).
 //! - A frame that is missing is waited for while nothing newer has come, as it is late rather than lost, while the
-//!   delay is shorter than wanted by a frame period, and at first, while nothing is known about the network. What is
+//!   delay is shorter than wanted by a frame period, and in the first seconds, in which losses tell of others. What is
 //!   concealed meanwhile becomes delay if it comes, and has stood for it if it does not.
 //! - Frames are dropped only where they have piled up, at a stream's beginning and after a stall.
 //!
@@ -63,8 +63,7 @@ pub struct JitterBuffer<P> {
     phase: Phase,
     /// The place that the next poll is about.
     next: u64,
-    /// First place that has not been answered for: neither played nor given up as lost. Below `next`
-    /// in a silence or stall.
+    /// First place that has been neither played nor given up as lost. Below `next` in a silence or stall.
     floor: u64,
     /// Frames that wait, by place: all within `AHEAD_FRAMES_MAX` of playout.
     slots: BTreeMap<u64, Slot<P>>,
@@ -83,6 +82,8 @@ pub struct JitterBuffer<P> {
     is_piled_up: bool,
     /// Frame periods in a row for which the next place has been waited for.
     waited_periods: u32,
+    /// Frames in a row that were waited for and did not come.
+    waits_in_vain: u8,
     counts: JitterStats,
 }
 
@@ -120,12 +121,12 @@ impl<P> JitterBuffer<P> {
             settled_at_us: i64::MIN,
             is_piled_up: false,
             waited_periods: 0,
+            waits_in_vain: 0,
             counts: JitterStats::default(),
         }
     }
 
-    /// Takes other choices from now on. The delay goes to where they want it by stretching, or at once in a
-    /// silence; no frame is dropped for it.
+    /// Takes other choices from now on. The delay goes there by stretching, or in a silence; no frame is dropped for it.
     pub fn set_config(&mut self, config: JitterConfig) {
         self.config = config;
         self.delays.handle_config(&self.config);
@@ -146,8 +147,7 @@ impl<P> JitterBuffer<P> {
         self.take(now, seq, Slot { talkspurt_end, payload }, false)
     }
 
-    /// The same for a frame that had been missing and was asked for. While there are such, their delay is
-    /// waited for: it is what they were asked for.
+    /// The same for a frame that had been missing and was asked for. While there are such, their delay is waited for.
     pub fn handle_repaired(
         &mut self,
         now: Instant,

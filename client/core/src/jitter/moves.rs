@@ -18,11 +18,14 @@ const SETTLING_US: i64 = 1_000_000;
 /// How much longer than wanted what has piled up may make the delay, in µs, while a stream is beginning: more than jitter
 /// or a hiccup of a machine makes it, and little enough to be stretched away within a second.
 const SETTLING_SLACK_US: i64 = 150_000;
-/// Frame periods for which a missing frame is waited for while nothing is known about the network: where one is lost in
-/// the first second, others will be, and the delay is needed in which they can be repaired.
+/// Frame periods for which a missing frame is waited for in a stream's first seconds: where one is lost then, others will
+/// be, and the delay is needed in which they can be repaired.
 const EARLY_WAIT_PERIODS: u32 = 4;
+/// Frames in a row that were waited for in vain from which on none is waited for so: they are not repaired, and may be
+/// recovered from the one after them.
+const EARLY_WAITS_IN_VAIN: u8 = 2;
 /// Delay in µs up to which that may make it longer: what has not been repaired within as much is lost.
-const EARLY_DELAY_US: i64 = 100_000;
+const EARLY_DELAY_US: i64 = 200_000;
 
 impl<P> JitterBuffer<P> {
     /// By how many samples at 48 kHz the delay should become longer (positive) or shorter (negative) while a frame
@@ -94,9 +97,10 @@ impl<P> JitterBuffer<P> {
         let mut excess_us = delay_us - self.least_delay_us();
         if !self.slots.contains_key(&self.next) {
             // While nothing newer has come, it is late rather than lost.
-            let is_early = !self.delays.is_measured()
+            let is_early = self.delays.is_beginning()
                 && delay_us + FRAME_PERIOD_US <= EARLY_DELAY_US.min(self.config.max_us())
-                && self.waited_periods < EARLY_WAIT_PERIODS;
+                && self.waited_periods < EARLY_WAIT_PERIODS
+                && self.waits_in_vain < EARLY_WAITS_IN_VAIN;
             let is_worth_it = self.slots.is_empty() || excess_us <= -FRAME_PERIOD_US || is_early;
             if is_worth_it && self.waited_periods < self.config.starved_after_periods() {
                 self.waited_periods += 1;
@@ -128,6 +132,9 @@ impl<P> JitterBuffer<P> {
         let waited = u64::from(std::mem::take(&mut self.waited_periods));
         let first = self.slots.first_key_value().map_or(self.floor, |(&first, _)| first);
         let lost = first.saturating_sub(self.floor).min(waited);
+        if waited > 0 {
+            self.waits_in_vain = if lost > 0 { self.waits_in_vain.saturating_add(1) } else { 0 };
+        }
         for _ in 0..lost {
             let place = self.floor;
             self.pass_to(place + 1);

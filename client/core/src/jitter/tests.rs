@@ -315,12 +315,12 @@ fn announced_silence_is_silence_and_keeps_its_length() {
 
 #[test]
 fn unannounced_gap_is_loss_with_the_next_frame_for_recovery() {
-    let mut sent = talk(100, |_| 0);
-    sent.retain(|frame| frame.index != 50);
-    let run = run(&sent, on_time, 102, 0);
-    assert_eq!(run.frames().len(), 99);
+    let mut sent = talk(600, |_| 0);
+    sent.retain(|frame| frame.index != 550);
+    let run = run(&sent, on_time, 602, 0);
+    assert_eq!(run.frames().len(), 599);
     assert_eq!(run.count(Heard::Lost) + run.count(Heard::Stretch), 1);
-    assert!(run.delay_range_ms(51).1 <= 35.1, "what was concealed stood for it");
+    assert!(run.delay_range_ms(551).1 <= 15.1, "what was concealed stood for it");
     assert_eq!(run.stats.lost, 1);
 
     let delay = Duration::from_millis(35);
@@ -342,13 +342,22 @@ fn unannounced_gap_is_loss_with_the_next_frame_for_recovery() {
 
 #[test]
 fn what_is_missing_at_first_is_waited_for_and_later_is_not() {
-    // Two frames come 60 ms late, as they had to be asked for: one in the first second, one in the fourth.
-    let late = |index| if index == 20 || index == 200 { 60_000 } else { 0 };
-    let run = run(&talk(300, late), on_time, 310, 0);
+    // Two frames come 60 ms late, as they had to be asked for: one in the third second, one in the tenth.
+    let late = |index| if index == 120 || index == 480 { 60_000 } else { 0 };
+    let run = run(&talk(550, late), on_time, 560, 0);
     assert_eq!((run.stats.lost, run.stats.late), (0, 1));
-    assert!(run.frames().contains(&20) && !run.frames().contains(&200));
+    assert!(run.frames().contains(&120) && !run.frames().contains(&480));
     let (_, most) = run.delay_range_ms(0);
     assert!((60.0..80.1).contains(&most), "it has become delay: {most}");
+
+    // Those that never come are waited for twice.
+    let mut sent = talk(300, |_| 0);
+    sent.retain(|frame| frame.index % 20 != 7);
+    let run = self::run(&sent, on_time, 310, 0);
+    assert_eq!(
+        (run.stats.lost, run.count(Heard::Lost) + run.count(Heard::Stretch)),
+        (15, 15 + 2 * 3)
+    );
 }
 
 #[test]
@@ -372,10 +381,10 @@ fn each_lost_frame_of_a_burst_is_told_the_nearest_later_one() {
 
 #[test]
 fn late_frames_are_counted_late_and_not_lost() {
-    let sent = talk(200, |index| if index == 100 { 150_000 } else { 0 });
-    let run = run(&sent, on_time, 205, 0);
+    let sent = talk(600, |index| if index == 500 { 150_000 } else { 0 });
+    let run = run(&sent, on_time, 605, 0);
     assert_eq!(run.count(Heard::Lost) + run.count(Heard::Stretch), 1);
-    assert_eq!((run.stats.late, run.stats.lost, run.stats.received), (1, 0, 200));
+    assert_eq!((run.stats.late, run.stats.lost, run.stats.received), (1, 0, 600));
 }
 
 #[test]
@@ -396,8 +405,8 @@ fn duplicates_are_counted_whether_played_or_waiting() {
 
 #[test]
 fn delay_grows_until_frames_come_in_time() {
-    // After 4 s the network starts to delay every second frame by 150 ms.
-    let sent = talk(1_500, |index| if index > 200 && index % 2 == 0 { 150_000 } else { 0 });
+    // After 10 s the network starts to delay every second frame by 150 ms.
+    let sent = talk(1_500, |index| if index > 500 && index % 2 == 0 { 150_000 } else { 0 });
     let run = run(&sent, on_time, 1_500, 0);
     assert!(run.heard_from(1_250).all(|heard| matches!(heard, Heard::Frame(_))));
     assert!((155.0..=165.0).contains(&run.stats.target_ms), "{}", run.stats.target_ms);
