@@ -8,9 +8,10 @@ pub const STRETCH_OVER_SAMPLES: i64 = 480;
 /// Excess of the delay over the target, in µs, from which on it is made shorter inside a talkspurt: a period of any
 /// voice's pitch, 2.5 to 12.5 ms, has to fit, or a part of one would be cut out.
 const TOO_LONG_US: i64 = 12_500;
-/// The same where a talkspurt begins, as silence is cut at any length, and where the network has settled: the target
-/// itself moves by as much.
+/// The same where the network has settled: the target itself moves by as much.
 const TOO_LONG_SETTLED_US: i64 = 5_000;
+/// Excess in µs that a talkspurt may begin with: silence is cut at any length, and it is not to be too long a little later.
+const BEGIN_OVER_US: i64 = 2_500;
 /// How much shorter than the target the delay may be, in µs, before it is made longer. The margin has room for it.
 const TOO_SHORT_US: i64 = 2_500;
 /// Time in µs from a stream's first frame on in which its delay may still be corrected at once.
@@ -52,7 +53,7 @@ impl<P> JitterBuffer<P> {
         let quickest_us = self.delays.min_transit_us()?;
         let least_us = self.least_delay_us();
         let delay_us = match self.delay_us().filter(|_| !self.is_settling(at_us)) {
-            Some(delay_us) => delay_us.clamp(least_us, least_us + TOO_LONG_SETTLED_US),
+            Some(delay_us) => delay_us.clamp(least_us, least_us + BEGIN_OVER_US),
             None => least_us,
         };
         self.base_us = Some(quickest_us + delay_us);

@@ -314,6 +314,16 @@ fn announced_silence_is_silence_and_keeps_its_length() {
 }
 
 #[test]
+fn a_pause_makes_the_delay_what_it_is_to_be_for_good() {
+    let mut sent = talk(1_200, |_| 0);
+    sent.retain(|frame| !(150..180).contains(&frame.index));
+    sent[149].talkspurt_end = true;
+    let run = run(&sent, on_time, 1_210, 0);
+    assert_eq!((run.lengthened, run.shortened), (0, 0));
+    assert!(run.delay_range_ms(180).1 <= 12.6, "{:?}", run.delay_range_ms(180));
+}
+
+#[test]
 fn unannounced_gap_is_loss_with_the_next_frame_for_recovery() {
     let mut sent = talk(600, |_| 0);
     sent.retain(|frame| frame.index != 550);
