@@ -6,8 +6,8 @@
 //! * [`profile`] is how one listens, [`speech`] the voices and the speakers that say them
 //! * [`trial`] makes one run on a [`chain`] of relays; [`runner`] makes all of them on all cores
 //! * [`score`] counts what was played, [`pcm`] and [`pesq`] judge how it sounds
-//! * [`setup`] is what a run was made with, [`cell`] is one line of the results, [`bounds`] judges them, [`against`] compares them with another
-//!   build's, [`report`] prints and [`picture`] draws them
+//! * [`setup`] is what a run was made with, [`cell`] is one line of the results, [`bounds`] judges them,
+//!   [`against`] compares them with another build's, [`report`] prints and [`picture`] draws them
 
 mod against;
 mod bounds;

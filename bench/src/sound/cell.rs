@@ -60,7 +60,7 @@ pub(crate) struct Cell {
     /// Frames played from their own bytes or a copy, of those sent.
     pub(crate) playable_percent: Option<Figure>,
     /// Frames played from a copy, of those sent.
-    pub(crate) from_copies_percent: Option<Figure>,
+    pub(crate) recovered_percent: Option<Figure>,
     /// Periods made up, of the frames sent.
     pub(crate) concealed_percent: Option<Figure>,
     pub(crate) longest_gap_ms: Option<Figure>,
@@ -105,7 +105,7 @@ impl Cell {
             seeds: runs.len() as u64,
             frames_sent: runs.iter().map(|run| u64::from(run.outcome.sent)).sum(),
             playable_percent: more(&|run| of_sent(run, run.outcome.playable.into())),
-            from_copies_percent: fewer(&|run| of_sent(run, run.outcome.from_copies.into())),
+            recovered_percent: fewer(&|run| of_sent(run, run.outcome.recovered.into())),
             concealed_percent: fewer(&|run| of_sent(run, run.outcome.made_up.into())),
             longest_gap_ms: fewer(&|run| Some(ms(run.outcome.longest_gap))),
             pesq: more(&|run| run.pesq),

@@ -80,7 +80,7 @@ impl SoundReport {
             "PESQ lost",
             "mouth to ear p50 / p99 ms",
             "IP ÷ Opus",
-            "from redundancy %",
+            "from FEC or DRED %",
             "repaired %",
             "concealed %",
             "speaker / player, CPU µs",
@@ -104,7 +104,7 @@ impl SoundReport {
                     mean(cell.mouth_to_ear_p99_ms, 0)
                 ),
                 mean(cell.ip_per_opus_byte, 2),
-                mean(cell.from_copies_percent, 2),
+                mean(cell.recovered_percent, 2),
                 mean(cell.repaired_percent, 1),
                 mean(cell.concealed_percent, 2),
                 format!("{} / {}", mean(cell.speaker_cpu_us, 0), mean(cell.listener_cpu_us, 0)),

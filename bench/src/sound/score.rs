@@ -44,7 +44,7 @@ pub(crate) struct Score {
     /// Those of them played, from their own bytes or a copy.
     pub(crate) playable: u32,
     /// Those of them played from a copy.
-    pub(crate) from_copies: u32,
+    pub(crate) recovered: u32,
     /// Periods that were made up.
     pub(crate) made_up: u32,
     /// Longest time in which nothing that the speaker said was heard, though the speaker spoke.
@@ -58,14 +58,14 @@ impl Score {
     /// `slots`.
     pub(crate) fn of(slots: &[Slot], periods: &[Played]) -> Self {
         let mut heard = Vec::new();
-        let (mut from_copies, mut made_up) = (0, 0);
+        let (mut recovered, mut made_up) = (0, 0);
         for period in periods {
             match (period.origin, period.seq) {
                 (SoundOrigin::Packet | SoundOrigin::Recovered, Some(seq)) => {
                     let captured = FRAME_PERIOD * u32::from(seq);
                     let mouth_to_ear = period.at.saturating_sub(captured);
                     heard.push(HeardFrame { seq, mouth_to_ear });
-                    from_copies += u32::from(period.origin == SoundOrigin::Recovered);
+                    recovered += u32::from(period.origin == SoundOrigin::Recovered);
                 }
                 (SoundOrigin::Concealed, _) => made_up += 1,
                 (SoundOrigin::Starved, _)
@@ -80,7 +80,7 @@ impl Score {
         Self {
             sent: slots.iter().filter(is_sent).count() as u32,
             playable: seqs.len() as u32,
-            from_copies,
+            recovered,
             made_up,
             longest_gap,
             heard,
@@ -186,7 +186,7 @@ mod tests {
         let slots = [SENT; 4];
         let all = [frame(0), recovered(1), made_up(2), frame(3)];
         let score = Score::of(&slots, &periods(&all));
-        assert_eq!((score.sent, score.playable, score.from_copies, score.made_up), (4, 3, 1, 1));
+        assert_eq!((score.sent, score.playable, score.recovered, score.made_up), (4, 3, 1, 1));
         assert_eq!(score.longest_gap, FRAME_PERIOD);
         let delays = score.delays(Duration::ZERO, FRAME_PERIOD * 4);
         assert_eq!(delays, [FRAME_PERIOD * 3; 3]);

@@ -67,7 +67,7 @@ pub(crate) struct Passage {
 pub(crate) struct Outcome {
     pub(crate) sent: u32,
     pub(crate) playable: u32,
-    pub(crate) from_copies: u32,
+    pub(crate) recovered: u32,
     pub(crate) made_up: u32,
     pub(crate) longest_gap: Duration,
     /// Median and 99th percentile of the way from mouth to ear, in milliseconds.
@@ -243,7 +243,7 @@ impl Trial<'_> {
         Outcome {
             sent: sum(|score| score.sent),
             playable: sum(|score| score.playable),
-            from_copies: sum(|score| score.from_copies),
+            recovered: sum(|score| score.recovered),
             made_up: sum(|score| score.made_up),
             longest_gap: scores.iter().map(|score| score.longest_gap).max().unwrap_or_default(),
             mouth_to_ear_ms: percentile_ms(&all, 0.5).zip(percentile_ms(&all, 0.99)),
