@@ -20,7 +20,7 @@ pub(super) struct GroupReader {
 
 #[derive(Debug)]
 enum Group {
-    /// What has come of the next datagram.
+    /// The part of the next datagram that has come.
     Reading(BytesMut),
     /// It broke the rules: where its next datagram begins cannot be told.
     Broken,
