@@ -210,6 +210,49 @@ fn a_loss_above_is_not_asked_for_below() {
     });
 }
 
+/// A thousand who lose a third of what they are sent: what repair costs the relay is in proportion to that.
+#[test]
+fn a_thousand_lossy_listeners_ask_for_no_more_than_they_lose() {
+    for_seeds(1, |seed| {
+        let mut sim = Sim::new(seed);
+        let relay = sim.relay("relay", &[]);
+        let speaker = sim.joined("host", relay, Role::Host);
+        let mut listeners = Vec::new();
+        for n in 0..1_000 {
+            let listener = sim.client(&format!("listener-{n}"));
+            sim.follow_moves(listener);
+            sim.enter(listener, relay, Role::Listener);
+            listeners.push(listener);
+            if n % 50 == 0 {
+                sim.run_for(SECOND / 10);
+            }
+        }
+        sim.run_for(2 * SECOND);
+        for listener in &listeners {
+            sim.network.set_link(relay.0, listener.0, lossy(10, 0.3, 1));
+        }
+        let before = sim.relay_mut(relay).shard_counters()[0].clone();
+        sim.with(speaker, |client| client.talk(30));
+        sim.run_for(5 * SECOND);
+        sim.with(speaker, |client| client.stop_talking());
+        sim.run_for(SECOND);
+        let after = sim.relay_mut(relay).shard_counters()[0].clone();
+        let sent = sim.client_ref(speaker).sent().len() as u64 * listeners.len() as u64;
+        let lost = sent * 3 / 10;
+        let asked = after.nacks_in - before.nacks_in;
+        let again = after.packets_out - before.packets_out - sent;
+        assert!(asked >= lost / 2, "{asked} questions");
+        assert!(again * 10 <= lost * 16, "{again} packets more for {lost} lost");
+        let (mut shares, mut least) = (0.0, 1.0_f64);
+        for listener in &listeners {
+            let (share, _) = in_time(&sim, speaker, *listener, Duration::from_millis(20));
+            (shares, least) = (shares + share, least.min(share));
+        }
+        let mean = shares / listeners.len() as f64;
+        assert!(mean >= 0.99 && least >= 0.94, "{mean}, {least} at worst");
+    });
+}
+
 /// Half of what the room makes: the path is found not to carry it, and no longer flooded.
 #[test]
 fn a_path_that_carries_too_little_is_not_flooded() {
