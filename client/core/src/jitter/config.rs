@@ -13,7 +13,7 @@ const AUDIENCE_ABOVE: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JitterConfig {
     /// Least delay before anything has been measured. Live: 35 ms, for the scheduling noise of a busy
-    /// machine (30 ms) and a tick of playout (5 ms). A second later the delay is what was measured.
+    /// machine (30 ms) and a tick of playout (5 ms). The first pause makes it what was measured, or stretching after 9 s.
     pub initial: Duration,
     /// Least delay. Live: 10 ms, the margin and 1 ms of lateness that no network is without.
     pub min: Duration,

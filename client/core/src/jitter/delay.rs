@@ -158,6 +158,7 @@ impl DelayWindow {
         self.target_us = self.target_us.max(config.min_us()).min(config.max_us());
         self.held = Peak::default();
         self.settled = Peak::default();
+        self.begun = None;
         self.recompute(config);
     }
 
@@ -274,7 +275,7 @@ impl DelayWindow {
         let floor_us = if self.is_trusted() { config.min_us() } else { self.target_us };
         let wanted_us = lateness_us.saturating_add(config.margin_us());
         self.target_us = wanted_us.max(floor_us).min(config.max_us());
-        // What a stream begins with is a guess, and not worth keeping to.
+        // What a stream begins with is a guess, and kept by itself: see `begun_us`.
         if let Some(last) = self.last.filter(|_| self.is_trusted()) {
             self.held.handle_target(last.at_us, self.target_us);
             self.settled.handle_target(last.at_us, self.target_us);
@@ -320,6 +321,8 @@ impl<const SPAN_US: i64> Peak<SPAN_US> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// The target after 10 s in which each n-th frame was 90 ms late.
@@ -380,6 +383,21 @@ mod tests {
         let (_, held_us, settled_us) = run(130, 0);
         assert_eq!((held_us, settled_us), (10_000, 99_000), "2 to 4 s later");
         assert_eq!(run(350, 0), (10_000, 10_000, 10_000), "5 to 10 s later");
+    }
+
+    #[test]
+    fn another_choice_of_delays_is_not_kept_waiting_by_the_first() {
+        let audience = JitterConfig::audience(Duration::from_millis(500));
+        let mut window = DelayWindow::new(&audience);
+        for n in 0..100 {
+            let at_us = n * FRAME_PERIOD_US;
+            window.record(&audience, Transit { at_us, us: 0, is_repaired: false }, false);
+        }
+        assert_eq!(window.held_target_us(), 500_000);
+        window.handle_config(&JitterConfig::live());
+        let at_us = 100 * FRAME_PERIOD_US;
+        window.record(&JitterConfig::live(), Transit { at_us, us: 0, is_repaired: false }, true);
+        assert_eq!((window.held_target_us(), window.settled_target_us()), (10_000, 10_000));
     }
 
     #[test]
