@@ -57,9 +57,9 @@ pub(crate) struct Cell {
     pub(crate) seeds: u64,
     /// Frames sent, over all seeds.
     pub(crate) frames_sent: u64,
-    /// Frames played from their own bytes or a copy, of those sent.
+    /// Frames played from their own bytes or a later packet's, of those sent.
     pub(crate) playable_percent: Option<Figure>,
-    /// Frames played from a copy, of those sent.
+    /// Frames recovered from a later packet, by FEC or DRED, of those sent.
     pub(crate) recovered_percent: Option<Figure>,
     /// Periods made up, of the frames sent.
     pub(crate) concealed_percent: Option<Figure>,

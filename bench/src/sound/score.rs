@@ -41,9 +41,9 @@ pub(crate) struct HeardFrame {
 pub(crate) struct Score {
     /// Frames sent.
     pub(crate) sent: u32,
-    /// Those of them played, from their own bytes or a copy.
+    /// Those of them played, from their own bytes or a later packet's.
     pub(crate) playable: u32,
-    /// Those of them played from a copy.
+    /// Those of them recovered from a later packet, by FEC or DRED.
     pub(crate) recovered: u32,
     /// Periods that were made up.
     pub(crate) made_up: u32,

@@ -198,21 +198,18 @@ impl Repair {
 
     /// Takes a frame that has come before. If it comes by itself after its answer, the question was needless.
     pub fn handle_duplicate(&mut self, now: Instant, seq: Seq, source: FrameSource) {
+        let is_it = |answered: &Answered| answered.seq == seq;
+        let Some(at) = self.answered.iter().position(is_it) else { return };
+        let lateness = now.saturating_duration_since(self.answered[at].since);
         match source {
-            FrameSource::Sent | FrameSource::Late => {}
+            FrameSource::Sent => {
+                self.above.handle_needless();
+                self.note_late(lateness);
+            }
+            FrameSource::Late => self.above.handle_late(lateness),
             FrameSource::Repair | FrameSource::Redundancy => return,
         }
-        let at = self.answered.iter().position(|answered| answered.seq == seq);
-        if let Some(answered) = at.and_then(|at| self.answered.remove(at)) {
-            let lateness = now.saturating_duration_since(answered.since);
-            match source {
-                FrameSource::Late => self.above.handle_late(lateness),
-                FrameSource::Sent | FrameSource::Repair | FrameSource::Redundancy => {
-                    self.above.handle_needless();
-                    self.note_late(lateness);
-                }
-            }
-        }
+        self.answered.remove(at);
     }
 
     /// The next frames in a row to ask for now, while an answer can be of use;
