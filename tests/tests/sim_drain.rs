@@ -139,6 +139,11 @@ fn over_rough_links_a_move_costs_little() {
                 sim.drain(stage.leaf);
             }
             sim.run_for(MOVED);
+            // What the last frames lack is still on its way.
+            for speaker in stage.speakers {
+                sim.with(speaker, |client| client.stop_talking());
+            }
+            sim.run_for(SECOND);
             let (missing, twice) = stage.misses(&sim);
             assert_eq!(twice, 0, "seed {seed}");
             if drains {
@@ -153,8 +158,8 @@ fn over_rough_links_a_move_costs_little() {
         });
         let [stayed, moved] = measured;
         println!("seed {seed}: frames missed by all: {stayed} who stay, {moved} who move");
-        // The loss of the path is 3 %; a frame is asked for once.
-        assert!(moved <= stayed * 2 + 100, "seed {seed}: {stayed} who stay, {moved} who move");
+        // Of some 36,000 frames; the paths lose 3 %.
+        assert!(moved <= stayed * 2 + 20, "seed {seed}: {stayed} who stay, {moved} who move");
     });
 }
 
