@@ -43,7 +43,7 @@ pub struct Bundle {
     /// Late ones, which leave at once and by themselves: receivers are not to take the way to them for one that
     /// reorders.
     late: SmallVec<[Waiting; 2]>,
-    /// Since when the oldest of `waiting` has waited.
+    /// Since when the oldest has waited.
     since: Option<Instant>,
     redundancy: Redundancy,
 }
@@ -58,8 +58,8 @@ impl Bundle {
             self.late.push(frame);
         } else {
             self.waiting.push(frame);
-            self.since.get_or_insert(now);
         }
+        self.since.get_or_insert(now);
         true
     }
 
@@ -72,22 +72,19 @@ impl Bundle {
     ) {
         self.waiting.retain(|waiting| keep(waiting.track));
         self.late.retain(|late| keep(late.track));
-        if self.waiting.is_empty() {
+        if self.is_empty() {
             self.since = None;
         }
         self.redundancy.retain(is_known);
     }
 
-    /// Whether something leaves now: late frames; or the others, which are `periods` frames of the clock or the end of
-    /// what it says, or which nothing clocks and which are not to be packed, or whose time is over.
+    /// Whether the bundle leaves now: it holds `periods` frames of the clock, a late frame or the end of what it
+    /// says, or nothing clocks it and it is not to be packed, or the time is over.
     #[must_use]
     pub fn is_ready(&self, now: Instant, clock: Option<TrackId>, periods: u8) -> bool {
-        if !self.late.is_empty() {
-            return true;
-        }
         let Some(due) = self.due(periods) else { return false };
         let is_full = periods > 1 && self.len() == MAX_FRAMES_PER_DATAGRAM;
-        if now >= due || is_full {
+        if now >= due || is_full || !self.late.is_empty() {
             return true;
         }
         let Some(clock) = clock else {
@@ -98,13 +95,13 @@ impl Bundle {
         frames >= usize::from(periods) || clocked.any(|waiting| waiting.ends_talkspurt)
     }
 
-    /// When its frames leave at the latest, but for late ones, which leave at once.
+    /// When it leaves at the latest.
     #[must_use]
     pub fn due(&self, periods: u8) -> Option<Instant> {
         self.since.map(|since| since + longest_wait(periods))
     }
 
-    /// Since when the oldest of the frames that wait has done so.
+    /// Since when its oldest frame has waited.
     #[must_use]
     pub const fn since(&self) -> Option<Instant> {
         self.since
@@ -122,20 +119,7 @@ impl Bundle {
         self.waiting.is_empty() && self.late.is_empty()
     }
 
-    /// Whether late frames are what leaves next.
-    #[must_use]
-    pub fn has_late(&self) -> bool {
-        !self.late.is_empty()
-    }
-
-    /// The datagrams of the late frames, usually one.
-    pub fn take_late(&mut self, channel: Channel) -> SmallVec<[Bundled; 1]> {
-        let datagrams = self.write_late(channel);
-        self.late.clear();
-        datagrams
-    }
-
-    /// The datagrams of the other frames, usually one.
+    /// The datagrams, usually one, those with late frames first; the bundle is empty then.
     pub fn take(
         &mut self,
         now: Instant,
@@ -143,7 +127,11 @@ impl Bundle {
         protection: RedundancyLevel,
     ) -> SmallVec<[Bundled; 1]> {
         self.since = None;
-        let mut datagrams = SmallVec::new();
+        let mut datagrams = self.write_late(channel);
+        self.late.clear();
+        if self.waiting.is_empty() {
+            return datagrams;
+        }
         let begun = self.begin(now, channel, protection);
         fill(&mut datagrams, begun, MediaWriter::new, channel, &self.waiting);
         if protection == RedundancyLevel::None {
@@ -322,20 +310,22 @@ mod tests {
         let mut bundle = Bundle::default();
         bundle.add(now, waiting(1, wire(1, 7), false));
         assert!(!bundle.is_ready(now, clock, 3));
-        for seq in [3, 4] {
-            bundle.add(now, Waiting { is_late: true, ..waiting(1, wire(1, seq), false) });
-        }
-        assert!(bundle.is_ready(now, clock, 3) && bundle.has_late());
+        bundle.add(now, Waiting { is_late: true, ..waiting(1, wire(1, 3), false) });
+        bundle.add(now, Waiting { is_late: true, ..waiting(1, wire(1, 4), false) });
+        assert!(bundle.is_ready(now, clock, 3));
         assert_eq!((bundle.len(), bundle.copy(CHANNEL).len()), (3, 2));
-        let late = bundle.take_late(CHANNEL);
-        let [Bundled { bytes, frames: 2 }] = &late[..] else { panic!("{late:?}") };
-        let Ok(Datagram::Media(media)) = Datagram::parse(bytes.clone()) else { panic!("media") };
-        let seqs: Vec<_> = media.frames().map(|frame| frame.unwrap().seq.0).collect();
-        assert_eq!((media.source(0), seqs), (FrameSource::Late, vec![3, 4]));
-        assert!(!bundle.is_ready(now, clock, 3), "the other one is packed as ever");
-        assert_eq!(bundle.due(3), Some(now + FRAME_PERIOD * 3));
-        assert_eq!(read(&bundle.take(now, CHANNEL, RedundancyLevel::Previous)), [(7, false)]);
+        let datagrams = bundle.take(now, CHANNEL, RedundancyLevel::Previous);
         assert!(bundle.is_empty());
+        let [late, others] = &datagrams[..] else { panic!("{datagrams:?}") };
+        let sources = |bundled: &Bundled| {
+            let Ok(Datagram::Media(media)) = Datagram::parse(bundled.bytes.clone()) else {
+                panic!("media")
+            };
+            let frames = media.frames().map(|frame| frame.unwrap().seq.0);
+            (media.source(0), frames.collect::<Vec<_>>())
+        };
+        assert_eq!(sources(late), (FrameSource::Late, vec![3, 4]));
+        assert_eq!(sources(others), (FrameSource::Sent, vec![7]));
 
         // They are not sent again: who lacks them asks.
         bundle.add(now, waiting(1, wire(1, 8), false));

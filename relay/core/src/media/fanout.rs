@@ -312,7 +312,7 @@ impl RoomMedia {
         self.views.iter().filter_map(|view| view.due(is_packing)).min()
     }
 
-    /// Takes the datagrams that a view sends next; it may be ready again.
+    /// Takes the datagrams that a view sends now.
     pub fn take(&mut self, now: Instant, view: usize) -> Departure {
         self.views[view].take(now)
     }

@@ -27,7 +27,7 @@ pub struct Departure {
     pub datagrams: SmallVec<[Bundled; 1]>,
     /// Frames in them.
     pub frames: u64,
-    /// Since when the oldest of them has waited; `None`: they are late ones, which do not wait.
+    /// Since when the oldest of them has waited; `None`: there is none.
     pub since: Option<Instant>,
     /// The slots of the connections, ascending.
     pub slots: Arc<Vec<u32>>,
@@ -149,19 +149,13 @@ impl View {
         self.bundle.due(self.periods(is_packing))
     }
 
-    /// Takes the datagrams that it sends next: those of late frames, if there are any, or those of the others.
+    /// Takes the datagrams that it sends now.
     pub(super) fn take(&mut self, now: Instant) -> Departure {
+        let (frames, since) = (self.bundle.len() as u64, self.bundle.since());
         let channel = self.channel();
-        let (before, mut since) = (self.bundle.len(), None);
-        let datagrams = if self.bundle.has_late() {
-            self.bundle.take_late(channel)
-        } else {
-            since = self.bundle.since();
-            self.bundle.take(now, channel, self.key.redundancy)
-        };
         Departure {
-            datagrams,
-            frames: (before - self.bundle.len()) as u64,
+            datagrams: self.bundle.take(now, channel, self.key.redundancy),
+            frames,
             since,
             slots: Arc::clone(&self.members),
             on_streams: match self.key.profile {

@@ -226,8 +226,7 @@ impl Shard {
         media.set_queued(false);
         let mut from = 0;
         while let Some(view) = media.poll_ready(now, from, self.pressure.is_packing()) {
-            // It may have more: late frames leave by themselves.
-            from = view;
+            from = view + 1;
             let Departure { datagrams, frames, since, slots, on_streams } = media.take(now, view);
             if let Some(since) = since {
                 self.counters.hold.observe(now.saturating_duration_since(since));
