@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use quinn_proto::RttEstimator;
-use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics, CubicConfig};
+use quinn_proto::congestion::{
+    Controller, ControllerFactory, ControllerMetrics, Cubic, CubicConfig,
+};
 
 use self::breaker::Breaker;
 
@@ -33,7 +35,8 @@ pub struct LiveAudioConfig {
 /// The controller of one path. See the crate's documentation.
 pub struct LiveAudio {
     config: Arc<LiveAudioConfig>,
-    bulk: Box<dyn Controller>,
+    /// In place: what each packet asks for is in the same memory.
+    bulk: Cubic,
     breaker: Breaker,
     /// When the oldest packet that is not acknowledged yet may have been sent; `None`: none is.
     waiting_since: Option<Instant>,
@@ -59,7 +62,7 @@ impl LiveAudioConfig {
 impl ControllerFactory for LiveAudioConfig {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         Box::new(LiveAudio {
-            bulk: Arc::clone(&self.bulk).build(now, current_mtu),
+            bulk: Cubic::new(Arc::clone(&self.bulk), now, current_mtu),
             config: self,
             breaker: Breaker::new(now),
             waiting_since: None,
@@ -129,7 +132,7 @@ impl Controller for LiveAudio {
     fn clone_box(&self) -> Box<dyn Controller> {
         Box::new(Self {
             config: Arc::clone(&self.config),
-            bulk: self.bulk.clone_box(),
+            bulk: self.bulk.clone(),
             breaker: self.breaker.clone(),
             waiting_since: self.waiting_since,
             stalled: self.stalled,

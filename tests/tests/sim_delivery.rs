@@ -8,6 +8,7 @@ use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::TrackId;
+use tribune_relay_core::counters::ShardCounters;
 use tribune_tests::sim::network::Link;
 use tribune_tests::sim::relay::RelaySpec;
 use tribune_tests::sim::seed::for_seeds;
@@ -155,6 +156,34 @@ fn an_audience_that_comes_back_is_sent_what_it_missed() {
     });
 }
 
+/// The same where the new connection is another shard's, which has had nobody of the room until then.
+#[test]
+fn a_listener_that_comes_back_on_another_shard_is_sent_what_it_missed() {
+    for_seeds(4, |seed| {
+        let mut sim = Sim::new(seed);
+        let relay = sim.relay_with("relay", &[], RelaySpec { shards: 2, ..RelaySpec::default() });
+        let speaker = sim.joined("host", relay, Role::Host);
+        let delay = Some(2 * SECOND);
+        let audience = listener(&mut sim, "audience", relay, (Profile::Audience, delay));
+        sim.with(speaker, |client| client.talk(30));
+        sim.run_for(3 * SECOND);
+        let speakers = busy_shard(&mut sim, relay, |shard| shard.frames_in);
+        let mut was_here = busy_shard(&mut sim, relay, |shard| shard.frames_forwarded) == speakers;
+        let goes_elsewhere = |_| {
+            sim.with(audience, |client| client.vanish());
+            sim.run_for(Duration::from_millis(900));
+            sim.connect(audience, relay);
+            sim.with(audience, |client| client.rejoin(ROOM, Role::Listener));
+            sim.run_for(SECOND);
+            let heard = sim.client_ref(audience).heard();
+            assert_eq!(heard.missing(track(&sim, speaker)), [0; 0]);
+            let is_here = busy_shard(&mut sim, relay, |shard| shard.frames_forwarded) == speakers;
+            std::mem::replace(&mut was_here, is_here) && !is_here
+        };
+        assert!((0..20).any(goes_elsewhere), "always the same shard");
+    });
+}
+
 /// A relay whose parent dies goes on at the next one from the last frames that have come.
 #[test]
 fn a_relay_that_changes_its_parent_is_sent_what_it_missed() {
@@ -293,6 +322,88 @@ fn a_listener_that_misses_frames_is_sent_them_again() {
         let plain = in_bytes(&mut sim, relay, 5 * SECOND);
         assert!(plain * 3 < protected * 2, "{plain} bytes after, {protected} before");
     });
+}
+
+/// A trunk over a far and lossy path says each frame once more, which spares those below most questions; and not any
+/// more, once nothing is lost.
+#[test]
+fn a_lossy_trunk_sends_frames_again_while_it_is_lossy() {
+    for_seeds(4, |seed| {
+        let mut sim = Sim::new(seed);
+        let origin = sim.relay("origin", &[]);
+        let leaf = sim.relay("leaf", &[origin]);
+        sim.run_for(SECOND);
+        let speaker = sim.joined("host", origin, Role::Host);
+        let listener = listener(&mut sim, "listener", leaf, (Profile::Live, None));
+        let way = Link::of(Duration::from_millis(30));
+        sim.network.set_link(origin.0, leaf.0, way.losing(0.1));
+        sim.with(speaker, |client| client.talk(30));
+        let asked = |sim: &mut Sim| {
+            let before = sim.relay_mut(leaf).shard_counters()[0].nacks_sent;
+            sim.run_for(5 * SECOND);
+            sim.relay_mut(leaf).shard_counters()[0].nacks_sent - before
+        };
+        let plain = asked(&mut sim);
+        assert!((12..=60).contains(&plain), "{plain} questions at first");
+        sim.run_for(5 * SECOND);
+        for _ in 0..4 {
+            let protected = asked(&mut sim);
+            assert!(protected * 2 < plain, "{protected} questions, {plain} at first");
+        }
+        let protected = in_bytes(&mut sim, origin, 5 * SECOND);
+        sim.network.set_link(origin.0, leaf.0, way);
+        sim.run_for(60 * SECOND);
+        let plain = in_bytes(&mut sim, origin, 5 * SECOND);
+        assert!(plain * 4 < protected * 3, "{plain} bytes after, {protected} before");
+        sim.with(speaker, |client| client.stop_talking());
+        sim.run_for(SECOND);
+        let heard = sim.client_ref(listener).heard();
+        assert_eq!(heard.missing(track(&sim, speaker)), [0; 0]);
+    });
+}
+
+/// From datagrams to streams and back at any moment, no frame is missed and none comes twice.
+#[test]
+fn a_recorder_that_changes_its_mind_misses_nothing() {
+    for_seeds(8, |seed| {
+        let mut sim = Sim::new(seed);
+        let relay = sim.relay("relay", &[]);
+        let speaker = sim.joined("host", relay, Role::Host);
+        let recorder = listener(&mut sim, "recorder", relay, (Profile::Live, None));
+        sim.with(speaker, |client| client.talk(30));
+        for (n, wanted) in
+            [Profile::Reliable, Profile::Live, Profile::Reliable, Profile::Audience, Profile::Live]
+                .into_iter()
+                .enumerate()
+        {
+            sim.run_for(SECOND + Duration::from_millis(7 * (seed + 3 * n as u64)));
+            let request = FromParticipant::SetProfile { profile: Some(wanted) };
+            sim.with(recorder, |client| client.request(&request));
+            sim.run_for(SECOND);
+            assert_eq!(profile(&sim, recorder), wanted);
+        }
+        sim.with(speaker, |client| client.stop_talking());
+        sim.run_for(SECOND);
+        let heard = sim.client_ref(recorder).heard();
+        assert_eq!(heard.missing(track(&sim, speaker)), [0; 0]);
+        assert_eq!(heard.duplicates(), 0);
+    });
+}
+
+/// The shard whose counter grows within a second.
+fn busy_shard(
+    sim: &mut Sim,
+    relay: RelayHandle,
+    count: impl Fn(&ShardCounters) -> u64,
+) -> Option<usize> {
+    let counts = |sim: &mut Sim| {
+        let shards = sim.relay_mut(relay).shard_counters();
+        shards.iter().map(&count).collect::<Vec<_>>()
+    };
+    let before = counts(sim);
+    sim.run_for(SECOND);
+    let after = counts(sim);
+    (0..before.len()).find(|shard| after[*shard] > before[*shard])
 }
 
 /// Bytes that a relay sends in some time.

@@ -87,7 +87,7 @@ impl Chain {
 
     /// Frames that were missing at some hop and came to it after all, so far.
     pub(crate) fn repaired(&mut self) -> u64 {
-        let at_the_listener = self.sim.participant_ref(self.listener).link().repaired_frames;
+        let at_the_listener = self.sim.participant_ref(self.listener).link().repairs.repaired;
         let relays = self.relays.map(|relay| {
             let counters = self.sim.relay_mut(relay).shard_counters();
             counters.iter().map(|shard| shard.frames_repaired.total()).sum::<u64>()

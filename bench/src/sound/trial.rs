@@ -363,8 +363,8 @@ impl Ear {
             return;
         }
         let stats = self.player.stats();
-        let (repaired, round_trip) = (link.repaired_frames, link.round_trip);
-        if let Some(report) = self.reporter.poll_report(now, &stats, repaired, round_trip) {
+        let (repairs, round_trip) = (link.repairs, link.round_trip);
+        if let Some(report) = self.reporter.poll_report(now, &stats, repairs, round_trip) {
             chain.sim().with_participant(handle, |listener| listener.report(report));
         }
     }

@@ -7,7 +7,6 @@
 mod answers;
 mod exchange;
 mod groups;
-mod protection;
 mod sent;
 mod speaking;
 
@@ -21,6 +20,7 @@ use tribune_protocol::control::{ControlError, ControlReader, decode, encode};
 use tribune_protocol::ids::{Channel, RequestId, TrackId};
 use tribune_protocol::media::nack::Nack;
 use tribune_protocol::media::probe::Probe;
+use tribune_protocol::media::protection::Protection;
 use tribune_protocol::media::repair::Gap;
 use tribune_protocol::media::{Datagram, DatagramError};
 use tribune_protocol::time::ClockFilter;
@@ -29,7 +29,6 @@ use tribune_protocol::token::TokenText;
 pub use self::exchange::{Answer, Arrival, Path, Received, RequestError, Unsent};
 pub use self::groups::GROUP_STREAMS;
 use self::groups::GroupReader;
-use self::protection::UplinkProtection;
 use self::sent::SentFrames;
 use crate::address::Address;
 use crate::encoding::UplinkCounts;
@@ -57,7 +56,7 @@ pub struct Connection {
     silenced: bool,
     sent: SentFrames,
     groups: GroupReader,
-    protection: UplinkProtection,
+    protection: Protection,
     /// The relay understands redundant frames.
     takes_redundancy: bool,
     stamped: Option<Instant>,
@@ -96,7 +95,7 @@ impl Connection {
             silenced: false,
             sent: SentFrames::default(),
             groups: GroupReader::default(),
-            protection: UplinkProtection::default(),
+            protection: Protection::default(),
             takes_redundancy: false,
             stamped: None,
             onset: Onset::default(),

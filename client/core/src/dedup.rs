@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(dedup.poll_ask(now, round_trip), Some((TRACK, gap)));
         assert_eq!(dedup.poll_ask(now, round_trip), None);
         assert!(dedup.poll_timeout().is_some_and(|at| at > now && at <= now + 2 * round_trip));
-        let mut take = |seq| dedup.handle_frame(now, &frame(seq, b"opus"), FrameSource::Sent);
+        let mut take = |seq| dedup.handle_frame(now, &frame(seq, b"opus"), FrameSource::Repair);
         assert_eq!(take(65_534), Taken::Duplicate);
         assert_eq!(take(0), Taken::Repaired);
         assert_eq!(take(0), Taken::Duplicate);

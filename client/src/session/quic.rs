@@ -180,10 +180,13 @@ impl QuicConnection {
 
     /// The path as QUIC knows it.
     pub(super) fn path(&self) -> Path {
+        let stats = self.quic.stats();
         Path {
             round_trip: self.quic.rtt(),
             datagram_bytes: self.quic.max_datagram_size().unwrap_or(0).min(MAX_DATAGRAM_BYTES),
-            received_udp: self.quic.stats().udp_rx.datagrams,
+            received_udp: stats.udp_rx.datagrams,
+            sent_packets: stats.path.sent_packets,
+            lost_packets: stats.path.lost_packets,
         }
     }
 

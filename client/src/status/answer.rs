@@ -224,6 +224,7 @@ impl Listener {
                 "received": report.received,
                 "lost": report.lost,
                 "repaired": report.repaired,
+                "answered": report.answered,
                 "concealed": report.concealed,
                 "late": report.late,
                 "buffer_us": report.buffer_us,

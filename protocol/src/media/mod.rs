@@ -5,6 +5,7 @@ use bytes::Bytes;
 pub mod datagram;
 pub mod nack;
 pub mod probe;
+pub mod protection;
 pub mod repair;
 
 /// First byte of a media datagram.

@@ -271,6 +271,7 @@ mod tests {
                 received,
                 lost,
                 repaired,
+                answered: repaired,
                 concealed,
                 late,
                 runs,

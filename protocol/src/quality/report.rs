@@ -18,6 +18,9 @@ pub struct Report {
     /// Frames that were missing at first, and came after they had been asked for or were had from the
     /// redundant copy in the following one.
     pub repaired: u32,
+    /// Of these, those that the edge sent again because it was asked for them.
+    #[serde(default)]
+    pub answered: u32,
     /// Frame periods that were made up.
     pub concealed: u32,
     /// Frames that came after their turn.
@@ -91,6 +94,7 @@ impl Report {
             received: bounded(self.received),
             lost: bounded(self.lost),
             repaired: bounded(self.repaired),
+            answered: bounded(self.answered),
             concealed: bounded(self.concealed),
             late: bounded(self.late),
             runs: bounded(self.runs),

@@ -11,17 +11,18 @@ use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 use super::{name, participant, relay, role, room};
 
 pub(super) fn report() -> impl Strategy<Value = Report> {
-    let frames = any::<[u32; 6]>();
+    let frames = any::<[u32; 7]>();
     let delays = any::<[u32; 3]>();
     let latency = any::<[Option<u32>; 3]>();
     (frames, delays, latency).prop_map(|(frames, delays, latency)| {
-        let [received, lost, repaired, concealed, late, runs] = frames;
+        let [received, lost, repaired, answered, concealed, late, runs] = frames;
         let [buffer_us, jitter_us, rtt_us] = delays;
         let [latency_us, latency_max_us, latency_error_us] = latency;
         Report {
             received,
             lost,
             repaired,
+            answered,
             concealed,
             late,
             runs,

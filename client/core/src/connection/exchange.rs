@@ -44,11 +44,21 @@ pub struct Path {
     pub datagram_bytes: usize,
     /// UDP datagrams that have come in.
     pub received_udp: u64,
+    /// Packets sent, and those of them that are taken for lost.
+    pub sent_packets: u64,
+    /// See [`Self::sent_packets`].
+    pub lost_packets: u64,
 }
 
 impl Default for Path {
     fn default() -> Self {
-        Self { round_trip: Duration::ZERO, datagram_bytes: MAX_DATAGRAM_BYTES, received_udp: 0 }
+        Self {
+            round_trip: Duration::ZERO,
+            datagram_bytes: MAX_DATAGRAM_BYTES,
+            received_udp: 0,
+            sent_packets: 0,
+            lost_packets: 0,
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use tribune_protocol::ids::{Channel, Seq, TrackId};
 use tribune_protocol::limits::CAPTURE_STAMP_PERIOD;
 use tribune_protocol::media::datagram::{Capture, FrameHeader, MediaWriter};
 use tribune_protocol::media::nack::Nack;
+use tribune_protocol::media::protection::PathState;
 
-use super::Connection;
+use super::{Connection, Path};
 use crate::clock::LocalClock;
 use crate::frame::SpokenFrame;
 
@@ -49,16 +50,21 @@ impl Connection {
                     continue;
                 }
             }
-            self.handle_sent(track, frame.seq, wire);
+            self.handle_sent(now, track, frame.seq, wire);
         }
         datagrams.extend(writer.map(|mut writer| writer.take()));
         datagrams
     }
 
     /// Keeps the written form of a frame that is sent otherwise, in case the relay asks for it.
-    pub fn handle_sent(&mut self, track: TrackId, seq: Seq, wire: Bytes) {
+    pub fn handle_sent(&mut self, now: Instant, track: TrackId, seq: Seq, wire: Bytes) {
         self.sent.push(track, seq, wire);
-        self.protection.handle_sent(self.path.round_trip);
+        let Path { round_trip, sent_packets, lost_packets, .. } = self.path;
+        self.protection.handle_sent(now, 1, || PathState {
+            round_trip,
+            sent_packets,
+            lost_packets,
+        });
     }
 
     pub(super) fn answer_nack(&mut self, nack: &Nack) -> Option<Bytes> {

@@ -27,8 +27,11 @@ const IN_TIME: f64 = 0.98;
 /// Repaired frames within [`REPAIRED_LATELY_US`] from which on their delay is waited for: one in a hundred or so. Fewer are
 /// not heard where they are concealed.
 const REPAIRED_FRAMES: usize = 3;
-/// See [`REPAIRED_FRAMES`]: 8 s, after which a delay that nobody needs any more comes down.
+/// See [`REPAIRED_FRAMES`]: 8 s.
 const REPAIRED_LATELY_US: i64 = 8_000_000;
+/// The same while their delay is waited for: 20 s. Where a copy of each frame mends most losses, the few questions that
+/// are left come in ones and twos, and a delay that comes and goes with them is worse than any that stays.
+const REPAIRED_STILL_US: i64 = 20_000_000;
 /// Frames given up, within as many as the window has, from which on there is time for recovering them: one in a
 /// hundred.
 const LOST_FRAMES: usize = 3;
@@ -73,6 +76,8 @@ pub(super) struct DelayWindow {
     settled: Peak<SETTLED_US>,
     /// Lateness of repaired frames, oldest first.
     repaired: VecDeque<Repaired>,
+    /// Their delay is waited for.
+    waits_for_repaired: bool,
     /// Until when a stream keeps to the delay that it began with, and that delay.
     begun: Option<(i64, i64)>,
     /// Interarrival jitter of RFC 3550, A.8.
@@ -122,6 +127,7 @@ impl DelayWindow {
             held: Peak::default(),
             settled: Peak::default(),
             repaired: VecDeque::with_capacity(REPAIRED_REMEMBERED),
+            waits_for_repaired: false,
             begun: None,
             jitter_us: 0.0,
             last: None,
@@ -295,8 +301,13 @@ impl DelayWindow {
     fn repaired_lateness_us(&mut self) -> i64 {
         let now_us = self.last.map_or(0, |last| last.at_us);
         self.repaired.retain(|repaired| now_us - repaired.at_us < REPAIRED_AGE_US);
-        let is_lately = |repaired: &&Repaired| now_us - repaired.at_us < REPAIRED_LATELY_US;
-        if self.repaired.iter().filter(is_lately).count() < REPAIRED_FRAMES {
+        let span_us = match self.waits_for_repaired {
+            true => REPAIRED_STILL_US,
+            false => REPAIRED_LATELY_US,
+        };
+        let is_lately = |repaired: &&Repaired| now_us - repaired.at_us < span_us;
+        self.waits_for_repaired = self.repaired.iter().filter(is_lately).count() >= REPAIRED_FRAMES;
+        if !self.waits_for_repaired {
             return 0;
         }
         self.scratch.clear();
@@ -426,7 +437,25 @@ mod tests {
             169_000,
             "no need to go down"
         );
-        assert_eq!(run(420, &|_| 0), 10_000, "they have ended");
+        assert_eq!(run(1_020, &|_| 0), 10_000, "they have ended");
+    }
+
+    #[test]
+    fn repaired_frames_that_come_now_and_then_are_waited_for_all_the_time() {
+        let config = JitterConfig::default();
+        let mut window = DelayWindow::new(&config);
+        let mut at_us = 0;
+        let mut targets = Vec::new();
+        // Three in a row of seconds, then one each six seconds.
+        let questions = |n: i64| (n < 500 && n % 150 == 100) || (n >= 500 && n % 300 == 200);
+        for n in 0..3_000 {
+            at_us += FRAME_PERIOD_US;
+            let us = if questions(n) { 80_000 } else { 0 };
+            window.record(&config, Transit { at_us, us, is_repaired: us > 0 }, false);
+            targets.push(window.target_us());
+        }
+        assert_eq!(targets[90], 10_000);
+        assert!(targets[420..].iter().all(|us| *us == 89_000), "it comes and goes");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::connection::RequestError;
 use crate::encoding::Encoding;
 use crate::frame::ReceivedFrame;
 use crate::reconnect::End;
+use crate::report::RepairCounts;
 
 /// Connection of a participant, numbered in the order of dialling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,8 +112,8 @@ pub struct Link {
     /// Frames that came in more than once, as they do while two relays are listened to, since the
     /// start. They are passed over.
     pub duplicate_frames: u64,
-    /// Frames that were missing at first, and came after all, since the start.
-    pub repaired_frames: u64,
+    /// Frames that were missing at first, and came after all.
+    pub repairs: RepairCounts,
 }
 
 impl Link {

@@ -280,7 +280,9 @@ impl Participant {
                     continue;
                 }
                 Taken::Repaired => {
-                    self.link.repaired_frames += 1;
+                    let is_answer = media.source(place) == FrameSource::Repair;
+                    self.link.repairs.repaired += 1;
+                    self.link.repairs.answered += u64::from(is_answer);
                     true
                 }
                 Taken::New => false,

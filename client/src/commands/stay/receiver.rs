@@ -80,7 +80,7 @@ impl Receiver {
     pub(crate) fn poll_report(&mut self, now: Instant, link: &Link) -> Option<Report> {
         self.reporter.due().filter(|due| *due <= now)?;
         let stats = self.player.stats();
-        self.reporter.poll_report(now, &stats, link.repaired_frames, link.round_trip)
+        self.reporter.poll_report(now, &stats, link.repairs, link.round_trip)
     }
 
     pub(crate) const fn view(&self) -> &RoomView {

@@ -299,7 +299,8 @@ impl Repair {
             FrameSource::Late => self.above.handle_late(now.saturating_duration_since(since)),
             FrameSource::Sent | FrameSource::Redundancy => {}
         }
-        let repaired = asked > 0 || !is_overdue || is_redundant;
+        // One that was only overtaken is none.
+        let repaired = source != FrameSource::Sent && (asked > 0 || !is_overdue || is_redundant);
         Noted { missing: u8::from(is_overdue && asked > 0), repaired }
     }
 
@@ -412,7 +413,8 @@ mod tests {
         track.frames(&[0, 2]);
         let asked = track.repair.poll_ask(track.now, Duration::from_millis(401));
         assert_eq!(asked, None);
-        assert!(track.repair.handle_frame(track.now, place(1), FrameSource::Sent).repaired);
+        let noted = track.repair.handle_frame(track.now, place(1), FrameSource::Sent);
+        assert!(!noted.repaired, "it was only overtaken");
     }
 
     #[test]
@@ -653,7 +655,8 @@ mod tests {
 
         fn again(&mut self, seq: u16, is_repair: bool) {
             let source = if is_repair { FrameSource::Repair } else { FrameSource::Sent };
-            assert!(self.repair.handle_frame(self.now, place(seq), source).repaired);
+            let noted = self.repair.handle_frame(self.now, place(seq), source);
+            assert_eq!(noted.repaired, is_repair);
         }
 
         fn wait(&mut self, ms: u64) {

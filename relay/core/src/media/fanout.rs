@@ -17,7 +17,7 @@ use super::ring::Ring;
 use super::select::{Audibility, Selection};
 use super::view::{Departure, View};
 use crate::counters::{DropCause, ShardCounters, Side};
-use crate::messages::{KeptFrame, LinkId, ShardSet, TrackRoute, ViewKey};
+use crate::messages::{KeptFrame, LinkId, RedundancyLevel, ShardSet, TrackRoute, ViewKey};
 
 /// Frames of a track that are given to one that comes back: the two seconds of SPEC.md section 9.
 const KEPT_FRAMES: i16 = 100;
@@ -117,6 +117,12 @@ impl RoomMedia {
         }
         self.views.retain(|view| !view.is_empty());
         waiting
+    }
+
+    /// Has a trunk's frames sent again as its path needs now.
+    pub fn protect(&mut self, trunk: LinkId, redundancy: RedundancyLevel) {
+        let views = self.views.iter_mut().filter(|view| view.is_trunk() && view.has_link(trunk));
+        views.for_each(|view| view.protect(redundancy));
     }
 
     /// The slots of the participants' connections.

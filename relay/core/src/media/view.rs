@@ -8,7 +8,7 @@ use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::ids::{Channel, TrackId};
 
 use super::bundle::{Bundle, Bundled, Waiting};
-use crate::messages::{Hears, LinkId, TrackRoute, ViewKey};
+use crate::messages::{Hears, LinkId, RedundancyLevel, TrackRoute, ViewKey};
 
 /// Frame periods that a datagram of `audience` holds: a third of the packets, and 40 ms more.
 const PACKED_PERIODS: u8 = 3;
@@ -44,6 +44,8 @@ pub(super) struct View {
     members: Arc<Vec<u32>>,
     /// The trunk, where the view is one; frames from there do not go back.
     trunk: Option<LinkId>,
+    /// Frames that are sent again: the key's, or what the trunk needs.
+    redundancy: RedundancyLevel,
     bundle: Bundle,
 }
 
@@ -51,7 +53,8 @@ impl View {
     /// A view of one connection.
     pub(super) fn new(key: ViewKey, link: LinkId) -> Self {
         let members = Arc::new(vec![link.slot]);
-        Self { key, members, trunk: trunk(key, link), bundle: Bundle::default() }
+        let redundancy = key.redundancy;
+        Self { key, members, trunk: trunk(key, link), redundancy, bundle: Bundle::default() }
     }
 
     /// Whether a connection with that key belongs here.
@@ -61,6 +64,11 @@ impl View {
 
     pub(super) const fn is_trunk(&self) -> bool {
         self.trunk.is_some()
+    }
+
+    /// Has it send frames again as the trunk needs now.
+    pub(super) const fn protect(&mut self, redundancy: RedundancyLevel) {
+        self.redundancy = redundancy;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -154,7 +162,7 @@ impl View {
         let (frames, since) = (self.bundle.len() as u64, self.bundle.since());
         let channel = self.channel();
         Departure {
-            datagrams: self.bundle.take(now, channel, self.key.redundancy),
+            datagrams: self.bundle.take(now, channel, self.redundancy),
             frames,
             since,
             slots: Arc::clone(&self.members),

@@ -12,6 +12,16 @@ pub(super) struct Bucket {
     counted_to: Instant,
 }
 
+/// Repairs that a peer has earned, one by each frame that it was given: what it costs is in proportion to
+/// the tracks that it hears.
+#[derive(Debug)]
+pub(super) struct RepairCredit {
+    burst: u32,
+    left: u32,
+    /// Frames given up to which it has earned.
+    counted: u64,
+}
+
 impl Bucket {
     /// A full bucket of `burst` tokens, refilled at `per_second`.
     pub(super) fn new(now: Instant, burst: u32, per_second: u32) -> Self {
@@ -38,6 +48,23 @@ impl Bucket {
             }
             None => false,
         }
+    }
+}
+
+impl RepairCredit {
+    /// All that is allowed at once.
+    pub(super) const fn new(burst: u32) -> Self {
+        Self { burst, left: burst, counted: 0 }
+    }
+
+    /// Takes one, where so many frames have been `given` so far.
+    pub(super) fn take(&mut self, given: u64) -> bool {
+        let earned = given.saturating_sub(self.counted).min(self.burst.into()) as u32;
+        self.counted = given;
+        self.left = self.burst.min(self.left + earned);
+        let is_left = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is_left
     }
 }
 

@@ -13,9 +13,10 @@ use tribune_protocol::ids::Channel;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::media::datagram::MediaWriter;
 use tribune_protocol::media::nack::Nack;
+use tribune_protocol::media::protection::Protection;
 use tribune_protocol::time::ClockFilter;
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, RepairCredit};
 use super::groups::Groups;
 use super::limits::{
     DATAGRAM_BURST, DATAGRAMS_PER_SECOND, MAX_STREAM_BYTES_IN_FLIGHT, MESSAGE_BURST,
@@ -46,6 +47,8 @@ pub(super) struct Peer {
     pub(super) messages: Bucket,
     /// Frames that a trunk was given.
     pub(super) given: u64,
+    /// Frames that are sent again over a trunk.
+    pub(super) protection: Option<Box<Protection>>,
     /// Frames that may be repaired for it.
     pub(super) repairs: RepairCredit,
     /// Frames on streams, where it wants them so.
@@ -103,16 +106,6 @@ impl Lost {
     }
 }
 
-/// Repairs that a peer has earned, one by each frame that it was given: what it costs is in proportion to
-/// the tracks that it hears.
-#[derive(Debug)]
-pub(super) struct RepairCredit {
-    burst: u32,
-    left: u32,
-    /// Frames given up to which it has earned.
-    counted: u64,
-}
-
 /// Control messages on their way into the stream.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -135,6 +128,7 @@ impl Peer {
             datagrams: Bucket::new(now, DATAGRAM_BURST, DATAGRAMS_PER_SECOND),
             messages: Bucket::new(now, MESSAGE_BURST, MESSAGES_PER_SECOND),
             given: 0,
+            protection: None,
             repairs: RepairCredit::new(REPAIR_BURST),
             groups: None,
             replay: None,
@@ -179,6 +173,7 @@ impl Peer {
     pub(super) fn set_trunk(&mut self, kind: PeerKind) {
         self.kind = kind;
         self.repairs = RepairCredit::new(TRUNK_REPAIR_BURST);
+        self.protection = Some(Box::default());
     }
 
     /// The channel of a room, if the connection hears it.
@@ -299,6 +294,9 @@ impl Peer {
             }
             frames += 1;
         }
+        if let Some(protection) = &mut self.protection {
+            (0..frames).for_each(|_| protection.handle_asked(true));
+        }
         if frames == 0 {
             return;
         }
@@ -378,21 +376,5 @@ impl Peer {
         let lost =
             |oldest: Bundled| Lost { cause: DropCause::TrunkQueueFull, frames: oldest.frames };
         oldest.map(lost).map_or(Ok(()), Err)
-    }
-}
-
-impl RepairCredit {
-    const fn new(burst: u32) -> Self {
-        Self { burst, left: burst, counted: 0 }
-    }
-
-    /// Takes one, where so many frames have been `given` so far.
-    pub(super) fn take(&mut self, given: u64) -> bool {
-        let earned = given.saturating_sub(self.counted).min(self.burst.into()) as u32;
-        self.counted = given;
-        self.left = self.burst.min(self.left + earned);
-        let is_left = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        is_left
     }
 }

@@ -243,7 +243,8 @@ impl Shard {
             };
             // What a lone connection has to send beside it can share the packet: a trunk's rooms.
             let Some(peer) = self.peers[slot as usize].as_mut() else { continue };
-            peer.given += frames;
+            peer.note_given(now, frames);
+            media.protect(peer.link, peer.redundancy());
             peer.send_datagrams(&datagrams, &mut self.counters);
             if !peer.dirty {
                 peer.dirty = true;

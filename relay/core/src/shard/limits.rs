@@ -41,9 +41,9 @@ pub(super) const RETRY_ABOVE: usize = 256;
 pub(super) const TIMEOUTS_PER_TURN: usize = 1_024;
 /// Bytes of a packet that may hold nothing but acknowledgements: a header, a few ranges, a tag.
 pub(super) const SMALL_PACKET_BYTES: usize = 64;
-/// Time for which a packet that may need no answer waits for a frame that takes the answer along: a frame
-/// period and some more, and no longer than acknowledgements may wait (RFC 9000 section 18.2).
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(25);
+/// Time for which a packet that may need no answer waits for a frame that takes the answer along: three frame
+/// periods of an audience and some more. What QUIC owes an answer has its own, shorter deadline (RFC 9000 section 18.2).
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(70);
 /// Packets that a shard sends on its own, without a connection, and that wait to be sent.
 pub(super) const REPLIES_WAITING: usize = 256;
 

@@ -27,6 +27,7 @@ mod replay;
 mod resume;
 pub mod steering;
 mod timers;
+mod trunk;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;

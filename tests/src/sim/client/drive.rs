@@ -234,7 +234,7 @@ impl SimClient {
                 error_us: Some(offset.error_us),
             });
             let Some((seq, wire, datagram)) = talk.next_frame(track, captured) else { continue };
-            self.protocol.handle_sent(track.unwrap_or(TrackId(0)), seq, wire);
+            self.protocol.handle_sent(self.base + self.now, track.unwrap_or(TrackId(0)), seq, wire);
             if let Some(moves) = &mut self.moves {
                 moves.handle_spoken(self.now, &datagram);
             }

@@ -191,10 +191,13 @@ impl ClientLink {
 
     /// The path as QUIC knows it.
     pub(in crate::sim) fn path(&mut self) -> Path {
+        let stats = self.conn.stats();
         Path {
             round_trip: self.conn.rtt(),
             datagram_bytes: self.conn.datagrams().max_size().unwrap_or(0).min(MAX_DATAGRAM_BYTES),
-            received_udp: self.conn.stats().udp_rx.datagrams,
+            received_udp: stats.udp_rx.datagrams,
+            sent_packets: stats.path.sent_packets,
+            lost_packets: stats.path.lost_packets,
         }
     }
 

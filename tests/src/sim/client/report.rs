@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tribune_client_core::playout::PlayoutStats;
-use tribune_client_core::report::Reporter;
+use tribune_client_core::report::{RepairCounts, Reporter};
 use tribune_protocol::control::participant::FromParticipant;
 use tribune_protocol::ids::TrackId;
 
@@ -57,7 +57,9 @@ impl SimClient {
         let stats = PlayoutStats { received, lost, runs, ..PlayoutStats::default() };
         let round_trip = self.protocol.clock().round_trip();
         let now = self.base + self.now;
-        if let Some(report) = reporting.reporter.poll_report(now, &stats, 0, round_trip) {
+        if let Some(report) =
+            reporting.reporter.poll_report(now, &stats, RepairCounts::default(), round_trip)
+        {
             self.request(&FromParticipant::Report(report));
         }
     }

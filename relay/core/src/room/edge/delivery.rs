@@ -15,7 +15,10 @@ const UNMENDED_SHARE: u64 = 100;
 /// Share of frames missing at first, as 1/n, below which less would do: repair alone copes with it.
 const MISSING_SHARE: u64 = 100;
 /// Round trip, in microseconds, from which on repair alone makes for a long delay.
-const FAR_US: u32 = 150_000;
+const FAR_US: u32 = 40_000;
+/// Share of frames that came repaired from there, as 1/n, from which on more is sent again: what a tenth of loss
+/// leaves beside a single copy is less, and what a fifth leaves is more.
+const SLOW_SHARE: u64 = 40;
 /// Reports in a row, of five seconds each, before less is sent again: losses come in spells.
 const CALM_REPORTS: u8 = 6;
 
@@ -76,9 +79,10 @@ impl Delivery {
             return;
         }
         let (lost, late) = (u64::from(report.lost), u64::from(report.late));
-        // From far away an answer comes, and makes the delay long.
-        let slow = if report.rtt_us >= FAR_US { u64::from(report.repaired) } else { 0 };
-        if (lost + late + slow) * UNMENDED_SHARE >= expected {
+        // From far away an answer comes, and makes the delay long, where it is not long on purpose.
+        let is_slow = report.rtt_us >= FAR_US && !report.is_delayed;
+        let slow = if is_slow { u64::from(report.answered) } else { 0 };
+        if (lost + late) * UNMENDED_SHARE >= expected || slow * SLOW_SHARE >= expected {
             self.calm = 0;
             self.protection = stronger(self.protection);
         } else if (lost + late + u64::from(report.repaired)) * MISSING_SHARE >= expected {
@@ -169,6 +173,22 @@ mod tests {
             }
             assert_eq!(after(0, 0, 0), level);
         }
+    }
+
+    #[test]
+    fn what_comes_by_questions_from_far_away_is_sent_again_at_once_in_conversation() {
+        let after = |answered, rtt_us, is_delayed| {
+            let (received, repaired) = (250, 30);
+            let report =
+                Report { received, repaired, answered, rtt_us, is_delayed, ..Report::default() };
+            let mut delivery = Delivery::new(None, true);
+            delivery.handle_report(&report);
+            delivery.now(false).1
+        };
+        assert_eq!(after(7, FAR_US, false), RedundancyLevel::Previous);
+        assert_eq!(after(6, FAR_US, false), RedundancyLevel::None, "a copy leaves as many");
+        assert_eq!(after(7, FAR_US - 1, false), RedundancyLevel::None, "an answer is quick");
+        assert_eq!(after(7, FAR_US, true), RedundancyLevel::None, "there is time to ask");
     }
 
     #[test]
