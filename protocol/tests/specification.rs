@@ -541,6 +541,7 @@ fn largest_listener(longest: &str) -> ListenerReport {
         name: longest.parse().expect("a name"),
         role: "r".repeat(limits::MAX_ROLE_NAME_BYTES).parse().expect("a role"),
         relay: longest.parse().expect("a name"),
+        profile: Profile::Reliable,
         age_ms: u32::MAX,
         report,
     }
@@ -928,7 +929,16 @@ fn report() -> Report {
 
 fn listener() -> ListenerReport {
     let (role, relay) = (Role::Listener, name());
-    ListenerReport { participant: ID, name: name(), role, relay, age_ms: 1, report: report() }
+    let profile = Profile::Audience;
+    ListenerReport {
+        participant: ID,
+        name: name(),
+        role,
+        relay,
+        profile,
+        age_ms: 1,
+        report: report(),
+    }
 }
 
 fn quality() -> Quality {

@@ -8,7 +8,7 @@ use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::TrackId;
-use tribune_relay_core::counters::ShardCounters;
+use tribune_relay_core::counters::{ShardCounters, Side};
 use tribune_tests::sim::network::Link;
 use tribune_tests::sim::relay::RelaySpec;
 use tribune_tests::sim::seed::for_seeds;
@@ -62,6 +62,9 @@ fn an_audience_gets_three_frame_periods_a_datagram() {
             assert_eq!((heard.counters(track).len(), heard.duplicates()), (601, 0));
         }
         assert_eq!(sim.client_ref(live).heard().datagrams(), 601);
+        let counters = &sim.relay_mut(relay).shard_counters()[0];
+        let ShardCounters { live_participants, audience_participants, .. } = *counters;
+        assert_eq!((live_participants, audience_participants), (2, 1), "the speaker is live");
         let packed = sim.client_ref(audience).heard().datagrams();
         assert!((200..=205).contains(&packed), "{packed}");
         let heard = sim.client_ref(audience).heard();
@@ -350,15 +353,21 @@ fn a_lossy_trunk_sends_frames_again_while_it_is_lossy() {
             let protected = asked(&mut sim);
             assert!(protected * 2 < plain, "{protected} questions, {plain} at first");
         }
+        assert_eq!(sim.relay_mut(origin).shard_counters()[0].protected_connections, 1);
         let protected = in_bytes(&mut sim, origin, 5 * SECOND);
         sim.network.set_link(origin.0, leaf.0, way);
-        sim.run_for(60 * SECOND);
+        sim.run_for(80 * SECOND);
+        assert_eq!(sim.relay_mut(origin).shard_counters()[0].protected_connections, 0);
         let plain = in_bytes(&mut sim, origin, 5 * SECOND);
         assert!(plain * 4 < protected * 3, "{plain} bytes after, {protected} before");
         sim.with(speaker, |client| client.stop_talking());
         sim.run_for(SECOND);
         let heard = sim.client_ref(listener).heard();
         assert_eq!(heard.missing(track(&sim, speaker)), [0; 0]);
+        // What is lost for good is the difference of these: copies are no frames that were found missing.
+        let counters = &sim.relay_mut(leaf).shard_counters()[0];
+        let (missing, repaired) = (&counters.frames_missing, &counters.frames_repaired);
+        assert_eq!(missing.of(Side::Parent), repaired.of(Side::Parent));
     });
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::Phase;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RelayId, RoomName};
@@ -147,6 +148,8 @@ pub(crate) struct Listener {
     pub(crate) name: DisplayName,
     pub(crate) role: Role,
     pub(crate) relay: DisplayName,
+    #[serde(default)]
+    pub(crate) profile: Profile,
     pub(crate) age_ms: u32,
     pub(crate) report: Report,
 }
@@ -205,8 +208,8 @@ impl From<quality::Spread> for Spread {
 
 impl From<ListenerReport> for Listener {
     fn from(listener: ListenerReport) -> Self {
-        let ListenerReport { participant, name, role, relay, age_ms, report } = listener;
-        Self { participant, name, role, relay, age_ms, report }
+        let ListenerReport { participant, name, role, relay, profile, age_ms, report } = listener;
+        Self { participant, name, role, relay, profile, age_ms, report }
     }
 }
 
@@ -219,6 +222,7 @@ impl Listener {
             "name": self.name,
             "role": self.role,
             "relay": self.relay,
+            "profile": self.profile.as_str(),
             "age_ms": self.age_ms,
             "report": {
                 "received": report.received,

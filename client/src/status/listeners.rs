@@ -37,11 +37,12 @@ pub(crate) fn quality_lines(quality: Option<&Quality>) -> Vec<String> {
 }
 
 /// Table of listeners, in the order given. Times are in ms, counts those of the last report.
-pub(crate) fn table(listeners: &[Listener]) -> Table<14> {
+pub(crate) fn table(listeners: &[Listener]) -> Table<15> {
     let mut table = Table::new([
         Column::Left("name"),
         Column::Left("id"),
         Column::Left("relay"),
+        Column::Left("profile"),
         Column::Right("age"),
         Column::Right("received"),
         Column::Right("lost %"),
@@ -60,6 +61,7 @@ pub(crate) fn table(listeners: &[Listener]) -> Table<14> {
             printable(listener.name.as_str()),
             listener.participant.to_string(),
             printable(listener.relay.as_str()),
+            listener.profile.to_string(),
             age(listener.age_ms.into()),
             received.to_string(),
             percent(listener.report.loss_ppm()),
@@ -140,6 +142,7 @@ mod tests {
             name: "Eve".parse().unwrap(),
             role: tribune_protocol::domain::role::Role::Listener,
             relay: "edge-1".parse().unwrap(),
+            profile: tribune_protocol::domain::profile::Profile::Audience,
             age_ms: 1_200,
             report,
         };
@@ -152,6 +155,7 @@ mod tests {
                 "Eve",
                 "00000000000000fe",
                 "edge-1",
+                "audience",
                 "1.2 s",
                 "240",
                 "4.00",

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::profile::Profile;
 use crate::domain::role::Role;
 use crate::ids::{DisplayName, ParticipantId};
 use crate::limits::MAX_REPORTED_FRAMES;
@@ -114,6 +115,9 @@ pub struct ListenerReport {
     pub role: Role,
     /// The edge's name.
     pub relay: DisplayName,
+    /// Profile by which it is sent frames.
+    #[serde(default, skip_serializing_if = "Profile::is_live")]
+    pub profile: Profile,
     /// Age of the report, in milliseconds.
     pub age_ms: u32,
     /// The report.

@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use tribune_protocol::control::participant::ListenerReports;
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
+use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::quality::Quality;
 use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 
@@ -75,12 +76,14 @@ pub(super) fn ranking() -> impl Strategy<Value = Ranking> {
 }
 
 fn listener() -> impl Strategy<Value = ListenerReport> {
-    (participant(), name(), role(), name(), any::<u32>(), report()).prop_map(
-        |(participant, name, role, relay, age_ms, report)| ListenerReport {
+    let profile = prop::sample::select(Profile::ALL.to_vec());
+    (participant(), name(), role(), name(), profile, any::<u32>(), report()).prop_map(
+        |(participant, name, role, relay, profile, age_ms, report)| ListenerReport {
             participant,
             name,
             role,
             relay,
+            profile,
             age_ms,
             report,
         },

@@ -141,12 +141,52 @@ snapshot! {
     }
     gauges SHARD_GAUGES {
         connections, "tribune_relay_connections", "Connections that are open.";
+        live_participants, "tribune_relay_live_participants", "Participants who are sent frames by the profile live, or none.";
+        audience_participants, "tribune_relay_audience_participants", "Participants who are sent frames by the profile audience.";
+        reliable_participants, "tribune_relay_reliable_participants", "Participants who are sent frames by the profile reliable.";
+        protected_connections, "tribune_relay_protected_connections", "Connections, trunks for each of their rooms, that are sent earlier frames again.";
         packing, "tribune_relay_packing", "1 while listeners get several frame periods a packet because the shard is behind, else 0.";
         rooms, "tribune_relay_shard_rooms", "Rooms with somebody on this shard.";
         queue_to_hub, "tribune_relay_hub_queue_length", "Events that wait for the hub.";
     }
     millionths SHARD_MILLIONTHS {
         busy_ppm, "tribune_relay_busy_ratio", "Share of time at work since the last publication; at 1 there is none left.";
+    }
+}
+
+/// Connections of a shard, by how they are sent frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Audiences {
+    /// Participants in `live`.
+    pub live: u64,
+    /// Participants in `audience`.
+    pub audience: u64,
+    /// Participants in `reliable`.
+    pub reliable: u64,
+    /// Connections that are sent earlier frames again, trunks once for each room.
+    pub protected: u64,
+}
+
+impl Audiences {
+    /// The sum.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            live: self.live + other.live,
+            audience: self.audience + other.audience,
+            reliable: self.reliable + other.reliable,
+            protected: self.protected + other.protected,
+        }
+    }
+}
+
+impl ShardCounters {
+    /// Sets how its connections are sent frames, as its rooms say it.
+    pub(crate) fn set_audiences(&mut self, of_rooms: impl Iterator<Item = Audiences>) {
+        let Audiences { live, audience, reliable, protected } =
+            of_rooms.fold(Audiences::default(), Audiences::plus);
+        (self.live_participants, self.audience_participants) = (live, audience);
+        (self.reliable_participants, self.protected_connections) = (reliable, protected);
     }
 }
 

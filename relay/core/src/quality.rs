@@ -80,6 +80,7 @@ pub fn worst_first(
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tribune_protocol::domain::profile::Profile;
     use tribune_protocol::domain::role::Role;
     use tribune_protocol::ids::ParticipantId;
 
@@ -92,6 +93,7 @@ mod tests {
             name: "Ada".parse().unwrap(),
             role: Role::Listener,
             relay: "leaf".parse().unwrap(),
+            profile: Profile::Live,
             age_ms: 0,
             report,
         }

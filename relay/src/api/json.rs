@@ -79,6 +79,7 @@ pub(super) fn listener(listener: &ListenerReport) -> Value {
         "name": listener.name.to_string(),
         "role": listener.role.to_string(),
         "relay": listener.relay.to_string(),
+        "profile": listener.profile.as_str(),
         "age_ms": listener.age_ms,
         "report": {
             "received": received,

@@ -169,6 +169,7 @@ fn has_not_reported(who: &Who, missing: u32) -> CommandError {
 
 #[cfg(test)]
 mod tests {
+    use tribune_protocol::domain::profile::Profile;
     use tribune_protocol::domain::role::Role;
     use tribune_protocol::quality::report::Report;
 
@@ -181,6 +182,7 @@ mod tests {
             name: name.parse().unwrap(),
             role: Role::Listener,
             relay: "edge".parse().unwrap(),
+            profile: Profile::Live,
             age_ms: 1,
             report: Report::default(),
         };

@@ -72,7 +72,10 @@ pub struct Place {
 pub struct Noted {
     /// Frames that it has found missing.
     pub missing: u8,
-    /// It had been missing itself.
+    /// It had been found missing itself.
+    pub was_missing: bool,
+    /// It came because it had been lost: asked for, said again, or late from further up. One that was only overtaken
+    /// did not.
     pub repaired: bool,
 }
 
@@ -163,7 +166,8 @@ impl Repair {
             self.questions = MAX_QUESTIONS.min(self.questions + 1);
         }
         let Some(newest) = self.newest else {
-            return Noted { missing: self.begin(now, place, MAX_MISSING as i16), repaired: false };
+            let missing = self.begin(now, place, MAX_MISSING as i16);
+            return Noted { missing, ..Noted::default() };
         };
         let mut noted = self.take_missing(now, place, source);
         let ahead = seq.since(newest.seq);
@@ -276,7 +280,7 @@ impl Repair {
         let is_redundant = source == FrameSource::Redundancy;
         let at = self.missing.iter().position(|missing| missing.seq == seq);
         let Some(missing) = at.and_then(|at| self.missing.remove(at)) else {
-            return Noted { missing: 0, repaired: is_redundant };
+            return Noted { repaired: is_redundant, ..Noted::default() };
         };
         let Missing { since, is_overdue, asked, .. } = missing;
         if talkspurt_end {
@@ -299,9 +303,9 @@ impl Repair {
             FrameSource::Late => self.above.handle_late(now.saturating_duration_since(since)),
             FrameSource::Sent | FrameSource::Redundancy => {}
         }
-        // One that was only overtaken is none.
-        let repaired = source != FrameSource::Sent && (asked > 0 || !is_overdue || is_redundant);
-        Noted { missing: u8::from(is_overdue && asked > 0), repaired }
+        let was_missing = asked > 0 || !is_overdue;
+        let repaired = source != FrameSource::Sent && (was_missing || is_redundant);
+        Noted { missing: u8::from(is_overdue && asked > 0), was_missing, repaired }
     }
 
     /// The frames after the end of a talkspurt, up to one that has come, were never sent.
@@ -414,7 +418,7 @@ mod tests {
         let asked = track.repair.poll_ask(track.now, Duration::from_millis(401));
         assert_eq!(asked, None);
         let noted = track.repair.handle_frame(track.now, place(1), FrameSource::Sent);
-        assert!(!noted.repaired, "it was only overtaken");
+        assert!(noted.was_missing && !noted.repaired, "it was only overtaken");
     }
 
     #[test]
@@ -656,6 +660,7 @@ mod tests {
         fn again(&mut self, seq: u16, is_repair: bool) {
             let source = if is_repair { FrameSource::Repair } else { FrameSource::Sent };
             let noted = self.repair.handle_frame(self.now, place(seq), source);
+            assert!(noted.was_missing);
             assert_eq!(noted.repaired, is_repair);
         }
 

@@ -16,7 +16,7 @@ use super::ingress::{Ingress, Question, Verdict};
 use super::ring::Ring;
 use super::select::{Audibility, Selection};
 use super::view::{Departure, View};
-use crate::counters::{DropCause, ShardCounters, Side};
+use crate::counters::{Audiences, DropCause, ShardCounters, Side};
 use crate::messages::{KeptFrame, LinkId, RedundancyLevel, ShardSet, TrackRoute, ViewKey};
 
 /// Frames of a track that are given to one that comes back: the two seconds of SPEC.md section 9.
@@ -125,6 +125,12 @@ impl RoomMedia {
         views.for_each(|view| view.protect(redundancy));
     }
 
+    /// Connections by how they are sent frames.
+    #[must_use]
+    pub fn audiences(&self) -> Audiences {
+        self.views.iter().map(View::audiences).fold(Audiences::default(), Audiences::plus)
+    }
+
     /// The slots of the participants' connections.
     pub fn participants(&self) -> impl Iterator<Item = u32> {
         let participants = self.views.iter().filter(|view| !view.is_trunk());
@@ -152,7 +158,7 @@ impl RoomMedia {
             match self.ingress.handle_frame(now, (link, side), &frame, source) {
                 Verdict::Accept => {
                     let noted = self.ingress.note_arrival(now, &frame, source);
-                    counters.frames_repaired.count(side, u64::from(noted.repaired));
+                    counters.frames_repaired.count(side, u64::from(noted.was_missing));
                     counters.frames_missing.count(side, u64::from(noted.missing));
                     any_missing |= noted.missing > 0;
                     accepted.push(frame);

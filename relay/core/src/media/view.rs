@@ -8,6 +8,7 @@ use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::ids::{Channel, TrackId};
 
 use super::bundle::{Bundle, Bundled, Waiting};
+use crate::counters::Audiences;
 use crate::messages::{Hears, LinkId, RedundancyLevel, TrackRoute, ViewKey};
 
 /// Frame periods that a datagram of `audience` holds: a third of the packets, and 40 ms more.
@@ -69,6 +70,22 @@ impl View {
     /// Has it send frames again as the trunk needs now.
     pub(super) const fn protect(&mut self, redundancy: RedundancyLevel) {
         self.redundancy = redundancy;
+    }
+
+    /// Its connections, by how they are sent frames.
+    pub(super) fn audiences(&self) -> Audiences {
+        let count = self.members.len() as u64;
+        let mut audiences = Audiences::default();
+        match self.key.profile {
+            Profile::Live | Profile::Unknown if self.is_trunk() => {}
+            Profile::Live | Profile::Unknown => audiences.live = count,
+            Profile::Audience => audiences.audience = count,
+            Profile::Reliable => audiences.reliable = count,
+        }
+        if self.redundancy > RedundancyLevel::None {
+            audiences.protected = count;
+        }
+        audiences
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -275,6 +275,7 @@ impl Shard {
         self.counters.connections = self.endpoint.open_connections() as u64;
         self.counters.rooms = self.rooms.len() as u64;
         self.counters.queue_to_hub = self.events.len() as u64;
+        self.counters.set_audiences(self.rooms.values().map(RoomMedia::audiences));
         &mut self.counters
     }
 

@@ -221,6 +221,7 @@ impl OpenQuery {
 
 #[cfg(test)]
 mod tests {
+    use tribune_protocol::domain::profile::Profile;
     use tribune_protocol::domain::role::Role;
     use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 
@@ -243,6 +244,7 @@ mod tests {
             name: "Ada".parse().unwrap(),
             role: Role::Listener,
             relay: "leaf".parse().unwrap(),
+            profile: Profile::Live,
             age_ms: 0,
             report: Report { received: 100, lost: *lost, ..Report::default() },
         };

@@ -327,19 +327,16 @@ impl Edge {
         let report = |who: ParticipantId, member: &Member| {
             let (at, report) = member.report()?;
             let age = now.saturating_duration_since(at).as_millis();
-            Some(ListenerReport {
-                participant: who,
-                name: member.name().clone(),
-                role: rights::role(view, who, Some(member)),
-                relay: relay.clone(),
-                age_ms: u32::try_from(age).unwrap_or(u32::MAX),
-                report,
-            })
+            let (name, relay) = (member.name().clone(), relay.clone());
+            let role = rights::role(view, who, Some(member));
+            let profile = rights::view_key(view, who, Some(member)).profile;
+            let age_ms = u32::try_from(age).unwrap_or(u32::MAX);
+            Some(ListenerReport { participant: who, name, role, relay, profile, age_ms, report })
         };
         match about {
             TreeQuery::Listeners { worst, by, .. } => {
                 let all = self.members.iter().filter_map(|(who, member)| report(who, member));
-                worst_first(all.collect(), *by, usize::from(*worst))
+                worst_first(all.collect(), *by, (*worst).into())
             }
             TreeQuery::Listener { participant, .. } => {
                 let member = self.members.get(*participant);
