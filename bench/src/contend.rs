@@ -95,6 +95,7 @@ fn tribune(plan: &TribunePlan) -> Result<()> {
         threads: 1,
         per_socket: 1,
         rtt: Duration::from_millis(plan.rtt.into()),
+        loss: 0,
         other_sockets: 0,
         reports: false,
         profile: Profile::Live,

@@ -5,6 +5,7 @@
 //!   which share [`shared`] and follow a [`round`]
 //! * [`churn`] adds transient listeners while the others are measured
 //! * [`tally`] counts received frames, [`gaps`] silences, [`samples`] the CPU second by second
+//! * [`repairs`] has listeners ask for what is lost on purpose; [`turns`] reads what that does to the relay
 //! * [`reporting`] has listeners report by inaccurate [`clocks`]; [`origin`] compares that with the origin
 //! * [`snapshot`] reads the system's counters; [`metrics`] is the result, [`progress`] the line on a terminal
 
@@ -17,6 +18,7 @@ pub(crate) mod metrics;
 pub(crate) mod origin;
 pub(crate) mod plan;
 pub(crate) mod progress;
+pub(crate) mod repairs;
 pub(crate) mod reporting;
 mod round;
 pub(crate) mod samples;
@@ -25,6 +27,7 @@ mod snapshot;
 mod speakers;
 pub(crate) mod spec;
 mod tally;
+pub(crate) mod turns;
 mod worker;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -44,6 +47,7 @@ use self::progress::Progress;
 use self::samples::Samples;
 use self::snapshot::Snapshot;
 use self::spec::Topology;
+use self::turns::Turns;
 use crate::pool::target::Target;
 use crate::relay_process::{RelayChain, relay_of_this_build};
 
@@ -98,6 +102,7 @@ fn running_relay(plan: &LoadPlan) -> Result<Topology> {
         root: target.clone(),
         edge: target,
         edge_pid: plan.relay_pid,
+        edge_http: None,
         above: Vec::new(),
         root_http: None,
     })
@@ -121,6 +126,8 @@ fn measure(
     });
     let transient = transient.transpose()?;
     fleet.run_until(from, &mut |_| ())?;
+    let read_turns = || topology.edge_http.map(Turns::read).transpose();
+    let first_turns = read_turns()?;
     let first = Snapshot::take(topology, fleet.shared())?;
     let mut samples = Samples::new(
         topology.edge_pid,
@@ -134,6 +141,7 @@ fn measure(
         samples.poll();
     })?;
     let last = Snapshot::take(topology, fleet.shared())?;
+    let turns = read_turns()?.zip(first_turns).map(|(last, first)| last.since(&first));
     let samples = samples.finish();
     let (spoken, heard) = fleet.finish_round(&round)?;
     let memory_after = topology.edge_pid.map(process_memory).transpose()?;
@@ -162,7 +170,7 @@ fn measure(
     metrics.memory_after = memory_after.map(|memory| memory.resident_bytes);
     metrics.memory_peak = memory_after.map(|memory| memory.peak_bytes);
     (metrics.transient, metrics.storm, metrics.samples) = (transient, storm, samples);
-    metrics.origin_reports = origin_reports;
+    (metrics.origin_reports, metrics.turns) = (origin_reports, turns);
     Ok(metrics)
 }
 

@@ -15,6 +15,7 @@ use crate::load::origin::OriginReports;
 use crate::load::plan::LoadPlan;
 use crate::load::reporting::{Reported, ReportedMetrics};
 use crate::load::samples::Sample;
+use crate::load::turns::TurnMetrics;
 
 /// Share of dropped datagrams above which a run is void.
 const VOID_ABOVE: f64 = 0.001;
@@ -82,6 +83,8 @@ pub(crate) struct LoadReport {
     pub(crate) storm_joins: Option<TransientReport>,
     pub(crate) storm: Option<StormMetrics>,
     pub(crate) cpu_by_second: Vec<Sample>,
+    /// Turns of the relay that has the listeners, in the measured span.
+    pub(crate) relay_turns: Option<TurnMetrics>,
     pub(crate) reported: Option<ReportedMetrics>,
     /// Reports of the first room at the origin.
     pub(crate) origin_reports: Option<OriginReports>,
@@ -116,6 +119,7 @@ impl LoadReport {
             storm_joins,
             storm: metrics.storm,
             cpu_by_second: metrics.samples,
+            relay_turns: metrics.turns,
             reported: metrics.reported.as_ref().map(Reported::metrics),
             origin_reports: metrics.origin_reports,
         }
@@ -164,6 +168,8 @@ mod tests {
             lost_before_fanout: 0,
             unsent: 0,
             gone: 0,
+            questions: None,
+            turns: None,
             frames_per_datagram: 2.0,
             machine_drops: 0,
             generator_drops,

@@ -190,7 +190,7 @@ fn run(
         }
         pool.turn(|Arrival { datagram, .. }| {
             if let Ok(Datagram::Media(media)) = Datagram::parse(datagram) {
-                shared.count(&media, |_| ());
+                shared.count(&media, |_, _| ());
             }
         })?;
         while let Some(news) = pool.poll_news() {

@@ -217,6 +217,7 @@ impl Fleet {
                 rooms: rooms.map(|room| (room_name(room), room)).collect(),
                 per_socket: spec.per_socket as usize,
                 rtt: spec.rtt,
+                loss: spec.loss,
                 joins_per_second: f64::from(spec.join_rate) / threads as f64,
                 speakers: spec.speakers,
                 reports: spec.reports.then_some(self.epoch),

@@ -13,6 +13,7 @@ use tribune_protocol::media::Datagram;
 use tribune_protocol::media::probe::Probe;
 use tribune_relay_core::clock::WallClock;
 
+use super::repairs::Repairs;
 use super::reporting::{Due, Reporters};
 use super::round::Round;
 use super::shared::{SWEEP, Shared, join, rest_until};
@@ -35,6 +36,8 @@ pub(crate) struct ListenerWork {
     pub(crate) per_socket: usize,
     /// Round trip to the relay.
     pub(crate) rtt: Duration,
+    /// Packets that are lost once all are in, in percent in each direction.
+    pub(crate) loss: u8,
     /// Joins begun in a second.
     pub(crate) joins_per_second: f64,
     /// Speakers of each room.
@@ -68,6 +71,7 @@ pub(crate) fn listen(
     // With probes, time that an answer waits in the socket would bias the clock estimate.
     let idle_sweep = if reporters.is_some() { SWEEP } else { IDLE_SWEEP };
     let mut tally: Option<Tally> = None;
+    let mut repairs = (work.loss > 0).then(|| Repairs::new(rooms.len(), *rtt));
     let (began, mut joining, mut listeners_in, mut refused) = (Instant::now(), 0, 0, 0);
     while !shared.stopped() {
         let swept = Instant::now();
@@ -75,6 +79,7 @@ pub(crate) fn listen(
         join_due(work, &mut pool, &mut joining, due)?;
         if tally.is_none() {
             tally = rounds.try_recv().ok().map(|round| Tally::new(round, numbers().collect()));
+            pool.set_loss(if tally.is_some() { work.loss } else { 0 });
         }
         if let Some(tally) = &mut tally {
             tally.handle_sweep(swept);
@@ -82,8 +87,13 @@ pub(crate) fn listen(
         if let Some(reporters) = &mut reporters {
             send_due(reporters, &mut pool)?;
         }
+        while let Some((member, question)) = repairs.as_mut().and_then(|r| r.poll_question(swept)) {
+            // One that QUIC does not take is asked again.
+            pool.send_datagram(member, question);
+        }
         pool.turn(|arrival| {
-            handle_datagram(arrival, *rtt, shared, tally.as_mut(), reporters.as_mut())
+            let listeners = (tally.as_mut(), reporters.as_mut(), repairs.as_mut());
+            handle_datagram(arrival, *rtt, shared, listeners)
         })?;
         shared.add_received(pool.take_received());
         while let Some(news) = pool.poll_news() {
@@ -100,6 +110,7 @@ pub(crate) fn listen(
         }
         if let Some(over) = tally.take_if(|tally| tally.is_over(swept)) {
             let mut heard = over.close();
+            heard.questions = repairs.as_mut().map(Repairs::take_asked);
             heard.reported = reporters.as_mut().map(Reporters::close);
             heard.send_refused = pool.refused() - std::mem::replace(&mut refused, pool.refused());
             if results.send(heard).is_err() {
@@ -150,13 +161,19 @@ fn handle_datagram(
     Arrival { at, member, datagram }: Arrival,
     rtt: Duration,
     shared: &Shared,
-    mut tally: Option<&mut Tally>,
-    mut reporters: Option<&mut Reporters>,
+    (mut tally, mut reporters, mut repairs): (
+        Option<&mut Tally>,
+        Option<&mut Reporters>,
+        Option<&mut Repairs>,
+    ),
 ) {
     // The tally counts when it comes off the socket; the listener has it after the simulated delay.
     let at_listener = at + rtt / 2;
     match Datagram::parse(datagram) {
-        Ok(Datagram::Media(media)) => shared.count(&media, |frame| {
+        Ok(Datagram::Media(media)) => shared.count(&media, |frame, source| {
+            if let Some(repairs) = &mut repairs {
+                repairs.handle_frame(at_listener, member, (frame, source));
+            }
             if let Some(tally) = &mut tally {
                 tally.handle_frame(at, member, frame);
             }

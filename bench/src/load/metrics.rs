@@ -17,6 +17,7 @@ use super::samples::Sample;
 use super::snapshot::Snapshot;
 use super::speakers::SpeakerStats;
 use super::tally::ListenerStats;
+use super::turns::TurnMetrics;
 use crate::pool::client_pool::Received;
 
 /// Metrics of a run.
@@ -35,6 +36,10 @@ pub(crate) struct LoadMetrics {
     pub(crate) unsent: u64,
     /// Participants whose connection ended.
     pub(crate) gone: u64,
+    /// Questions for missing frames, if packets are lost on purpose.
+    pub(crate) questions: Option<u64>,
+    /// Turns of the edge, where its metrics can be read.
+    pub(crate) turns: Option<TurnMetrics>,
     pub(crate) frames_per_datagram: f64,
     /// Datagrams dropped by the kernel on the whole machine.
     pub(crate) machine_drops: u64,
@@ -101,6 +106,8 @@ impl LoadMetrics {
             lost_before_fanout: spoken.frames.saturating_sub(heard.heard_by_some()),
             unsent: spoken.unsent,
             gone: 0,
+            questions: heard.questions,
+            turns: None,
             frames_per_datagram: (last.frames - first.frames) as f64
                 / (last.datagrams - first.datagrams).max(1) as f64,
             machine_drops: last.machine_drops - first.machine_drops,

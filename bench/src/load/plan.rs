@@ -43,6 +43,11 @@ pub(crate) struct LoadPlan {
     /// socket. Speakers are at 0.
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1_000))]
     pub(crate) rtt: u16,
+    /// Packets between listeners and relay that are lost from the moment that all are in, in percent in each
+    /// direction. Listeners then ask for what they miss, as participants do, and what does not come in spite
+    /// of that is the path's loss.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, conflicts_with_all = ["churn", "storm"], value_parser = clap::value_parser!(u8).range(0..=50))]
+    pub(crate) loss: u8,
     /// Relays in a chain: speakers at the first, listeners at the last, whose costs are reported.
     #[arg(long, value_name = "D", default_value_t = 1, conflicts_with = "url", value_parser = clap::value_parser!(u8).range(1..=MAX_TREE_DEPTH as i64))]
     pub(crate) depth: u8,
@@ -115,6 +120,7 @@ impl LoadPlan {
             threads: self.threads,
             per_socket: self.per_socket,
             rtt: self.rtt(),
+            loss: self.loss,
             other_sockets: Arrivals::sockets(self.churn, false)
                 + Arrivals::sockets(self.storm, true),
             reports: self.reports,

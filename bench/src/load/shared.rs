@@ -10,6 +10,7 @@ use rand::rngs::SysRng;
 use tribune_protocol::control::participant::Join;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::SessionKey;
+use tribune_protocol::media::FrameSource;
 use tribune_protocol::media::datagram::{Frame, MediaDatagram};
 
 use crate::pool::client_pool::Received;
@@ -122,11 +123,11 @@ impl Shared {
     }
 
     /// Counts a datagram that a listener received, and hands its frames to `take`.
-    pub(crate) fn count(&self, media: &MediaDatagram, mut take: impl FnMut(&Frame)) {
+    pub(crate) fn count(&self, media: &MediaDatagram, mut take: impl FnMut(&Frame, FrameSource)) {
         self.datagrams.fetch_add(1, Ordering::Relaxed);
-        for frame in media.frames().map_while(Result::ok) {
+        for (place, frame) in media.frames().map_while(Result::ok).enumerate() {
             self.frames.fetch_add(1, Ordering::Relaxed);
-            take(&frame);
+            take(&frame, media.source(place));
         }
     }
 

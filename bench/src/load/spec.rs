@@ -28,6 +28,8 @@ pub(crate) struct LoadSpec {
     pub(crate) per_socket: u32,
     /// Round trip of the listeners to the relay.
     pub(crate) rtt: Duration,
+    /// Packets of the listeners that are lost once all are in, in percent in each direction.
+    pub(crate) loss: u8,
     /// Further sockets of this process.
     pub(crate) other_sockets: usize,
     /// Whether participants probe the origin's time, speakers send capture times and listeners report.
@@ -54,6 +56,8 @@ pub(crate) struct Topology {
     pub(crate) edge: Target,
     /// Process of the edge, if known.
     pub(crate) edge_pid: Option<u32>,
+    /// HTTP address of the edge, if known.
+    pub(crate) edge_http: Option<SocketAddr>,
     /// Processes of the relays above the edge.
     pub(crate) above: Vec<u32>,
     /// HTTP address of the root, if known.
@@ -72,6 +76,7 @@ impl Topology {
             root: target(relays.root()),
             edge: target(relays.edge()),
             edge_pid: Some(relays.edge().pid()),
+            edge_http: Some(relays.edge().http()),
             above: relays.above_edge(),
             root_http: Some(relays.root().http()),
         }

@@ -36,6 +36,8 @@ pub(crate) struct ListenerStats {
     pub(crate) gaps: Option<Gaps>,
     /// Packets of these listeners that the kernel did not accept.
     pub(crate) send_refused: u64,
+    /// Questions for missing frames in the round, if packets are lost on purpose.
+    pub(crate) questions: Option<u64>,
     /// Reports of the listeners up to the end of the round, if they report.
     pub(crate) reported: Option<Reported>,
 }
@@ -48,6 +50,10 @@ impl ListenerStats {
         self.foreign += other.foreign;
         self.listeners_with_loss += other.listeners_with_loss;
         self.send_refused += other.send_refused;
+        self.questions = match (self.questions, other.questions) {
+            (Some(sum), Some(more)) => Some(sum + more),
+            (sum, more) => sum.or(more),
+        };
         for (room, seen) in other.heard_by_some {
             merge_bits(self.heard_by_some.entry(room).or_default(), &seen);
         }

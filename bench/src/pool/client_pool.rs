@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tribune_protocol::control::encode;
 use tribune_protocol::control::participant::{FromParticipant, Join};
 use tribune_relay_core::messages::Packet;
@@ -23,6 +25,9 @@ use super::target::Target;
 
 /// Buffers of sent packets that are kept for the next ones.
 const SPARE_BUFFERS: usize = 4_096;
+
+/// Seed of the packets that are lost: the same at each run.
+const LOSS_SEED: u64 = 12;
 
 /// Location of a pool: sockets, and distance from the relay.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +55,8 @@ pub(crate) struct ClientPool {
     /// Packets that the kernel did not take.
     refused: u64,
     received: Received,
+    /// Packets lost on purpose, in percent, and the chance for it.
+    loss: (u8, StdRng),
 }
 
 /// UDP packets that came off the sockets.
@@ -77,7 +84,13 @@ impl ClientPool {
             spare: Vec::new(),
             refused: 0,
             received: Received::default(),
+            loss: (0, StdRng::seed_from_u64(LOSS_SEED)),
         })
+    }
+
+    /// Has packets lost from now on, in percent in each direction.
+    pub(crate) const fn set_loss(&mut self, percent: u8) {
+        self.loss.0 = percent;
     }
 
     /// Begins to join a room over the socket of that number.
@@ -119,8 +132,11 @@ impl ClientPool {
     /// A socket's, if it is unusable.
     pub(crate) fn turn(&mut self, mut heard: impl FnMut(Arrival)) -> io::Result<()> {
         let incoming = &mut self.incoming;
-        let received = &mut self.received;
+        let (received, loss) = (&mut self.received, &mut self.loss);
         self.sockets.receive(|packet| {
+            if is_lost(loss) {
+                return;
+            }
             received.packets += 1;
             received.bytes += packet.payload.len() as u64;
             incoming.push(Instant::now(), packet);
@@ -139,6 +155,9 @@ impl ClientPool {
         let now = Instant::now();
         while let Some(member) = self.members.poll_dirty() {
             while let Some(socket) = self.members.poll_transmit(now, member, &mut self.packet) {
+                if is_lost(&mut self.loss) {
+                    continue;
+                }
                 if self.far {
                     let payload = self.spare.pop().unwrap_or_default();
                     let next = Outgoing { destination: None, payload };
@@ -171,4 +190,9 @@ impl ClientPool {
     pub(crate) const fn refused(&self) -> u64 {
         self.refused + self.incoming.dropped() + self.outgoing.dropped()
     }
+}
+
+/// Whether the next packet is lost.
+fn is_lost((percent, rng): &mut (u8, StdRng)) -> bool {
+    *percent > 0 && rng.random_ratio(u32::from(*percent), 100)
 }

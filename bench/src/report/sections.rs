@@ -21,6 +21,8 @@ pub(crate) struct Setup {
     pub(crate) depth: u8,
     /// Round trip between listeners and relay that the generator adds.
     pub(crate) rtt_ms: u16,
+    /// Packets of the listeners that the generator loses, in percent in each direction.
+    pub(crate) loss_percent: u8,
     pub(crate) frame_bytes: u16,
     pub(crate) listener_sockets: u32,
     pub(crate) listener_threads: u8,
@@ -42,6 +44,8 @@ pub(crate) struct Delivery {
     pub(crate) frames_lost_by_relay: u64,
     pub(crate) frames_lost_before_fanout: u64,
     pub(crate) frames_unsent: u64,
+    /// Questions for missing frames, if packets are lost on purpose.
+    pub(crate) questions: Option<u64>,
     pub(crate) frames_duplicated: u64,
     pub(crate) frames_foreign: u64,
     pub(crate) listeners_with_loss: u64,
@@ -116,6 +120,7 @@ impl Setup {
             shards: plan.shards,
             depth: plan.depth,
             rtt_ms: plan.rtt,
+            loss_percent: plan.loss,
             frame_bytes: plan.frame_bytes,
             listener_sockets: plan.listener_sockets(),
             listener_threads: plan.threads,
@@ -139,6 +144,7 @@ impl Delivery {
             frames_lost_by_relay: lost_by_relay(metrics),
             frames_lost_before_fanout: metrics.lost_before_fanout,
             frames_unsent: metrics.unsent,
+            questions: metrics.questions,
             frames_duplicated: metrics.duplicates,
             frames_foreign: metrics.foreign,
             listeners_with_loss: metrics.listeners_with_loss,
@@ -154,8 +160,12 @@ impl Delivery {
     }
 }
 
-/// Lost frames that drops at the generator's sockets cannot explain.
+/// Lost frames that drops at the generator's sockets cannot explain. Where packets are lost on purpose, all are
+/// the path's.
 pub(crate) fn lost_by_relay(metrics: &LoadMetrics) -> u64 {
+    if metrics.questions.is_some() {
+        return 0;
+    }
     let lost = metrics.expected.saturating_sub(metrics.delivered);
     let explained = metrics.generator_drops as f64 * metrics.frames_per_datagram.max(1.0);
     lost.saturating_sub(explained.ceil() as u64)

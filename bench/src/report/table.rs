@@ -5,6 +5,7 @@ use std::fmt;
 use tribune_bench::contender::Percentiles;
 
 use super::{LoadReport, TransientReport, Verdict};
+use crate::load::turns::TurnMetrics;
 
 type Row<'a> = dyn FnMut(&str, String) -> fmt::Result + 'a;
 
@@ -17,6 +18,7 @@ impl fmt::Display for LoadReport {
         self.transient_listeners(row)?;
         self.reports(row)?;
         let verdict = match self.verdict {
+            Verdict::Good if self.setup.loss_percent > 0 => "good: the path lost what is missing",
             Verdict::Good => "good: no frame lost by the relay",
             Verdict::Void => "VOID: the kernel or the generator dropped too much",
             Verdict::Lost => "LOST: frames are missing, or foreign, or participants are gone",
@@ -50,6 +52,9 @@ impl LoadReport {
         }
         if self.setup.rtt_ms > 0 {
             title += &format!(", RTT {} ms", self.setup.rtt_ms);
+        }
+        if self.setup.loss_percent > 0 {
+            title += &format!(", {} % lost", self.setup.loss_percent);
         }
         if self.setup.depth > 1 {
             title += &format!(", {} relays in a chain", self.setup.depth);
@@ -94,7 +99,12 @@ impl LoadReport {
                 self.delivery.frames_lost
             ),
         )?;
-        row("  of these lost by the relay", self.delivery.frames_lost_by_relay.to_string())?;
+        match self.delivery.questions {
+            Some(questions) => row("  questions for missing frames", questions.to_string())?,
+            None => {
+                row("  of these lost by the relay", self.delivery.frames_lost_by_relay.to_string())?
+            }
+        }
         row(
             "kernel drops",
             format!(
@@ -131,6 +141,16 @@ impl LoadReport {
         )?;
         if let Some(above) = self.cpu.relays_above_cpu_us_per_frame {
             row("  of the relays above it together", format!("{above:.2} µs"))?;
+        }
+        if let Some(TurnMetrics { turns, p99_within_ms, over_10_ms, over_20_ms }) = self.relay_turns
+        {
+            let p99 = or_none(p99_within_ms, "ms");
+            row(
+                "relay turns",
+                format!(
+                    "{turns}, p99 within {p99}, {over_10_ms} over 10 ms, {over_20_ms} over 20 ms"
+                ),
+            )?;
         }
         row(
             "relay memory per listener",
