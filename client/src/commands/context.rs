@@ -10,7 +10,7 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::{DisplayName, RoomName, SessionKey};
 
 use super::renewal::{self, Renewal};
-use crate::outcome::CommandError;
+use crate::outcome::{CommandError, Exit};
 use crate::session::address::Address;
 use crate::session::oneshot::{self as one_shot_session, OneShotClient};
 use crate::session::tls::Trust;
@@ -52,6 +52,20 @@ pub(crate) struct DeliveryArgs {
 }
 
 impl DeliveryArgs {
+    /// Refuses a delay where there is none.
+    ///
+    /// # Errors
+    /// Wrong usage, in a sentence.
+    pub(crate) fn check(self) -> Result<(), CommandError> {
+        let is_live = self.profile.is_some_and(|profile| profile.is_live());
+        if is_live && self.playout_delay.is_some() {
+            let message = "--playout-delay is for the profiles audience and reliable: live is as \
+                           late as the network asks for.";
+            return Err(CommandError::new(Exit::Usage, "usage", message));
+        }
+        Ok(())
+    }
+
     /// Delay of playout, if one is given.
     pub(crate) const fn playout_delay(self) -> Option<Duration> {
         self.playout_delay

@@ -31,6 +31,17 @@ pub enum SinkTarget {
     Null,
 }
 
+impl SinkTarget {
+    /// Whether it keeps the sound.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        match self {
+            Self::OggOpus(_) | Self::Wav(_) => true,
+            Self::Device | Self::Null => false,
+        }
+    }
+}
+
 impl FromStr for SinkTarget {
     type Err = AudioError;
 

@@ -90,6 +90,7 @@ impl Join {
         output: &mut Output,
     ) -> Result<(), CommandError> {
         let mut signals = Signals::new()?;
+        self.delivery.check()?;
         let mut model = Model::new(self.room.to_string());
         let (sink, missing) = open_sink(self.out).await?;
         let entry = Entry {

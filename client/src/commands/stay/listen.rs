@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
+use tokio::time::Interval;
 use tribune_protocol::control::participant::Joined;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::ids::RoomName;
@@ -25,8 +26,10 @@ use crate::session::{Event, Incoming, Session};
 use crate::times::parse_duration;
 
 mod statistics;
+mod timeline;
 
 use statistics::{Report, status_line};
+use timeline::Timeline;
 
 /// Ticks between two lines of statistics: 1 s.
 const REPORT_TICKS: u64 = 200;
@@ -35,8 +38,9 @@ const REPORT_TICKS: u64 = 200;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A recording begins when the room is joined and holds exactly --duration from there on: silence,
-loss and reconnects are silence in it. A room that is not there yet is waited for, at most for
---duration. Ctrl-C and SIGTERM complete the file.
+loss and reconnects are silence in it; the delay of the profiles audience and reliable is not in it.
+A room that is not there yet is asked for each second, at most for --duration. Ctrl-C and SIGTERM
+complete the file. Without a file the end of a room is played out before the command ends.
 
 With --json, one line a second with the key t_s; counters count from the beginning, and e2e_ms are
 percentiles since then: from capture at the speaker to playout here, without sound hardware, right
@@ -61,6 +65,8 @@ impl Listen {
         output: &mut Output,
     ) -> Result<(), CommandError> {
         let mut signals = Signals::new()?;
+        self.delivery.check()?;
+        let is_file = self.out.is_file();
         let sink = SinkThread::open(self.out).await?;
         let entry = Entry {
             room: self.room.clone(),
@@ -74,6 +80,8 @@ impl Listen {
         let mut listening = Listening {
             session,
             sink,
+            timeline: Timeline::new(is_file),
+            room_is_missing: false,
             receiver: Receiver::new(self.delivery.playout_delay()),
             ticks: 0,
             ticks_max: self.duration.map(ticks),
@@ -102,6 +110,9 @@ impl Listen {
 struct Listening {
     session: Session,
     sink: SinkThread,
+    timeline: Timeline,
+    /// A relay has said that there is no such room yet.
+    room_is_missing: bool,
     receiver: Receiver,
     /// Ticks played since joining.
     ticks: u64,
@@ -131,14 +142,21 @@ impl Listening {
         while !self.in_room {
             tokio::select! {
                 event = incoming.events.recv() => self.handle_event(event.ok_or_else(session_gone)?, output),
-                () = &mut give_up => {
-                    let message = format!("There was no room {room} in the whole time.");
-                    return Err(CommandError::new(Exit::NoRoom, "room_not_found", message));
-                }
+                () = &mut give_up => return Err(self.not_in(room)),
             }
             self.check_end()?;
         }
         Ok(())
+    }
+
+    /// Failure to come in within the time.
+    fn not_in(&self, room: &RoomName) -> CommandError {
+        if self.room_is_missing {
+            let message = format!("There was no room {room} in the whole time.");
+            return CommandError::new(Exit::NoRoom, "room_not_found", message);
+        }
+        let message = "No relay has answered in the whole time.";
+        CommandError::new(Exit::Unreachable, "unreachable", message)
     }
 
     /// Plays until the duration or the room ends.
@@ -159,18 +177,16 @@ impl Listening {
                     self.handle_event(event.ok_or_else(session_gone)?, output);
                     self.check_end()?;
                     if self.ended.is_some() {
-                        return Ok(());
+                        return self.hear_out(&mut tick).await;
                     }
                 }
                 renewed = self.renewal.next() => tell_renewed(&renewed, output),
                 _ = tick.tick() => {
                     let (now, link) = (Instant::now(), self.session.link());
-                    let pcm = self.receiver.tick(now, link.offset_at(now), self.session.clock());
                     if let Some(report) = self.receiver.poll_report(now, &link) {
                         self.session.report(report);
                     }
-                    self.sink.write(&pcm).await?;
-                    self.ticks += 1;
+                    self.tick(now).await?;
                     if self.ticks.is_multiple_of(REPORT_TICKS) {
                         self.report(output);
                     }
@@ -180,6 +196,41 @@ impl Listening {
                 }
             }
         }
+    }
+
+    /// Plays a tick.
+    async fn tick(&mut self, now: Instant) -> Result<(), CommandError> {
+        let offset = self.session.link().offset_at(now);
+        let pcm = self.receiver.tick(now, offset, self.session.clock());
+        if self.timeline.takes(self.receiver.playout_delay()) {
+            self.sink.write(&pcm).await?;
+        }
+        self.ticks += 1;
+        Ok(())
+    }
+
+    /// Plays what waits when the room has ended, in its time.
+    async fn hear_out(&mut self, tick: &mut Interval) -> Result<(), CommandError> {
+        for _ in 0..self.timeline.left_to_hear(self.receiver.playout_delay()) {
+            tick.tick().await;
+            self.tick(Instant::now()).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what waits at the end of a file.
+    async fn play_out(&mut self, incoming: &mut Incoming) -> Result<(), CommandError> {
+        while let Ok(received) = incoming.frames.try_recv() {
+            self.receiver.handle_frame(received, self.session.clock())?;
+        }
+        let mut now = Instant::now();
+        for _ in 0..self.timeline.left() {
+            let offset = self.session.link().offset_at(now);
+            let pcm = self.receiver.tick(now, offset, self.session.clock());
+            self.sink.write(&pcm).await?;
+            now += TICK_PERIOD;
+        }
+        Ok(())
     }
 
     fn handle_event(&mut self, event: Event, output: &mut Output) {
@@ -200,6 +251,7 @@ impl Listening {
             // Who listens has no encoder.
             Event::Encoding(_) => {}
             Event::Retrying { why, after, was_in_room } => {
+                self.room_is_missing |= !was_in_room;
                 note_retrying(output, &why, after, was_in_room);
             }
             Event::Ended(end) => self.ended = Some(end),
@@ -226,6 +278,12 @@ impl Listening {
     ) -> Result<(), CommandError> {
         // The round trip is known only while there is a connection.
         let link = self.session.link();
+        let played_out = self.play_out(incoming).await;
+        let is_over = matches!(self.ended, Some(End::RoomEnded | End::RoomNotFound(_)));
+        if self.in_room && is_over && result.is_ok() {
+            output.json(&json!({ "event": "room_ended" }));
+            output.note("The room is over.");
+        }
         if self.ended.is_none() {
             self.session.leave().await;
             while let Some(event) = incoming.events.recv().await {
@@ -242,10 +300,10 @@ impl Listening {
         };
         if self.in_room {
             output.json(&report.summary());
-            output.note(&status_line(&report));
+            output.note(&format!("In all: {}", status_line(&report)));
         }
-        // If the sink failed, its error is the cause of the other.
-        self.sink.finish().await.and(result)
+        // If the sink failed, its error is the cause of the others.
+        self.sink.finish().await.and(result).and(played_out)
     }
 
     fn report(&mut self, output: &mut Output) {

@@ -95,6 +95,11 @@ impl Receiver {
         &self.tracks
     }
 
+    /// Delay of playout on purpose, if there is any.
+    pub(crate) fn playout_delay(&self) -> Option<Duration> {
+        self.delivery.playout_delay()
+    }
+
     /// Percentile of the end-to-end latency, in ms; `None` before the first.
     pub(crate) fn latency_ms(&self, percent: f64) -> Option<f64> {
         let latency = self.latency.as_ref().filter(|latency| !latency.is_empty())?;
