@@ -99,6 +99,8 @@ pub const REPORT_PERIOD: Duration = Duration::from_secs(5);
 pub const MIN_REPORT_PERIOD: Duration = Duration::from_secs(2);
 /// Frames of one kind in one report. A full stage for twice the time of a report.
 pub const MAX_REPORTED_FRAMES: u32 = 16_000;
+/// Most microseconds that a time in a report is taken for, 60 s: a longer one is a clock's error.
+pub const MAX_REPORTED_US: u32 = 60_000_000;
 /// Loss that a speaker protects against, in percent. An encoder that expects more leaves the voice itself
 /// too few bits.
 pub const MAX_PROTECTED_LOSS_PERCENT: u8 = 20;

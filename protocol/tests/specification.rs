@@ -108,6 +108,7 @@ fn limits_of_the_code() -> Vec<[String; 3]> {
         ("REPORT_PERIOD", s(limits::REPORT_PERIOD)),
         ("MIN_REPORT_PERIOD", s(limits::MIN_REPORT_PERIOD)),
         ("MAX_REPORTED_FRAMES", (limits::MAX_REPORTED_FRAMES as usize, "frames")),
+        ("MAX_REPORTED_US", (limits::MAX_REPORTED_US as usize, "microseconds")),
         (
             "MAX_PROTECTED_LOSS_PERCENT",
             (usize::from(limits::MAX_PROTECTED_LOSS_PERCENT), "percent"),

@@ -88,3 +88,35 @@ fn a_speaker_at_a_leaf_is_heard_at_another_leaf_at_the_root_and_between() {
         Ok(())
     });
 }
+
+/// Sound that is heard later on purpose is in the file where it was said, from its beginning to its end.
+#[test]
+fn a_recording_of_each_profile_begins_and_ends_with_what_was_said() {
+    with_scratch(|scratch| {
+        let relay = RelayOptions::new("relay").start(scratch)?;
+        let _speaker = Client::new(&["speak", ROOM, "--tone", "440", "--name", "Ada"], &relay)
+            .enter(scratch, "speaker")?;
+        let mut listeners = Vec::new();
+        for profile in ["live", "audience", "reliable"] {
+            let out = scratch.file(&format!("{profile}.wav"));
+            let listener = Client::listen(ROOM, &out, &relay)
+                .args(&["--profile", profile, "--duration", "6s"])
+                .start(scratch, profile)?;
+            listeners.push((listener, out));
+        }
+        for (mut listener, out) in listeners {
+            let ended = listener.wait(Duration::from_secs(6) + SLACK)?;
+            assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+            let heard = read_wav(&out)?;
+            assert_eq!(heard.len(), 6 * 48_000, "{}", listener.name());
+            let is_loud = |second: &[f32]| second.iter().any(|sample| sample.abs() > 0.05);
+            let loud: Vec<bool> = heard.chunks(4_800).map(is_loud).collect();
+            // Frames on a stream wait for five, and a machine that stands still for the first of them.
+            let silent = loud.iter().take_while(|loud| !**loud).count();
+            assert!(silent <= 8, "{}: begins with {silent} tenths of silence", listener.name());
+            let made_silent = loud[silent..].iter().filter(|loud| !**loud).count();
+            assert_eq!(made_silent, 0, "{}: {loud:?}", listener.name());
+        }
+        Ok(())
+    });
+}

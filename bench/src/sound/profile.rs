@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tribune_client::audio::jitter::JitterConfig;
 use tribune_protocol::domain::profile::Profile as Wanted;
 use tribune_tests::sim::participant::Listening;
 
@@ -54,9 +53,4 @@ impl Profile {
             Self::Audience | Self::AudienceLate | Self::Reliable => TAIL_LATE,
         }
     }
-}
-
-/// Delays of playout that go with a delivery.
-pub(crate) fn playout(delay: Option<Duration>) -> JitterConfig {
-    delay.map_or_else(JitterConfig::live, JitterConfig::audience)
 }

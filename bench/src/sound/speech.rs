@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use tribune_bench::accounting::this_thread_cpu_now;
 use tribune_client::audio::encode::BITRATE_MIN_BPS;
 use tribune_client::audio::source::{Repeat, Source, SourceFrame};
@@ -22,6 +22,8 @@ use super::score::Slot;
 
 /// Longest speech, in frame periods: ten minutes.
 const FRAMES_MAX: usize = 600 * FRAMES_PER_SECOND as usize;
+/// Least length, a second: less says nothing about how speech is heard.
+const FRAMES_MIN: usize = FRAMES_PER_SECOND as usize;
 /// Speakers who are at different places of the speech.
 const SPEAKERS_APART: usize = 8;
 
@@ -51,7 +53,9 @@ impl Speech {
     /// # Errors
     /// It cannot be read, or is longer than ten minutes.
     pub(crate) fn read(path: &Path, seconds: Option<u32>) -> Result<Self> {
-        let mut source = Source::open_file(path, Repeat::Once)?;
+        // The error says its cause itself.
+        let mut source = Source::open_file(path, Repeat::Once)
+            .map_err(|error| anyhow!("{error}; --voices names the recording to speak"))?;
         let frames_max =
             seconds.map_or(usize::MAX, |seconds| (seconds * FRAMES_PER_SECOND) as usize);
         let mut pcm = Vec::new();
@@ -67,8 +71,8 @@ impl Speech {
                 bail!("{} is longer than {} s", path.display(), FRAMES_MAX / 50);
             }
         }
-        if pcm.is_empty() {
-            bail!("{} holds no sound", path.display());
+        if pcm.len() < FRAMES_MIN * FRAME_SAMPLES {
+            bail!("{} is shorter than {} s", path.display(), FRAMES_MIN / 50);
         }
         Ok(Self { passages: pcm::passages(&pcm), pcm })
     }

@@ -7,15 +7,17 @@ use anyhow::{Context, Result, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tribune_bench::accounting::this_thread_cpu_now;
+use tribune_client::audio::jitter::JitterConfig;
 use tribune_client::audio::playout::{Player, TickOutput};
 use tribune_client::audio::{FRAME_PERIOD, FRAME_SAMPLES, TICK_PERIOD, TICKS_PER_FRAME};
+use tribune_client_core::delivery::Delivery;
 use tribune_client_core::report::Reporter;
 use tribune_protocol::ids::TrackId;
 
 use super::chain::Chain;
 use super::condition::{Condition, Fault, JITTER_BEGINS, JITTER_ENDS, OUTAGES};
 use super::pcm;
-use super::profile::{Profile, playout};
+use super::profile::Profile;
 use super::score::{Played, Score, percentile_ms};
 use super::speech::{Mouth, Speech};
 
@@ -96,7 +98,7 @@ struct Ear {
     player: Player,
     reporter: Reporter,
     /// Delay of playout that it has been told.
-    delay: Option<Duration>,
+    delivery: Option<Delivery>,
     /// Each speaker's track, and by how much the capture is later than the first speaker's.
     tracks: Vec<(TrackId, Duration)>,
     /// Periods played of each of them.
@@ -296,9 +298,9 @@ impl Ear {
         let mut reporter = Reporter::default();
         reporter.handle_joined(now);
         Ok(Self {
-            player: Player::new(playout(None)),
+            player: Player::new(JitterConfig::live()),
             reporter,
-            delay: None,
+            delivery: None,
             played: vec![Vec::new(); tracks.len()],
             tracks,
             pcm: Vec::new(),
@@ -313,9 +315,9 @@ impl Ear {
         let listener = chain.listener();
         let frames = chain.sim().with_participant(listener, |listener| listener.take_heard());
         let now = chain.sim().instant();
-        let delay = chain.sim().participant_ref(listener).delivery().playout_delay();
-        if std::mem::replace(&mut self.delay, delay) != delay {
-            self.player.set_config(playout(delay));
+        let delivery = *chain.sim().participant_ref(listener).delivery();
+        if self.delivery.replace(delivery) != Some(delivery) {
+            self.player.set_config(delivery.jitter_config());
         }
         let began = this_thread_cpu_now();
         for frame in frames {

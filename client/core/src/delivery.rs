@@ -8,6 +8,8 @@ use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::limits::{DEFAULT_PLAYOUT_DELAY, MAX_PLAYOUT_DELAY, MIN_PLAYOUT_DELAY};
 use tribune_protocol::media::repair::Reach;
 
+use crate::jitter::JitterConfig;
+
 /// See the module's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery {
@@ -56,6 +58,17 @@ impl Delivery {
             Profile::Audience => Some(self.own_delay.unwrap_or(self.room_delay)),
             // What was lost comes when QUIC has noticed, and has no deadline but the listener's.
             Profile::Reliable => Some(self.own_delay.unwrap_or(MAX_PLAYOUT_DELAY)),
+        }
+    }
+
+    /// Delays of playout that go with it.
+    #[must_use]
+    pub fn jitter_config(&self) -> JitterConfig {
+        match (self.profile, self.playout_delay()) {
+            (Profile::Reliable, Some(delay)) => JitterConfig::reliable(delay),
+            (Profile::Live | Profile::Audience | Profile::Reliable | Profile::Unknown, delay) => {
+                delay.map_or_else(JitterConfig::live, JitterConfig::audience)
+            }
         }
     }
 

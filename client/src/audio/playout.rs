@@ -117,6 +117,11 @@ impl Player {
         Ok(self.tracks.get_mut(&track_id).map(|played| &mut played.track))
     }
 
+    /// Whether frames of a track wait to be played.
+    pub fn is_waiting(&self, track_id: u32) -> bool {
+        self.tracks.get(&track_id).is_some_and(|played| !played.track.is_idle())
+    }
+
     /// Forgets a track, because it has ended or lost the right to speak. What waits is not played.
     pub fn remove_track(&mut self, track_id: u32) {
         if let Some(played) = self.tracks.remove(&track_id) {

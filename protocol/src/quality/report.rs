@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::profile::Profile;
 use crate::domain::role::Role;
 use crate::ids::{DisplayName, ParticipantId};
-use crate::limits::MAX_REPORTED_FRAMES;
+use crate::limits::{MAX_REPORTED_FRAMES, MAX_REPORTED_US};
 use crate::quality::{MILLION, QualitySummary, ppm};
 
 /// Reception of a participant since its last report, or since it joined.
@@ -87,10 +87,11 @@ impl Report {
         }
     }
 
-    /// The same with no count above what a listener can have heard in the time of a report.
+    /// The same with no count above what a listener can have heard in the time of a report, and no time above 60 s.
     #[must_use]
     pub fn bounded(self) -> Self {
         let bounded = |frames: u32| frames.min(MAX_REPORTED_FRAMES);
+        let bounded_us = |us: u32| us.min(MAX_REPORTED_US);
         Self {
             received: bounded(self.received),
             lost: bounded(self.lost),
@@ -99,7 +100,13 @@ impl Report {
             concealed: bounded(self.concealed),
             late: bounded(self.late),
             runs: bounded(self.runs),
-            ..self
+            buffer_us: bounded_us(self.buffer_us),
+            jitter_us: bounded_us(self.jitter_us),
+            rtt_us: bounded_us(self.rtt_us),
+            latency_us: self.latency_us.map(bounded_us),
+            latency_max_us: self.latency_max_us.map(bounded_us),
+            latency_error_us: self.latency_error_us.map(bounded_us),
+            is_delayed: self.is_delayed,
         }
     }
 }
@@ -250,5 +257,7 @@ mod tests {
         assert_eq!(boast.expected(), u32::MAX);
         let bounded = boast.bounded();
         assert_eq!((bounded.received, bounded.lost), (MAX_REPORTED_FRAMES, 7));
+        let late = Report { latency_us: Some(u32::MAX), rtt_us: 5, ..Report::default() }.bounded();
+        assert_eq!((late.latency_us, late.rtt_us), (Some(MAX_REPORTED_US), 5));
     }
 }

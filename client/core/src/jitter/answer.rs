@@ -58,7 +58,8 @@ pub struct JitterStats {
     pub duplicate: u64,
     /// Frames that arrived too far ahead or behind, and were dropped.
     pub out_of_window: u64,
-    /// Frames dropped because they had piled up: at a stream's beginning, or after a stall.
+    /// Frames dropped because they had piled up, at a stream's beginning or after a stall, or because the stream has
+    /// begun anew.
     pub skipped: u64,
     /// Frame periods concealed to wait for a frame that came.
     pub stretched: u64,

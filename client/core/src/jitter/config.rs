@@ -25,6 +25,9 @@ pub struct JitterConfig {
     pub max: Duration,
     /// How long a missing frame is waited for; if nothing comes meanwhile, that is a stall and no longer a loss. 100 ms: as long as a concealment sounds natural.
     pub starved_after: Duration,
+    /// Nothing that has come is dropped for having come late: for a recorder. A stall makes the delay longer by its
+    /// length, for as long as stretching takes to make that up, a seventh of the time.
+    pub keeps_all: bool,
 }
 
 impl Default for JitterConfig {
@@ -43,6 +46,7 @@ impl JitterConfig {
             margin: Duration::from_millis(9),
             max: Duration::from_millis(400),
             starved_after: Duration::from_millis(100),
+            keeps_all: false,
         }
     }
 
@@ -52,6 +56,12 @@ impl JitterConfig {
     pub fn audience(delay: Duration) -> Self {
         let delay = delay.clamp(MIN_PLAYOUT_DELAY, MAX_PLAYOUT_DELAY);
         Self { initial: delay, min: delay, max: delay + AUDIENCE_ABOVE, ..Self::live() }
+    }
+
+    /// The same for a recorder, which wants everything.
+    #[must_use]
+    pub fn reliable(delay: Duration) -> Self {
+        Self { keeps_all: true, ..Self::audience(delay) }
     }
 
     pub(super) fn initial_us(&self) -> i64 {

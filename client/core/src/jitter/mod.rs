@@ -25,16 +25,21 @@ mod config;
 mod delay;
 mod history;
 mod moves;
+mod place;
 mod schedule;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use self::answer::{Arrival, JitterStats, Playout};
 pub use self::config::JitterConfig;
 use self::delay::{DelayWindow, Transit};
 use self::history::History;
 pub use self::moves::STRETCH_OVER_SAMPLES;
+use self::place::{
+    first_place, frames_up, micros, nearest_place, place_us, samples_us, since_us, transit_us,
+    us_samples,
+};
 pub use self::schedule::PlayoutSchedule;
 use tribune_protocol::limits::FRAME_PERIOD;
 
@@ -44,8 +49,14 @@ const FRAME_PERIOD_US: i64 = FRAME_PERIOD.as_micros() as i64;
 const FRAME_SAMPLES: i64 = 960;
 /// Frames that a relay can replay at once, 2 s: they may be ahead of playout beside what waits for its delay.
 const REPLAY_FRAMES: u64 = 100;
-/// Places ahead of playout that a frame may have: the longest delay of an audience, 2.5 s, and a replay.
-const AHEAD_FRAMES_MAX: u64 = 225;
+/// Frames that may come at once where all are kept, 10 s: as long as a relay keeps what waits for a stream.
+const BACKLOG_FRAMES: u64 = 500;
+/// Places ahead of playout that a frame may have: a delay that a stall of 10 s has made longer by as much, and what has
+/// gathered meanwhile.
+const AHEAD_FRAMES_MAX: u64 = 1_125;
+/// Periods between two frames of a talkspurt that count as lost, 2 s; of more nobody can tell whether they were silence
+/// (SPEC.md section 5.2).
+const LOST_FRAMES_MAX: u64 = 100;
 /// How far behind playout a frame is still merely late, in places; from there on the stream was
 /// restarted with another number (`MAX_MISORDER` of RFC 3550, A.1, in 20 ms frames: 2.56 s).
 const BEHIND_FRAMES_MAX: u64 = 128;
@@ -261,6 +272,7 @@ impl<P> JitterBuffer<P> {
 
     /// Begins a stream, or begins it anew, with a talkspurt at `place`, which is far from all places before.
     fn start_at(&mut self, place: u64) {
+        self.counts.skipped += self.slots.len() as u64;
         self.slots.clear();
         self.phase = Phase::Fresh;
         self.base_us = None;
@@ -283,7 +295,8 @@ impl<P> JitterBuffer<P> {
     /// Places ahead of playout that a frame may have now.
     fn ahead_frames(&self) -> u64 {
         let delay_us = self.delay_us().unwrap_or(0).max(self.config.max_us());
-        (frames_up(delay_us) + REPLAY_FRAMES).min(AHEAD_FRAMES_MAX)
+        let at_once = if self.config.keeps_all { BACKLOG_FRAMES } else { REPLAY_FRAMES };
+        (frames_up(delay_us) + at_once).min(AHEAD_FRAMES_MAX)
     }
 
     fn handle_too_late(&mut self, now_us: i64, place: u64, is_repaired: bool) -> Arrival {
@@ -324,6 +337,10 @@ impl<P> JitterBuffer<P> {
     /// Time passes while nothing waits.
     fn pass_silence(&mut self, at_us: i64) {
         let Some(base_us) = self.base_us else { return };
+        if self.config.keeps_all && self.phase == Phase::Starved {
+            // What was said in a stall is still to come.
+            return;
+        }
         let passed = (at_us - base_us).div_euclid(FRAME_PERIOD_US);
         self.next = self.next.max(FIRST_PLACE.saturating_add_signed(passed));
     }
@@ -343,56 +360,9 @@ impl<P> JitterBuffer<P> {
     }
 }
 
-/// From `epoch` to `at`, in µs; negative if that was before.
-fn since_us(epoch: Instant, at: Instant) -> i64 {
-    match at.checked_duration_since(epoch) {
-        Some(since) => micros(since),
-        None => -micros(epoch.saturating_duration_since(at)),
-    }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// Duration of so many samples at 48 kHz, in µs.
-fn samples_us(samples: u64) -> i64 {
-    i64::try_from(u128::from(samples) * 125 / 6).unwrap_or(i64::MAX)
-}
-
-/// Samples at 48 kHz in so many µs.
-const fn us_samples(us: i64) -> i64 {
-    us.saturating_mul(6) / 125
-}
-
 fn silence<'a, P>(wait_us: i64) -> Playout<'a, P> {
     let samples = (us_samples(wait_us) + 1).min(FRAME_SAMPLES);
     Playout::Silence { samples: samples.unsigned_abs() as usize }
-}
-
-/// Time of a place on the media clock, in µs.
-fn place_us(place: u64) -> i64 {
-    (place as i64 - FIRST_PLACE as i64) * FRAME_PERIOD_US
-}
-
-fn transit_us(at_us: i64, place: u64) -> i64 {
-    at_us - place_us(place)
-}
-
-/// Frame periods that last at least `us`.
-fn frames_up(us: i64) -> u64 {
-    (us.max(0) as u64).div_ceil(FRAME_PERIOD_US as u64)
-}
-
-/// The place with this sequence number that is nearest to `to`.
-fn nearest_place(to: u64, seq: u16) -> u64 {
-    let ahead = seq.wrapping_sub(to as u16) as i16;
-    to.saturating_add_signed(i64::from(ahead))
-}
-
-/// The first place from `from` on with this sequence number.
-fn first_place(from: u64, seq: u16) -> u64 {
-    from + u64::from(seq.wrapping_sub(from as u16))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Moves of playout: where a talkspurt begins, and inside one.
 
-use super::{FRAME_PERIOD_US, JitterBuffer, Phase, frames_up, place_us, us_samples};
+use super::{
+    FRAME_PERIOD_US, JitterBuffer, LOST_FRAMES_MAX, Phase, frames_up, place_us, us_samples,
+};
 
 /// Samples at 48 kHz by which stretching may make the delay longer than wanted, 10 ms: with [`TOO_SHORT_US`] that is a
 /// period of any voice's pitch, and little enough not to have to be made shorter again.
@@ -68,7 +70,7 @@ impl<P> JitterBuffer<P> {
     /// if it turns out not to be.
     pub(super) fn begin_talkspurt(&mut self, at_us: i64, late_us: i64) -> Option<i64> {
         let phase = self.phase;
-        if self.is_settling(at_us) && late_us > SETTLING_SLACK_US {
+        if self.is_settling(at_us) && late_us > SETTLING_SLACK_US && !self.config.keeps_all {
             // What came in a burst before much was heard is not worth a longer delay.
             self.next = self.slots.first_key_value().map_or(self.next, |(&first, _)| first);
             self.skip((late_us / FRAME_PERIOD_US) as u64);
@@ -84,10 +86,22 @@ impl<P> JitterBuffer<P> {
         }
         self.end_wait();
         self.next = self.slots.first_key_value().map_or(self.next, |(&first, _)| first);
+        if phase == Phase::Starved {
+            self.give_up_outage();
+        }
         self.phase = Phase::Talking;
         self.base_us = Some(at_us - place_us(self.next));
         self.pass_to(self.next);
         None
+    }
+
+    /// The talk goes on after a stall: what has not come of it is lost, as far as it can be told from silence.
+    fn give_up_outage(&mut self) {
+        let outage = self.floor..self.next;
+        if outage.end.saturating_sub(outage.start) <= LOST_FRAMES_MAX {
+            self.pass_to(outage.end);
+            outage.for_each(|place| self.give_up(place));
+        }
     }
 
     /// Waits for the next place if its frame is missing and may still come, and drops frames that have piled up. `true`
@@ -114,7 +128,9 @@ impl<P> JitterBuffer<P> {
         }
         excess_us -= self.end_wait() as i64 * FRAME_PERIOD_US;
         let delay_us = self.least_delay_us() + excess_us;
-        if self.is_settling(at_us) && excess_us > SETTLING_SLACK_US {
+        if self.config.keeps_all {
+            self.is_piled_up = false;
+        } else if self.is_settling(at_us) && excess_us > SETTLING_SLACK_US {
             self.skip((excess_us / FRAME_PERIOD_US) as u64);
         } else if self.is_piled_up && delay_us > self.config.max_us() + FRAME_PERIOD_US {
             // After a stall: what has piled up is no longer live.

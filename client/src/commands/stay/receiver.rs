@@ -28,8 +28,10 @@ use tribune_client_core::report::Reporter;
 const LATENCY_MAX_US: u64 = 60_000_000;
 /// Significant digits of the latency histogram.
 const LATENCY_DIGITS: u8 = 3;
-/// Time for which the buffered frames of a departed speaker are still played.
+/// Time after which a departed speaker is forgotten, unless frames of theirs wait to be played.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// The same in any case: more than a buffer holds.
+const FAREWELL_MAX: Duration = Duration::from_secs(30);
 /// Tracks kept in the statistics; the longest silent is evicted first.
 const TRACKS_REMEMBERED: usize = 4 * MAX_STAGE;
 
@@ -119,7 +121,7 @@ impl Receiver {
     ) -> Vec<Change> {
         let changes = self.view.handle_joined(joined);
         if self.delivery.handle_you(&joined.you) {
-            self.player.set_config(playout(&self.delivery));
+            self.player.set_config(self.delivery.jitter_config());
         }
         self.reporter.handle_joined(now);
         self.follow(now, &changes, clock);
@@ -134,7 +136,7 @@ impl Receiver {
     ) -> Vec<Change> {
         let changes = self.view.handle_message(message);
         if self.delivery.handle_message(message) {
-            self.player.set_config(playout(&self.delivery));
+            self.player.set_config(self.delivery.jitter_config());
         }
         self.follow(now, &changes, clock);
         changes
@@ -175,11 +177,15 @@ impl Receiver {
             for frame in &played.captured {
                 let now_us = offset.to_origin(clock.us_at(now + frame.after)).0;
                 let latency_us = now_us.saturating_sub(frame.capture.at.0);
-                if let Some(latency) = &mut self.latency {
-                    latency.saturating_record(latency_us.clamp(1, LATENCY_MAX_US));
-                }
                 // The speaker's clock is an estimate too.
                 let error_us = offset.error_us.saturating_add(frame.capture.error_us.unwrap_or(0));
+                // One speaker's nonsense is not to be everybody's latency.
+                if latency_us > LATENCY_MAX_US || u64::from(error_us) > LATENCY_MAX_US {
+                    continue;
+                }
+                if let Some(latency) = &mut self.latency {
+                    latency.saturating_record(latency_us.max(1));
+                }
                 self.latency_error_us = self.latency_error_us.max(Some(error_us));
                 self.reporter.handle_latency(latency_us, error_us);
             }
@@ -191,7 +197,8 @@ impl Receiver {
     pub(crate) fn forget_old_tracks(&mut self, now: Instant) {
         let player = &mut self.player;
         self.left.retain(|(track, at)| {
-            let stays = now.duration_since(*at) < FAREWELL;
+            let since = now.duration_since(*at);
+            let stays = since < FAREWELL || (since < FAREWELL_MAX && player.is_waiting(track.0));
             if !stays {
                 player.remove_track(track.0);
             }
@@ -231,11 +238,6 @@ impl Receiver {
             }
         }
     }
-}
-
-/// Delays of playout that go with a delivery.
-fn playout(delivery: &Delivery) -> JitterConfig {
-    delivery.playout_delay().map_or_else(JitterConfig::live, JitterConfig::audience)
 }
 
 /// Playout ticks on an absolute schedule; late ones follow at once.
@@ -310,6 +312,33 @@ mod tests {
         }
         assert_eq!(receiver.tracks().len(), TRACKS_REMEMBERED);
         assert!(!receiver.tracks().contains_key(&TrackId(10)), "the longest silent has gone");
+    }
+
+    #[test]
+    fn a_capture_time_that_cannot_be_is_left_out() {
+        let clock = crate::session::clock::start();
+        let start = Instant::now();
+        let mut receiver = receiver(start, clock);
+        let offset = Offset { offset_us: 7_000_000, error_us: 300 };
+        let mut play = |n: u32, captured: Option<u64>, error_us: u32| {
+            let mut received = frame(1, n, start, captured);
+            if let Some(capture) = &mut received.frame.captured {
+                capture.error_us = Some(error_us);
+            }
+            receiver.handle_frame(received, clock).unwrap();
+            for tick in n * TICKS..(n + 1) * TICKS {
+                receiver.tick(start + TICK_PERIOD * tick, Some(offset), clock);
+            }
+            (receiver.latency_ms(99.0), receiver.latency_error_ms())
+        };
+        let right = offset.to_origin(clock.us_at(start)).0;
+        for n in 0..10 {
+            assert_eq!(play(n, Some(1), 0), (None, None), "captured in 1970");
+        }
+        assert_eq!(play(10, Some(right), u32::MAX), (None, None));
+        for n in 11..30 {
+            assert_eq!(play(n, None, 0), (None, None), "by a clock that knows nothing");
+        }
     }
 
     #[test]

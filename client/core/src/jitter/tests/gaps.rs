@@ -115,3 +115,18 @@ fn duplicates_are_counted_whether_played_or_waiting() {
     assert_eq!(run.stats.received, 100);
     assert_eq!(run.stats.late, 0);
 }
+
+/// Frames of an outage are counted as lost, unless it is so long that it may have been silence.
+#[test]
+fn frames_of_an_outage_are_lost() {
+    for (outage, lost) in [(3..=3, 1), (200..=209, 10), (200..=299, 100)] {
+        let mut sent = talk(600, |_| 0);
+        sent.retain(|frame| !outage.contains(&frame.index));
+        let stats = run(&sent, on_time, 700, 0).stats;
+        assert_eq!((stats.lost, stats.received), (lost, 600 - lost), "{outage:?}");
+    }
+    let mut sent = talk(600, |_| 0);
+    sent.retain(|frame| !(200..320).contains(&frame.index));
+    let stats = run(&sent, on_time, 700, 0).stats;
+    assert!(stats.lost <= 5, "{}", stats.lost);
+}

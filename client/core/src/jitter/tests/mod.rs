@@ -6,6 +6,8 @@ mod profiles;
 mod rough;
 mod streams;
 
+use std::time::Duration;
+
 use super::*;
 
 /// One frame on its way.

@@ -19,6 +19,28 @@ fn an_audience_waits_for_rounds_of_repair() {
     }
 }
 
+/// Standstills of 2.5, 3.2 and 8 s, as of a path that carries nothing for a while: what comes after them is all
+/// played by a recorder, and an audience's delay stays within its bounds.
+#[test]
+fn a_recorder_keeps_what_a_stall_has_gathered() {
+    let late = |index: u64| match index {
+        150..275 => (275 - index as i64) * FRAME_PERIOD_US,
+        400..560 => (560 - index as i64) * FRAME_PERIOD_US,
+        900..1_300 => (1_300 - index as i64) * FRAME_PERIOD_US,
+        _ => 0,
+    };
+    let sent = talk(2_000, late);
+    let delay = Duration::from_secs(2);
+    let run = run_with(JitterConfig::reliable(delay), &sent, on_time, 2_800, 0);
+    assert!(run.frames().into_iter().eq(0..2_000), "{:?}", run.stats);
+    assert_eq!((run.stats.skipped, run.stats.out_of_window, run.stats.lost), (0, 0, 0));
+    let run = run_with(JitterConfig::audience(delay), &sent, on_time, 2_800, 0);
+    let JitterStats { received, skipped, out_of_window, .. } = run.stats;
+    assert_eq!(run.frames().len() as u64 + skipped, received);
+    assert_eq!(received + out_of_window, 2_000, "each frame is accounted for");
+    assert!(out_of_window > 0, "8 s are more than an audience waits for");
+}
+
 #[test]
 fn a_change_of_profile_costs_no_frame() {
     // A host listens along with the audience, is called on stage, and leaves it: with and without pauses.
