@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_proto::{Connection, SendDatagramError, StreamId, VarInt};
+use quinn_proto::{Connection, SendDatagramError, StreamId};
 use smallvec::SmallVec;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::ControlReader;
@@ -14,9 +14,11 @@ use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::media::datagram::MediaWriter;
 use tribune_protocol::media::nack::Nack;
 use tribune_protocol::media::protection::Protection;
+use tribune_protocol::media::session_datagram::SessionDatagram;
 use tribune_protocol::time::ClockFilter;
 
 use super::bucket::{Bucket, RepairCredit};
+use super::farewell::Farewell;
 use super::groups::Groups;
 use super::limits::{
     DATAGRAM_BURST, DATAGRAMS_PER_SECOND, MAX_STREAM_BYTES_IN_FLIGHT, MESSAGE_BURST,
@@ -24,7 +26,8 @@ use super::limits::{
     TRUNK_QUEUE_DATAGRAMS, TRUNK_REPAIR_BURST,
 };
 use super::replay::Replay;
-use crate::counters::{DropCause, ShardCounters, Side};
+use crate::counters::{DropCause, ShardCounters, Side, Transport};
+use crate::link::web_transport::Session;
 use crate::media::bundle::Bundled;
 use crate::media::ring::Ring;
 use crate::messages::{DialId, LinkId, RoomId, ShardEvent};
@@ -35,6 +38,8 @@ pub(super) struct Peer {
     pub(super) conn: Connection,
     pub(super) link: LinkId,
     pub(super) kind: PeerKind,
+    /// The session inside HTTP/3, where the peer is a browser.
+    pub(super) web: Option<Box<Session>>,
     /// The control stream, once it is open.
     pub(super) control: Option<StreamId>,
     pub(super) reader: ControlReader,
@@ -66,7 +71,7 @@ pub(super) struct Peer {
     /// It is closed; only QUIC's own farewell goes on.
     pub(super) closed: bool,
     /// The close, until what was queued before it has left.
-    pub(super) farewell: Option<Box<(VarInt, Bytes)>>,
+    pub(super) farewell: Option<Box<Farewell>>,
 }
 
 /// Kind of a connection.
@@ -120,6 +125,7 @@ impl Peer {
             conn,
             link,
             kind,
+            web: None,
             control: None,
             reader: ControlReader::default(),
             outbox: Outbox::default(),
@@ -140,11 +146,13 @@ impl Peer {
         }
     }
 
+    /// The way it comes.
+    pub(super) fn transport(&self) -> Transport {
+        if self.web.is_some() { Transport::WebTransport } else { Transport::Quic }
+    }
+
     pub(super) fn is_trunk(&self) -> bool {
-        match self.kind {
-            PeerKind::Child { .. } | PeerKind::Dialling(_) | PeerKind::Parent(_) => true,
-            PeerKind::Arriving | PeerKind::Participant { .. } => false,
-        }
+        self.side() != Side::Participant
     }
 
     /// News of its end for the hub, as far as that knows it.
@@ -300,15 +308,16 @@ impl Peer {
         if frames == 0 {
             return;
         }
-        match self.send_datagram(Bundled { bytes: writer.take(), frames }) {
+        match self.send_datagram(Bundled { datagram: writer.take_for_session(), frames }) {
             Ok(()) => counters.nacks_answered += 1,
             Err(lost) => lost.count(counters),
         }
     }
 
     /// Queues a datagram that carries no frame. One that finds no room is asked for again.
-    pub(super) fn send_aside(&mut self, bytes: Bytes, counters: &mut ShardCounters) {
-        self.send_datagrams(&[Bundled { bytes, frames: 0 }], counters);
+    pub(super) fn send_aside(&mut self, bytes: &[u8], counters: &mut ShardCounters) {
+        let datagram = SessionDatagram::new(bytes);
+        self.send_datagrams(&[Bundled { datagram, frames: 0 }], counters);
     }
 
     /// Queues a datagram. For a participant the oldest ones make room; a trunk carries many rooms,
@@ -323,7 +332,8 @@ impl Peer {
                 false => self.queue_datagram(datagram),
             };
         }
-        let Bundled { bytes, frames } = datagram;
+        let frames = datagram.frames;
+        let bytes = self.wire(datagram);
         let full = self.conn.datagrams().send_buffer_space() < bytes.len();
         match self.conn.datagrams().send(bytes, true) {
             Ok(()) if full => Err(Lost { cause: DropCause::SendBufferFull, frames }),
@@ -357,15 +367,23 @@ impl Peer {
     /// # Errors
     /// The datagram, if there is no room now; that it is lost, if there never will be.
     fn try_send(&mut self, datagram: Bundled) -> Result<(), Result<Bundled, Lost>> {
-        let Bundled { bytes, frames } = datagram;
-        match self.conn.datagrams().send(bytes, false) {
+        let frames = datagram.frames;
+        match self.conn.datagrams().send(datagram.datagram.clone().into_bare(), false) {
             Ok(()) => Ok(()),
-            Err(SendDatagramError::Blocked(bytes)) => Err(Ok(Bundled { bytes, frames })),
+            Err(SendDatagramError::Blocked(_)) => Err(Ok(datagram)),
             Err(
                 SendDatagramError::UnsupportedByPeer
                 | SendDatagramError::Disabled
                 | SendDatagramError::TooLarge,
             ) => Err(Err(Lost { cause: DropCause::Unsendable, frames })),
+        }
+    }
+
+    /// The bytes of a datagram for this peer.
+    fn wire(&self, datagram: Bundled) -> Bytes {
+        match self.web {
+            Some(_) => datagram.datagram.into_tagged(),
+            None => datagram.datagram.into_bare(),
         }
     }
 
