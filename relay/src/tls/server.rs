@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quinn_proto::crypto::rustls::QuicServerConfig;
 use rustls::RootCertStore;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK};
+use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, ALPN_WEB};
 
 use super::error::TlsError;
 use super::identity::TlsIdentity;
@@ -60,7 +60,7 @@ pub fn server_tls(
     };
     let mut server =
         builder.with_single_cert(identity.chain(), identity.key()).map_err(TlsError::Unusable)?;
-    server.alpn_protocols = vec![ALPN_PARTICIPANT.to_vec(), ALPN_TRUNK.to_vec()];
+    server.alpn_protocols = vec![ALPN_PARTICIPANT.to_vec(), ALPN_TRUNK.to_vec(), ALPN_WEB.to_vec()];
     server.ignore_client_order = true;
     server.max_early_data_size = 0;
     server.send_tls13_tickets = 0;
