@@ -6,7 +6,7 @@ const WINDOW = 250;
 /** Share of frames that are to come in time. */
 const IN_TIME = 0.98;
 /** Live: before anything is measured; the least; the most, beyond which people interrupt each other (ITU-T G.114). */
-const LIVE = { initial: 60, min: 25, max: 400 };
+const LIVE = { initial: 50, min: 25, max: 400 };
 /** Beyond what was measured: a render quantum, and the jitter of decoding and of messages between threads. */
 const MARGIN = 15;
 /** A frame that is so much later than others belongs to a clock that has been set. */

@@ -31,12 +31,13 @@ class Ear extends AudioWorkletProcessor {
   }
 
   /** @param {any} message of the worker */
-  #handle({ sound, track, delay, forget }) {
+  #handle({ sound, late, track, delay, forget }) {
     if (delay !== undefined && delay !== this.delay) {
       this.delay = delay;
       for (const { voice } of this.voices.values()) voice.buffer.delay.set(delay);
     }
     if (forget !== undefined) this.#drop(forget);
+    if (late) this.voices.get(track)?.voice.buffer.delay.record(late.at - late.place * 20);
     if (!sound) return;
     let entry = this.voices.get(track);
     if (!entry) {

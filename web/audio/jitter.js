@@ -160,7 +160,8 @@ export class JitterBuffer {
   /** Makes sound shorter or longer where the delay is far from what it should be. @param {Float32Array} pcm */
   #fit(pcm) {
     const off = this.measured - this.delay.target;
-    const least = this.delay.fixed ? 60 : 25;
+    // Too short a delay costs frames, one that is too long only time.
+    const least = off < 0 ? 10 : this.delay.fixed ? 60 : 30;
     const quiet = !this.heard?.voiced || this.heard.level > 50;
     if (Math.abs(off) < least || this.clock - this.moved < (quiet ? 2 : 10) * FRAME) return pcm;
     let out = pcm;

@@ -51,42 +51,47 @@ export function lengthen(pcm) {
 /** What has been heard last, and its continuation where nothing has come. */
 export class Conceal {
   history = new Float32Array(HISTORY);
-  lag = 0;
-  /** Samples made up in a row; `CONCEAL` in silence. */
-  made = CONCEAL;
+  /** The period that is repeated. */
+  period = new Float32Array(1);
+  /** Samples made up in a row; −1: what is heard has come. */
+  made = 0;
+  gain = 0;
+  slope = 0;
 
   /** Sound that was heard. It goes over from what was made up before. @param {Float32Array} pcm is changed */
   join(pcm) {
-    if (this.made) {
+    if (this.made >= 0) {
       const before = this.continue(FADE);
       for (let n = 0; n < FADE; n++) pcm[n] = before[n] + (pcm[n] - before[n]) * n / FADE;
     }
     this.#remember(pcm);
-    this.made = 0;
+    this.made = -1;
     return pcm;
   }
 
   /** @param {number} count samples @returns {Float32Array} */
   continue(count) {
     const out = new Float32Array(count);
-    if (this.made >= CONCEAL) return out;
-    if (this.made === 0) {
-      const backwards = this.history.slice().reverse();
-      this.lag = bestLag(backwards, 0, LAG_MIN, LAG_MAX);
+    if (this.made < 0) this.#begin();
+    for (let n = 0; n < count && this.gain > 0; n++) {
+      out[n] = this.gain * this.period[this.made++ % this.period.length];
+      this.gain -= this.slope;
     }
-    const { history, lag } = this;
-    for (let n = 0; n < count; n++) {
-      const like = n < lag ? history[HISTORY - lag + n] : out[n - lag];
-      out[n] = like * Math.max(0, 1 - (n + 1) / (CONCEAL - this.made));
-    }
-    this.#remember(out);
-    this.made += count;
     return out;
+  }
+
+  #begin() {
+    const lag = bestLag(this.history.slice().reverse(), 0, LAG_MIN, LAG_MAX);
+    this.period = this.history.slice(-lag);
+    this.made = 0;
+    this.gain = 1;
+    this.slope = 1 / CONCEAL;
   }
 
   /** A silence begins: what was heard ends within 5 ms. */
   end() {
-    if (this.made < CONCEAL) this.made = Math.max(this.made || this.continue(2).length, CONCEAL - FADE);
+    if (this.made < 0) this.#begin();
+    this.slope = Math.max(this.gain / FADE, 1e-9);
   }
 
   /** @param {Float32Array} pcm */

@@ -58,6 +58,11 @@ export class Hearing {
     return [...this.tracks.values()].flatMap((receiver) => receiver.poll(now));
   }
 
+  /** Frames that came after their turn since the last time. */
+  takeLate() {
+    return [...this.tracks.values()].flatMap((receiver) => receiver.late.splice(0));
+  }
+
   /** NACKs that are due. @param {number} now @param {number} roundTrip */
   pollAsk(now, roundTrip) {
     const out = [];

@@ -31,8 +31,12 @@ export class Receiver {
   next = null;
   /** Everything before has been let go, or given up. */
   released = -1;
+  /** Place of a mark that has been let go; a frame may yet come in it. */
+  markedAt = -1;
   /** When the place `turn.place` is heard. @type {{place: number, at: number}|null} */
   turn = null;
+  /** Frames that came after their turn, for whoever chooses the delay. @type {{track: number, place: number, at: number}[]} */
+  late = [];
   counts = { received: 0, lost: 0, repaired: 0, answered: 0, late: 0, runs: 0, duplicate: 0 };
 
   /** @param {import('./repair.js').Reach} reach @param {number} patience how long a frame is waited for while nothing is heard yet */
@@ -73,8 +77,11 @@ export class Receiver {
       if (source === 'repair') this.counts.answered++;
     }
     if (!isMark) this.counts.received++;
-    if (place < this.released || place === this.released && isMark) {
-      if (!isMark) this.counts.late++;
+    if (place < this.released || isMark && place === this.markedAt) {
+      if (!isMark) {
+        this.counts.late++;
+        this.late.push({ track: frame.track, place, at: now });
+      }
       return place;
     }
     this.held.set(place, { ...frame, place, at: now });
@@ -95,7 +102,8 @@ export class Receiver {
       if (!this.#mayGo(now, frame)) break;
       this.#skipTo(first);
       this.held.delete(first);
-      this.released = frame.end && frame.opus.length === 0 ? first : first + 1;
+      this.markedAt = frame.opus.length ? -1 : first;
+      this.released = frame.opus.length ? first + 1 : first;
       this.next = frame.end ? null : first + 1;
       out.push(frame);
     }

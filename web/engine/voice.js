@@ -7,6 +7,8 @@ export const SILENT = 127;
 const LOUD = 36;
 /** What is this quiet is under the noise of a quiet room. */
 const QUIET = 60;
+/** A room is no quieter. */
+const QUIETEST = 80;
 /** Above the noise of the room, in dB. */
 const ABOVE = 9;
 /** Frames that a talkspurt outlasts the voice: pauses between words are short. */
@@ -33,7 +35,7 @@ export class Talkspurts {
    * @returns {{send: boolean, voiced: boolean, end: boolean}} the first frame of a silence is sent, and says so
    */
   handleFrame(level, open) {
-    this.noise = Math.max(level, this.noise - RISE);
+    this.noise = Math.max(Math.min(level, QUIETEST), this.noise - RISE);
     const voiced = open && (level <= LOUD || level < Math.min(this.noise - ABOVE, QUIET));
     this.hangover = voiced ? HANGOVER : open ? Math.max(0, this.hangover - 1) : 0;
     const sound = voiced || this.hangover > 0;

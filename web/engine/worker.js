@@ -118,6 +118,7 @@ function tick() {
   if (!session) return;
   session.tick(playout);
   for (const frame of session.hearing.poll(now)) play(frame);
+  for (const late of session.hearing.takeLate()) ear?.postMessage({ track: late.track, late });
   for (const decoding of decoders.values()) decoding.tick(now);
   if (now - levelsAt < LEVELS_MS) return;
   levelsAt = now;
