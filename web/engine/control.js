@@ -93,17 +93,17 @@ export class Requests {
 
   /**
    * @param {number} now ms @param {object} message without id
-   * @returns {{bytes: Uint8Array<ArrayBuffer>, answer: Promise<any>}} `answer` rejects with a Refusal
+   * @param {(message: any) => void} resolve at once, before what follows the answer is read
+   * @param {(why: Refusal) => void} reject
+   * @returns {Uint8Array<ArrayBuffer>} to be sent
    * @throws {Refusal} `too_long`, or `busy` if too many wait
    */
-  ask(now, message) {
+  ask(now, message, resolve, reject) {
     if (this.pending.size >= PENDING_MAX) throw new Refusal('busy', `${PENDING_MAX} requests wait for answers`);
     const id = this.next++;
     const bytes = frameMessage({ ...message, id });
-    const answer = new Promise((resolve, reject) => {
-      this.pending.set(id, { due: now + ANSWER_TIMEOUT_MS, resolve, reject });
-    });
-    return { bytes, answer };
+    this.pending.set(id, { due: now + ANSWER_TIMEOUT_MS, resolve, reject });
+    return bytes;
   }
 
   /** @param {any} message @returns {boolean} whether it was the answer to a request */

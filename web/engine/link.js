@@ -61,7 +61,8 @@ export class Link {
     this.transport = transport;
     this.state = 'joining';
     this.since = this.heardAt = this.env.now();
-    this.request(this.owner.first(this)).then(
+    this.#ask(
+      this.owner.first(this),
       (answer) => {
         if (this.state !== 'joining') return;
         this.state = 'joined';
@@ -100,16 +101,18 @@ export class Link {
     return this.clock.roundTrip ?? 100;
   }
 
+  /** @param {object} message @param {(answer: any) => void} resolve @param {(why: Refusal) => void} reject */
+  #ask(message, resolve, reject) {
+    try {
+      this.transport?.control(this.requests.ask(this.env.now(), message, resolve, reject));
+    } catch (error) {
+      reject(/** @type {Refusal} */ (error));
+    }
+  }
+
   /** @param {object} message @returns {Promise<any>} its answer; rejects with a Refusal */
   request(message) {
-    try {
-      if (!this.transport) throw new Refusal('unavailable', 'there is no connection');
-      const { bytes, answer } = this.requests.ask(this.env.now(), message);
-      this.transport.control(bytes);
-      return answer;
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return new Promise((resolve, reject) => this.#ask(message, resolve, reject));
   }
 
   /** @param {object} message that has no answer */

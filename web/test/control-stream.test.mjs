@@ -54,10 +54,19 @@ test('what is no message closes the connection with 0x01', () => {
   }
 });
 
+/** @param {Requests} requests */
+function ask(requests, message) {
+  let bytes;
+  const answer = new Promise((resolve, reject) => {
+    bytes = requests.ask(0, message, resolve, reject);
+  });
+  return { bytes, answer };
+}
+
 test('answers find their requests, in any order', async () => {
   const requests = new Requests();
-  const first = requests.ask(0, { type: 'react' });
-  const second = requests.ask(0, { type: 'raise_hand' });
+  const first = ask(requests, { type: 'react' });
+  const second = ask(requests, { type: 'raise_hand' });
   const [{ id: a }, { id: b }] = [...new ControlReader().push(first.bytes), ...new ControlReader().push(second.bytes)];
   assert.notEqual(a, b);
   assert.equal(requests.handleAnswer({ type: 'stage' }), false);
@@ -70,13 +79,13 @@ test('answers find their requests, in any order', async () => {
 
 test('requests do not wait for ever, nor without number', async () => {
   const requests = new Requests();
-  const { answer } = requests.ask(0, { type: 'react' });
+  const { answer } = ask(requests, { type: 'react' });
   requests.expire(9_999);
   assert.equal(requests.pending.size, 1);
   requests.expire(10_000);
   await assert.rejects(answer, { code: 'unavailable' });
-  const waiting = Array.from({ length: 32 }, () => requests.ask(0, { type: 'react' }).answer);
-  assert.throws(() => requests.ask(0, { type: 'react' }), { code: 'busy' });
+  const waiting = Array.from({ length: 32 }, () => ask(requests, { type: 'react' }).answer);
+  assert.throws(() => requests.ask(0, { type: 'react' }, () => {}, () => {}), { code: 'busy' });
   requests.expire(Infinity);
   for (const lost of waiting) await assert.rejects(lost, { code: 'unavailable' });
 });
