@@ -1,11 +1,12 @@
 // @ts-check
 // What one is asked before something is done, and what opens above the room.
 import { h } from './dom.js';
-import { cut, deedsFor, logLine, openAppeals, roleName, ROLES, targetOf } from './model.js';
+import { errand } from './door.js';
+import { cut, deedsFor, logLine, openAppeals, readToken, roleName, roomName, ROLES, targetOf, tokenOf } from './model.js';
 import { button, check, choice, dialog, field, form, shut, submit } from './parts.js';
 import { reopen } from './hall.js';
 import { ask, attempt, room } from './stay.js';
-import { kept, may, s, set, tell } from './store.js';
+import { held, kept, may, s, set, tell } from './store.js';
 import { fill, span, w, when } from './words.js';
 
 const NOTE_BYTES = 200;
@@ -70,7 +71,7 @@ const kinds = {
 
   bans: () => [w.bans, h('ul.lines', {
     ref: () => attempt(() => ask({ do: 'list_bans' }).then(({ bans }) => set({ bans }))),
-  }, (s.bans ?? []).map(({ target, name, until_s: until, reason }) => h('li', { key: JSON.stringify(target) },
+  }, (s.bans ?? []).map((/** @type {any} */ { target, name, until_s: until, reason }) => h('li', { key: JSON.stringify(target) },
     h('strong', null, name ?? target.subject ?? target.address ?? target.participant), ' ',
     h('span.soft', null, until ? fill(w.until, { when: when(until) }) : w.untilLifted, reason && ` ${fill(w.because, { reason })}`),
     may('ban') && button(w.asks.unban, () => doAndShut(() => ask({ do: 'unban', target })), 'unban')))),
@@ -89,6 +90,23 @@ const kinds = {
   choice(w.validFor, Object.entries(w.lengths).filter(([length]) => Number(length)), { name: 'length', value: 86_400 }), submit(w.makeLink, 'make-link')),
   link && linkField(link)],
 
+  renew: () => [w.renew, form(({ token: text }) => doAndShut(async () => {
+    const token = tokenOf(text);
+    await room?.renewToken(token);
+    held(`token.${s.room}`, token);
+    set({ token, expires: '' });
+  }), { class: 'way' }, field(w.token, { tag: 'textarea', name: 'token', testid: 'token', rows: 2, required: true, placeholder: w.tokenBox }), submit(w.renew, 'confirm'))],
+
+  create: () => [w.create, form((fields) => doAndShut(async () => {
+    const name = roomName(fields.room);
+    const token = held(`token.${name}`, tokenOf(fields.token) || null);
+    set({ token });
+    await errand({ do: 'create', settings: settingsOf(fields) }, readToken(token)?.role ?? 'host', name);
+    location.assign(`/r/${name}${location.search}`);
+  }), { class: 'way' }, field(w.roomName, { name: 'room', required: true, maxlength: 64, autocapitalize: 'none', spellcheck: 'false' }),
+  roomFields({ title: '', starts: 0, capacity: 0, listed: true, access: 'open' }),
+  field(w.token, { tag: 'textarea', name: 'token', rows: 2, placeholder: w.tokenBox }), submit(w.create, 'confirm'))],
+
   link: ({ url }) => [w.share, linkField(url)],
 
   log: () => {
@@ -105,6 +123,7 @@ const kinds = {
 
   sound: () => [w.sound, h('div.way', null,
     field(w.volume, { type: 'range', min: 0, max: 100, value: String(Math.round((room?.volume ?? 1) * 100)), oninput: (/** @type {any} */ { target }) => room && (room.volume = target.value / 100) }),
+    s.you.track === undefined && check(w.live500, { checked: s.you.profile !== 'audience', onchange: (/** @type {any} */ { target }) => attempt(() => /** @type {any} */ (room).setProfile(target.checked ? 'live' : undefined)) }),
     s.you.track !== undefined && choice(w.device, [['', w.deviceAny], ...(s.devices ?? []).map((/** @type {any} */ { deviceId, label }) => [deviceId, label])], {
       value: s.device ?? '', onchange: (/** @type {any} */ { target }) => (set({ device: target.value }), reopen()), ref: listDevices,
     }),

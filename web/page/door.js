@@ -1,8 +1,8 @@
 // @ts-check
 // Before and after a room: the front page, the way in, and what is said when one is out.
-import { listRooms } from '../tribune.js';
+import * as tribune from '../tribune.js';
 import { h } from './dom.js';
-import { canAppeal, decision, entryIn, explain, hostOf, readToken, remedy, roleName, roomName, ROLES, tokenOf } from './model.js';
+import { canAppeal, cut, decision, entryIn, explain, hostOf, readToken, remedy, roleName, roomName, ROLES, tokenOf } from './model.js';
 import { button, choice, field, form, submit } from './parts.js';
 import { dialling, join, look, room } from './stay.js';
 import { held, kept, s, set } from './store.js';
@@ -11,17 +11,27 @@ import { fill, span, w, when } from './words.js';
 /** @param {string} name */
 const enter = (name) => roomName(name) && location.assign(`/r/${roomName(name)}${location.search}`);
 
+/**
+ * A request of somebody who is not in the room.
+ * @param {Record<string, any>} act @param {string} role @param {string} [where] another room than this one
+ * @returns {Promise<any>}
+ */
+export const errand = (act, role, where) => /** @type {any} */ (tribune).errand({
+  room: where ?? s.room, name: s.name || w.guest, role, token: s.token || undefined, ...dialling(), act,
+});
+
 export async function loadRooms() {
-  const { rooms } = await listRooms(dialling()).catch((error) => ({ rooms: [], error }));
+  const { rooms } = await tribune.listRooms(dialling()).catch((error) => ({ rooms: [], error }));
   set({ rooms });
 }
 
 export function home() {
   const { rooms } = s;
-  return h('main', { key: 'home', id: 'main' },
+  return h('main.door', { key: 'home', id: 'main' },
     h('h1', null, w.tagline),
     form(({ room: name }) => enter(name), { class: 'row' },
       field(w.roomName, { name: 'room', required: true, maxlength: 64, autocapitalize: 'none', spellcheck: 'false' }), submit(w.go)),
+    'errand' in tribune && h('p', null, button(w.create, () => set({ dialog: { kind: 'create' } }), 'create')),
     h('section', { 'aria-label': w.rooms }, h('h2', null, w.rooms),
       rooms && !rooms.length && h('p.soft', null, w.noRooms),
       rooms && h('ul.rooms', null, rooms.map((/** @type {any} */ { room: name, title, phase, starts_s: starts, listeners = 0 }) =>
@@ -82,11 +92,12 @@ export function before() {
     s.step === 'joining' && h('p', { role: 'status', 'data-testid': 'state', 'data-state': 'connecting' }, w.states.connecting));
 }
 
-/** @param {any} why @param {{entry: number}|null} target */
-function appeal(why, target) {
-  return target && form(async ({ text }) => {
-    const done = await room?.appeal(target.entry, text).then(() => w.appealed, (error) => explain(error));
-    set({ problem: done });
+/** @param {number} entry of the log */
+function appeal(entry) {
+  return form(async ({ text: long }) => {
+    const text = cut(long, 200);
+    const asked = room ? room.appeal(entry, text) : errand({ do: 'appeal', entry, text }, 'listener');
+    set({ problem: await asked.then(() => w.appealed, (/** @type {any} */ error) => explain(error)) });
   }, { class: 'way' }, field(w.appealText, { tag: 'textarea', name: 'text', testid: 'appeal-text', required: true, maxlength: 200 }), submit(w.appeal, 'confirm'));
 }
 
@@ -94,6 +105,8 @@ export function over() {
   const why = s.why ?? {};
   const { moderated, message } = why;
   const way = remedy(why.code ?? '');
+  const named = why.code === 'barred' && 'errand' in tribune ? entryIn(message ?? '') : 0;
+  const entry = moderated && canAppeal(moderated) ? Number(moderated.entry) : named;
   const access = s.settings.access ?? s.info?.settings?.access;
   const again = () => set({ step: 'look', why: null }) ?? look();
   return h('main.door', { key: 'over', id: 'main' },
@@ -103,7 +116,7 @@ export function over() {
     moderated && !moderated.until_s && why.code === 'banned' && h('p', null, w.untilLifted),
     why.code === 'access_denied' && access && h('p', null, fill(w.access, { rule: w.accessOf[/** @type {'open'} */ (access)] ?? access })),
     message && !moderated && h('p.soft', { lang: 'en' }, fill(w.saidSo, { message })),
-    moderated && canAppeal(moderated) && appeal(why, moderated),
+    entry > 0 && appeal(entry),
     s.problem && h('p', { role: 'status' }, s.problem),
     way === 'token' && form(({ token }) => {
       takeToken(token);

@@ -86,6 +86,7 @@ function concerns() {
     s.blocked && h('p', { key: 'blocked' }, w.blocked, ' ', button(w.hear, hear, 'hear', { class: 'main' })),
     s.problem && h('p.bad', { key: 'problem', 'data-testid': 'problem' }, s.problem, ' ', button(w.close, () => set({ problem: '' }), null, { class: 'quiet' })),
     s.note && h('p', { key: 'note' }, s.note),
+    s.expires && h('p', { key: 'expires' }, s.expires, ' ', button(w.renew, open('renew'), 'renew')),
     you.hand && h('p', { key: 'hand', 'data-testid': 'place' }, fill(w.place, { n: you.hand })),
     you.silenced && h('p.bad', { key: 'silenced' }, w.silencedYou),
     s.micWarning && h('p.bad', { key: 'mic' }, s.micWarning),
@@ -103,7 +104,7 @@ function voice() {
   const isHeld = ptt && mic === 'open';
   return [
     h('button.main', {
-      key: 'mute', type: 'button', 'data-testid': 'mute', 'data-mic': mic, 'aria-pressed': isOff ? undefined : String(mic === 'muted'),
+      key: 'mute', type: 'button', 'data-testid': 'mute', 'data-mic': mic,
       'aria-label': `${label} (${fill(w.micKey, { key: isHeld ? w.space : 'M' })})`, disabled: mic === 'asking',
       onclick: isHeld ? null : toggleMute,
       onpointerdown: isHeld && (() => talk(true)), onpointerup: isHeld && (() => talk(false)), onpointerleave: isHeld && (() => talk(false)),
@@ -120,7 +121,7 @@ function bar() {
       ? button(w.lower, () => attempt(() => /** @type {any} */ (room).lowerHand()), 'hand', { class: 'main', key: 'hand' })
       : button(w.raise, open('raise'), 'hand', { class: 'main', key: 'hand', disabled: Boolean(s.settings.hands_closed), title: s.settings.hands_closed ? w.handsShut : undefined })),
     may('react') && h('div.reactions', { key: 'react', role: 'group', 'aria-label': w.reactions }, Object.entries(REACTIONS).map(([name, face]) =>
-      button(face, () => attempt(() => /** @type {any} */ (room).react(name)), `react-${name}`, { key: name, class: 'quiet', 'aria-label': w.reaction[/** @type {'clap'} */ (name)] }))),
+      button(face, () => attempt(() => /** @type {any} */ (room).react(name)), `react-${name}`, { key: name, class: 'quiet', 'aria-label': `${face}: ${w.reaction[/** @type {'clap'} */ (name)]}` }))),
     button(w.sound, open('sound'), 'sound', { key: 'sound' }),
     isOnStage && you.role !== 'host' && button(w.leaveStage, () => attempt(() => /** @type {any} */ (room).leaveStage()), 'leave-stage', { key: 'off' }),
     button(w.leave, leave, 'leave', { key: 'leave', class: 'grave' }));
@@ -131,7 +132,7 @@ export function hall() {
   const host = hostOf(s.stage);
   return h('main.hall', { key: 'hall', id: 'main' },
     h('div.head', null,
-      h('h1', { 'data-testid': 'title' }, title || s.room),
+      h('h1', { 'data-testid': 'title', tabindex: -1, ref: (/** @type {any} */ element) => element.focus() }, title || s.room),
       h('p.soft', null, h('span', { 'data-testid': 'state', 'data-state': s.state, role: 'status', class: 'state' }, w.states[/** @type {'joined'} */ (s.state)]),
         host && h('span', null, fill(w.hostedBy, { name: host })),
         h('span', { 'data-testid': 'listeners', 'data-count': s.listeners }, fill(w.listenersN, { n: s.listeners })),
@@ -141,8 +142,8 @@ export function hall() {
     stage(),
     h('div.side', null, hands(), governing(),
       h('section', { key: 'news', 'aria-label': w.news }, h('h2', null, w.news),
-        h('ol.news', { role: 'log', tabindex: 0, 'aria-label': w.news, 'data-testid': 'news' }, s.news.map((/** @type {any} */ { text, at }, /** @type {number} */ i) =>
-          h('li', { key: `${at} ${i} ${text}` }, h('time.soft', null, timeOf(at)), ' ', text))))),
+        h('div.news', { role: 'log', tabindex: 0, 'aria-label': w.news, 'data-testid': 'news' }, s.news.map((/** @type {any} */ { text, at }) =>
+          h('p', { key: `${at} ${text}` }, h('time.soft', null, timeOf(at)), ' ', text))))),
     bar());
 }
 

@@ -26,7 +26,6 @@ function turn() {
 /** @param {string} to */
 async function useLanguage(to) {
   await speak(to);
-  kept('lang', language);
   document.documentElement.lang = language;
   set({});
 }
@@ -36,21 +35,19 @@ const steps = { look: before, before, joining: before, in: hall, over };
 function draw() {
   const title = s.settings.title || s.room;
   document.title = title ? `${title} · Tribune` : 'Tribune';
-  patch(document.body, [
+  patch(document.querySelector('#page'), [
     h('a.skip', { key: 'skip', href: '#main' }, w.skip),
     h('header.top', { key: 'top' }, h('a.brand', { href: '/', 'aria-label': w.home }, 'Tribune'),
-      button(w.language, () => useLanguage(language === 'fr' ? 'en' : 'fr'), 'lang', { class: 'quiet', lang: language === 'fr' ? 'en' : 'fr' }),
+      button(w.language, () => useLanguage(kept('lang', language === 'fr' ? 'en' : 'fr')), 'lang', { class: 'quiet', lang: language === 'fr' ? 'en' : 'fr' }),
       button('◐', turn, 'theme', { class: 'quiet', 'aria-label': w.theme, title: w.theme })),
     s.view === 'home' ? home() : steps[/** @type {'look'} */ (s.step)](),
-    h('div.rise', { key: 'rise', 'aria-hidden': 'true', ref: (/** @type {any} */ element) => (rising = element) }, ...risen),
+    h('div.rise', { key: 'rise', 'aria-hidden': 'true' }, ...risen),
     dialogs(),
   ]);
 }
 
 /** @type {any[]} */
 let risen = [];
-/** @type {HTMLElement|undefined} */
-let rising;
 let born = 0;
 
 /** Reactions rise and are gone. @param {any} event */
@@ -105,6 +102,7 @@ async function start() {
   addEventListener('reactions', rise);
   addEventListener('keydown', handleKey);
   addEventListener('keyup', handleKey);
+  addEventListener('blur', () => talk(false));
   addEventListener('hashchange', takeToken);
   // Countdown and waiting times go on by themselves.
   setInterval(() => (s.hands.length || s.info?.settings?.starts_s || s.view === 'home') && set({ now: Date.now() }), 1000);

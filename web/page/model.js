@@ -4,7 +4,8 @@ import { clock, fill, span, w, when } from './words.js';
 
 /** Roles by rank, the lowest first. */
 export const ROLES = ['listener', 'speaker', 'cohost', 'host'];
-export const REACTIONS = { clap: '👏', heart: '❤️', laugh: '😄', agree: '👍', disagree: '👎', wow: '😮' };
+/** Set in type, so that they look the same on every system. */
+export const REACTIONS = { clap: 'bravo', heart: '♥', laugh: 'haha', agree: '+1', disagree: '−1', wow: 'oh!' };
 
 /** @param {string} role one's own words for custom ones are the operator's */
 export const roleName = (role) => w.roles[/** @type {keyof typeof w.roles} */ (role)] ?? role;
@@ -113,7 +114,7 @@ export function ownNews(before, after) {
   return [
     before.role !== after.role && fill(said.yourRole, { role: roleName(after.role) }) + because,
     before.hand !== after.hand && (after.hand ? fill(said.handUp, { n: after.hand }) : said.handDown + because),
-    after.invited_by && before.invited_by !== after.invited_by && fill(said.invited, { name: after.invited_by }),
+    after.invited_by && before.invited_by !== after.invited_by && `${fill(w.inviteTitle, { name: after.invited_by })}.`,
     before.invited_by && !after.invited_by && !after.track && said.uninvited,
   ].filter(Boolean);
 }

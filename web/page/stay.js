@@ -44,7 +44,7 @@ export async function join(role) {
   set({ step: 'joining', role, waits: false, why: null, problem: '' });
   try {
     const { token, name } = s;
-    room = await connect({ room: s.room, name: name || 'Guest', role, token: token || undefined, ...dialling() });
+    room = await connect({ room: s.room, name: name || w.guest, role, token: token || undefined, ...dialling() });
   } catch (error) {
     return over(/** @type {any} */ (error));
   }
@@ -108,7 +108,7 @@ export async function attempt(what) {
 /** @param {boolean} muted */
 export async function openMic(muted) {
   const { device: deviceId, ptt: pushToTalk } = s;
-  set({ mic: 'asking', micWarning: '' });
+  set({ mic: 'asking', micWarning: '', talks: false });
   const done = await attempt(async () => {
     if (muted) await room?.mute(true);
     await room?.speak({ deviceId: deviceId || undefined, pushToTalk });
@@ -170,7 +170,7 @@ const handlers = {
   },
   moderated: (decision) => set({ decision }),
   please_mute: (asked) => set({ asked }),
-  token_expires: (seconds) => tell(fill(w.said.expires, { span: span(seconds) })),
+  token_expires: (seconds) => set({ expires: fill(w.said.expires, { span: span(seconds) }) }),
   caption: ({ text }) => set({ caption: text }),
   notice({ kind }) {
     if (/^sound_/.test(kind)) set({ blocked: kind === 'sound_blocked' });
@@ -189,7 +189,7 @@ export function showLevels(levels) {
   for (const item of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-track]'))) {
     const isSelf = item.dataset.self !== undefined;
     const { level = 127, speaking = false } = levels.get(Number(item.dataset.track)) ?? {};
-    const isHeard = isSelf ? s.mic === 'open' && own > 0.15 : speaking;
+    const isHeard = isSelf ? s.mic === 'open' && (!s.ptt || s.talks) && own > 0.15 : speaking;
     if (isHeard !== item.hasAttribute('data-speaking')) item.toggleAttribute('data-speaking', isHeard);
     item.style.setProperty('--level', isHeard ? (isSelf ? own : loudness(level)).toFixed(2) : '0');
   }

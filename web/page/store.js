@@ -3,21 +3,22 @@
 
 const NEWS_MAX = 60;
 
-/** @param {Storage} storage @param {string} name @param {string|null} [value] undefined: reads; null: removes @returns {string} */
-function stored(storage, name, value) {
+/** @param {'localStorage'|'sessionStorage'} where @param {string} name @param {string|null} [value] undefined: reads; null: removes @returns {string} */
+function stored(where, name, value) {
+  // Storage can be forbidden, above all in frames of other sites.
   try {
+    const storage = window[where];
     if (value === null) storage.removeItem(`tribune.${name}`);
     else if (value !== undefined) storage.setItem(`tribune.${name}`, value);
     return storage.getItem(`tribune.${name}`) ?? '';
   } catch {
-    // Storage can be forbidden, above all in frames of other sites.
     return value ?? '';
   }
 }
 /** @param {string} name @param {string|null} [value] */
-export const kept = (name, value) => stored(localStorage, name, value);
+export const kept = (name, value) => stored('localStorage', name, value);
 /** For as long as the tab is open. @param {string} name @param {string|null} [value] */
-export const held = (name, value) => stored(sessionStorage, name, value);
+export const held = (name, value) => stored('sessionStorage', name, value);
 
 /**
  * `step` of a room's page: "look" (is it there?), "before", "joining", "in", "over".
@@ -27,7 +28,7 @@ export const s = {
   view: 'home', step: 'look', room: '', name: '', role: 'listener', token: '', rooms: null, info: null, why: null,
   waits: false, state: 'connecting', stage: [], you: {}, listeners: 0, settings: {}, hands: [], handsTotal: 0, handsAt: 0,
   news: [], decision: null, caption: '', asked: null, blocked: false, mic: 'off', micWarning: '', ptt: false, dialog: null,
-  problem: '', log: [], now: Date.now(),
+  problem: '', note: '', expires: '', talks: false, log: [], now: Date.now(),
 };
 
 let draw = () => {};
