@@ -97,6 +97,8 @@ const key = () => crypto.getRandomValues(new Uint8Array(16));
  * @returns {Promise<Room>} once it has let one in; rejects with a RoomError
  */
 export async function connect({ room, name = 'Guest', role = 'listener', token, relay, profile, transport }) {
+  // The gesture that enters is the one that may start sound, and is over when the room has let one in.
+  const audio = navigator.userActivation?.isActive ? openAudio() : null;
   const found = await findRelay(relay, transport);
   const engine = startEngine();
   const joined = new Promise((resolve, reject) => {
@@ -106,15 +108,27 @@ export async function connect({ room, name = 'Guest', role = 'listener', token, 
       else if (event === 'state' && detail.state === 'refused') reject(new RoomError(detail.why));
     });
   });
-  const entered = new Room(engine, room);
+  const entered = new Room(engine, room, audio);
   engine.call('join', { ...found, join: { room, name, role, token, profile, session: key() } });
   try {
     await joined;
   } catch (error) {
     engine.worker.terminate();
+    audio?.close();
     throw error;
   }
   return entered;
+}
+
+/** @returns {AudioContext|null} */
+function openAudio() {
+  try {
+    const audio = new AudioContext({ latencyHint: 'interactive', sampleRate: 48_000 });
+    audio.resume().catch(() => {});
+    return audio;
+  } catch {
+    return null;
+  }
 }
 
 /** @param {{relay?: string, transport?: 'webtransport'|'websocket'}} where @param {any} first */
@@ -129,12 +143,22 @@ async function askOnce({ relay, transport }, first) {
 }
 
 /**
+ * A request about a room of somebody who does not enter it.
+ * @param {{room: string, act: {do: string, [field: string]: any}, role?: string, name?: string, token?: string, relay?: string,
+ *   transport?: 'webtransport'|'websocket'}} options
+ * @returns {Promise<any>} the answer; rejects with a RoomError
+ */
+export function errand({ room, act, role = 'listener', name = 'Guest', token, relay, transport }) {
+  return askOnce({ relay, transport }, { type: 'errand', room, session: key(), name, role, token, act });
+}
+
+/**
  * What a room is, without entering it.
  * @param {{room: string, relay?: string, token?: string, name?: string, transport?: 'webtransport'|'websocket'}} options
  * @returns {Promise<{room: string, phase: 'absent'|'announced'|'live'|'ended', settings?: any, stage?: StageEntry[], listeners?: number}>}
  */
-export function lookUp({ room, token, name = 'Guest', ...where }) {
-  return askOnce(where, { type: 'errand', room, session: key(), name, role: 'listener', token, act: { do: 'show' } });
+export function lookUp(options) {
+  return errand({ ...options, act: { do: 'show' } });
 }
 
 /**
@@ -184,10 +208,11 @@ export class Room extends EventTarget {
   #talk = true;
   #engine;
 
-  /** @param {Engine} engine @param {string} name */
-  constructor(engine, name) {
+  /** @param {Engine} engine @param {string} name @param {AudioContext|null} audio */
+  constructor(engine, name, audio) {
     super();
     this.name = name;
+    this.#audio = audio && this.#watch(audio);
     this.#engine = engine;
     engine.worker.addEventListener('message', ({ data }) => data.event && this.#handle(data));
   }
@@ -279,12 +304,16 @@ export class Room extends EventTarget {
   }
 
   #context() {
-    if (this.#audio) return this.#audio;
-    if (typeof AudioContext === 'undefined') throw new RoomError({ code: 'no_audio', message: 'this browser has no Web Audio' });
-    const audio = new AudioContext({ latencyHint: 'interactive', sampleRate: 48_000 });
+    const audio = this.#audio ?? openAudio();
+    if (!audio) throw new RoomError({ code: 'no_audio', message: 'this browser has no Web Audio' });
+    return this.#audio ?? (this.#audio = this.#watch(audio));
+  }
+
+  /** @param {AudioContext} audio */
+  #watch(audio) {
     audio.onstatechange = () => audio.state !== 'closed' && this.#notice(audio.state === 'running' ? 'sound_back' : 'sound_blocked');
     for (const gesture of ['pointerdown', 'pointerup', 'keydown', 'visibilitychange']) document.addEventListener(gesture, this.#wake);
-    return (this.#audio = audio);
+    return audio;
   }
 
   /** Browsers start sound in a gesture only, and stop it for a call: each gesture sets it going again. */

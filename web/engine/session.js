@@ -45,7 +45,8 @@ export class Session {
   /** @type {Search|null} */
   search = null;
   attemptAt = 0;
-  retryAt = 0;
+  /** When to dial again, while there is no connection. */
+  retryAt = Infinity;
   quietUntil = 0;
   reportAt = Infinity;
   /** @type {any} */

@@ -8,7 +8,9 @@ import { Link } from './link.js';
 import { Session } from './session.js';
 import { dial } from './transport.js';
 
+/** While somebody speaks, and while nobody does. */
 const TICK_MS = 10;
+const IDLE_TICK_MS = 40;
 const LEVELS_MS = 100;
 
 /** @typedef {{relay: import('./transport.js').Relay, next: string[], join: any}} Config */
@@ -54,8 +56,14 @@ const env = {
     const url = new URL(config.relay.url);
     const isFirst = address === url.host;
     url.host = address;
+    if (session?.state === 'reconnecting') refresh();
+    const datagram = (/** @type {Uint8Array} */ bytes) => {
+      handlers.datagram(bytes);
+      pump();
+    };
     // The WebSocket leads to the relay of the page alone: others are found by QUIC.
-    return dial({ ...config.relay, url: url.href, websocket: isFirst ? config.relay.websocket : undefined }, handlers);
+    const websocket = isFirst ? config.relay.websocket : undefined;
+    return dial({ ...config.relay, url: url.href, websocket }, { ...handlers, datagram });
   },
 };
 
@@ -63,6 +71,14 @@ const encoding = new Encoding(
   (spoken) => session?.speak(spoken),
   (kind) => postMessage({ event: 'notice', detail: { kind } }),
 );
+
+/** A relay that has been started anew may have another certificate. */
+function refresh() {
+  fetch('/web/relay.json').then((answer) => answer.json()).then(
+    ({ certificates }) => (config.relay.certificates = certificates ?? config.relay.certificates),
+    () => {},
+  );
+}
 
 /** @param {number} track */
 function forget(track) {
@@ -113,11 +129,18 @@ function playout() {
   return report;
 }
 
+/** Lets frames go whose turn has come. */
+function pump() {
+  for (const frame of session?.hearing.poll(performance.now()) ?? []) play(frame);
+}
+
 function tick() {
   const now = performance.now();
-  if (!session) return;
+  if (!session || session.isOver) return;
+  const isBusy = mouth || [...session.hearing.tracks.values()].some((receiver) => receiver.isTalking(now) || receiver.held.size);
+  setTimeout(tick, isBusy ? TICK_MS : IDLE_TICK_MS);
   session.tick(playout);
-  for (const frame of session.hearing.poll(now)) play(frame);
+  pump();
   for (const late of session.hearing.takeLate()) ear?.postMessage({ track: late.track, late });
   for (const decoding of decoders.values()) decoding.tick(now);
   if (now - levelsAt < LEVELS_MS) return;
@@ -182,7 +205,9 @@ const calls = {
     config = all;
     const { host } = new URL(all.relay.url);
     session = new Session({ ...all.join, relays: [host, ...all.next.filter((next) => next !== host)] }, env);
-    setInterval(tick, TICK_MS);
+    tick();
+    // A network that is there again is not waited for.
+    addEventListener('online', () => session && session.retryAt < Infinity && (session.retryAt = performance.now()));
   },
   /** @param {Config & {first: any}} all */
   errand(all) {
