@@ -1,7 +1,7 @@
 // @ts-check
 // What one is asked before something is done, and what opens above the room.
 import { h } from './dom.js';
-import { errand } from './door.js';
+import { askOutside } from './door.js';
 import { cut, deedsFor, logLine, openAppeals, readToken, roleName, roomName, ROLES, targetOf, tokenOf } from './model.js';
 import { button, check, choice, dialog, field, form, shut, submit } from './parts.js';
 import { reopen } from './hall.js';
@@ -101,7 +101,7 @@ const kinds = {
     const name = roomName(fields.room);
     const token = held(`token.${name}`, tokenOf(fields.token) || null);
     set({ token });
-    await errand({ do: 'create', settings: settingsOf(fields) }, readToken(token)?.role ?? 'host', name);
+    await askOutside({ do: 'create', settings: settingsOf(fields) }, readToken(token)?.role ?? 'host', name);
     location.assign(`/r/${name}${location.search}`);
   }), { class: 'way' }, field(w.roomName, { name: 'room', required: true, maxlength: 64, autocapitalize: 'none', spellcheck: 'false' }),
   roomFields({ title: '', starts: 0, capacity: 0, listed: true, access: 'open' }),

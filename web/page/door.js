@@ -1,6 +1,6 @@
 // @ts-check
 // Before and after a room: the front page, the way in, and what is said when one is out.
-import * as tribune from '../tribune.js';
+import { errand, listRooms } from '../tribune.js';
 import { h } from './dom.js';
 import { canAppeal, cut, decision, entryIn, explain, hostOf, readToken, remedy, roleName, roomName, ROLES, tokenOf } from './model.js';
 import { button, choice, field, form, submit } from './parts.js';
@@ -13,15 +13,15 @@ const enter = (name) => roomName(name) && location.assign(`/r/${roomName(name)}$
 
 /**
  * A request of somebody who is not in the room.
- * @param {Record<string, any>} act @param {string} role @param {string} [where] another room than this one
+ * @param {{do: string, [field: string]: any}} act @param {string} role @param {string} [where] another room than this one
  * @returns {Promise<any>}
  */
-export const errand = (act, role, where) => /** @type {any} */ (tribune).errand({
+export const askOutside = (act, role, where) => errand({
   room: where ?? s.room, name: s.name || w.guest, role, token: s.token || undefined, ...dialling(), act,
 });
 
 export async function loadRooms() {
-  const { rooms } = await tribune.listRooms(dialling()).catch((error) => ({ rooms: [], error }));
+  const { rooms } = await listRooms(dialling()).catch((error) => ({ rooms: [], error }));
   set({ rooms });
 }
 
@@ -31,7 +31,7 @@ export function home() {
     h('h1', null, w.tagline),
     form(({ room: name }) => enter(name), { class: 'row' },
       field(w.roomName, { name: 'room', required: true, maxlength: 64, autocapitalize: 'none', spellcheck: 'false' }), submit(w.go)),
-    'errand' in tribune && h('p', null, button(w.create, () => set({ dialog: { kind: 'create' } }), 'create')),
+    h('p', null, button(w.create, () => set({ dialog: { kind: 'create' } }), 'create')),
     h('section', { 'aria-label': w.rooms }, h('h2', null, w.rooms),
       rooms && !rooms.length && h('p.soft', null, w.noRooms),
       rooms && h('ul.rooms', null, rooms.map((/** @type {any} */ { room: name, title, phase, starts_s: starts, listeners = 0 }) =>
@@ -96,7 +96,7 @@ export function before() {
 function appeal(entry) {
   return form(async ({ text: long }) => {
     const text = cut(long, 200);
-    const asked = room ? room.appeal(entry, text) : errand({ do: 'appeal', entry, text }, 'listener');
+    const asked = room ? room.appeal(entry, text) : askOutside({ do: 'appeal', entry, text }, 'listener');
     set({ problem: await asked.then(() => w.appealed, (/** @type {any} */ error) => explain(error)) });
   }, { class: 'way' }, field(w.appealText, { tag: 'textarea', name: 'text', testid: 'appeal-text', required: true, maxlength: 200 }), submit(w.appeal, 'confirm'));
 }
@@ -105,7 +105,7 @@ export function over() {
   const why = s.why ?? {};
   const { moderated, message } = why;
   const way = remedy(why.code ?? '');
-  const named = why.code === 'barred' && 'errand' in tribune ? entryIn(message ?? '') : 0;
+  const named = why.code === 'barred' ? entryIn(message ?? '') : 0;
   const entry = moderated && canAppeal(moderated) ? Number(moderated.entry) : named;
   const access = s.settings.access ?? s.info?.settings?.access;
   const again = () => set({ step: 'look', why: null }) ?? look();

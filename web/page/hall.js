@@ -23,6 +23,7 @@ function seat(person) {
   h('strong', null, name, isSelf && ` (${w.you})`),
   h('span.soft', null, roleName(role), marks.map((/** @type {'muted'} */ mark) => ` · ${w[mark]}`).join('')),
   h('span.speaks', null, w.speaking),
+  isSelf && role !== 'host' && button(w.leaveStage, () => attempt(() => /** @type {any} */ (room).leaveStage()), 'leave-stage', { class: 'quiet' }),
   !isSelf && GOVERNS.some(may) && button('⋯', open('person', { person }), 'manage', { class: 'quiet', 'aria-label': fill(w.manage, { name }) }));
 }
 
@@ -123,7 +124,6 @@ function bar() {
     may('react') && h('div.reactions', { key: 'react', role: 'group', 'aria-label': w.reactions }, Object.entries(REACTIONS).map(([name, face]) =>
       button(face, () => attempt(() => /** @type {any} */ (room).react(name)), `react-${name}`, { key: name, class: 'quiet', 'aria-label': `${face}: ${w.reaction[/** @type {'clap'} */ (name)]}` }))),
     button(w.sound, open('sound'), 'sound', { key: 'sound' }),
-    isOnStage && you.role !== 'host' && button(w.leaveStage, () => attempt(() => /** @type {any} */ (room).leaveStage()), 'leave-stage', { key: 'off' }),
     button(w.leave, leave, 'leave', { key: 'leave', class: 'grave' }));
 }
 

@@ -6,6 +6,7 @@ import { held, kept, may, s, set, tell } from './store.js';
 import { fill, span, w } from './words.js';
 
 const LOOK_PERIOD = 5000;
+const BLOCKED_AFTER = 1500;
 
 /** @type {import('../tribune.js').Room|null} */
 export let room = null;
@@ -70,6 +71,11 @@ function over(why) {
 export function hear() {
   attempt(() => /** @type {any} */ (room).listen());
   showMedia();
+  // A sound that has never begun changes no state: nothing tells that it is held back.
+  setTimeout(async () => {
+    const { audio } = await room?.stats() ?? {};
+    if (s.step === 'in') set({ blocked: /^(suspended|interrupted)$/.test(String(audio)) });
+  }, BLOCKED_AFTER);
 }
 
 /** Names the room on the lock screen, with a stop. */

@@ -100,7 +100,7 @@ export default {
   host: 'Room', settings: 'Settings', title: 'Title', startsAt: 'Begins', capacity: 'Capacity (0: as many as come)',
   listed: 'In the list of public rooms', accessRule: 'Access: open, token, invitation or a rule',
   invitation: 'Invitation link', validFor: 'Good for', makeLink: 'Make the link', link: 'Link', copy: 'Copy',
-  log: 'Log', logOwn: 'Only what is by you or about you.', older: 'More', uphold: 'Uphold', reject: 'Reject', relay: 'the relay',
+  log: 'Log', logOwn: 'Only what is by you or about you.', uphold: 'Uphold', reject: 'Reject', relay: 'the relay',
   somebody: 'somebody', forTime: 'for {span}',
 
   renew: 'Show a newer token',
@@ -120,7 +120,7 @@ export default {
     moving: 'Moving to another relay, without a gap.', joinedAgain: 'Connected again.', locked: 'The room is locked.',
     unlocked: 'The room is open again.', expires: 'Your token runs out in {span}. Show a newer one to stay.',
     uninvited: 'The invitation to speak is over.',
-    no_encoder: 'This browser cannot encode speech. Another one can.', mic_back: 'Your microphone is heard again.',
+    no_encoder: 'This browser cannot encode speech. Another one can.',
   },
 
   // To oneself, after the actor's name; and in the log, with {whom}.

@@ -101,7 +101,7 @@ export default {
   host: 'Salle', settings: 'Réglages', title: 'Titre', startsAt: 'Début', capacity: 'Capacité (0 : sans limite)',
   listed: 'Dans la liste des salles publiques', accessRule: 'Accès : open, token, invitation ou une règle',
   invitation: 'Lien d’invitation', validFor: 'Valable', makeLink: 'Créer le lien', link: 'Lien', copy: 'Copier',
-  log: 'Journal', logOwn: 'Seulement ce qui vient de vous ou vous concerne.', older: 'Suite', uphold: 'Donner raison', reject: 'Rejeter', relay: 'le relais',
+  log: 'Journal', logOwn: 'Seulement ce qui vient de vous ou vous concerne.', uphold: 'Donner raison', reject: 'Rejeter', relay: 'le relais',
   somebody: 'quelqu’un', forTime: 'pour {span}',
 
   renew: 'Montrer un jeton plus récent',
@@ -121,7 +121,7 @@ export default {
     moving: 'Passage à un autre relais, sans coupure.', joinedAgain: 'De nouveau connecté.', locked: 'La salle est verrouillée.',
     unlocked: 'La salle est de nouveau ouverte.', expires: 'Votre jeton expire dans {span}. Montrez-en un plus récent pour rester.',
     uninvited: 'L’invitation à parler n’est plus valable.',
-    no_encoder: 'Ce navigateur ne sait pas encoder la voix. Un autre le peut.', mic_back: 'On entend de nouveau votre micro.',
+    no_encoder: 'Ce navigateur ne sait pas encoder la voix. Un autre le peut.',
   },
 
   actions: {
