@@ -1,0 +1,40 @@
+// @ts-check
+// What several views are made of.
+import { h } from './dom.js';
+import { w } from './words.js';
+
+/** @param {string} label @param {(event: any) => void} onclick @param {string|null} [testid] @param {Record<string, any>} [props] */
+export const button = (label, onclick, testid, { class: kind = '', ...props } = {}) =>
+  h(`button${kind && `.${kind}`}`, { type: 'button', onclick, 'data-testid': testid, ...props }, label);
+
+/** @param {string} label @param {Record<string, any>} props of the input; `tag` for another element @param {...any} kids */
+export const field = (label, { tag = 'input', testid, ...props }, ...kids) =>
+  h('label.field', null, h('span', null, label), h(tag, { 'data-testid': testid, autocomplete: 'off', ...props }, ...kids));
+
+/** @param {string} label @param {Record<string, any>} props */
+export const check = (label, props) => h('label.check', null, h('input', { type: 'checkbox', ...props }), h('span', null, label));
+
+/** @param {string} label @param {[string|number, string][]} options value and text @param {Record<string, any>} props */
+export const choice = (label, options, { value, ...props }) => field(label, { tag: 'select', ...props },
+  ...options.map(([option, text]) => h('option', { key: option, value: String(option), selected: String(option) === String(value) }, text)));
+
+/** @param {(fields: Record<string, string>, how: string) => void} done `how`: the value of the button @param {Record<string, any>} props @param {...any} kids */
+export const form = (done, props, ...kids) => h('form', {
+  ...props,
+  onsubmit: (/** @type {any} */ event) => {
+    event.preventDefault();
+    done(Object.fromEntries(/** @type {any} */ (new FormData(event.target))), event.submitter?.value);
+  },
+}, ...kids);
+
+/** @param {string} label @param {string} [testid] @param {Record<string, any>} [props] */
+export const submit = (label, testid, props) => h('button.main', { type: 'submit', 'data-testid': testid, ...props }, label);
+
+/** What one can close: it takes the focus, and gives it back. @param {string} title @param {() => void} closed @param {...any} kids */
+export const dialog = (title, closed, ...kids) => h('dialog', {
+  key: title, 'aria-label': title, onclose: closed,
+  ref: (/** @type {HTMLDialogElement} */ element) => element.showModal(),
+}, h('header', null, h('h2', null, title), button(w.close, shut, null, { class: 'quiet' })), ...kids);
+
+/** Closes the dialog that is open. */
+export const shut = () => document.querySelector('dialog')?.close();
