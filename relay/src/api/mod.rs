@@ -3,6 +3,6 @@
 pub mod auth;
 pub mod http;
 mod json;
-mod listener;
+pub(crate) mod listener;
 pub mod query_channel;
 pub mod routes;
