@@ -8,6 +8,5 @@ pub mod identity;
 pub mod logging;
 pub mod metrics;
 pub mod monitor;
-pub mod pages;
 pub mod store;
 pub mod tls;

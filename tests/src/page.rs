@@ -26,7 +26,7 @@ const CLOSE_SESSION: u64 = 0x2843;
 #[derive(Debug)]
 pub struct PageSession {
     request: StreamId,
-    /// What has come on the request's stream and is not understood yet.
+    /// Bytes of the request's stream that are not understood yet.
     answer: BytesMut,
     is_accepted: bool,
     control: Option<StreamId>,

@@ -36,7 +36,7 @@ fn line(sim: &mut Sim, length: usize) -> Vec<RelayHandle> {
     relays
 }
 
-/// Whoever speaks and listens, by either transport, everybody hears everything, three relays deep.
+/// Everybody hears everything, by either transport, three relays deep.
 #[test]
 fn a_browser_hears_and_is_heard_through_three_relays() {
     for_seeds(3, |seed| {

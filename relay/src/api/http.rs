@@ -13,9 +13,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tribune_relay_core::query::Readiness;
 
-use super::listener::{
-    BoundedListener, HTTP_IDLE_TIMEOUT, HTTP_LIFETIME, MAX_HTTP_CONNECTIONS, Peer,
-};
+use super::listener::{BoundedListener, HTTP_IDLE_TIMEOUT, MAX_HTTP_CONNECTIONS, Peer};
 use super::routes::{self, Api};
 use crate::monitor::Monitor;
 
@@ -41,8 +39,7 @@ pub async fn serve(
     api: Api,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let listener =
-        BoundedListener::new(listener, MAX_HTTP_CONNECTIONS, HTTP_IDLE_TIMEOUT, HTTP_LIFETIME);
+    let listener = BoundedListener::new(listener, MAX_HTTP_CONNECTIONS, HTTP_IDLE_TIMEOUT);
     let service = routes(monitor, api).into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }
@@ -169,7 +166,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let idle_timeout = Duration::from_millis(300);
-        let listener = BoundedListener::new(listener, 2, idle_timeout, HTTP_LIFETIME);
+        let listener = BoundedListener::new(listener, 2, idle_timeout);
         let monitor = Arc::new(Monitor::new(NonZeroU8::MIN, SeriesLimits::default()).unwrap());
         let service = routes(monitor, nobody()).into_make_service_with_connect_info::<Peer>();
         tokio::spawn(async move { axum::serve(listener, service).await });

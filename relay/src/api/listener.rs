@@ -20,7 +20,7 @@ pub(super) const MAX_HTTP_CONNECTIONS: usize = 64;
 /// Longest silence of a connection: longer than the usual minute between two scrapes.
 pub(super) const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest life of a connection, so that no peer keeps a place for ever by a byte now and then.
-pub(super) const HTTP_LIFETIME: Duration = Duration::from_secs(3600);
+const HTTP_LIFETIME: Duration = Duration::from_secs(3600);
 /// Pause after `accept` fails for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -42,22 +42,16 @@ impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
 }
 
 /// Accepts while there are places.
-pub(crate) struct BoundedListener {
+pub(super) struct BoundedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
     idle_timeout: Duration,
-    lifetime: Duration,
 }
 
 impl BoundedListener {
     /// Bounds a listener.
-    pub(crate) fn new(
-        listener: TcpListener,
-        places: usize,
-        idle_timeout: Duration,
-        lifetime: Duration,
-    ) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(places)), idle_timeout, lifetime }
+    pub(super) fn new(listener: TcpListener, places: usize, idle_timeout: Duration) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(places)), idle_timeout }
     }
 }
 
@@ -73,8 +67,7 @@ impl Listener for BoundedListener {
             };
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    let times = (self.idle_timeout, self.lifetime);
-                    return (BoundedStream::new(stream, place, times), peer);
+                    return (BoundedStream::new(stream, place, self.idle_timeout), peer);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "HTTP connection not accepted");
@@ -90,7 +83,7 @@ impl Listener for BoundedListener {
 }
 
 /// A connection that gives its place back, at the latest when it has been quiet or open for too long.
-pub(crate) struct BoundedStream {
+pub(super) struct BoundedStream {
     stream: TcpStream,
     idle_timeout: Duration,
     idle: Pin<Box<Sleep>>,
@@ -99,14 +92,10 @@ pub(crate) struct BoundedStream {
 }
 
 impl BoundedStream {
-    fn new(
-        stream: TcpStream,
-        place: OwnedSemaphorePermit,
-        (idle_timeout, lifetime): (Duration, Duration),
-    ) -> Self {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit, idle_timeout: Duration) -> Self {
         let now = Instant::now();
         let idle = Box::pin(sleep_until(now + idle_timeout));
-        Self { stream, idle_timeout, idle, end: now + lifetime, _place: place }
+        Self { stream, idle_timeout, idle, end: now + HTTP_LIFETIME, _place: place }
     }
 
     /// Passes a result on and puts the deadline off; an error instead, if the deadline has passed.

@@ -3,6 +3,6 @@
 pub mod auth;
 pub mod http;
 mod json;
-pub(crate) mod listener;
+mod listener;
 pub mod query_channel;
 pub mod routes;

@@ -31,12 +31,11 @@ use crate::identity::{log_key, relay_id};
 use crate::monitor::Monitor;
 use crate::store::SqliteStore;
 use crate::store::worker::{self, RequestSender, Worker};
-use crate::tls::{Certificates, TlsIdentity};
+use crate::tls::TlsIdentity;
 
 mod quic;
 mod random;
 mod shards;
-mod web;
 
 use quic::Quic;
 use random::random;
@@ -76,8 +75,7 @@ pub struct Relay {
     drain_timeout: Duration,
     orders: Orders,
     ready: Ready,
-    /// Tasks that serve until the relay has ended, also while it drains.
-    servers: Vec<tokio::task::JoinHandle<()>>,
+    http_server: Option<tokio::task::JoinHandle<()>>,
     store: JoinHandle<()>,
     shards: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -90,8 +88,6 @@ pub struct Ready {
     pub listen: SocketAddr,
     /// TCP address of the HTTP side, if there is one.
     pub http: Option<SocketAddr>,
-    /// Link to the pages for browsers, if there are any.
-    pub web: Option<String>,
     /// The relay's name.
     pub name: DisplayName,
     /// The relay's id.
@@ -102,12 +98,11 @@ pub struct Ready {
 
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listen, http, web, name, relay, fingerprint } = self;
+        let Self { listen, http, name, relay, fingerprint } = self;
         let http = http.map_or_else(|| "off".to_owned(), |http| http.to_string());
-        let web = web.as_deref().unwrap_or("off");
         write!(
             f,
-            "ready listen={listen} http={http} web={web} name={name} relay={relay} fingerprint={fingerprint}"
+            "ready listen={listen} http={http} name={name} relay={relay} fingerprint={fingerprint}"
         )
     }
 }
@@ -137,25 +132,20 @@ impl Relay {
         let sockets = bind_all(&config)?;
         let listen = sockets[0].local_addr()?;
         let (query_sender, queries) = query_channel();
-        let certificates = Certificates::new(&config, &identity, web::now_unix_s())?;
-        let certificates = Arc::new(certificates);
-        let site = web::site(&config, listen.port(), Arc::clone(&certificates));
-        let (web, web_server) = web::serve(&config, site).await?.unzip();
         let (http, http_server) = serve_http(&config, &monitor, query_sender).await?.unzip();
 
-        let mut quic = Quic::new(&config, &identity, Arc::clone(&certificates), wall)?;
+        let mut quic = Quic::new(&config, &identity, wall)?;
         let (event_sender, events) = mpsc::channel(HUB_QUEUE);
         let Shards { commands, threads } =
             start_shards(&config, sockets, &mut quic, &event_sender, &monitor)?;
         let fingerprint = identity.fingerprint();
-        let ready = Ready { listen, http, web, name: config.name.clone(), relay, fingerprint };
+        let ready = Ready { listen, http, name: config.name.clone(), relay, fingerprint };
         let dials = Dials::new(&config, listen.is_ipv6(), event_sender);
         let wiring =
             Wiring { shards: commands, events, requests, replies, queries, dials, monitor };
         let drain_timeout = config.drain_timeout;
         let orders = Orders::new();
-        let servers = web_server.into_iter().chain(http_server).collect();
-        Ok(Self { hub, wiring, drain_timeout, orders, ready, servers, store, shards: threads })
+        Ok(Self { hub, wiring, drain_timeout, orders, ready, http_server, store, shards: threads })
     }
 
     /// Addresses and identity.
@@ -175,7 +165,8 @@ impl Relay {
     /// # Errors
     /// A sentence about the part that has failed: a shard, the store.
     pub async fn run_until_drained(self) -> Result<()> {
-        let Self { hub, wiring, drain_timeout, orders, ready: _, servers, store, shards } = self;
+        let Self { hub, wiring, drain_timeout, orders, ready: _, http_server, store, shards } =
+            self;
         // The store still carries out its last requests; nobody waits for the replies any more.
         let outcome = hub::run(hub, wiring, &orders, drain_timeout).await;
         let ended = tokio::task::spawn_blocking(move || {
@@ -185,7 +176,7 @@ impl Relay {
             })
         });
         let outcome = outcome.and(ended.await?);
-        for server in servers {
+        if let Some(server) = http_server {
             server.abort();
         }
         outcome

@@ -6,6 +6,7 @@ use anyhow::Result;
 use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
 use tribune_congestion::LiveAudioConfig;
 use tribune_relay_core::clock::WallClock;
+use tribune_relay_core::link::bridge::BridgeKey;
 use tribune_relay_core::messages::ShardId;
 use tribune_relay_core::shard::ShardConfig;
 use tribune_relay_core::shard::keys::MasterKeys;
@@ -15,7 +16,7 @@ use tribune_relay_core::shard::steering::{ShardCids, SteeringKey};
 use super::random::random;
 use crate::config::Config;
 use crate::identity::master_keys;
-use crate::tls::{Certificates, TlsIdentity, server_crypto, trunk_client_crypto};
+use crate::tls::{TlsIdentity, server_crypto, trunk_client_crypto};
 
 /// The part that the endpoints of all shards share.
 pub(super) struct Quic {
@@ -24,6 +25,7 @@ pub(super) struct Quic {
     clients: Vec<ClientConfig>,
     congestion: Arc<LiveAudioConfig>,
     steering: SteeringKey,
+    bridge: BridgeKey,
     wall: WallClock,
 }
 
@@ -32,15 +34,10 @@ impl Quic {
     ///
     /// # Errors
     /// A sentence about a file that cannot be used.
-    pub(super) fn new(
-        config: &Config,
-        identity: &TlsIdentity,
-        certificates: Arc<Certificates>,
-        wall: WallClock,
-    ) -> Result<Self> {
+    pub(super) fn new(config: &Config, identity: &TlsIdentity, wall: WallClock) -> Result<Self> {
         let keys = master_keys(config.data.as_deref())?;
         let congestion = congestion();
-        let mut server = ServerConfig::new(server_crypto(config, certificates)?, keys.retry_key());
+        let mut server = ServerConfig::new(server_crypto(config, identity)?, keys.retry_key());
         server.transport_config(accepting_transport(Arc::clone(&congestion)));
         let clients = config.parents.iter().map(|parent| {
             let mut client = ClientConfig::new(trunk_client_crypto(config, identity, parent)?);
@@ -48,8 +45,8 @@ impl Quic {
             Ok(client)
         });
         let clients = clients.collect::<Result<_>>()?;
-        let steering = keys.steering();
-        Ok(Self { keys, server: Arc::new(server), clients, congestion, steering, wall })
+        let (steering, bridge) = (keys.steering(), BridgeKey::new(random()?));
+        Ok(Self { keys, server: Arc::new(server), clients, congestion, steering, bridge, wall })
     }
 
     /// The configuration of one shard. Shard 0 dials parents.
@@ -67,6 +64,7 @@ impl Quic {
             clients: if id == ShardId(0) { self.clients.clone() } else { Vec::new() },
             congestion: Arc::clone(&self.congestion),
             steering,
+            bridge: self.bridge.clone(),
             wall: self.wall,
             top_n: config.top_n,
             max_connections: config.max_connections.div_ceil(usize::from(config.shards.get())),

@@ -29,14 +29,12 @@ mod roles;
 mod settings;
 mod table;
 mod validate;
-mod web_address;
 
 pub use certificate::{CertificateSource, ParentTrust};
 pub use error::ConfigError;
 pub use fingerprint::Fingerprint;
 pub use instead::Instead;
 use settings::Settings;
-pub use web_address::WebAddress;
 
 /// Threads that carry audio: the first byte of a connection ID names one, and more than 64 cores are
 /// better used by a second relay.
@@ -61,10 +59,6 @@ pub struct Config {
     pub listen: SocketAddr,
     /// TCP address of the HTTP side. Default `127.0.0.1:9433`: it has no authentication.
     pub http: Option<SocketAddr>,
-    /// TCP address of the pages for browsers.
-    pub web: WebAddress,
-    /// Origins whose pages may show a room in a frame; at most [`MAX_PARENTS`]. Default: none.
-    pub embed_from: Vec<String>,
     /// Relays to attach to, best first; at most [`MAX_PARENTS`]. None makes this relay an origin.
     pub parents: Vec<HostPort>,
     /// Threads that carry audio; at most [`MAX_SHARDS`]. Default: the number of cores.
@@ -179,14 +173,6 @@ impl Config {
         let mut warnings = Vec::new();
         if self.keys.is_none() && !self.dev {
             warnings.push("nobody can open a room here: there are no --keys for tokens".to_owned());
-        }
-        if let WebAddress::At(address) = self.web
-            && matches!(self.certificate, CertificateSource::SelfSigned { .. })
-            && !address.ip().is_loopback()
-        {
-            warnings.push(format!(
-                "--web: browsers on other machines do not let a page at http://{address} use WebTransport or a microphone; give --cert and --key"
-            ));
         }
         if self.dev_anywhere {
             let what = "--dev-anywhere: anybody may open and govern rooms, without a token";
@@ -314,9 +300,6 @@ mod tests {
         for (flag, value, why) in [
             ("--listen", "4433", "is not ADDRESS:PORT"),
             ("--http", "on", "is neither ADDRESS:PORT"),
-            ("--web", "8080", "is neither ADDRESS:PORT"),
-            ("--embed-from", "example.org", "is neither an origin"),
-            ("--embed-from", "https://a.example; img-src *", "is neither an origin"),
             ("--parent", "relay", "is not HOST:PORT"),
             ("--drain-to", "::1:4", "is not HOST:PORT"),
             ("--redirect-to", "relay", "is not HOST:PORT"),

@@ -59,19 +59,6 @@ pub(super) fn operator_token(text: &str) -> Result<Secret, &'static str> {
     text.parse()
 }
 
-/// An origin of a page (RFC 6454), as a Content-Security-Policy takes it.
-pub(super) fn origin(text: &str) -> Result<String, &'static str> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let is_host = |rest: &str| {
-        !rest.is_empty()
-            && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]*".contains(&byte))
-    };
-    match text == "*" || rest.is_some_and(is_host) {
-        true => Ok(text.to_owned()),
-        false => Err("is neither an origin, such as https://example.org, nor *"),
-    }
-}
-
 pub(super) fn audience_from(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "is not a number of listeners; 0 is for never")
 }

@@ -34,15 +34,11 @@ pub(super) const OPERATION: &str = "Operation";
 /// `key, flag, variable, value's name, kind, group, default, help`. The value's meaning and the reason
 /// of its default are with the fields of [`super::Config`].
 #[rustfmt::skip]
-pub(super) const SETTINGS: [Setting; 32] = [
+pub(super) const SETTINGS: [Setting; 30] = [
     setting("listen", "listen", "TRIBUNE_RELAY_LISTEN", "ADDR", Kind::One, CONNECTIONS, "[::]:4433",
         "UDP address that participants and child relays connect to; port 0 lets the system choose, and the relay prints it"),
     setting("http", "http", "TRIBUNE_RELAY_HTTP", "ADDR", Kind::One, CONNECTIONS, "127.0.0.1:9433",
         "TCP address of /healthz, /readyz, /metrics, /api and /drain, or \"off\""),
-    setting("web", "web", "TRIBUNE_RELAY_WEB", "ADDR", Kind::One, CONNECTIONS, "off; with --dev 127.0.0.1:8080, or another port where that is taken",
-        "TCP address of the pages for browsers, or \"off\"; https by --cert and --key, http with --dev"),
-    setting("embed_from", "embed-from", "TRIBUNE_RELAY_EMBED_FROM", "ORIGIN", Kind::Many, CONNECTIONS, "nobody",
-        "Origin whose pages may show a room of this relay in a frame, such as https://example.org, or \"*\"; repeated, up to eight"),
     setting("parent", "parent", "TRIBUNE_RELAY_PARENT", "HOST:PORT", Kind::Many, CONNECTIONS, "none, so this is an origin",
         "Relay to attach to: the first choice, then, repeated, up to seven to stand by"),
     setting("name", "name", "TRIBUNE_RELAY_NAME", "NAME", Kind::One, CONNECTIONS, "the host's name",

@@ -16,10 +16,10 @@ use super::error::ConfigError;
 use super::fingerprint::Fingerprint;
 use super::parsers::{
     address, audience_from, drain_timeout, http_address, metrics_rooms, name, non_empty_path,
-    number, operator_token, origin, shards, truth,
+    number, operator_token, shards, truth,
 };
 use super::settings::Settings;
-use super::{Config, MAX_COUNT, MAX_PARENTS, MAX_TOP_N, WebAddress, defaults};
+use super::{Config, MAX_COUNT, MAX_PARENTS, MAX_TOP_N, defaults};
 use crate::logging::{LogFilter, LogFormat};
 use crate::metrics::{Metrics, SeriesLimits};
 
@@ -50,11 +50,6 @@ pub(super) fn validate(
         http: given
             .one("http", http_address)?
             .unwrap_or(Some(SocketAddr::from(([127, 0, 0, 1], 9433)))),
-        web: given.one("web", WebAddress::from_str)?.unwrap_or(match dev {
-            true => WebAddress::Usual,
-            false => WebAddress::Off,
-        }),
-        embed_from: embed_from(given)?,
         parents: places(given, "parent", "--parent")?,
         shards,
         name: given.one("name", name)?.unwrap_or_else(|| defaults::name(env)),
@@ -128,19 +123,6 @@ fn certificate_source(
         (None, None) => Err(ConfigError::Conflict(
             "a relay needs a certificate: give --cert FILE and --key FILE, or --dev for a self-signed one",
         )),
-    }
-}
-
-/// Origins whose pages may show a room.
-fn embed_from(given: &Settings) -> Result<Vec<String>, ConfigError> {
-    let origins = given.many("embed_from", origin)?;
-    match origins.get(MAX_PARENTS) {
-        None => Ok(origins),
-        Some(one_more) => Err(ConfigError::Wrong {
-            option: "--embed-from".to_owned(),
-            value: format!("{one_more:?}"),
-            why: format!("is one more than the {MAX_PARENTS} that there can be"),
-        }),
     }
 }
 

@@ -109,14 +109,6 @@ impl TlsIdentity {
 }
 
 impl TlsIdentity {
-    /// An identity of these parts.
-    pub(super) const fn new(
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-    ) -> Self {
-        Self { chain, key }
-    }
-
     /// The chain, for a TLS configuration.
     pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.chain.clone()
@@ -150,7 +142,7 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
 }
 
 /// Contents of a self-signed certificate. It is no authority, and yet its own trust anchor.
-pub(super) fn parameters(name: &str) -> Result<CertificateParams, rcgen::Error> {
+fn parameters(name: &str) -> Result<CertificateParams, rcgen::Error> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     if DnsName::try_from(name).is_ok() && !name.eq_ignore_ascii_case("localhost") {
         names.push(name.to_owned());

@@ -2,10 +2,9 @@
 //! AES-128-GCM first, no 0-RTT and no session tickets: a resumed session saves little beside what a lost
 //! one costs.
 //!
-//! Files are read here. The simulated network builds the same
+//! Files are read here, at the start and nowhere else. The simulated network builds the same
 //! configurations from [`TlsIdentity::ephemeral`].
 
-mod certificates;
 mod client;
 mod error;
 mod identity;
@@ -14,10 +13,8 @@ mod roots;
 mod server;
 #[cfg(test)]
 mod tests;
-mod web_certificate;
 
-pub use certificates::Certificates;
 pub use client::{ServerTrust, client_crypto, client_tls, trunk_client_crypto};
 pub use error::TlsError;
 pub use identity::{TlsIdentity, fingerprint};
-pub use server::{server_crypto, server_crypto_for, server_tls, web_tls};
+pub use server::{server_crypto, server_crypto_for, server_tls};

@@ -7,24 +7,23 @@ use rustls::RootCertStore;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, ALPN_WEB};
 
-use super::certificates::Certificates;
 use super::error::TlsError;
 use super::identity::TlsIdentity;
 use super::provider::crypto_provider;
 use super::roots::roots;
 use crate::config::Config;
 
-/// TLS of this relay's port, for all kinds of connections, told apart by ALPN. Client certificates are
+/// TLS of this relay's port, for both kinds of connection, told apart by ALPN. Client certificates are
 /// asked for, and verified, where the configuration names an authority for them.
 ///
 /// # Errors
 /// [`TlsError`].
 pub fn server_crypto(
     config: &Config,
-    certificates: Arc<Certificates>,
+    identity: &TlsIdentity,
 ) -> Result<Arc<QuicServerConfig>, TlsError> {
     let children = config.trunk_ca.as_deref().map(roots).transpose()?;
-    Ok(Arc::new(QuicServerConfig::try_from(tls_of(certificates, children)?)?))
+    server_crypto_for(identity, children)
 }
 
 /// As [`server_crypto`], from values. `children` are the authorities of client certificates; `None`
@@ -47,26 +46,6 @@ pub fn server_tls(
     identity: &TlsIdentity,
     children: Option<Arc<RootCertStore>>,
 ) -> Result<rustls::ServerConfig, TlsError> {
-    tls_of(Arc::new(Certificates::single(identity)?), children)
-}
-
-/// TLS of the pages' port: the relay's own certificate, as it is at the time of each handshake.
-///
-/// # Errors
-/// [`TlsError`].
-pub fn web_tls(certificates: Arc<Certificates>) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-    let builder = rustls::ServerConfig::builder_with_provider(crypto_provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(TlsError::Unusable)?;
-    let mut server = builder.with_no_client_auth().with_cert_resolver(certificates);
-    server.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(server))
-}
-
-fn tls_of(
-    certificates: Arc<Certificates>,
-    children: Option<Arc<RootCertStore>>,
-) -> Result<rustls::ServerConfig, TlsError> {
     let provider = crypto_provider();
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -79,7 +58,8 @@ fn tls_of(
                 .build()?,
         ),
     };
-    let mut server = builder.with_cert_resolver(certificates);
+    let mut server =
+        builder.with_single_cert(identity.chain(), identity.key()).map_err(TlsError::Unusable)?;
     server.alpn_protocols = vec![ALPN_PARTICIPANT.to_vec(), ALPN_TRUNK.to_vec(), ALPN_WEB.to_vec()];
     server.ignore_client_order = true;
     server.max_early_data_size = 0;

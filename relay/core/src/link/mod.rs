@@ -4,8 +4,10 @@
 //!
 //! * [`web_transport`] — the session of a browser, from the streams of its connection
 //! * [`qpack`] — the request for it
+//! * [`bridge`] — the browser behind a WebSocket
 //! * [`capsule`] — the end of a session, in a form in which a page is told the code
 
+pub mod bridge;
 mod capsule;
 mod qpack;
 pub mod web_transport;

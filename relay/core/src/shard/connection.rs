@@ -1,10 +1,11 @@
 //! State of one connection besides QUIC's own. Used by the shard alone.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_proto::{Connection, SendDatagramError, StreamId};
+use quinn_proto::{Connection, StreamId};
 use smallvec::SmallVec;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::ControlReader;
@@ -23,10 +24,11 @@ use super::groups::Groups;
 use super::limits::{
     DATAGRAM_BURST, DATAGRAMS_PER_SECOND, MAX_STREAM_BYTES_IN_FLIGHT, MESSAGE_BURST,
     MESSAGES_PER_SECOND, PARTICIPANT_OUTBOX_BYTES, REPAIR_BURST, TRUNK_OUTBOX_BYTES,
-    TRUNK_QUEUE_DATAGRAMS, TRUNK_REPAIR_BURST,
+    TRUNK_REPAIR_BURST,
 };
 use super::replay::Replay;
 use crate::counters::{DropCause, ShardCounters, Side, Transport};
+use crate::link::bridge::{Behind, BridgeKey, Stranger};
 use crate::link::web_transport::Session;
 use crate::media::bundle::Bundled;
 use crate::media::ring::Ring;
@@ -40,6 +42,8 @@ pub(super) struct Peer {
     pub(super) kind: PeerKind,
     /// The session inside HTTP/3, where the peer is a browser.
     pub(super) web: Option<Box<Session>>,
+    /// The browser, where the connection carries a WebSocket.
+    pub(super) behind: Option<Box<Behind>>,
     /// The control stream, once it is open.
     pub(super) control: Option<StreamId>,
     pub(super) reader: ControlReader,
@@ -126,6 +130,7 @@ impl Peer {
             link,
             kind,
             web: None,
+            behind: None,
             control: None,
             reader: ControlReader::default(),
             outbox: Outbox::default(),
@@ -148,7 +153,18 @@ impl Peer {
 
     /// The way it comes.
     pub(super) fn transport(&self) -> Transport {
-        if self.web.is_some() { Transport::WebTransport } else { Transport::Quic }
+        match (&self.web, &self.behind) {
+            (Some(_), _) => Transport::WebTransport,
+            (None, Some(_)) => Transport::WebSocket,
+            (None, None) => Transport::Quic,
+        }
+    }
+
+    /// The address that it comes from.
+    pub(super) fn remote(&self) -> SocketAddr {
+        let remote = self.conn.remote_address();
+        let browser = self.behind.as_ref().and_then(|behind| behind.browser());
+        browser.map_or(remote, |browser| SocketAddr::new(browser, remote.port()))
     }
 
     pub(super) fn is_trunk(&self) -> bool {
@@ -192,6 +208,22 @@ impl Peer {
     /// The room of a channel, if the connection hears it.
     pub(super) fn room(&self, channel: Channel) -> Option<RoomId> {
         self.rooms.iter().find(|(known, _)| *known == channel).map(|(_, room)| *room)
+    }
+
+    /// Takes bytes of the control stream.
+    ///
+    /// # Errors
+    /// It says that it carries a WebSocket of this relay, and does not.
+    pub(super) fn handle_control(
+        &mut self,
+        key: &BridgeKey,
+        mut bytes: &[u8],
+    ) -> Result<(), Stranger> {
+        if let Some(behind) = &mut self.behind {
+            bytes = behind.handle_bytes(key, bytes)?;
+        }
+        self.reader.handle_bytes(bytes);
+        Ok(())
     }
 
     /// Queues a control message and writes what the stream takes.
@@ -348,51 +380,11 @@ impl Peer {
             && self.trunk_queue.is_empty()
     }
 
-    /// Moves waiting datagrams on, once QUIC has room again.
-    pub(super) fn write_datagrams(&mut self, counters: &mut ShardCounters) {
-        while let Some(datagram) = self.trunk_queue.pop_front() {
-            match self.try_send(datagram) {
-                Ok(()) => {}
-                Err(Ok(datagram)) => {
-                    self.trunk_queue.push_front(datagram);
-                    return;
-                }
-                Err(Err(lost)) => lost.count(counters),
-            }
-        }
-    }
-
-    /// Gives QUIC a datagram.
-    ///
-    /// # Errors
-    /// The datagram, if there is no room now; that it is lost, if there never will be.
-    fn try_send(&mut self, datagram: Bundled) -> Result<(), Result<Bundled, Lost>> {
-        let frames = datagram.frames;
-        match self.conn.datagrams().send(datagram.datagram.clone().into_bare(), false) {
-            Ok(()) => Ok(()),
-            Err(SendDatagramError::Blocked(_)) => Err(Ok(datagram)),
-            Err(
-                SendDatagramError::UnsupportedByPeer
-                | SendDatagramError::Disabled
-                | SendDatagramError::TooLarge,
-            ) => Err(Err(Lost { cause: DropCause::Unsendable, frames })),
-        }
-    }
-
     /// The bytes of a datagram for this peer.
     fn wire(&self, datagram: Bundled) -> Bytes {
         match self.web {
             Some(_) => datagram.datagram.into_tagged(),
             None => datagram.datagram.into_bare(),
         }
-    }
-
-    fn queue_datagram(&mut self, datagram: Bundled) -> Result<(), Lost> {
-        let full = self.trunk_queue.len() == TRUNK_QUEUE_DATAGRAMS;
-        let oldest = if full { self.trunk_queue.pop_front() } else { None };
-        self.trunk_queue.push_back(datagram);
-        let lost =
-            |oldest: Bundled| Lost { cause: DropCause::TrunkQueueFull, frames: oldest.frames };
-        oldest.map(lost).map_or(Ok(()), Err)
     }
 }

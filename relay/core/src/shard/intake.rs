@@ -21,6 +21,7 @@ use super::connection::{Peer, PeerKind};
 use super::limits::{ADMITTED_PER_TURN, EVENTS_WAITING, INCOMING_WAITING, RETRY_ABOVE};
 use super::{Shard, message};
 use crate::counters::{HandshakeResult, Transport};
+use crate::link::bridge::{self, ALPN_BRIDGE};
 use crate::messages::{DialId, LinkId, RoomId, ShardEvent};
 
 impl Shard {
@@ -241,6 +242,8 @@ impl Shard {
         let alpn = data.and_then(|data| data.protocol);
         if alpn.as_deref() == Some(ALPN_WEB) {
             peer.web = Some(browser::begin(&mut peer.conn));
+        } else if alpn.as_deref() == Some(ALPN_BRIDGE) {
+            peer.behind = Some(Box::default());
         }
         self.counters.opened.count(peer.transport(), 1);
         if alpn.as_deref() == Some(ALPN_TRUNK) {
@@ -377,7 +380,14 @@ impl Shard {
                 self.dirty.push_back(slot);
             }
             match next {
-                Ok(Some(chunk)) => peer.reader.handle_bytes(&chunk.bytes),
+                Ok(Some(chunk)) => {
+                    if let Err(bridge::Stranger) =
+                        peer.handle_control(&self.config.bridge, &chunk.bytes)
+                    {
+                        let code = CloseCode::ProtocolViolation;
+                        return self.close_and_tell(slot, code, code.to_string());
+                    }
+                }
                 Ok(None) | Err(ReadError::Reset(_)) => {
                     self.close_and_tell(slot, CloseCode::Done, CloseCode::Done.to_string());
                     return;

@@ -17,7 +17,7 @@ pub(super) fn event_of(
     now: Instant,
     body: &[u8],
 ) -> Result<Option<ShardEvent>, (CloseCode, String)> {
-    let (link, transport) = (peer.link, peer.transport());
+    let (link, transport, remote) = (peer.link, peer.transport(), peer.remote());
     let event = match &mut peer.kind {
         PeerKind::Participant { announced } => {
             if !peer.messages.take(now) {
@@ -30,14 +30,13 @@ pub(super) fn event_of(
             if peer.speak_by.is_some() && matches!(message, FromParticipant::OneShot(_)) {
                 peer.speak_by = Some(now + JOIN_TIMEOUT);
             }
-            let remote = peer.conn.remote_address();
             ShardEvent::FromParticipant { link, remote, transport, request, message }
         }
         PeerKind::Child { announced, certified } => {
             let Envelope { id: _, message } = parse(body)?;
             *announced = true;
             peer.speak_by = None;
-            let (remote, certified) = (peer.conn.remote_address(), *certified);
+            let certified = *certified;
             ShardEvent::FromChild { link, remote, certified, message: Box::new(message) }
         }
         PeerKind::Parent(_) => {
