@@ -1,0 +1,19 @@
+//! Real browsers on this machine, for the tests of the page: Debian's Chromium and Firefox, each with a fresh
+//! profile, a loudspeaker that is recorded and, in Chromium, a microphone that plays a file.
+//!
+//! `web/browser/drive.mjs` drives them over puppeteer; what is done and asked is decided here. Like all
+//! processes of the tests they end when their handle is dropped, and every wait has a limit.
+
+mod driver;
+mod heard;
+mod loudspeaker;
+mod network;
+mod tools;
+mod wish;
+
+pub use driver::{Browser, Violation, WebStatistics};
+pub use heard::{Found, find, longest_silence_ms, loud_part, pitch_hz};
+pub use loudspeaker::Loudspeaker;
+pub use network::Network;
+pub use tools::{Kind, with_browsers};
+pub use wish::BrowserOptions;
