@@ -99,7 +99,7 @@ export class Tab {
 
   /**
    * Where the element is, once it can be seen and is not covered.
-   * @param {string} target CSS selector @param {string} [text] it has in it @param {number} limit in ms
+   * @param {string} target CSS selector @param {string | undefined} text it has in it @param {number} limit in ms
    */
   locate(target, text, limit) {
     const what = `${target}${text ? ` with "${text}"` : ''} to be seen and free`;
