@@ -10,6 +10,7 @@ import puppeteer from 'puppeteer-core';
  * @property {string} [microphone] a WAV file that the microphone plays; Chromium only
  * @property {boolean} [loop] whether it plays the file again and again
  * @property {boolean} [denied] whether a page that asks for the microphone is refused
+ * @property {boolean} [plain] whether it is without WebTransport
  * @property {string[]} [args] more arguments
  */
 
@@ -58,25 +59,26 @@ export function launch(wish) {
 }
 
 /** @param {Wish} wish */
-function launchChromium({ executable, microphone, loop, denied, args = [] }) {
-  const sound = ['--use-fake-device-for-media-stream'];
+function launchChromium({ executable, microphone, loop, denied, plain, args = [] }) {
+  const more = ['--use-fake-device-for-media-stream'];
   if (microphone) {
-    sound.push(`--use-file-for-fake-audio-capture=${microphone}${loop ? '' : '%noloop'}`);
+    more.push(`--use-file-for-fake-audio-capture=${microphone}${loop ? '' : '%noloop'}`);
   }
-  sound.push(denied ? '--deny-permission-prompts' : '--use-fake-ui-for-media-stream');
+  more.push(denied ? '--deny-permission-prompts' : '--use-fake-ui-for-media-stream');
+  if (plain) more.push('--disable-blink-features=WebTransport');
   return puppeteer.launch({
     executablePath: executable,
     headless: true,
     // It ends with the pipe: even if this process is killed, no browser stays behind.
     pipe: true,
-    args: [...CHROMIUM, ...sound, ...args],
+    args: [...CHROMIUM, ...more, ...args],
     ignoreDefaultArgs: NOT_LIKE_A_LISTENER,
     defaultViewport: { width: 1280, height: 800 },
   });
 }
 
 /** @param {Wish} wish */
-function launchFirefox({ executable, denied, args = [] }) {
+function launchFirefox({ executable, denied, plain, args = [] }) {
   return puppeteer.launch({
     browser: 'firefox',
     executablePath: executable,
@@ -87,6 +89,7 @@ function launchFirefox({ executable, denied, args = [] }) {
       ...FIREFOX,
       // Not by a permission of the page: with one, sound would need no gesture.
       'media.navigator.permission.disabled': !denied,
+      'network.webtransport.enabled': !plain,
       'permissions.default.microphone': denied ? 2 : 0,
     },
     defaultViewport: { width: 1280, height: 800 },

@@ -42,8 +42,8 @@ pub struct WebStatistics {
     pub concealed: u64,
     /// Frames that came too late.
     pub late: u64,
-    /// Time in the jitter buffer, in ms.
-    pub buffer_ms: f64,
+    /// Time in the jitter buffer, in ms, once there is one.
+    pub buffer_ms: Option<f64>,
     /// `webtransport` or `websocket`.
     pub transport: String,
     /// Packets that could not be decoded.

@@ -133,6 +133,23 @@ pub fn longest_silence_ms(recording: &[f32], rate_hz: u32) -> usize {
     longest * 5
 }
 
+/// Amplitude of one frequency in a recording (Goertzel, 1958): 1 is as loud as it gets.
+#[must_use]
+pub fn loudness_at(samples: &[f32], rate_hz: u32, hertz: f64) -> f64 {
+    let turn = 2.0 * (std::f64::consts::TAU * hertz / f64::from(rate_hz)).cos();
+    // Tenths of a second: playout that follows a clock moves the phase.
+    let parts = samples.chunks_exact(rate_hz as usize / 10);
+    let count = parts.len().max(1) as f64;
+    let loudness = parts.map(|part| {
+        let (last, before) = part.iter().fold((0.0, 0.0), |(last, before), sample| {
+            (f64::from(*sample) + turn * last - before, last)
+        });
+        let power = last * last + before * before - turn * last * before;
+        power.max(0.0).sqrt() * 2.0 / part.len() as f64
+    });
+    loudness.sum::<f64>() / count
+}
+
 /// Frequency of a tone: the median of its half seconds, so that a gap or a click does not move it. 0 if there is
 /// none.
 #[must_use]
@@ -215,6 +232,8 @@ mod tests {
         };
         let mut tone = sine(440.0, 44_100.0, 88_200);
         assert!((pitch_hz(&tone, 44_100) - 440.0).abs() < 0.01);
+        assert!((loudness_at(&tone, 44_100, 440.0) - 0.3).abs() < 0.01);
+        assert!(loudness_at(&tone, 44_100, 1_000.0) < 0.01);
         assert_eq!(longest_silence_ms(&tone, 44_100), 0);
         tone[44_100..46_305].fill(0.0);
         assert!((45..=50).contains(&longest_silence_ms(&tone, 44_100)));

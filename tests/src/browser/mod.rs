@@ -8,12 +8,16 @@ mod driver;
 mod heard;
 mod loudspeaker;
 mod network;
+mod page;
+mod speaker;
 mod tools;
 mod wish;
 
 pub use driver::{Browser, Violation, WebStatistics};
-pub use heard::{Found, find, longest_silence_ms, loud_part, pitch_hz};
+pub use heard::{Found, find, longest_silence_ms, loud_part, loudness_at, pitch_hz};
 pub use loudspeaker::Loudspeaker;
 pub use network::Network;
+pub use page::{room_url, web_relay};
+pub use speaker::Speaker;
 pub use tools::{Kind, with_browsers};
 pub use wish::BrowserOptions;

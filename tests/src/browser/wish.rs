@@ -18,6 +18,7 @@ pub struct BrowserOptions {
     microphone: Option<PathBuf>,
     repeats: bool,
     is_denied: bool,
+    lacks_web_transport: bool,
     args: Vec<String>,
 }
 
@@ -31,6 +32,7 @@ impl BrowserOptions {
             microphone: None,
             repeats: false,
             is_denied: false,
+            lacks_web_transport: false,
             args: Vec::new(),
         }
     }
@@ -60,6 +62,13 @@ impl BrowserOptions {
     #[must_use]
     pub const fn microphone_denied(mut self) -> Self {
         self.is_denied = true;
+        self
+    }
+
+    /// It has no WebTransport, neither in pages nor in workers.
+    #[must_use]
+    pub const fn without_web_transport(mut self) -> Self {
+        self.lacks_web_transport = true;
         self
     }
 
@@ -95,6 +104,7 @@ impl BrowserOptions {
                 "microphone": self.microphone,
                 "loop": self.repeats,
                 "denied": self.is_denied,
+                "plain": self.lacks_web_transport,
                 "args": self.args,
             }),
         )
