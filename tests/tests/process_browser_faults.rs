@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tribune_tests::browser::{
-    Browser, BrowserOptions, Kind, Loudspeaker, Network, Speaker, find, longest_silence_ms,
-    loud_part, room_url, web_relay, with_browsers,
+    BrowserOptions, Ear, Kind, Network, Speaker, find, longest_silence_ms, room_url, web_relay,
+    with_browsers,
 };
 use tribune_tests::process::sound::{conversation, write_wav};
 use tribune_tests::process::{
@@ -20,35 +20,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Longest silence in a tone that goes on.
 const NO_GAP_MS: usize = 10;
 
-struct Ear {
-    browser: Browser,
-    loudspeaker: Loudspeaker,
-}
-
-impl Ear {
-    fn start(scratch: &Scratch, kind: Kind) -> Result<Self> {
-        Self::start_with(scratch, BrowserOptions::new(kind), kind.name())
-    }
-
-    fn start_with(scratch: &Scratch, options: BrowserOptions, name: &str) -> Result<Self> {
-        let loudspeaker = Loudspeaker::start(scratch, &format!("{name}-speaker"), 48_000)?;
-        let browser = options.loudspeaker(&loudspeaker).start(scratch, name)?;
-        Ok(Self { browser, loudspeaker })
-    }
-
-    /// Goes into the room by this address and waits until it is heard.
-    fn listen(&mut self, url: &str) -> Result<()> {
-        self.browser.listen(url, "Eve")?;
-        self.wait_heard()
-    }
-
-    fn wait_heard(&self) -> Result<()> {
-        let what = format!("sound from {}", self.browser.name());
-        let mark = self.loudspeaker.mark()?;
-        wait_for(&what, LIMIT, || {
-            Ok((!loud_part(&self.loudspeaker.heard_since(mark)?).is_empty()).then_some(()))
-        })
-    }
+fn ear(scratch: &Scratch, kind: Kind) -> Result<Ear> {
+    Ear::start(scratch, BrowserOptions::new(kind), kind.name(), 48_000)
 }
 
 fn tone(scratch: &Scratch, relay: &Relay, name: &str, hertz: &str) -> Result<Process> {
@@ -63,8 +36,8 @@ fn after_an_underrun_the_buffer_fills_again() {
         let mut leaf = web_relay("leaf").parent(&origin).start(scratch)?;
         let _speaker = tone(scratch, &origin, "Ada", "440")?;
         for kind in BOTH {
-            let mut ear = Ear::start(scratch, kind)?;
-            ear.listen(&room_url(&leaf, ROOM)?)?;
+            let mut ear = ear(scratch, kind)?;
+            ear.listen(&room_url(&leaf, ROOM)?, "Eve")?;
             let before =
                 ear.browser.wait_statistics("two seconds of frames", LIMIT, |statistics| {
                     statistics.frames > 100
@@ -105,7 +78,7 @@ fn loss_is_concealed_in_place_and_the_delay_does_not_grow() {
             let _host = Client::new(&["speak", ROOM, "--name", "Host", "--stdin"], &relay)
                 .enter(scratch, &format!("{}-host", kind.name()))?;
             let network = Network::to(relay.address())?;
-            let mut ear = Ear::start(scratch, kind)?;
+            let mut ear = ear(scratch, kind)?;
             let url =
                 format!("{}?relay={}&profile=live", room_url(&relay, ROOM)?, network.address());
             ear.browser.listen(&url, "Eve")?;
@@ -148,8 +121,8 @@ fn a_broken_packet_costs_one_frame() {
                 let rooms = Client::new(&["room", "list"], &relay).run(scratch, "rooms", LIMIT)?;
                 Ok(rooms.stdout.iter().any(|line| line.contains(ROOM)).then_some(()))
             })?;
-            let mut ear = Ear::start(scratch, kind)?;
-            ear.listen(&room_url(&relay, ROOM)?)?;
+            let mut ear = ear(scratch, kind)?;
+            ear.listen(&room_url(&relay, ROOM)?, "Eve")?;
             let before = ear.browser.statistics()?;
             ears.push((ear.loudspeaker.mark()?, before, ear));
         }
@@ -192,8 +165,8 @@ fn a_relay_that_drains_under_a_listening_browser_costs_no_frame() {
         let _speaker = tone(scratch, &origin, "Ada", "440")?;
         let mut ears = Vec::new();
         for kind in BOTH {
-            let mut ear = Ear::start(scratch, kind)?;
-            ear.listen(&room_url(&leaf, ROOM)?)?;
+            let mut ear = ear(scratch, kind)?;
+            ear.listen(&room_url(&leaf, ROOM)?, "Eve")?;
             assert_eq!(ear.browser.ask::<String>("tribune.room.relay")?, "leaf");
             ears.push((ear.loudspeaker.mark()?, ear));
         }
@@ -226,8 +199,8 @@ fn after_its_relay_was_killed_a_page_is_back_by_itself_at_the_next() {
         let _speaker = tone(scratch, &origin, "Ada", "440")?;
         let mut ears = Vec::new();
         for kind in BOTH {
-            let mut ear = Ear::start(scratch, kind)?;
-            ear.listen(&room_url(&leaf, ROOM)?)?;
+            let mut ear = ear(scratch, kind)?;
+            ear.listen(&room_url(&leaf, ROOM)?, "Eve")?;
             ears.push(ear);
         }
         leaf.kill()?;
@@ -280,8 +253,8 @@ fn without_web_transport_a_web_socket_does() {
         let _speaker = tone(scratch, &relay, "Ada", "440")?;
         for kind in BOTH {
             let options = BrowserOptions::new(kind).without_web_transport();
-            let mut ear = Ear::start_with(scratch, options, kind.name())?;
-            ear.listen(&room_url(&relay, ROOM)?)?;
+            let mut ear = Ear::start(scratch, options, kind.name(), 48_000)?;
+            ear.listen(&room_url(&relay, ROOM)?, "Eve")?;
             let mark = ear.loudspeaker.mark()?;
             ear.loudspeaker.wait_recorded(Duration::from_secs(4))?;
             let statistics = ear.browser.statistics()?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tribune_tests::browser::{
-    Browser, BrowserOptions, Kind, Loudspeaker, find, longest_silence_ms, loud_part, loudness_at,
-    pitch_hz, room_url, web_relay, with_browsers,
+    BrowserOptions, Ear, Kind, find, longest_silence_ms, loud_part, loudness_at, pitch_hz,
+    room_url, web_relay, with_browsers,
 };
 use tribune_tests::process::sound::{conversation, write_wav};
 use tribune_tests::process::{Client, Process, Relay, RelayOptions, Scratch, pause};
@@ -17,28 +17,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Longest silence in a tone that goes on: concealment fades, and a machine may stand still for a moment.
 const NO_GAP_MS: usize = 10;
 
-/// A browser and its loudspeaker.
-struct Ear {
-    browser: Browser,
-    loudspeaker: Loudspeaker,
-}
-
-impl Ear {
-    fn start(scratch: &Scratch, kind: Kind, rate_hz: u32) -> Result<Self> {
-        let name = kind.name();
-        let loudspeaker = Loudspeaker::start(scratch, &format!("{name}-speaker"), rate_hz)?;
-        let options = BrowserOptions::new(kind).loudspeaker(&loudspeaker);
-        Ok(Self { browser: options.start(scratch, name)?, loudspeaker })
-    }
-
-    /// Waits until it is heard that somebody speaks.
-    fn wait_heard(&self) -> Result<()> {
-        let what = format!("sound from {}", self.browser.name());
-        let mark = self.loudspeaker.mark()?;
-        tribune_tests::process::wait_for(&what, LIMIT, || {
-            Ok((!loud_part(&self.loudspeaker.heard_since(mark)?).is_empty()).then_some(()))
-        })
-    }
+fn ear(scratch: &Scratch, kind: Kind, rate_hz: u32) -> Result<Ear> {
+    Ear::start(scratch, BrowserOptions::new(kind), kind.name(), rate_hz)
 }
 
 /// A host who opens the room and says nothing.
@@ -61,7 +41,7 @@ fn both_browsers_hear_a_talk_whole_three_relays_deep() {
         write_wav(&scratch.file("talk.wav"), talk)?;
         let mut ears = Vec::new();
         for kind in BOTH {
-            let mut ear = Ear::start(scratch, kind, 48_000)?;
+            let mut ear = ear(scratch, kind, 48_000)?;
             ear.browser.listen(&room_url(&leaf, ROOM)?, kind.name())?;
             ear.browser.wait_text("stage", "Host", LIMIT)?;
             ears.push(ear);
@@ -93,7 +73,7 @@ fn sound_starts_by_a_tap_although_it_was_to_start_before() {
         let relay = web_relay("relay").start(scratch)?;
         let _speaker = tone(scratch, &relay, "Ada", "440")?;
         for kind in BOTH {
-            let mut ear = Ear::start(scratch, kind, 48_000)?;
+            let mut ear = ear(scratch, kind, 48_000)?;
             ear.browser.open(&format!("{}/", relay.web()?))?;
             let join = format!(
                 "import('/web/tribune.js').then(({{ connect }}) => connect({{ room: '{ROOM}', name: 'Eve' }}))
@@ -122,9 +102,8 @@ fn a_device_of_44100_hertz_keeps_the_pitch() {
         let _speaker = tone(scratch, &relay, "Ada", "440")?;
         let mut ears = Vec::new();
         for kind in BOTH {
-            let mut ear = Ear::start(scratch, kind, RATE_HZ)?;
-            ear.browser.listen(&room_url(&relay, ROOM)?, kind.name())?;
-            ear.wait_heard()?;
+            let mut ear = ear(scratch, kind, RATE_HZ)?;
+            ear.listen(&room_url(&relay, ROOM)?, kind.name())?;
             ears.push((ear.loudspeaker.mark()?, ear));
         }
         for (mark, mut ear) in ears {
@@ -152,9 +131,8 @@ fn a_hidden_tab_is_heard_for_a_minute_and_so_is_who_comes_meanwhile() {
         let _ada = tone(scratch, &relay, "Ada", "440")?;
         let mut ears = Vec::new();
         for kind in BOTH {
-            let mut ear = Ear::start(scratch, kind, 48_000)?;
-            ear.browser.listen(&room_url(&relay, ROOM)?, kind.name())?;
-            ear.wait_heard()?;
+            let mut ear = ear(scratch, kind, 48_000)?;
+            ear.listen(&room_url(&relay, ROOM)?, kind.name())?;
             ear.browser.hide()?;
             ears.push((ear.loudspeaker.mark()?, ear));
         }

@@ -20,6 +20,11 @@ const START: Duration = Duration::from_secs(60);
 /// Time limit for the browser to end by itself.
 const CLOSE: Duration = Duration::from_secs(10);
 
+/// A page's stay in its room, in JavaScript.
+const STAY: &str =
+    "(async () => ({ ...await tribune.stats(), state: tribune.room?.state, you: tribune.room?.you,
+    stage: tribune.room?.stage }))()";
+
 /// A browser with one tab. It ends when this is dropped, with all processes that it has started.
 #[derive(Debug)]
 pub struct Browser {
@@ -217,6 +222,16 @@ impl Browser {
             Ok(Some(statistics).filter(|statistics| accepts(statistics)))
         });
         found.with_context(|| format!("last statistics: {last:?}"))
+    }
+
+    /// What the page knows of its sound, and the end of its console: for an error message.
+    ///
+    /// # Errors
+    /// If the page does not answer.
+    pub fn report(&mut self) -> Result<String> {
+        let stay = self.command("evaluate", json!({ "expression": STAY }), ACT)?;
+        let console = self.command("console", json!({}), ACT)?;
+        Ok(format!("{}: {stay}; console: {}", self.name(), console["lines"]))
     }
 
     /// Puts another tab in front of the page.

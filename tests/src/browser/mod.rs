@@ -5,6 +5,7 @@
 //! processes of the tests they end when their handle is dropped, and every wait has a limit.
 
 mod driver;
+mod ear;
 mod heard;
 mod loudspeaker;
 mod network;
@@ -14,6 +15,7 @@ mod tools;
 mod wish;
 
 pub use driver::{Browser, Violation, WebStatistics};
+pub use ear::Ear;
 pub use heard::{Found, find, longest_silence_ms, loud_part, loudness_at, pitch_hz};
 pub use loudspeaker::Loudspeaker;
 pub use network::Network;
