@@ -60,12 +60,11 @@ const commands = {
     await tab.page.bringToFront();
     await tab.wait('document.visibilityState === "visible"', limit, 'the tab to be seen');
   },
-  async look({ width, height, scheme, motion }) {
+  async look({ width, height, scheme }) {
     if (width) await tab.page.setViewport({ width, height, deviceScaleFactor: 1 });
-    const features = [];
-    if (scheme) features.push({ name: 'prefers-color-scheme', value: scheme });
-    if (motion) features.push({ name: 'prefers-reduced-motion', value: motion });
-    if (features.length) await tab.page.emulateMediaFeatures(features);
+    // Firefox' preference cannot be changed while it runs; the page's own switch can.
+    if (scheme && !tab.cdp) await tab.evaluate(`void (document.documentElement.dataset.theme = '${scheme}')`);
+    else if (scheme) await tab.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
     return tab.evaluate('[innerWidth, innerHeight, document.documentElement.scrollWidth]');
   },
   async screenshot({ path, limit }) {

@@ -253,7 +253,7 @@ impl Browser {
     /// Makes the window this large and its colours `light` or `dark`. Gives the width that the page takes.
     ///
     /// # Errors
-    /// If this browser cannot, as Firefox.
+    /// If it cannot.
     pub fn look(&mut self, width: u32, height: u32, scheme: &str) -> Result<u64> {
         let wish = json!({ "width": width, "height": height, "scheme": scheme });
         let sizes = self.command("look", wish, ACT)?;
