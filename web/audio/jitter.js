@@ -9,6 +9,8 @@ const PERIOD = 20;
 const STEP = 120;
 /** Nothing for so long, inside a talkspurt, is a standstill: 100 ms. */
 const STARVED = 4800;
+/** A stream keeps for so long to the delay that it began with, unless a pause comes: 8 s. */
+const BEGUN = 8 * 48_000;
 /** Frames that wait; more than the longest delay. */
 const MAX_FRAMES = 160;
 /** The most that the rate is changed for drifting clocks: ±0.2 % is heard by nobody. */
@@ -164,6 +166,7 @@ export class JitterBuffer {
     const least = off < 0 ? 10 : this.delay.fixed ? 60 : 30;
     const quiet = !this.heard?.voiced || this.heard.level > 50;
     if (Math.abs(off) < least || this.clock - this.moved < (quiet ? 2 : 10) * FRAME) return pcm;
+    if (off > 0 && this.clock < BEGUN) return pcm;
     let out = pcm;
     if (off < 0) out = lengthen(pcm);
     else {
