@@ -3,7 +3,7 @@
 import { h } from './dom.js';
 import { askOutside } from './door.js';
 import { cut, deedsFor, logLine, openAppeals, readToken, roleName, roomName, ROLES, targetOf, tokenOf } from './model.js';
-import { button, check, choice, dialog, field, form, shut, submit } from './parts.js';
+import { aim, button, check, choice, dialog, field, form, shut, submit } from './parts.js';
 import { reopen } from './hall.js';
 import { ask, attempt, room } from './stay.js';
 import { held, kept, may, s, set, tell } from './store.js';
@@ -12,7 +12,10 @@ import { fill, span, w, when } from './words.js';
 const NOTE_BYTES = 200;
 
 /** Shows another dialog in place of this one. @param {string} kind @param {Record<string, any>} [more] */
-const go = (kind, more) => () => set({ dialog: { kind, ...more } });
+const go = (kind, more) => () => {
+  set({ dialog: { kind, ...more } });
+  queueMicrotask(aim);
+};
 
 /** @param {() => Promise<any>} what */
 async function doAndShut(what) {

@@ -130,7 +130,7 @@ function bar() {
 export function hall() {
   const { title } = s.settings;
   const host = hostOf(s.stage);
-  return h('main.hall', { key: 'hall', id: 'main' },
+  return h('div.hall', { key: 'hall' }, h('main', { id: 'main' },
     h('div.head', null,
       h('h1', { 'data-testid': 'title', tabindex: -1, ref: (/** @type {any} */ element) => element.focus() }, title || s.room),
       h('p.soft', null, h('span', { 'data-testid': 'state', 'data-state': s.state, role: 'status', class: 'state' }, w.states[/** @type {'joined'} */ (s.state)]),
@@ -143,8 +143,8 @@ export function hall() {
     h('div.side', null, hands(), governing(),
       h('section', { key: 'news', 'aria-label': w.news }, h('h2', null, w.news),
         h('div.news', { role: 'log', tabindex: 0, 'aria-label': w.news, 'data-testid': 'news' }, s.news.map((/** @type {any} */ { text, at }) =>
-          h('p', { key: `${at} ${text}` }, h('time.soft', null, timeOf(at)), ' ', text))))),
-    bar());
+          h('p', { key: `${at} ${text}` }, h('time.soft', null, timeOf(at)), ' ', text)))))),
+  bar());
 }
 
 async function share() {

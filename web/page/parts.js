@@ -32,9 +32,15 @@ export const submit = (label, testid, props) => h('button.main', { type: 'submit
 
 /** What one can close: it takes the focus, and gives it back. @param {string} title @param {() => void} closed @param {...any} kids */
 export const dialog = (title, closed, ...kids) => h('dialog', {
-  key: title, 'aria-label': title, onclose: closed,
-  ref: (/** @type {HTMLDialogElement} */ element) => element.showModal(),
+  key: 'dialog', 'aria-label': title, onclose: closed,
+  ref: (/** @type {HTMLDialogElement} */ element) => {
+    element.showModal();
+    aim();
+  },
 }, h('header', null, h('h2', null, title), button(w.close, shut, null, { class: 'quiet' })), ...kids);
+
+/** Into the first field, or to what is proposed; what removes somebody is not. */
+export const aim = () => /** @type {HTMLElement|null} */ (document.querySelector('dialog :is(input, textarea, select, .main)'))?.focus();
 
 /** Closes the dialog that is open. */
 export const shut = () => document.querySelector('dialog')?.close();
