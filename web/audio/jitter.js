@@ -11,6 +11,8 @@ const STEP = 120;
 const STARVED = 4800;
 /** A stream keeps for so long to the delay that it began with, unless a pause comes: 8 s. */
 const BEGUN = 8 * 48_000;
+/** Places after which clocks may have drifted apart: 30 s. */
+const MAX_SILENCE = 1500;
 /** Frames that wait; more than the longest delay. */
 const MAX_FRAMES = 160;
 /** The most that the rate is changed for drifting clocks: ±0.2 % is heard by nobody. */
@@ -44,6 +46,8 @@ export class JitterBuffer {
   moved = 0;
   /** Measured delay of playout, ms. */
   measured = 0;
+  /** @type {{place: number, clock: number}|null} */
+  silence = null;
   /** The frame that is heard, for meters and latency. @type {Sound|null} */
   heard = null;
   counts = { played: 0, concealed: 0, late: 0, underruns: 0, skipped: 0 };
@@ -79,7 +83,7 @@ export class JitterBuffer {
   /** Relative rate at which to play, so that the delay becomes what it should be. */
   get rate() {
     const off = this.state === 'playing' ? this.measured - this.delay.target : 0;
-    const beyond = Math.sign(off) * Math.max(0, Math.abs(off) - 3);
+    const beyond = Math.sign(off) * Math.max(0, Math.abs(off) - (this.delay.fixed ? 40 : 6));
     return 1 + Math.max(-MAX_RATE, Math.min(MAX_RATE, beyond * 2e-4));
   }
 
@@ -107,7 +111,8 @@ export class JitterBuffer {
     if (pcm) this.counts.played++;
     else if (!frame.end) this.counts.concealed++;
     const out = pcm ? this.conceal.join(this.#fit(pcm)) : this.conceal.continue(frame.end ? STEP : FRAME);
-    if (frame.end) this.#finish();
+    // A mark's own period is silence already.
+    if (frame.end) this.#finish({ place: pcm ? this.next : this.next - 1, clock: this.clock + (pcm ? out.length : 0) });
     return out;
   }
 
@@ -118,7 +123,7 @@ export class JitterBuffer {
       this.starved += STEP;
       if (this.starved > STARVED) {
         this.counts.underruns++;
-        this.#finish();
+        this.#finish(null);
       } else if (this.starved % FRAME === STEP) this.counts.concealed++;
       return this.conceal.continue(STEP);
     }
@@ -137,7 +142,9 @@ export class JitterBuffer {
     return this.conceal.continue(count);
   }
 
-  #finish() {
+  /** @param {{place: number, clock: number}|null} silence where it begins; null: unknown, nothing has come */
+  #finish(silence) {
+    this.silence = silence;
     this.conceal.end();
     this.heard = null;
     this.state = 'empty';
@@ -148,22 +155,32 @@ export class JitterBuffer {
     this.#schedule(at - place * PERIOD - this.delay.quickest);
   }
 
-  /** The first frame of a talkspurt waits as long as the slowest ones take. @param {number} late */
+  /**
+   * A talkspurt begins after as much silence as it was spoken after, unless the delay should be another: then the
+   * first frame waits as long as the slowest ones take.
+   * @param {number} late
+   */
   #schedule(late) {
+    const { silence, next: earliest, delay: { target, fixed } } = this;
     const first = this.#first();
     const { held, pushed } = /** @type {Sound & {pushed: number}} */ (this.frames.get(first));
     const waited = (this.clock - pushed) / 48;
+    const natural = silence ? silence.clock + (first - silence.place) * FRAME - this.clock : -1;
+    const isRight = Math.abs(this.measured - target) < (fixed ? 40 : 10) && first - earliest < MAX_SILENCE;
     this.next = first;
-    this.wait = Math.max(0, Math.round((this.delay.target - late - held - waited) * 48));
-    this.measured = this.wait / 48 + late + held + waited;
+    if (natural >= 0 && isRight) this.wait = natural;
+    else {
+      this.wait = Math.max(0, Math.round((target - late - held - waited) * 48));
+      this.measured = this.wait / 48 + late + held + waited;
+    }
     this.state = this.wait ? 'waiting' : 'playing';
   }
 
   /** Makes sound shorter or longer where the delay is far from what it should be. @param {Float32Array} pcm */
   #fit(pcm) {
     const off = this.measured - this.delay.target;
-    // Too short a delay costs frames, one that is too long only time.
-    const least = off < 0 ? 10 : this.delay.fixed ? 60 : 30;
+    // Of a live delay, one that is too short costs frames, one that is too long only time.
+    const least = this.delay.fixed ? 60 : off < 0 ? 10 : 30;
     const quiet = !this.heard?.voiced || this.heard.level > 50;
     if (Math.abs(off) < least || this.clock - this.moved < (quiet ? 2 : 10) * FRAME) return pcm;
     if (off > 0 && this.clock < BEGUN) return pcm;
