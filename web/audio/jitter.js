@@ -77,7 +77,7 @@ export class JitterBuffer {
     }
     this.frames.set(sound.place, { ...sound, pushed: this.clock });
     if (this.frames.size > MAX_FRAMES) this.#dropTo(this.#first() + MAX_FRAMES / 2);
-    if (this.state === 'empty') this.#schedule(late);
+    if (this.state === 'empty') this.#schedule(this.clock, late);
   }
 
   /** Relative rate at which to play, so that the delay becomes what it should be. */
@@ -111,8 +111,9 @@ export class JitterBuffer {
     if (pcm) this.counts.played++;
     else if (!frame.end) this.counts.concealed++;
     const out = pcm ? this.conceal.join(this.#fit(pcm)) : this.conceal.continue(frame.end ? STEP : FRAME);
+    const after = this.clock + out.length;
     // A mark's own period is silence already.
-    if (frame.end) this.#finish({ place: pcm ? this.next : this.next - 1, clock: this.clock + (pcm ? out.length : 0) });
+    if (frame.end) this.#finish(after, pcm ? { place: this.next, clock: after } : { place: this.next - 1, clock: this.clock });
     return out;
   }
 
@@ -123,7 +124,7 @@ export class JitterBuffer {
       this.starved += STEP;
       if (this.starved > STARVED) {
         this.counts.underruns++;
-        this.#finish(null);
+        this.#finish(this.clock + STEP, null);
       } else if (this.starved % FRAME === STEP) this.counts.concealed++;
       return this.conceal.continue(STEP);
     }
@@ -142,8 +143,8 @@ export class JitterBuffer {
     return this.conceal.continue(count);
   }
 
-  /** @param {{place: number, clock: number}|null} silence where it begins; null: unknown, nothing has come */
-  #finish(silence) {
+  /** @param {number} now as `clock` will be @param {{place: number, clock: number}|null} silence where it begins; null: nothing has come */
+  #finish(now, silence) {
     this.silence = silence;
     this.conceal.end();
     this.heard = null;
@@ -152,20 +153,20 @@ export class JitterBuffer {
     const first = this.#first();
     if (first === Infinity) return;
     const { at, place } = /** @type {Sound} */ (this.frames.get(first));
-    this.#schedule(at - place * PERIOD - this.delay.quickest);
+    this.#schedule(now, at - place * PERIOD - this.delay.quickest);
   }
 
   /**
    * A talkspurt begins after as much silence as it was spoken after, unless the delay should be another: then the
    * first frame waits as long as the slowest ones take.
-   * @param {number} late
+   * @param {number} now samples @param {number} late ms
    */
-  #schedule(late) {
+  #schedule(now, late) {
     const { silence, next: earliest, delay: { target, fixed } } = this;
     const first = this.#first();
     const { held, pushed } = /** @type {Sound & {pushed: number}} */ (this.frames.get(first));
-    const waited = (this.clock - pushed) / 48;
-    const natural = silence ? silence.clock + (first - silence.place) * FRAME - this.clock : -1;
+    const waited = (now - pushed) / 48;
+    const natural = silence ? silence.clock + (first - silence.place) * FRAME - now : -1;
     const isRight = Math.abs(this.measured - target) < (fixed ? 40 : 10) && first - earliest < MAX_SILENCE;
     this.next = first;
     if (natural >= 0 && isRight) this.wait = natural;
