@@ -161,6 +161,13 @@ export function explain({ code, closeCode }) {
   return errors[code ?? ''] ?? closes[closeCode ?? -1] ?? errors.other;
 }
 
+/** Refusals whose sentence says more than our words: what a rule asks for, until when, how long to wait. */
+const TELLING = ['access_denied', 'barred', 'cooldown', 'slow_mode', 'not_permitted', 'overloaded', 'bad_request'];
+
+/** The sentence of the relay, if it says more. @param {{code?: string, message?: string}} why @returns {string} */
+export const detail = ({ code = '', message = '' }) => (TELLING.includes(code) || !(code in w.errors) && !message.startsWith(code)
+  ? fill(w.saidSo, { message }) : '');
+
 /** What one can do about it. @param {string} code @returns {'token'|'name'|'retry'|'back'|'none'} */
 export function remedy(code) {
   if (/^token_|^access_denied|^not_permitted/.test(code)) return 'token';

@@ -1,7 +1,7 @@
 // @ts-check
 // A stay in a room: looks whether it is there, enters, hears, speaks; keeps the page's state by the room's events.
 import { connect, lookUp } from '../tribune.js';
-import { explain, hostOf, loudness, ownNews, stageNews } from './model.js';
+import { detail, explain, hostOf, loudness, ownNews, stageNews } from './model.js';
 import { held, kept, may, s, set, tell } from './store.js';
 import { fill, span, w } from './words.js';
 
@@ -105,7 +105,7 @@ export async function attempt(what) {
     return await what() ?? true;
   } catch (error) {
     const why = /** @type {any} */ (error);
-    const text = explain(why) + (why.message && why.message !== why.code ? ` ${fill(w.saidSo, { message: why.message })}` : '');
+    const text = `${explain(why)} ${detail(why)}`;
     set({ problem: text });
     return undefined;
   }
