@@ -3,7 +3,7 @@
 import { errand, listRooms } from '../tribune.js';
 import { h } from './dom.js';
 import { canAppeal, cut, decision, detail, entryIn, explain, hostOf, readToken, remedy, roleName, roomName, ROLES, tokenOf } from './model.js';
-import { button, choice, field, form, submit } from './parts.js';
+import { button, choice, field, form, relaySays, submit } from './parts.js';
 import { dialling, join, look, room } from './stay.js';
 import { held, kept, s, set } from './store.js';
 import { fill, span, w, when } from './words.js';
@@ -116,7 +116,7 @@ export function over() {
     moderated && h('p', null, decision(moderated)),
     moderated && !moderated.until_s && why.code === 'banned' && h('p', null, w.untilLifted),
     why.code === 'access_denied' && access && h('p', null, fill(w.access, { rule: w.accessOf[/** @type {'open'} */ (access)] ?? access })),
-    more && !moderated && why.closeCode === undefined && h('p.soft', null, more),
+    more && !moderated && h('p.soft', null, relaySays(more)),
     entry > 0 && appeal(entry),
     s.problem && h('p', { role: 'status' }, s.problem),
     way === 'token' && form(({ token }) => {

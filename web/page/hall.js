@@ -2,7 +2,7 @@
 // The room while one is in it: stage, hands, what happened, and the bar of what one can do.
 import { h } from './dom.js';
 import { canAppeal, decision, hostOf, initials, people, REACTIONS, roleName } from './model.js';
-import { button } from './parts.js';
+import { button, relaySays } from './parts.js';
 import { ask, attempt, hear, leave, openMic, room, talk, toggleMute } from './stay.js';
 import { may, s, set } from './store.js';
 import { count, fill, span, timeOf, w } from './words.js';
@@ -85,7 +85,7 @@ function concerns() {
   const { you, decision: decided } = s;
   return h('div.concerns', { role: 'status' },
     s.blocked && h('p', { key: 'blocked' }, w.blocked, ' ', button(w.hear, hear, 'hear', { class: 'main' })),
-    s.problem && h('p.bad', { key: 'problem', 'data-testid': 'problem' }, s.problem, ' ', button(w.close, () => set({ problem: '' }), null, { class: 'quiet' })),
+    s.problem && h('p.bad', { key: 'problem', 'data-testid': 'problem' }, s.problem, relaySays(s.more), ' ', button(w.close, () => set({ problem: '' }), null, { class: 'quiet' })),
     s.note && h('p', { key: 'note' }, s.note),
     s.expires && h('p', { key: 'expires' }, s.expires, ' ', button(w.renew, open('renew'), 'renew')),
     you.hand && h('p', { key: 'hand', 'data-testid': 'place' }, fill(w.place, { n: you.hand })),

@@ -164,9 +164,16 @@ export function explain({ code, closeCode }) {
 /** Refusals whose sentence says more than our words: what a rule asks for, until when, how long to wait. */
 const TELLING = ['access_denied', 'barred', 'cooldown', 'slow_mode', 'not_permitted', 'overloaded', 'bad_request'];
 
-/** The sentence of the relay, if it says more. @param {{code?: string, message?: string}} why @returns {string} */
-export const detail = ({ code = '', message = '' }) => (TELLING.includes(code) || !(code in w.errors) && !message.startsWith(code)
-  ? fill(w.saidSo, { message }) : '');
+/** The sentence of the relay, which is English, if it says more. @param {{code?: string, closeCode?: number, message?: string}} why @returns {string} */
+export const detail = ({ code = '', closeCode, message = '' }) => (TELLING.includes(code) || closeCode === undefined && !(code in w.errors)
+  ? message : '');
+
+/** When to look again whether a room has begun: thousands may be waiting. @param {any} info @param {number} nowS @param {number} random @returns {number} ms */
+export function lookAgain({ phase, settings = {} }, nowS, random) {
+  const rest = (settings.starts_s || nowS) - nowS;
+  const seconds = phase === 'live' ? 15 : phase !== 'announced' ? 8 : rest > 600 ? 60 : rest > 60 ? 15 : 5;
+  return seconds * 1000 * (0.75 + random / 2);
+}
 
 /** What one can do about it. @param {string} code @returns {'token'|'name'|'retry'|'back'|'none'} */
 export function remedy(code) {

@@ -63,10 +63,10 @@ test('an end is explained by its code, then by how the connection closed', async
 
 test('the relay\'s sentence is shown where it says more', async () => {
   await speak('en');
-  assert.equal(detail({ code: 'cooldown', message: 'Wait 20 s.' }), 'The relay says: Wait 20 s.');
-  assert.equal(detail({ code: 'something_newer', message: 'The moon is full.' }), 'The relay says: The moon is full.');
+  assert.equal(detail({ code: 'cooldown', message: 'Wait 20 s.' }), 'Wait 20 s.');
+  assert.equal(detail({ code: 'something_newer', message: 'The moon is full.' }), 'The moon is full.');
   assert.equal(detail({ code: 'locked', message: 'The room is locked.' }), '');
-  assert.equal(detail({ message: '' }), '');
+  assert.equal(detail({ code: 'room_over', closeCode: 0x11, message: 'the room is over' }), '');
 });
 
 test('each end has a remedy', () => {
