@@ -11,6 +11,8 @@ const STEP = 120;
 const STARVED = 4800;
 /** A stream keeps for so long to the delay that it began with, unless a pause comes: 8 s. */
 const BEGUN = 8 * 48_000;
+/** Of a delay, ms, before it is heard. */
+const TOO_LONG = 40;
 /** Places after which clocks may have drifted apart: 30 s. */
 const MAX_SILENCE = 1500;
 /** Frames that wait; more than the longest delay. */
@@ -74,6 +76,12 @@ export class JitterBuffer {
         return;
       }
       this.measured += (needed - this.measured) / 8;
+      // While nothing is heard yet a delay that is too long can still be made shorter: the device has stood still.
+      const over = this.state === 'waiting' ? Math.min(this.wait, Math.round((this.measured - this.delay.target - TOO_LONG) * 48)) : 0;
+      if (over > 0) {
+        this.wait -= over;
+        this.measured -= over / 48;
+      }
     }
     this.frames.set(sound.place, { ...sound, pushed: this.clock });
     if (this.frames.size > MAX_FRAMES) this.#dropTo(this.#first() + MAX_FRAMES / 2);
@@ -180,10 +188,10 @@ export class JitterBuffer {
   /** Makes sound shorter or longer where the delay is far from what it should be. @param {Float32Array} pcm */
   #fit(pcm) {
     const off = this.measured - this.delay.target;
-    // Of a live delay, one that is too short costs frames, one that is too long only time.
-    const least = this.delay.fixed ? 60 : off < 0 ? 10 : 30;
+    // An audience has time until the next pause. Of a live delay, one that is too short costs frames, one that is too long only time.
     const quiet = !this.heard?.voiced || this.heard.level > 50;
-    if (Math.abs(off) < least || this.clock - this.moved < (quiet ? 2 : 10) * FRAME) return pcm;
+    const least = this.delay.fixed ? (quiet ? 60 : 200) : off < 0 ? 10 : 30;
+    if (Math.abs(off) < least || this.clock - this.moved < (quiet ? 2 : off > 200 ? 4 : 10) * FRAME) return pcm;
     if (off > 0 && this.clock < BEGUN) return pcm;
     let out = pcm;
     if (off < 0) out = lengthen(pcm);
