@@ -107,19 +107,20 @@ const kinds = {
   create: () => [w.create, form((fields) => doAndShut(async () => {
     const name = roomName(fields.room);
     const token = held(`token.${name}`, tokenOf(fields.token) || null);
-    set({ token });
+    set({ token, name: kept('name', fields.name) });
     await askOutside({ do: 'create', settings: settingsOf(fields) }, readToken(token)?.role ?? 'host', name);
     location.assign(`/r/${name}${location.search}`);
   }), { class: 'way' }, field(w.roomName, { name: 'room', required: true, maxlength: 64, autocapitalize: 'none', spellcheck: 'false' }),
   roomFields({ title: '', starts: 0, capacity: 0, listed: true, access: 'open' }),
+  field(w.yourName, { name: 'name', required: true, maxlength: 64, autocomplete: 'nickname', value: s.name }),
   field(w.token, { tag: 'textarea', name: 'token', rows: 2, placeholder: w.tokenBox }), submit(w.create, 'confirm'))],
 
   link: ({ url }) => [w.share, linkField(url)],
 
   log: () => {
     const open = openAppeals(s.log);
-    return [w.log, s.logOwn && h('p.soft', null, w.logOwn), h('ol.log', { 'data-testid': 'log-entries', ref: () => readLog(1), tabindex: 0, 'aria-label': w.log },
-      s.log.map((/** @type {any} */ entry) => {
+    return [w.log, s.logOwn && h('p.soft', null, w.logOwn), h('ol.log', { reversed: true, 'data-testid': 'log-entries', ref: () => readLog(1), tabindex: 0, 'aria-label': w.log },
+      [...s.log].reverse().map((/** @type {any} */ entry) => {
         const { number, at, text } = logLine(entry);
         return h('li', { key: number }, h('span.soft', null, `#${number} · ${at}`), h('span', null, text),
           open.has(number) && may('answer_appeal') && form(({ reason }, how) => attempt(() => ask({ do: 'answer_appeal', entry: number, uphold: how === 'uphold', reason: cut(reason, NOTE_BYTES) })

@@ -147,6 +147,15 @@ export function logLine(entry) {
   };
 }
 
+/** The last removal in entries that are about oneself, as it would have been told. @param {any[]} entries */
+export function removalIn(entries) {
+  const entry = entries.filter(({ action }) => action === 'kicked' || action === 'banned').at(-1);
+  if (!entry) return null;
+  const { action, actor, reason, number, at_ms: at, duration_s: seconds } = entry;
+  const until = seconds ? Math.round(Number(at) / 1000) + Number(seconds) : 0;
+  return { action, by: actor?.name, reason, entry: Number(number), until_s: until };
+}
+
 /** Appeals without an answer. @param {any[]} entries @returns {Set<number>} their numbers */
 export function openAppeals(entries) {
   const open = new Set(entries.filter(({ action }) => action === 'appealed').map(({ number }) => Number(number)));

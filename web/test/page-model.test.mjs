@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  canAppeal, cut, decision, deedsFor, entryIn, hostOf, initials, logLine, lookAgain, loudness, openAppeals, ownNews, people, readToken,
+  canAppeal, cut, decision, deedsFor, entryIn, hostOf, initials, logLine, lookAgain, loudness, openAppeals, ownNews, people, readToken, removalIn,
   roomName, route, stageNews, targetOf, tokenOf,
 } from '../page/model.js';
 import { speak } from '../page/words.js';
@@ -132,6 +132,15 @@ test('who waits looks more often the nearer the beginning is', () => {
   assert.equal(wait({ phase: 'announced', settings: { starts_s: 900 } }), 5000);
   assert.equal(wait({ phase: 'absent' }), 8000);
   assert.ok(lookAgain({ phase: 'live' }, 1000, 0) < lookAgain({ phase: 'live' }, 1000, 1));
+});
+
+test('a removal that was not told is found in the log', () => {
+  const log = [
+    { number: 4, action: 'kicked', actor: { name: 'Bob' } }, { number: 5, action: 'appealed', about: 4 },
+    { number: 6, action: 'banned', actor: { name: 'Ada' }, at_ms: 5000, duration_s: 60, reason: 'spam' }, { number: 7, action: 'silenced' },
+  ];
+  assert.deepEqual(removalIn(log), { action: 'banned', by: 'Ada', reason: 'spam', entry: 6, until_s: 65 });
+  assert.equal(removalIn([]), null);
 });
 
 test('appeals are open until they are answered', () => {
