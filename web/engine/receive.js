@@ -9,8 +9,8 @@ const PERIOD = 20;
 const SEEN = 128;
 /** A gap longer than this, without an end before it, is a silence whose mark got lost. */
 const MAX_GAP = 100;
-/** Time that decoding and the way to the ear take: a frame is let go so long before its turn. */
-const LEAD = 30;
+/** Time that decoding and the way to the ear take, ms: a frame is let go so long before its turn. */
+export const LEAD = 12;
 
 /**
  * @typedef {import('./wire.js').Frame} Frame
