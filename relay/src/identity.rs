@@ -1,5 +1,5 @@
 //! Identity of a relay across restarts: its id, the keys under QUIC's tokens, the key of its logs, kept
-//! in the data directory. Used once, before the shards start.
+//! in the data directory. Used before the shards start, and for what is renewed later ([`replace`]).
 
 use std::fs;
 use std::io::{self, Write};
@@ -111,6 +111,17 @@ pub(crate) fn keep(
         .map_err(|source| IdentityError::NotKept { path: path.to_owned(), source })
 }
 
+/// Replaces the text of a file that is kept, as a whole.
+pub(crate) fn replace(path: &Path, readers: Readers, text: &str) -> Result<(), IdentityError> {
+    let draft = draft_of(path)?;
+    let done = write_draft(&draft, readers, text).and_then(|()| fs::rename(&draft, path));
+    done.map_err(|source| {
+        // After a rename there is none.
+        let _ = fs::remove_file(&draft);
+        IdentityError::NotKept { path: path.to_owned(), source }
+    })
+}
+
 fn read_or_make(
     path: &Path,
     readers: Readers,
@@ -123,8 +134,7 @@ fn read_or_make(
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    let suffix: [u8; 8] = random().map_err(io::Error::other)?;
-    let draft = path.with_extension(format!("{:016x}.new", u64::from_be_bytes(suffix)));
+    let draft = draft_of(path).map_err(io::Error::other)?;
     let written = write_draft(&draft, readers, &make()).and_then(|()| {
         // A hard link, unlike a rename, does not replace a file that another process has made.
         match fs::hard_link(&draft, path) {
@@ -136,6 +146,12 @@ fn read_or_make(
     let removed = fs::remove_file(&draft);
     written.and(removed)?;
     fs::read_to_string(path)
+}
+
+/// A name beside the file that no other process uses.
+fn draft_of(path: &Path) -> Result<PathBuf, IdentityError> {
+    let suffix: [u8; 8] = random()?;
+    Ok(path.with_extension(format!("{:016x}.new", u64::from_be_bytes(suffix))))
 }
 
 fn write_draft(draft: &Path, readers: Readers, text: &str) -> io::Result<()> {
@@ -200,6 +216,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("kept");
+        replace(&path, Readers::OnlyUs, "one").unwrap();
+        replace(&path, Readers::OnlyUs, "two").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1, "no draft is left");
+        let error = replace(&data.path().join("absent/kept"), Readers::OnlyUs, "x").unwrap_err();
+        assert!(error.to_string().contains("absent/kept cannot be kept"), "{error}");
+    }
+
+    #[test]
     fn the_log_key_is_kept_and_a_damaged_one_is_named() {
         let data = tempfile::tempdir().unwrap();
         let kept = || log_key(Some(data.path())).map(|key| key.public());
@@ -217,7 +245,8 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let keys = master_keys(Some(data.path())).unwrap();
         log_key(Some(data.path())).unwrap();
-        for secret in ["quic-secret", "log-key"] {
+        replace(&data.path().join("replaced"), Readers::OnlyUs, "secret").unwrap();
+        for secret in ["quic-secret", "log-key", "replaced"] {
             let mode = fs::metadata(data.path().join(secret)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{secret}");
         }

@@ -9,7 +9,8 @@
 //!
 //! * [`tribune_relay_core::counters`] — the counters themselves; a line there is a metric
 //! * [`histogram`] — distributions of the core as histograms
-//! * [`shard`], [`hub`], [`rooms`], [`quality`], [`store`], [`process`] — the series, by their subject
+//! * [`shard`], [`hub`], [`rooms`], [`quality`], [`store`], [`certificates`], [`web`], [`process`] — the series, by
+//!   their subject
 
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tribune_relay_core::counters::load::Totals;
 use tribune_relay_core::counters::{HubCounters, Queue, RoomMetrics, Row, ShardCounters};
 use tribune_relay_core::store::StoreError;
 
+mod certificates;
 mod histogram;
 mod hub;
 mod process;
@@ -27,13 +29,18 @@ mod quality;
 mod rooms;
 mod shard;
 mod store;
+pub mod web;
 
+use certificates::CertificateSeries;
 use hub::{HubSeries, QueueSeries};
 use process::ProcessMetrics;
 use quality::QualitySeries;
 use rooms::{RoomSeries, SERIES_PER_ROOM};
 use shard::ShardsSeries;
 use store::StoreSeries;
+use web::WebSeries;
+
+use crate::tls::{Expiry, Outcome};
 
 /// Divisor of values in millionths: microseconds are shown as seconds, parts per million as ratios.
 const MILLION: f64 = 1_000_000.0;
@@ -64,6 +71,8 @@ pub struct Metrics {
     rooms: RoomSeries,
     quality: QualitySeries,
     store: StoreSeries,
+    certificates: CertificateSeries,
+    web: WebSeries,
     process: ProcessMetrics,
     series: IntGauge,
 }
@@ -92,6 +101,8 @@ impl Metrics {
             rooms: RoomSeries::register(&registry)?,
             quality: QualitySeries::register(&registry)?,
             store: StoreSeries::register(&registry)?,
+            certificates: CertificateSeries::register(&registry)?,
+            web: WebSeries::register(&registry)?,
             process: ProcessMetrics::register(&registry)?,
             series,
             registry,
@@ -160,6 +171,22 @@ impl Metrics {
     /// Counts a decision that the store has taken or refused.
     pub fn count_store_write(&self, result: &Result<(), StoreError>) {
         self.store.count(result);
+    }
+
+    /// Sets the end of each certificate's validity.
+    pub fn set_certificate_expiry(&self, expiry: Expiry) {
+        self.certificates.set_expiry(expiry);
+    }
+
+    /// Counts a certificate that was replaced, or could not be.
+    pub fn count_certificate(&self, outcome: &Outcome) {
+        self.certificates.count(outcome);
+    }
+
+    /// Series of the pages' port.
+    #[must_use]
+    pub const fn web(&self) -> &WebSeries {
+        &self.web
     }
 
     /// Everything in Prometheus's text format, version 0.0.4.
@@ -416,7 +443,8 @@ mod tests {
     /// each; and labels of which all values are known, but for the rooms' names.
     #[test]
     fn names_follow_the_conventions() {
-        const LABELS: [&str; 12] = [
+        const LABELS: [&str; 13] = [
+            "certificate",
             "shard",
             "cause",
             "result",

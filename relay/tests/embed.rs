@@ -29,13 +29,13 @@ async fn get(address: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn a_relay_is_embedded_and_drained() {
-    let config = config(&["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    let config = config(&["--listen=127.0.0.1:0", "--http=127.0.0.1:0", "--web=off"]);
     let relay = Relay::start(config).await.unwrap();
     let ready = relay.ready().clone();
     let http = ready.http.unwrap();
     assert_ne!((ready.listen.port(), http.port()), (0, 0), "the system has chosen ports");
     let line = ready.to_string();
-    let start = format!("ready listen={} http={http} name=embedded relay=", ready.listen);
+    let start = format!("ready listen={} http={http} web=off name=embedded relay=", ready.listen);
     assert!(line.starts_with(&start), "{line}");
     assert!(line.ends_with(&format!(" fingerprint={}", ready.fingerprint)), "{line}");
 

@@ -1,4 +1,5 @@
-//! TCP listener of the HTTP side, with bounds on the number, quiet time and age of its connections.
+//! TCP connections of the HTTP side with bounds: on the number, the quiet time and the age of operators', on the
+//! quiet time of browsers'.
 
 use std::future::Future;
 use std::io;
@@ -22,13 +23,18 @@ pub(super) const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest life of a connection, so that no peer keeps a place for ever by a byte now and then.
 const HTTP_LIFETIME: Duration = Duration::from_secs(3600);
 /// Pause after `accept` fails for want of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Address that a request comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(SocketAddr);
 
 impl Peer {
+    /// The far end of a connection.
+    pub(super) const fn new(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
     /// The address without the port.
     pub(super) const fn ip(self) -> IpAddr {
         self.0.ip()
@@ -82,20 +88,31 @@ impl Listener for BoundedListener {
     }
 }
 
-/// A connection that gives its place back, at the latest when it has been quiet or open for too long.
+/// A connection that gives its place back, at the latest when it has been quiet or, where there is an end, open
+/// for too long.
 pub(super) struct BoundedStream {
     stream: TcpStream,
     idle_timeout: Duration,
     idle: Pin<Box<Sleep>>,
-    end: Instant,
+    end: Option<Instant>,
     _place: OwnedSemaphorePermit,
 }
 
 impl BoundedStream {
+    /// A connection of questions and answers, which ends after a while in any case.
     fn new(stream: TcpStream, place: OwnedSemaphorePermit, idle_timeout: Duration) -> Self {
-        let now = Instant::now();
-        let idle = Box::pin(sleep_until(now + idle_timeout));
-        Self { stream, idle_timeout, idle, end: now + HTTP_LIFETIME, _place: place }
+        let end = Some(Instant::now() + HTTP_LIFETIME);
+        Self { end, ..Self::lasting(stream, place, idle_timeout) }
+    }
+
+    /// A connection that may last for as long as it is used.
+    pub(super) fn lasting(
+        stream: TcpStream,
+        place: OwnedSemaphorePermit,
+        idle_timeout: Duration,
+    ) -> Self {
+        let idle = Box::pin(sleep_until(Instant::now() + idle_timeout));
+        Self { stream, idle_timeout, idle, end: None, _place: place }
     }
 
     /// Passes a result on and puts the deadline off; an error instead, if the deadline has passed.
@@ -106,7 +123,8 @@ impl BoundedStream {
     ) -> Poll<io::Result<T>> {
         match result {
             Poll::Ready(result) => {
-                let deadline = self.end.min(Instant::now() + self.idle_timeout);
+                let quiet = Instant::now() + self.idle_timeout;
+                let deadline = self.end.map_or(quiet, |end| end.min(quiet));
                 self.idle.as_mut().reset(deadline);
                 Poll::Ready(result)
             }

@@ -1,4 +1,4 @@
-//! A relay assembled from its parts: sockets, a thread for each shard, the hub, the store, the HTTP side.
+//! A relay assembled from its parts: sockets, a thread for each shard, the hub, the store, the HTTP side, pages.
 //! Programs and tests can embed one; `main.rs` does.
 
 use std::fmt;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tribune_protocol::ids::{DisplayName, RelayId, Revision};
 use tribune_relay_core::auth::Auth;
 use tribune_relay_core::auth::keys::Keys;
@@ -24,6 +25,7 @@ use crate::api::http;
 use crate::api::query_channel::{QuerySender, query_channel};
 use crate::api::routes::Api;
 use crate::config::{Config, Fingerprint, keys_file};
+use crate::drivers::certificates;
 use crate::drivers::dials::Dials;
 use crate::drivers::hub::{self, Wiring};
 use crate::drivers::orders::Orders;
@@ -31,15 +33,18 @@ use crate::identity::{log_key, relay_id};
 use crate::monitor::Monitor;
 use crate::store::SqliteStore;
 use crate::store::worker::{self, RequestSender, Worker};
-use crate::tls::TlsIdentity;
+use crate::tls::CertificateKeeper;
 
 mod quic;
 mod random;
 mod shards;
+mod web;
 
 use quic::Quic;
 use random::random;
 use shards::{Shards, bind_all, start_shards};
+pub use web::WebLink;
+use web::{Web, serve_web};
 
 /// Events that wait for the hub. Behind them the shards hold back, and QUIC's flow control.
 const HUB_QUEUE: usize = 8 * 1024;
@@ -58,7 +63,7 @@ const SHARD_MESSAGE_QUEUE: usize = 4 * 1024;
 /// use tribune_relay::assemble::Relay;
 /// use tribune_relay::config::Config;
 ///
-/// let arguments = ["relay", "--dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+/// let arguments = ["relay", "--dev", "--listen=127.0.0.1:0", "--http=127.0.0.1:0", "--web=127.0.0.1:0"];
 /// let Ok(config) = Config::from_args(arguments, &|_| None) else { return Ok(()) };
 /// let relay = Relay::start(config).await?;
 /// println!("{}", relay.ready());
@@ -75,7 +80,8 @@ pub struct Relay {
     drain_timeout: Duration,
     orders: Orders,
     ready: Ready,
-    http_server: Option<tokio::task::JoinHandle<()>>,
+    tasks: JoinSet<()>,
+    web: Option<Web>,
     store: JoinHandle<()>,
     shards: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -88,6 +94,8 @@ pub struct Ready {
     pub listen: SocketAddr,
     /// TCP address of the HTTP side, if there is one.
     pub http: Option<SocketAddr>,
+    /// Address of the page for browsers, if there is one.
+    pub web: Option<WebLink>,
     /// The relay's name.
     pub name: DisplayName,
     /// The relay's id.
@@ -98,12 +106,14 @@ pub struct Ready {
 
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listen, http, name, relay, fingerprint } = self;
+        let Self { listen, http, web, name, relay, fingerprint } = self;
         let http = http.map_or_else(|| "off".to_owned(), |http| http.to_string());
-        write!(
-            f,
-            "ready listen={listen} http={http} name={name} relay={relay} fingerprint={fingerprint}"
-        )
+        write!(f, "ready listen={listen} http={http} web=")?;
+        match web {
+            Some(web) => write!(f, "{web}")?,
+            None => f.write_str("off")?,
+        }
+        write!(f, " name={name} relay={relay} fingerprint={fingerprint}")
     }
 }
 
@@ -117,7 +127,8 @@ impl Relay {
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
-        let identity = TlsIdentity::from_config(&config)?;
+        let keeper = CertificateKeeper::new(&config, SystemTime::now())?;
+        let certificates = keeper.certificates().clone();
         let keys = keys(&config)?;
         let relay = relay_id(config.data.as_deref())?;
         let monitor = Arc::new(Monitor::new(config.shards, config.series)?);
@@ -132,20 +143,28 @@ impl Relay {
         let sockets = bind_all(&config)?;
         let listen = sockets[0].local_addr()?;
         let (query_sender, queries) = query_channel();
-        let (http, http_server) = serve_http(&config, &monitor, query_sender).await?.unzip();
-
-        let mut quic = Quic::new(&config, &identity, wall)?;
+        let mut tasks = JoinSet::new();
+        let http = serve_http(&config, &monitor, query_sender, &mut tasks).await?;
+        let mut quic = Quic::new(&config, &certificates, wall)?;
+        let web = serve_web(&config, listen, quic.bridge().clone(), &keeper, &monitor).await?;
         let (event_sender, events) = mpsc::channel(HUB_QUEUE);
         let Shards { commands, threads } =
             start_shards(&config, sockets, &mut quic, &event_sender, &monitor)?;
-        let fingerprint = identity.fingerprint();
-        let ready = Ready { listen, http, name: config.name.clone(), relay, fingerprint };
+        let ready = Ready {
+            listen,
+            http,
+            web: web.as_ref().map(|web| web.link().clone()),
+            name: config.name.clone(),
+            relay,
+            fingerprint: certificates.fingerprint(),
+        };
         let dials = Dials::new(&config, listen.is_ipv6(), event_sender);
+        let orders = Orders::new();
+        tasks.spawn(certificates::keep(keeper, orders.clone(), Arc::clone(&monitor)));
         let wiring =
             Wiring { shards: commands, events, requests, replies, queries, dials, monitor };
         let drain_timeout = config.drain_timeout;
-        let orders = Orders::new();
-        Ok(Self { hub, wiring, drain_timeout, orders, ready, http_server, store, shards: threads })
+        Ok(Self { hub, wiring, drain_timeout, orders, ready, tasks, web, store, shards: threads })
     }
 
     /// Addresses and identity.
@@ -165,8 +184,7 @@ impl Relay {
     /// # Errors
     /// A sentence about the part that has failed: a shard, the store.
     pub async fn run_until_drained(self) -> Result<()> {
-        let Self { hub, wiring, drain_timeout, orders, ready: _, http_server, store, shards } =
-            self;
+        let Self { hub, wiring, drain_timeout, orders, ready: _, tasks, web, store, shards } = self;
         // The store still carries out its last requests; nobody waits for the replies any more.
         let outcome = hub::run(hub, wiring, &orders, drain_timeout).await;
         let ended = tokio::task::spawn_blocking(move || {
@@ -176,9 +194,8 @@ impl Relay {
             })
         });
         let outcome = outcome.and(ended.await?);
-        if let Some(server) = http_server {
-            server.abort();
-        }
+        // Pages and the HTTP side serve until here, also while the relay drains.
+        drop((tasks, web));
         outcome
     }
 }
@@ -273,7 +290,8 @@ async fn serve_http(
     config: &Config,
     monitor: &Arc<Monitor>,
     queries: QuerySender,
-) -> Result<Option<(SocketAddr, tokio::task::JoinHandle<()>)>> {
+    tasks: &mut JoinSet<()>,
+) -> Result<Option<SocketAddr>> {
     let Some(address) = config.http else { return Ok(None) };
     let listener = tokio::net::TcpListener::bind(address)
         .await
@@ -281,11 +299,10 @@ async fn serve_http(
     let address = listener.local_addr()?;
     let monitor = Arc::clone(monitor);
     let api = Api { queries, auth: OperatorAuth { token: config.operator_token.clone() } };
-    // It serves until the relay has ended, also while it drains.
-    let server = tokio::spawn(async move {
+    tasks.spawn(async move {
         if let Err(error) = http::serve(listener, monitor, api, std::future::pending()).await {
             tracing::error!(%error, "the HTTP side has ended");
         }
     });
-    Ok(Some((address, server)))
+    Ok(Some(address))
 }

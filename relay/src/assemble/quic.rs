@@ -16,7 +16,7 @@ use tribune_relay_core::shard::steering::{ShardCids, SteeringKey};
 use super::random::random;
 use crate::config::Config;
 use crate::identity::master_keys;
-use crate::tls::{TlsIdentity, server_crypto, trunk_client_crypto};
+use crate::tls::{Certificates, server_crypto, trunk_client_crypto};
 
 /// The part that the endpoints of all shards share.
 pub(super) struct Quic {
@@ -34,19 +34,28 @@ impl Quic {
     ///
     /// # Errors
     /// A sentence about a file that cannot be used.
-    pub(super) fn new(config: &Config, identity: &TlsIdentity, wall: WallClock) -> Result<Self> {
+    pub(super) fn new(
+        config: &Config,
+        certificates: &Certificates,
+        wall: WallClock,
+    ) -> Result<Self> {
         let keys = master_keys(config.data.as_deref())?;
         let congestion = congestion();
-        let mut server = ServerConfig::new(server_crypto(config, identity)?, keys.retry_key());
+        let mut server = ServerConfig::new(server_crypto(config, certificates)?, keys.retry_key());
         server.transport_config(accepting_transport(Arc::clone(&congestion)));
         let clients = config.parents.iter().map(|parent| {
-            let mut client = ClientConfig::new(trunk_client_crypto(config, identity, parent)?);
+            let mut client = ClientConfig::new(trunk_client_crypto(config, certificates, parent)?);
             client.transport_config(dialling_transport(Arc::clone(&congestion)));
             Ok(client)
         });
         let clients = clients.collect::<Result<_>>()?;
         let (steering, bridge) = (keys.steering(), BridgeKey::new(random()?));
         Ok(Self { keys, server: Arc::new(server), clients, congestion, steering, bridge, wall })
+    }
+
+    /// Key by which shards know connections that carry WebSockets of this relay.
+    pub(super) const fn bridge(&self) -> &BridgeKey {
+        &self.bridge
     }
 
     /// The configuration of one shard. Shard 0 dials parents.

@@ -29,13 +29,17 @@ mod roles;
 mod settings;
 mod table;
 mod validate;
+mod web;
 
 pub use certificate::{CertificateSource, ParentTrust};
 pub use error::ConfigError;
 pub use fingerprint::Fingerprint;
 pub use instead::Instead;
 use settings::Settings;
+pub use web::{EmbedOrigin, WebAddress, WebScheme};
 
+/// Origins that may hold a frame of this relay: they are sent with each answer.
+pub const MAX_EMBED_ORIGINS: usize = 32;
 /// Threads that carry audio: the first byte of a connection ID names one, and more than 64 cores are
 /// better used by a second relay.
 pub const MAX_SHARDS: u8 = 64;
@@ -59,6 +63,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// TCP address of the HTTP side. Default `127.0.0.1:9433`: it has no authentication.
     pub http: Option<SocketAddr>,
+    /// TCP address of the page for browsers. Default: none; with `dev` the port 8080 of `localhost`.
+    pub web: Option<WebAddress>,
+    /// Origins whose pages may hold `/embed/ROOM` in a frame, at most [`MAX_EMBED_ORIGINS`]. Default: none.
+    pub embed_from: Vec<EmbedOrigin>,
     /// Relays to attach to, best first; at most [`MAX_PARENTS`]. None makes this relay an origin.
     pub parents: Vec<HostPort>,
     /// Threads that carry audio; at most [`MAX_SHARDS`]. Default: the number of cores.
@@ -177,6 +185,12 @@ impl Config {
         if self.dev_anywhere {
             let what = "--dev-anywhere: anybody may open and govern rooms, without a token";
             warnings.push(what.to_owned());
+        }
+        if let Some(web) = self.web.filter(WebAddress::is_exposed) {
+            warnings.push(format!(
+                "--web {web}: without HTTPS browsers allow neither sound nor microphone, except behind a proxy \
+                 that speaks it"
+            ));
         }
         for parent in &self.parents {
             if self.trust_in(parent) == ParentTrust::AnythingOnLoopback {
@@ -300,6 +314,9 @@ mod tests {
         for (flag, value, why) in [
             ("--listen", "4433", "is not ADDRESS:PORT"),
             ("--http", "on", "is neither ADDRESS:PORT"),
+            ("--web", "8080", "is neither ADDRESS:PORT"),
+            ("--web", "ftp://127.0.0.1:80", "is neither ADDRESS:PORT"),
+            ("--embed-from", "example.org", "is neither an origin"),
             ("--parent", "relay", "is not HOST:PORT"),
             ("--drain-to", "::1:4", "is not HOST:PORT"),
             ("--redirect-to", "relay", "is not HOST:PORT"),
@@ -363,6 +380,8 @@ mod tests {
             (&["--dev", "--trunk-cert", "c"], "--trunk-cert needs --trunk-key"),
             (&["--dev", "--trunk-key", "k"], "--trunk-key needs --trunk-cert"),
             (&["--dev", "--redirect-to", "a:1"], "--redirect-to needs --capacity"),
+            (&["--cert", "c", "--key", "k", "--embed-from", "*"], "--embed-from needs --web"),
+            (&["--dev", "--web", "off", "--embed-from", "*"], "--embed-from needs --web"),
             (&["--dev", "--parent", "a:1", "--parent", "a:1"], "--parent: \"a:1\" is given twice"),
         ] {
             let error = load(arguments, &[]).unwrap_err();
@@ -393,6 +412,72 @@ mod tests {
         let (_file, path) = file("relay_token = \"s3cret\" oops");
         let error = load(&["--config", &path], &[]).unwrap_err();
         assert!(!error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn where_the_page_is_and_how_it_is_reached() {
+        let web = |arguments: &[&str]| {
+            load(arguments, &[]).unwrap().web.map(|web| (web.to_string(), web.is_only_a_wish))
+        };
+        let files = |address| ["--cert", "c", "--key", "k", "--web", address];
+        let given = |text: &str| Some((text.to_owned(), false));
+        assert_eq!(web(&["--dev"]), Some(("http://127.0.0.1:8080".to_owned(), true)));
+        assert_eq!(web(&["--cert", "c", "--key", "k"]), None);
+        assert_eq!(web(&["--dev", "--web", "off"]), None);
+        assert_eq!(web(&["--dev", "--web", "[::1]:80"]), given("http://[::1]:80"));
+        assert_eq!(web(&["--dev", "--web", "[::]:80"]), given("https://[::]:80"));
+        assert_eq!(web(&["--dev", "--web", "https://127.0.0.1:80"]), given("https://127.0.0.1:80"));
+        assert_eq!(web(&files("127.0.0.1:4433")), given("https://127.0.0.1:4433"));
+        assert_eq!(web(&files("http://127.0.0.1:80")), given("http://127.0.0.1:80"));
+        let warnings = |address| load(&files(address), &[]).unwrap().warnings();
+        assert!(
+            warnings("http://0.0.0.0:80")[1].starts_with("--web http://0.0.0.0:80: without HTTPS")
+        );
+        assert_eq!(
+            warnings("http://127.0.0.1:80").len(),
+            1,
+            "{:?}",
+            warnings("http://127.0.0.1:80")
+        );
+        assert_eq!(warnings("0.0.0.0:443").len(), 1);
+    }
+
+    #[test]
+    fn where_frames_may_be() {
+        let origins =
+            ["https://example.org", "http://localhost:8000", "https://*.example.org:444", "*"];
+        let arguments = [&["--dev"], &origins.map(|_| "--embed-from")[..0]].concat();
+        let arguments: Vec<_> = arguments
+            .into_iter()
+            .chain(origins.iter().flat_map(|origin| ["--embed-from", origin]))
+            .collect();
+        let embed_from = load(&arguments, &[]).unwrap().embed_from;
+        assert_eq!(embed_from.iter().map(EmbedOrigin::as_str).collect::<Vec<_>>(), origins);
+        for bad in [
+            "",
+            "https://",
+            "https://example.org/",
+            "https://example.org/a",
+            "https://a b",
+            "https://a;b",
+            "https://example.org:0",
+            "https://example.org:x",
+            "https://a,b",
+            "https://*",
+            "'self'",
+            "https://*.*.org",
+            "https://[::1]",
+            "ftp://example.org",
+            "https://user@example.org",
+        ] {
+            let why = load(&["--dev", &format!("--embed-from={bad}")], &[]).unwrap_err();
+            assert!(why.contains("is neither an origin"), "{bad}: {why}");
+        }
+        let many: Vec<_> =
+            (0..33).map(|n| format!("--embed-from=https://{n}.example.org")).collect();
+        let many: Vec<_> = std::iter::once("--dev").chain(many.iter().map(|one| &**one)).collect();
+        assert!(load(&many, &[]).unwrap_err().contains("one more than the 32"));
+        assert_eq!(load(&many[..33], &[]).unwrap().embed_from.len(), MAX_EMBED_ORIGINS);
     }
 
     #[test]

@@ -34,11 +34,15 @@ pub(super) const OPERATION: &str = "Operation";
 /// `key, flag, variable, value's name, kind, group, default, help`. The value's meaning and the reason
 /// of its default are with the fields of [`super::Config`].
 #[rustfmt::skip]
-pub(super) const SETTINGS: [Setting; 30] = [
+pub(super) const SETTINGS: [Setting; 32] = [
     setting("listen", "listen", "TRIBUNE_RELAY_LISTEN", "ADDR", Kind::One, CONNECTIONS, "[::]:4433",
         "UDP address that participants and child relays connect to; port 0 lets the system choose, and the relay prints it"),
     setting("http", "http", "TRIBUNE_RELAY_HTTP", "ADDR", Kind::One, CONNECTIONS, "127.0.0.1:9433",
         "TCP address of /healthz, /readyz, /metrics, /api and /drain, or \"off\""),
+    setting("web", "web", "TRIBUNE_RELAY_WEB", "ADDR", Kind::One, CONNECTIONS, "off; 127.0.0.1:8080 with --dev",
+        "TCP address of the page for browsers, or \"off\"; HTTPS with the relay's certificate, plain HTTP after http:// (behind a proxy) or on this machine with --dev"),
+    setting("embed_from", "embed-from", "TRIBUNE_RELAY_EMBED_FROM", "ORIGIN", Kind::Many, CONNECTIONS, "none",
+        "Pages that may hold /embed/ROOM in a frame, by their origin such as https://example.org, or * for all; repeated, up to 32"),
     setting("parent", "parent", "TRIBUNE_RELAY_PARENT", "HOST:PORT", Kind::Many, CONNECTIONS, "none, so this is an origin",
         "Relay to attach to: the first choice, then, repeated, up to seven to stand by"),
     setting("name", "name", "TRIBUNE_RELAY_NAME", "NAME", Kind::One, CONNECTIONS, "the host's name",

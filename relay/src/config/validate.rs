@@ -19,7 +19,8 @@ use super::parsers::{
     number, operator_token, shards, truth,
 };
 use super::settings::Settings;
-use super::{Config, MAX_COUNT, MAX_PARENTS, MAX_TOP_N, defaults};
+use super::web::{EmbedOrigin, WebAddress, WebScheme, WebSetting};
+use super::{Config, MAX_COUNT, MAX_EMBED_ORIGINS, MAX_PARENTS, MAX_TOP_N, defaults};
 use crate::logging::{LogFilter, LogFormat};
 use crate::metrics::{Metrics, SeriesLimits};
 
@@ -50,6 +51,8 @@ pub(super) fn validate(
         http: given
             .one("http", http_address)?
             .unwrap_or(Some(SocketAddr::from(([127, 0, 0, 1], 9433)))),
+        web: web_address(given, dev)?,
+        embed_from: embed_from(given, dev)?,
         parents: places(given, "parent", "--parent")?,
         shards,
         name: given.one("name", name)?.unwrap_or_else(|| defaults::name(env)),
@@ -81,6 +84,36 @@ pub(super) fn validate(
         log: given.one("log", LogFilter::from_str)?.unwrap_or_default(),
         log_format: given.one("log_format", LogFormat::from_str)?.unwrap_or(LogFormat::Text),
     })
+}
+
+/// The address of the page for browsers. Browsers take `localhost` for secure without a certificate, and would
+/// warn of a self-signed one.
+fn web_address(given: &Settings, dev: bool) -> Result<Option<WebAddress>, ConfigError> {
+    let Some(setting) = given.one("web", WebSetting::from_str)? else {
+        return Ok(dev.then_some(WebAddress::FOR_DEVELOPMENT));
+    };
+    let WebSetting::On { scheme, address } = setting else { return Ok(None) };
+    let usual = match dev && address.ip().is_loopback() {
+        true => WebScheme::Http,
+        false => WebScheme::Https,
+    };
+    Ok(Some(WebAddress { scheme: scheme.unwrap_or(usual), address, is_only_a_wish: false }))
+}
+
+/// The origins of pages that may hold a frame.
+fn embed_from(given: &Settings, dev: bool) -> Result<Vec<EmbedOrigin>, ConfigError> {
+    let origins = given.many("embed_from", EmbedOrigin::from_str)?;
+    if !origins.is_empty() && web_address(given, dev)?.is_none() {
+        return Err(ConfigError::Conflict("--embed-from needs --web"));
+    }
+    match origins.get(MAX_EMBED_ORIGINS) {
+        None => Ok(origins),
+        Some(one_more) => Err(ConfigError::Wrong {
+            option: "--embed-from".to_owned(),
+            value: format!("{:?}", one_more.as_str()),
+            why: format!("is one more than the {MAX_EMBED_ORIGINS} that there can be"),
+        }),
+    }
 }
 
 /// The proof asked of parents: an authority or a fingerprint, not both.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use quinn_proto::crypto::rustls::QuicClientConfig;
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tribune_protocol::ALPN_TRUNK;
 use tribune_relay_core::tree::host_port::HostPort;
 
@@ -14,7 +15,8 @@ use super::error::TlsError;
 use super::identity::{TlsIdentity, fingerprint};
 use super::provider::crypto_provider;
 use super::roots::{roots, system_roots};
-use crate::config::{CertificateSource, Config, Fingerprint, ParentTrust};
+use super::shown::{Certificates, ForParent};
+use crate::config::{Config, Fingerprint, ParentTrust};
 
 /// Certificates that are accepted from a dialled relay.
 #[derive(Debug, Clone)]
@@ -27,14 +29,13 @@ pub enum ServerTrust {
     Anything,
 }
 
-/// TLS of the connection to a parent. The certificate shown is `--trunk-cert`, or else the relay's own if
-/// that came from files: an authority can have signed either.
+/// TLS of the connection to a parent, which is shown what [`Certificates`] has for it at that moment.
 ///
 /// # Errors
 /// [`TlsError`].
 pub fn trunk_client_crypto(
     config: &Config,
-    identity: &TlsIdentity,
+    certificates: &Certificates,
     parent: &HostPort,
 ) -> Result<Arc<QuicClientConfig>, TlsError> {
     let trust = match config.trust_in(parent) {
@@ -43,12 +44,9 @@ pub fn trunk_client_crypto(
         ParentTrust::Pinned(fingerprint) => ServerTrust::Pinned(fingerprint),
         ParentTrust::AnythingOnLoopback => ServerTrust::Anything,
     };
-    let own = match (&config.trunk_certificate, &config.certificate) {
-        (Some((cert, key)), _) => Some(TlsIdentity::from_files(cert, key)?),
-        (None, CertificateSource::Files { .. }) => Some(identity.clone()),
-        (None, CertificateSource::SelfSigned { .. }) => None,
-    };
-    client_crypto(ALPN_TRUNK, trust, own.as_ref())
+    let own = Arc::new(ForParent(certificates.clone()));
+    let client = finished(ALPN_TRUNK, trusting(trust)?.with_client_cert_resolver(own));
+    Ok(Arc::new(QuicClientConfig::try_from(client)?))
 }
 
 /// As [`trunk_client_crypto`], from values, for either kind of connection.
@@ -71,12 +69,24 @@ pub fn client_tls(
     alpn: &[u8],
     trust: ServerTrust,
     shown: Option<&TlsIdentity>,
-) -> Result<rustls::ClientConfig, TlsError> {
+) -> Result<ClientConfig, TlsError> {
+    let builder = trusting(trust)?;
+    let client = match shown {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            builder.with_client_auth_cert(own.chain(), own.key()).map_err(TlsError::Unusable)?
+        }
+    };
+    Ok(finished(alpn, client))
+}
+
+/// The part about the server's certificate.
+fn trusting(trust: ServerTrust) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
     let provider = crypto_provider();
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(TlsError::Unusable)?;
-    let builder = match trust {
+    Ok(match trust {
         ServerTrust::Roots(roots) => builder.with_root_certificates(roots),
         ServerTrust::Pinned(fingerprint) => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Pin {
@@ -87,17 +97,15 @@ pub fn client_tls(
         ServerTrust::Anything => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Pin { expected: None, provider })),
-    };
-    let mut client = match shown {
-        None => builder.with_no_client_auth(),
-        Some(own) => {
-            builder.with_client_auth_cert(own.chain(), own.key()).map_err(TlsError::Unusable)?
-        }
-    };
+    })
+}
+
+/// The part that all clients have in common.
+fn finished(alpn: &[u8], mut client: ClientConfig) -> ClientConfig {
     client.alpn_protocols = vec![alpn.to_vec()];
     client.resumption = rustls::client::Resumption::disabled();
     client.enable_early_data = false;
-    Ok(client)
+    client
 }
 
 /// Accepts one certificate, or any, by its bytes. That the peer holds its key is verified all the same.

@@ -4,13 +4,17 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use pem::Pem;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use ring::digest;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
 
 use super::error::TlsError;
+use super::leaf::Leaf;
+use super::provider::crypto_provider;
 use super::roots::certificates;
 use crate::config::{CertificateSource, Config, Fingerprint};
 use crate::identity::{Readers, keep};
@@ -83,9 +87,7 @@ impl TlsIdentity {
     }
 
     fn self_signed(key: &KeyPair, name: &str) -> Result<Self, TlsError> {
-        let certificate = parameters(name)?.self_signed(key)?;
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-        Ok(Self { chain: vec![certificate.into()], key })
+        Self::signed_by_itself(&parameters(name)?, key)
     }
 
     /// SHA-256 of the relay's own certificate, as `--fingerprint` and `--parent-fingerprint` take it.
@@ -109,6 +111,43 @@ impl TlsIdentity {
 }
 
 impl TlsIdentity {
+    /// A chain and the key of its first certificate.
+    pub(super) const fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Self {
+        Self { chain, key }
+    }
+
+    /// A certificate of these contents, signed by its own key.
+    pub(super) fn signed_by_itself(
+        parameters: &CertificateParams,
+        key: &KeyPair,
+    ) -> Result<Self, TlsError> {
+        let certificate = parameters.self_signed(key)?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        Ok(Self { chain: vec![certificate.into()], key })
+    }
+
+    /// Chain and key, checked to belong together, as TLS shows them.
+    pub(super) fn certified(&self) -> Result<Arc<CertifiedKey>, TlsError> {
+        let provider = crypto_provider();
+        let certified = CertifiedKey::from_der(self.chain(), self.key(), &provider);
+        certified.map(Arc::new).map_err(TlsError::Unusable)
+    }
+
+    /// Facts of the relay's own certificate.
+    pub(super) fn leaf(&self) -> Option<Leaf> {
+        Leaf::read(self.chain.first()?)
+    }
+
+    /// Chain and key in PKCS#8, as PEM.
+    pub(super) fn to_pem(&self) -> String {
+        let chain = self.chain.iter().map(|certificate| Pem::new("CERTIFICATE", &**certificate));
+        let key = Pem::new("PRIVATE KEY", self.key.secret_der());
+        chain.chain([key]).map(|pem| pem::encode(&pem)).collect()
+    }
+
     /// The chain, for a TLS configuration.
     pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.chain.clone()
@@ -142,7 +181,7 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
 }
 
 /// Contents of a self-signed certificate. It is no authority, and yet its own trust anchor.
-fn parameters(name: &str) -> Result<CertificateParams, rcgen::Error> {
+pub(super) fn parameters(name: &str) -> Result<CertificateParams, rcgen::Error> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     if DnsName::try_from(name).is_ok() && !name.eq_ignore_ascii_case("localhost") {
         names.push(name.to_owned());

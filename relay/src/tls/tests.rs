@@ -1,11 +1,12 @@
 //! Handshakes over memory, and certificates on disk.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn_proto::crypto::{ClientConfig as _, ServerConfig as _, Session};
 use quinn_proto::transport_parameters::TransportParameters;
-use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK};
+use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, ALPN_WEB};
 
 use super::provider::crypto_provider;
 use super::roots::roots;
@@ -126,14 +127,14 @@ fn a_child_may_show_a_certificate_of_the_authority_or_none_but_no_other() {
 }
 
 #[test]
-fn the_port_speaks_both_protocols_and_no_third() {
+fn the_port_speaks_three_protocols_and_no_fourth() {
     let identity = TlsIdentity::ephemeral("a").unwrap();
     let server = server_crypto_for(&identity, None).unwrap();
-    for alpn in [ALPN_PARTICIPANT, ALPN_TRUNK] {
+    for alpn in [ALPN_PARTICIPANT, ALPN_TRUNK, ALPN_WEB] {
         let client = client_crypto(alpn, roots_of(&identity), None).unwrap();
         assert_eq!(handshake(&client, &server, "localhost").unwrap().alpn, alpn);
     }
-    let client = client_crypto(b"h3", roots_of(&identity), None).unwrap();
+    let client = client_crypto(b"h2", roots_of(&identity), None).unwrap();
     handshake(&client, &server, "localhost").unwrap_err();
 }
 
@@ -177,14 +178,15 @@ fn from_the_configuration_to_a_trunk() {
     let child_key = file(&child_dir, "key.pem");
 
     let config = relay(&["--dev", "--data", &file(&parent_dir, ""), "--trunk-ca", &child_cert]);
-    let identity = TlsIdentity::from_config(&config).unwrap();
-    assert_eq!(identity.fingerprint(), parent_identity.fingerprint());
-    let server = server_crypto(&config, &identity).unwrap();
+    let keeper = CertificateKeeper::new(&config, SystemTime::now()).unwrap();
+    assert_eq!(keeper.certificates().fingerprint(), parent_identity.fingerprint());
+    let server = server_crypto(&config, keeper.certificates()).unwrap();
 
     let dial = |arguments: &[&str]| {
         let config = relay(&[&["--parent", "127.0.0.1:4433"], arguments].concat());
-        let identity = TlsIdentity::from_config(&config).unwrap();
-        let client = trunk_client_crypto(&config, &identity, &config.parents[0]).unwrap();
+        let keeper = CertificateKeeper::new(&config, SystemTime::now()).unwrap();
+        let client =
+            trunk_client_crypto(&config, keeper.certificates(), &config.parents[0]).unwrap();
         handshake(&client, &server, config.parents[0].host())
     };
     let own = ["--cert", &child_cert, "--key", &child_key];
@@ -195,6 +197,33 @@ fn from_the_configuration_to_a_trunk() {
     let extra = ["--dev", "--trunk-cert", &child_cert, "--trunk-key", &child_key];
     assert!(dial(&extra).unwrap().client_shown);
     dial(&[&own[..], &["--parent-ca", &child_cert]].concat()).unwrap_err();
+}
+
+/// A handshake that offers these protocols and takes one certificate.
+fn is_shown(server: &Arc<QuicServerConfig>, offers: &[&[u8]], certificate: Fingerprint) -> bool {
+    let mut client = client_tls(b"", ServerTrust::Pinned(certificate), None).unwrap();
+    client.alpn_protocols = offers.iter().map(|alpn| alpn.to_vec()).collect();
+    let client = Arc::new(QuicClientConfig::try_from(client).unwrap());
+    handshake(&client, server, "any.example.org").is_ok()
+}
+
+#[test]
+fn browsers_are_shown_a_certificate_of_their_own() {
+    let data = tempfile::tempdir().unwrap();
+    let config = relay(&["--dev", "--data", &data.path().display().to_string()]);
+    let keeper = CertificateKeeper::new(&config, SystemTime::now()).unwrap();
+    let certificates = keeper.certificates();
+    let server = server_crypto(&config, certificates).unwrap();
+    let [present, next] = certificates.web_hashes()[..] else { panic!("not two") };
+    let own = certificates.fingerprint();
+    assert!(is_shown(&server, &[ALPN_WEB], present));
+    assert!(!is_shown(&server, &[ALPN_WEB], next) && !is_shown(&server, &[ALPN_WEB], own));
+    for native in [ALPN_PARTICIPANT, ALPN_TRUNK] {
+        assert!(is_shown(&server, &[native], own));
+        // The server chooses its own protocol, and the certificate goes with what it chooses.
+        assert!(is_shown(&server, &[ALPN_WEB, native], own));
+        assert!(!is_shown(&server, &[native], present));
+    }
 }
 
 #[test]
