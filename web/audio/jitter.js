@@ -9,6 +9,12 @@ const PERIOD = 20;
 const STEP = 120;
 /** Nothing for so long, inside a talkspurt, is a standstill: 100 ms. */
 const STARVED = 4800;
+/** A stream keeps for so long to the delay that it began with, unless a pause comes: 8 s. */
+const BEGUN = 8 * 48_000;
+/** Of a delay, ms, before it is heard. */
+const TOO_LONG = 40;
+/** Places after which clocks may have drifted apart: 30 s. */
+const MAX_SILENCE = 1500;
 /** Frames that wait; more than the longest delay. */
 const MAX_FRAMES = 160;
 /** The most that the rate is changed for drifting clocks: ±0.2 % is heard by nobody. */
@@ -42,6 +48,8 @@ export class JitterBuffer {
   moved = 0;
   /** Measured delay of playout, ms. */
   measured = 0;
+  /** @type {{place: number, clock: number}|null} */
+  silence = null;
   /** The frame that is heard, for meters and latency. @type {Sound|null} */
   heard = null;
   counts = { played: 0, concealed: 0, late: 0, underruns: 0, skipped: 0 };
@@ -68,16 +76,22 @@ export class JitterBuffer {
         return;
       }
       this.measured += (needed - this.measured) / 8;
+      // While nothing is heard yet a delay that is too long can still be made shorter: the device has stood still.
+      const over = this.state === 'waiting' ? Math.min(this.wait, Math.round((this.measured - this.delay.target - TOO_LONG) * 48)) : 0;
+      if (over > 0) {
+        this.wait -= over;
+        this.measured -= over / 48;
+      }
     }
     this.frames.set(sound.place, { ...sound, pushed: this.clock });
     if (this.frames.size > MAX_FRAMES) this.#dropTo(this.#first() + MAX_FRAMES / 2);
-    if (this.state === 'empty') this.#schedule(late);
+    if (this.state === 'empty') this.#schedule(this.clock, late);
   }
 
   /** Relative rate at which to play, so that the delay becomes what it should be. */
   get rate() {
     const off = this.state === 'playing' ? this.measured - this.delay.target : 0;
-    const beyond = Math.sign(off) * Math.max(0, Math.abs(off) - 3);
+    const beyond = Math.sign(off) * Math.max(0, Math.abs(off) - (this.delay.fixed ? 40 : 6));
     return 1 + Math.max(-MAX_RATE, Math.min(MAX_RATE, beyond * 2e-4));
   }
 
@@ -105,7 +119,9 @@ export class JitterBuffer {
     if (pcm) this.counts.played++;
     else if (!frame.end) this.counts.concealed++;
     const out = pcm ? this.conceal.join(this.#fit(pcm)) : this.conceal.continue(frame.end ? STEP : FRAME);
-    if (frame.end) this.#finish();
+    const after = this.clock + out.length;
+    // A mark's own period is silence already.
+    if (frame.end) this.#finish(after, pcm ? { place: this.next, clock: after } : { place: this.next - 1, clock: this.clock });
     return out;
   }
 
@@ -116,7 +132,7 @@ export class JitterBuffer {
       this.starved += STEP;
       if (this.starved > STARVED) {
         this.counts.underruns++;
-        this.#finish();
+        this.#finish(this.clock + STEP, null);
       } else if (this.starved % FRAME === STEP) this.counts.concealed++;
       return this.conceal.continue(STEP);
     }
@@ -135,7 +151,9 @@ export class JitterBuffer {
     return this.conceal.continue(count);
   }
 
-  #finish() {
+  /** @param {number} now as `clock` will be @param {{place: number, clock: number}|null} silence where it begins; null: nothing has come */
+  #finish(now, silence) {
+    this.silence = silence;
     this.conceal.end();
     this.heard = null;
     this.state = 'empty';
@@ -143,27 +161,38 @@ export class JitterBuffer {
     const first = this.#first();
     if (first === Infinity) return;
     const { at, place } = /** @type {Sound} */ (this.frames.get(first));
-    this.#schedule(at - place * PERIOD - this.delay.quickest);
+    this.#schedule(now, at - place * PERIOD - this.delay.quickest);
   }
 
-  /** The first frame of a talkspurt waits as long as the slowest ones take. @param {number} late */
-  #schedule(late) {
+  /**
+   * A talkspurt begins after as much silence as it was spoken after, unless the delay should be another: then the
+   * first frame waits as long as the slowest ones take.
+   * @param {number} now samples @param {number} late ms
+   */
+  #schedule(now, late) {
+    const { silence, next: earliest, delay: { target, fixed } } = this;
     const first = this.#first();
     const { held, pushed } = /** @type {Sound & {pushed: number}} */ (this.frames.get(first));
-    const waited = (this.clock - pushed) / 48;
+    const waited = (now - pushed) / 48;
+    const natural = silence ? silence.clock + (first - silence.place) * FRAME - now : -1;
+    const isRight = Math.abs(this.measured - target) < (fixed ? 40 : 10) && first - earliest < MAX_SILENCE;
     this.next = first;
-    this.wait = Math.max(0, Math.round((this.delay.target - late - held - waited) * 48));
-    this.measured = this.wait / 48 + late + held + waited;
+    if (natural >= 0 && isRight) this.wait = natural;
+    else {
+      this.wait = Math.max(0, Math.round((target - late - held - waited) * 48));
+      this.measured = this.wait / 48 + late + held + waited;
+    }
     this.state = this.wait ? 'waiting' : 'playing';
   }
 
   /** Makes sound shorter or longer where the delay is far from what it should be. @param {Float32Array} pcm */
   #fit(pcm) {
     const off = this.measured - this.delay.target;
-    // Too short a delay costs frames, one that is too long only time.
-    const least = off < 0 ? 10 : this.delay.fixed ? 60 : 30;
+    // An audience has time until the next pause. Of a live delay, one that is too short costs frames, one that is too long only time.
     const quiet = !this.heard?.voiced || this.heard.level > 50;
-    if (Math.abs(off) < least || this.clock - this.moved < (quiet ? 2 : 10) * FRAME) return pcm;
+    const least = this.delay.fixed ? (quiet ? 60 : 200) : off < 0 ? 10 : 30;
+    if (Math.abs(off) < least || this.clock - this.moved < (quiet ? 2 : off > 200 ? 4 : 10) * FRAME) return pcm;
+    if (off > 0 && this.clock < BEGUN) return pcm;
     let out = pcm;
     if (off < 0) out = lengthen(pcm);
     else {

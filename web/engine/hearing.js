@@ -1,6 +1,6 @@
 // @ts-check
 // All tracks that are heard, over one relay or, while moving, two. Pure; times are milliseconds.
-import { Receiver } from './receive.js';
+import { LEAD, Receiver } from './receive.js';
 import { reachOf } from './repair.js';
 import { writeNack } from './wire.js';
 
@@ -58,9 +58,10 @@ export class Hearing {
     return [...this.tracks.values()].flatMap((receiver) => receiver.poll(now));
   }
 
-  /** Frames that came after their turn since the last time. */
+  /** Frames that came after their turn since the last time, as late as the way to the ear would have made them. */
   takeLate() {
-    return [...this.tracks.values()].flatMap((receiver) => receiver.late.splice(0));
+    const late = [...this.tracks.values()].flatMap((receiver) => receiver.late.splice(0));
+    return late.map((frame) => ({ ...frame, at: frame.at + LEAD / 2 }));
   }
 
   /** NACKs that are due. @param {number} now @param {number} roundTrip */

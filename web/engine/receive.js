@@ -9,8 +9,8 @@ const PERIOD = 20;
 const SEEN = 128;
 /** A gap longer than this, without an end before it, is a silence whose mark got lost. */
 const MAX_GAP = 100;
-/** Time that decoding and the way to the ear take: a frame is let go so long before its turn. */
-const LEAD = 30;
+/** Time that decoding and the way to the ear take, ms: a frame is let go so long before its turn. */
+export const LEAD = 12;
 
 /**
  * @typedef {import('./wire.js').Frame} Frame
@@ -85,7 +85,7 @@ export class Receiver {
       return place;
     }
     this.held.set(place, { ...frame, place, at: now });
-    if (this.held.size > SEEN) this.#skipTo(Math.min(...this.held.keys()));
+    if (this.held.size > SEEN) this.held.delete(Math.min(...this.held.keys()));
     return place;
   }
 

@@ -3,16 +3,19 @@
 import { h } from './dom.js';
 import { askOutside } from './door.js';
 import { cut, deedsFor, logLine, openAppeals, readToken, roleName, roomName, ROLES, targetOf, tokenOf } from './model.js';
-import { button, check, choice, dialog, field, form, shut, submit } from './parts.js';
+import { aim, button, check, choice, dialog, field, form, relaySays, shut, submit } from './parts.js';
 import { reopen } from './hall.js';
-import { ask, attempt, room } from './stay.js';
+import { ask, attempt, logParts, room } from './stay.js';
 import { held, kept, may, s, set, tell } from './store.js';
 import { fill, span, w, when } from './words.js';
 
 const NOTE_BYTES = 200;
 
 /** Shows another dialog in place of this one. @param {string} kind @param {Record<string, any>} [more] */
-const go = (kind, more) => () => set({ dialog: { kind, ...more } });
+const go = (kind, more) => () => {
+  set({ dialog: { kind, ...more } });
+  queueMicrotask(aim);
+};
 
 /** @param {() => Promise<any>} what */
 async function doAndShut(what) {
@@ -25,7 +28,7 @@ async function doAndShut(what) {
 /** @param {Record<string, any>} [props] */
 const reasonField = (props) => field(w.reason, { name: 'reason', testid: 'reason', maxlength: NOTE_BYTES, ...props });
 
-const problem = () => s.problem && h('p.bad', { role: 'alert' }, s.problem);
+const problem = () => s.problem && h('p.bad', { role: 'alert' }, s.problem, relaySays(s.more));
 
 /** @type {Record<string, (data: any) => [string, ...any[]]>} each gives title and content */
 const kinds = {
@@ -79,7 +82,11 @@ const kinds = {
 
   settings: () => {
     const { title = '', starts_s: starts, capacity = 0, listed, access = 'token' } = s.settings;
-    return [w.settings, form((fields) => doAndShut(() => ask({ do: 'set', change: settingsOf(fields) })), { class: 'way' }, roomFields({ title, starts, capacity, listed, access }), submit(w.save, 'confirm'))];
+    const was = settingsOf({ title, starts: localTime(starts), capacity, access, listed });
+    return [w.settings, form((fields) => {
+      const change = changed(was, settingsOf(fields));
+      return change ? doAndShut(() => ask({ do: 'set', change })) : shut();
+    }, { class: 'way' }, roomFields({ title, starts, capacity, listed, access }), submit(w.save, 'confirm'))];
   },
 
   invitation: ({ link }) => [w.invitation, form(async ({ role, length }) => {
@@ -100,19 +107,20 @@ const kinds = {
   create: () => [w.create, form((fields) => doAndShut(async () => {
     const name = roomName(fields.room);
     const token = held(`token.${name}`, tokenOf(fields.token) || null);
-    set({ token });
+    set({ token, name: kept('name', fields.name) });
     await askOutside({ do: 'create', settings: settingsOf(fields) }, readToken(token)?.role ?? 'host', name);
     location.assign(`/r/${name}${location.search}`);
   }), { class: 'way' }, field(w.roomName, { name: 'room', required: true, maxlength: 64, autocapitalize: 'none', spellcheck: 'false' }),
   roomFields({ title: '', starts: 0, capacity: 0, listed: true, access: 'open' }),
+  field(w.yourName, { name: 'name', required: true, maxlength: 64, autocomplete: 'nickname', value: s.name }),
   field(w.token, { tag: 'textarea', name: 'token', rows: 2, placeholder: w.tokenBox }), submit(w.create, 'confirm'))],
 
   link: ({ url }) => [w.share, linkField(url)],
 
   log: () => {
     const open = openAppeals(s.log);
-    return [w.log, s.logOwn && h('p.soft', null, w.logOwn), h('ol.log', { 'data-testid': 'log-entries', ref: () => readLog(1), tabindex: 0, 'aria-label': w.log },
-      s.log.map((/** @type {any} */ entry) => {
+    return [w.log, s.logOwn && h('p.soft', null, w.logOwn), h('ol.log', { reversed: true, 'data-testid': 'log-entries', ref: () => readLog(1), tabindex: 0, 'aria-label': w.log },
+      [...s.log].reverse().map((/** @type {any} */ entry) => {
         const { number, at, text } = logLine(entry);
         return h('li', { key: number }, h('span.soft', null, `#${number} · ${at}`), h('span', null, text),
           open.has(number) && may('answer_appeal') && form(({ reason }, how) => attempt(() => ask({ do: 'answer_appeal', entry: number, uphold: how === 'uphold', reason: cut(reason, NOTE_BYTES) })
@@ -168,20 +176,26 @@ function actOf(deed, person, { reason = '', length = '0', role }) {
 /** @param {Record<string, any>} values */
 export const roomFields = ({ title, starts, capacity, listed, access }) => [
   field(w.title, { name: 'title', value: title, maxlength: NOTE_BYTES }),
-  field(w.startsAt, { name: 'starts', type: 'datetime-local', value: starts ? localTime(starts) : '' }),
+  field(w.startsAt, { name: 'starts', type: 'datetime-local', value: localTime(starts) }),
   field(w.capacity, { name: 'capacity', type: 'number', min: 0, value: String(capacity) }),
   field(w.accessRule, { name: 'access', value: access, maxlength: 512, spellcheck: 'false' }),
   check(w.listed, { name: 'listed', checked: Boolean(listed) }),
 ];
 
-/** @param {Record<string, string>} fields */
+/** @param {Record<string, any>} fields */
 export const settingsOf = ({ title, starts, capacity, access, listed }) => ({
   title: cut(title, NOTE_BYTES), starts_s: starts ? Math.round(Date.parse(starts) / 1000) : 0, capacity: Number(capacity), access: access.trim(),
   listed: Boolean(listed),
 });
 
-/** For an input, which has no zone. @param {number} unixS */
-const localTime = (unixS) => new Date((unixS - new Date(unixS * 1000).getTimezoneOffset() * 60) * 1000).toISOString().slice(0, 16);
+/** What differs; null if nothing does. @param {Record<string, any>} was @param {Record<string, any>} is */
+export function changed(was, is) {
+  const fields = Object.entries(is).filter(([name, value]) => value !== was[name]);
+  return fields.length ? Object.fromEntries(fields) : null;
+}
+
+/** For an input, which has no zone. @param {number} [unixS] */
+const localTime = (unixS) => !unixS ? '' : new Date((unixS - new Date(unixS * 1000).getTimezoneOffset() * 60) * 1000).toISOString().slice(0, 16);
 
 /** @param {string} url */
 const linkField = (url) => h('p.row', null,
@@ -189,19 +203,13 @@ const linkField = (url) => h('p.row', null,
   button(w.copy, () => navigator.clipboard?.writeText(url).then(() => set({ note: w.copied })), 'copy', { class: 'main' }));
 
 /** @param {number} from */
-async function readLog(from) {
-  const entries = from > 1 ? s.log : [];
-  let next = from;
-  // A log of thousands of entries comes in parts; what a dialog shows has an end.
-  for (let part = 0; part < 40; part++) {
-    const answer = await attempt(() => /** @type {any} */ (room).readLog(next));
-    if (!answer?.entries) return;
-    entries.push(...answer.entries.map((/** @type {any} */ stored) => stored.entry ?? stored));
-    set({ log: [...entries], logOwn: answer.own_only, logNext: Number(answer.next) });
-    if (!answer.entries.length || Number(answer.next) === next || answer.head) return;
-    next = Number(answer.next);
+const readLog = (from) => attempt(async () => {
+  let log = from > 1 ? s.log : [];
+  for await (const { entries, next, ownOnly } of logParts(/** @type {any} */ (room), from)) {
+    log = [...log, ...entries];
+    set({ log, logOwn: ownOnly, logNext: next });
   }
-}
+});
 
 async function listDevices() {
   const all = await navigator.mediaDevices?.enumerateDevices().catch(() => []) ?? [];

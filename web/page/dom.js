@@ -19,8 +19,19 @@ export function h(tag, props, ...kids) {
   };
 }
 
+/** Calls of `ref`, until the elements are in the document. @type {(() => void)[]} */
+let born = [];
+
 /** @param {any} parent @param {(Tree|string)[]} kids */
 export function patch(parent, kids) {
+  match(parent, kids);
+  const calls = born;
+  born = [];
+  for (const call of calls) call();
+}
+
+/** @param {any} parent @param {(Tree|string)[]} kids */
+function match(parent, kids) {
   const keys = new Set(kids.map((kid) => (typeof kid === 'string' ? undefined : kid.props.key)));
   const keyed = new Map();
   for (const node of [...parent.childNodes]) {
@@ -42,11 +53,11 @@ export function patch(parent, kids) {
       if (node.data !== kid) node.data = kid;
     } else {
       node ??= document.createElement(kid.tag);
-      patch(node, kid.kids);
+      match(node, kid.kids);
       dress(node, kid);
     }
     if (node !== there) parent.insertBefore(node, there ?? null);
-    if (isNew && !isText) kid.props.ref?.(node);
+    if (isNew && !isText && kid.props.ref) born.push(() => kid.props.ref(node));
   });
   while (parent.childNodes.length > kids.length) parent.lastChild.remove();
 }

@@ -2,8 +2,8 @@
 // Before and after a room: the front page, the way in, and what is said when one is out.
 import { errand, listRooms } from '../tribune.js';
 import { h } from './dom.js';
-import { canAppeal, cut, decision, entryIn, explain, hostOf, readToken, remedy, roleName, roomName, ROLES, tokenOf } from './model.js';
-import { button, choice, field, form, submit } from './parts.js';
+import { canAppeal, cut, decision, detail, entryIn, explain, hostOf, readToken, remedy, roleName, roomName, ROLES, tokenOf } from './model.js';
+import { button, choice, field, form, relaySays, submit } from './parts.js';
 import { dialling, join, look, room } from './stay.js';
 import { held, kept, s, set } from './store.js';
 import { fill, span, w, when } from './words.js';
@@ -104,6 +104,7 @@ function appeal(entry) {
 export function over() {
   const why = s.why ?? {};
   const { moderated, message } = why;
+  const more = detail(why);
   const way = remedy(why.code ?? '');
   const named = why.code === 'barred' ? entryIn(message ?? '') : 0;
   const entry = moderated && canAppeal(moderated) ? Number(moderated.entry) : named;
@@ -115,7 +116,7 @@ export function over() {
     moderated && h('p', null, decision(moderated)),
     moderated && !moderated.until_s && why.code === 'banned' && h('p', null, w.untilLifted),
     why.code === 'access_denied' && access && h('p', null, fill(w.access, { rule: w.accessOf[/** @type {'open'} */ (access)] ?? access })),
-    message && !moderated && h('p.soft', { lang: 'en' }, fill(w.saidSo, { message })),
+    more && !moderated && h('p.soft', null, relaySays(more)),
     entry > 0 && appeal(entry),
     s.problem && h('p', { role: 'status' }, s.problem),
     way === 'token' && form(({ token }) => {

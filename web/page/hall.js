@@ -2,7 +2,7 @@
 // The room while one is in it: stage, hands, what happened, and the bar of what one can do.
 import { h } from './dom.js';
 import { canAppeal, decision, hostOf, initials, people, REACTIONS, roleName } from './model.js';
-import { button } from './parts.js';
+import { button, relaySays } from './parts.js';
 import { ask, attempt, hear, leave, openMic, room, talk, toggleMute } from './stay.js';
 import { may, s, set } from './store.js';
 import { count, fill, span, timeOf, w } from './words.js';
@@ -85,13 +85,13 @@ function concerns() {
   const { you, decision: decided } = s;
   return h('div.concerns', { role: 'status' },
     s.blocked && h('p', { key: 'blocked' }, w.blocked, ' ', button(w.hear, hear, 'hear', { class: 'main' })),
-    s.problem && h('p.bad', { key: 'problem', 'data-testid': 'problem' }, s.problem, ' ', button(w.close, () => set({ problem: '' }), null, { class: 'quiet' })),
+    s.problem && h('p.bad', { key: 'problem', 'data-testid': 'problem' }, s.problem, relaySays(s.more), ' ', button(w.close, () => set({ problem: '' }), null, { class: 'quiet' })),
     s.note && h('p', { key: 'note' }, s.note),
     s.expires && h('p', { key: 'expires' }, s.expires, ' ', button(w.renew, open('renew'), 'renew')),
     you.hand && h('p', { key: 'hand', 'data-testid': 'place' }, fill(w.place, { n: you.hand })),
     you.silenced && h('p.bad', { key: 'silenced' }, w.silencedYou),
     s.micWarning && h('p.bad', { key: 'mic' }, s.micWarning),
-    s.asked && h('p', { key: 'asked' }, `${fill(w.pleaseMute, s.asked)}${s.asked.reason ? `: ${s.asked.reason}` : '.'} `,
+    s.asked && h('p', { key: 'asked' }, `${fill(w.pleaseMute, s.asked)}. ${s.asked.reason ? fill(w.because, s.asked) : ''} `,
       button(w.mute, () => (s.mic === 'open' ? toggleMute() : set({ asked: null })))),
     decided && h('p', { key: 'decided', 'data-testid': 'moderated' }, decision(decided), ' ',
       canAppeal(decided) && button(w.appeal, open('appeal', { entry: decided.entry }), 'appeal'),
@@ -130,7 +130,7 @@ function bar() {
 export function hall() {
   const { title } = s.settings;
   const host = hostOf(s.stage);
-  return h('main.hall', { key: 'hall', id: 'main' },
+  return h('div.hall', { key: 'hall' }, h('main', { id: 'main' },
     h('div.head', null,
       h('h1', { 'data-testid': 'title', tabindex: -1, ref: (/** @type {any} */ element) => element.focus() }, title || s.room),
       h('p.soft', null, h('span', { 'data-testid': 'state', 'data-state': s.state, role: 'status', class: 'state' }, w.states[/** @type {'joined'} */ (s.state)]),
@@ -143,8 +143,8 @@ export function hall() {
     h('div.side', null, hands(), governing(),
       h('section', { key: 'news', 'aria-label': w.news }, h('h2', null, w.news),
         h('div.news', { role: 'log', tabindex: 0, 'aria-label': w.news, 'data-testid': 'news' }, s.news.map((/** @type {any} */ { text, at }) =>
-          h('p', { key: `${at} ${text}` }, h('time.soft', null, timeOf(at)), ' ', text))))),
-    bar());
+          h('p', { key: `${at} ${text}` }, h('time.soft', null, timeOf(at)), ' ', text)))))),
+  bar());
 }
 
 async function share() {

@@ -91,7 +91,7 @@ function takeToken() {
 async function start() {
   const query = new URLSearchParams(location.search);
   shine(kept('theme'));
-  Object.assign(s, route(location.pathname), { ptt: kept('ptt') === '1' });
+  Object.assign(s, route(location.pathname), { name: kept('name'), ptt: kept('ptt') === '1' });
   await useLanguage(query.get('lang') || kept('lang') || navigator.language.slice(0, 2));
   drawBy(draw);
   if (s.view === 'home') loadRooms();

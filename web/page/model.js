@@ -147,6 +147,15 @@ export function logLine(entry) {
   };
 }
 
+/** The last removal in entries that are about oneself, as it would have been told. @param {any[]} entries */
+export function removalIn(entries) {
+  const entry = entries.filter(({ action }) => action === 'kicked' || action === 'banned').at(-1);
+  if (!entry) return null;
+  const { action, actor, reason, number, at_ms: at, duration_s: seconds } = entry;
+  const until = seconds ? Math.round(Number(at) / 1000) + Number(seconds) : 0;
+  return { action, by: actor?.name, reason, entry: Number(number), until_s: until };
+}
+
 /** Appeals without an answer. @param {any[]} entries @returns {Set<number>} their numbers */
 export function openAppeals(entries) {
   const open = new Set(entries.filter(({ action }) => action === 'appealed').map(({ number }) => Number(number)));
@@ -159,6 +168,20 @@ export function explain({ code, closeCode }) {
   const errors = /** @type {Record<string, string>} */ (w.errors);
   const closes = /** @type {Record<number, string>} */ (w.closes);
   return errors[code ?? ''] ?? closes[closeCode ?? -1] ?? errors.other;
+}
+
+/** Refusals whose sentence says more than our words: what a rule asks for, until when, how long to wait. */
+const TELLING = ['access_denied', 'barred', 'cooldown', 'slow_mode', 'not_permitted', 'overloaded', 'bad_request'];
+
+/** The sentence of the relay, which is English, if it says more. @param {{code?: string, closeCode?: number, message?: string}} why @returns {string} */
+export const detail = ({ code = '', closeCode, message = '' }) => (TELLING.includes(code) || closeCode === undefined && !(code in w.errors)
+  ? message : '');
+
+/** When to look again whether a room has begun: thousands may be waiting. @param {any} info @param {number} nowS @param {number} random @returns {number} ms */
+export function lookAgain({ phase, settings = {} }, nowS, random) {
+  const rest = (settings.starts_s || nowS) - nowS;
+  const seconds = phase === 'live' ? 15 : phase !== 'announced' ? 8 : rest > 600 ? 60 : rest > 60 ? 15 : 5;
+  return seconds * 1000 * (0.75 + random / 2);
 }
 
 /** What one can do about it. @param {string} code @returns {'token'|'name'|'retry'|'back'|'none'} */

@@ -1,7 +1,7 @@
 // @ts-check
 // What several views are made of.
 import { h } from './dom.js';
-import { w } from './words.js';
+import { fill, w } from './words.js';
 
 /** @param {string} label @param {(event: any) => void} onclick @param {string|null} [testid] @param {Record<string, any>} [props] */
 export const button = (label, onclick, testid, { class: kind = '', ...props } = {}) =>
@@ -32,9 +32,18 @@ export const submit = (label, testid, props) => h('button.main', { type: 'submit
 
 /** What one can close: it takes the focus, and gives it back. @param {string} title @param {() => void} closed @param {...any} kids */
 export const dialog = (title, closed, ...kids) => h('dialog', {
-  key: title, 'aria-label': title, onclose: closed,
-  ref: (/** @type {HTMLDialogElement} */ element) => element.showModal(),
+  key: 'dialog', 'aria-label': title, onclose: closed,
+  ref: (/** @type {HTMLDialogElement} */ element) => {
+    element.showModal();
+    aim();
+  },
 }, h('header', null, h('h2', null, title), button(w.close, shut, null, { class: 'quiet' })), ...kids);
+
+/** The sentence of the relay. @param {string} message */
+export const relaySays = (message) => message && h('span', null, ` ${fill(w.saidSo, { message: '' })}`, h('span', { lang: 'en' }, message));
+
+/** Into the first field, or to what is proposed; what removes somebody is not. */
+export const aim = () => /** @type {HTMLElement|null} */ (document.querySelector('dialog :is(input, textarea, select, .main)'))?.focus();
 
 /** Closes the dialog that is open. */
 export const shut = () => document.querySelector('dialog')?.close();

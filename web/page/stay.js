@@ -1,12 +1,12 @@
 // @ts-check
 // A stay in a room: looks whether it is there, enters, hears, speaks; keeps the page's state by the room's events.
 import { connect, lookUp } from '../tribune.js';
-import { explain, hostOf, loudness, ownNews, stageNews } from './model.js';
+import { detail, explain, hostOf, lookAgain, loudness, ownNews, removalIn, stageNews } from './model.js';
 import { held, kept, may, s, set, tell } from './store.js';
 import { fill, span, w } from './words.js';
 
-const LOOK_PERIOD = 5000;
 const BLOCKED_AFTER = 1500;
+const LOG_PARTS_MAX = 40;
 
 /** @type {import('../tribune.js').Room|null} */
 export let room = null;
@@ -35,7 +35,7 @@ export async function look() {
     // A room that does not let one look can still let one in.
     set(why.code === 'unreachable' && !s.info ? { step: 'over', why } : { step: 'before', info: s.info ?? { phase: 'hidden' } });
   }
-  looking = window.setTimeout(look, LOOK_PERIOD);
+  looking = window.setTimeout(look, lookAgain(s.info ?? {}, Date.now() / 1000, Math.random()));
 }
 
 /** To be called in a gesture, which lets the sound begin. @param {string} role */
@@ -65,6 +65,37 @@ function over(why) {
   if (code === 'token_expired' || closeCode === 0x13) held(`token.${s.room}`, null);
   set({ step: 'over', why: { code, closeCode, message, moderated: moderated ?? (/^(kicked|banned)$/.test(code) ? s.decision : null) }, dialog: null, mic: 'off' });
   if ('mediaSession' in navigator) navigator.mediaSession.playbackState = 'none';
+  if (code === 'removed' && room) findRemoval(room);
+}
+
+/** The close can overtake the message that says who and why: the log has it. @param {import('../tribune.js').Room} left */
+async function findRemoval(left) {
+  /** @type {any[]} */
+  const entries = [];
+  try {
+    for await (const part of logParts(left, 1)) entries.push(...part.entries);
+  } catch {
+    return;
+  }
+  const moderated = removalIn(entries);
+  if (moderated && s.step === 'over') set({ why: { ...s.why, code: moderated.action, moderated } });
+}
+
+/**
+ * The log from an entry on, in the parts in which it comes, to a bound.
+ * @param {import('../tribune.js').Room} of @param {number} from
+ * @returns {AsyncGenerator<{entries: any[], next: number, ownOnly: boolean}>}
+ */
+export async function* logParts(of, from) {
+  let next = from;
+  for (let i = 0; i < LOG_PARTS_MAX; i++) {
+    const answer = /** @type {any} */ (await of.readLog(next));
+    const before = next;
+    next = Number(answer.next);
+    yield { entries: answer.entries.map((/** @type {any} */ stored) => stored.entry ?? stored), next, ownOnly: Boolean(answer.own_only) };
+    // One's own entries come without the log's end: it is where nothing follows.
+    if (answer.head || next === before) return;
+  }
 }
 
 /** Begins to hear. To be called in a gesture. */
@@ -100,13 +131,12 @@ export const ask = (act) => /** @type {any} */ (room).ask(act);
 
 /** Does something, and says why it was not done. @param {() => Promise<any>} what @returns {Promise<any>} undefined if not */
 export async function attempt(what) {
-  set({ problem: '' });
+  set({ problem: '', more: '' });
   try {
     return await what() ?? true;
   } catch (error) {
     const why = /** @type {any} */ (error);
-    const text = explain(why) + (why.message && why.message !== why.code ? ` ${fill(w.saidSo, { message: why.message })}` : '');
-    set({ problem: text });
+    set({ problem: explain(why), more: detail(why) });
     return undefined;
   }
 }

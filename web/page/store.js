@@ -28,7 +28,7 @@ export const s = {
   view: 'home', step: 'look', room: '', name: '', role: 'listener', token: '', rooms: null, info: null, why: null,
   waits: false, state: 'connecting', stage: [], you: {}, listeners: 0, settings: {}, hands: [], handsTotal: 0, handsAt: 0,
   news: [], decision: null, caption: '', asked: null, blocked: false, mic: 'off', micWarning: '', ptt: false, dialog: null,
-  problem: '', note: '', expires: '', talks: false, log: [], now: Date.now(),
+  problem: '', more: '', note: '', expires: '', talks: false, log: [], now: Date.now(),
 };
 
 let draw = () => {};

@@ -68,7 +68,7 @@ export default {
   inviteSay: 'Si vous acceptez, vous montez sur scène et le navigateur demande l’accès au micro. Tout le monde vous entend alors.',
   accept: 'Accepter', decline: 'Refuser',
 
-  mute: 'Couper le micro', unmute: 'Ouvrir le micro', hold: 'Maintenir pour parler', micOpen: 'Activer le micro',
+  mute: 'Muet', unmute: 'Parler', hold: 'Maintenir pour parler', micOpen: 'Activer le micro',
   micKey: 'touche {key}', space: 'Espace',
   level: 'Niveau du micro',
   micSilent: 'Rien ne vient de votre micro. Est-ce le bon, et est-il allumé ?',

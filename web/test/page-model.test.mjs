@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  canAppeal, cut, decision, deedsFor, entryIn, hostOf, initials, logLine, loudness, openAppeals, ownNews, people, readToken,
+  canAppeal, cut, decision, deedsFor, entryIn, hostOf, initials, logLine, lookAgain, loudness, openAppeals, ownNews, people, readToken, removalIn,
   roomName, route, stageNews, targetOf, tokenOf,
 } from '../page/model.js';
 import { speak } from '../page/words.js';
@@ -123,6 +123,24 @@ test('an entry of the log is a line', async () => {
   assert.equal(logLine(entry).text, 'Ada (host) banned Bob (speaker) for 1 hr: insults');
   assert.equal(logLine({ ...entry, actor: {}, action: 'ban_ran_out', duration_s: undefined, reason: '' }).text, 'the relay let the ban of Bob (speaker) run out');
   assert.equal(logLine({ number: 2, at_ms: 1, actor: { subject: 'bob' }, action: 'appealed', about: 1, reason: 'why' }).text, 'bob appealed against #1: why');
+});
+
+test('who waits looks more often the nearer the beginning is', () => {
+  const wait = (info) => lookAgain(info, 1000, 0.5);
+  assert.equal(wait({ phase: 'announced', settings: { starts_s: 10_000 } }), 60_000);
+  assert.equal(wait({ phase: 'announced', settings: { starts_s: 1300 } }), 15_000);
+  assert.equal(wait({ phase: 'announced', settings: { starts_s: 900 } }), 5000);
+  assert.equal(wait({ phase: 'absent' }), 8000);
+  assert.ok(lookAgain({ phase: 'live' }, 1000, 0) < lookAgain({ phase: 'live' }, 1000, 1));
+});
+
+test('a removal that was not told is found in the log', () => {
+  const log = [
+    { number: 4, action: 'kicked', actor: { name: 'Bob' } }, { number: 5, action: 'appealed', about: 4 },
+    { number: 6, action: 'banned', actor: { name: 'Ada' }, at_ms: 5000, duration_s: 60, reason: 'spam' }, { number: 7, action: 'silenced' },
+  ];
+  assert.deepEqual(removalIn(log), { action: 'banned', by: 'Ada', reason: 'spam', entry: 6, until_s: 65 });
+  assert.equal(removalIn([]), null);
 });
 
 test('appeals are open until they are answered', () => {

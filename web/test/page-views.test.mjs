@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { before, home, over } from '../page/door.js';
-import { dialogs } from '../page/dialogs.js';
+import { changed, dialogs, settingsOf } from '../page/dialogs.js';
 import { h } from '../page/dom.js';
 import { hall } from '../page/hall.js';
 import { s } from '../page/store.js';
@@ -103,6 +103,12 @@ test('after a room: why, and what one can do', async () => {
   assert.ok(ids(over()).includes('appeal-text'));
   be({ step: 'over', why: { code: 'room_over', closeCode: 0x11, message: '' } });
   assert.equal(text(find(over(), 'state')), w.closes[0x11]);
+});
+
+test('only settings that were changed are sent', () => {
+  const was = settingsOf({ title: 'Rivers', starts: '', capacity: 0, access: 'open', listed: false });
+  assert.equal(changed(was, settingsOf({ title: ' Rivers ', starts: '', capacity: '0', access: 'open ' })), null);
+  assert.deepEqual(changed(was, settingsOf({ title: 'Rivers', starts: '', capacity: '50', access: 'open', listed: 'on' })), { capacity: 50, listed: true });
 });
 
 test('the front page lists rooms', async () => {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import en from '../strings/en.js';
 import fr from '../strings/fr.js';
-import { explain, remedy } from '../page/model.js';
+import { detail, explain, remedy } from '../page/model.js';
 import { clock, count, fill, span, speak, w, when } from '../page/words.js';
 
 const PLURALS = ['zero', 'one', 'two', 'few', 'many', 'other'];
@@ -59,6 +59,14 @@ test('an end is explained by its code, then by how the connection closed', async
   assert.equal(explain({ code: 'room_over', closeCode: 0x11 }), en.closes[0x11]);
   assert.equal(explain({ code: 'something_newer' }), en.errors.other);
   assert.equal(explain({ closeCode: 0 }), en.closes[0]);
+});
+
+test('the relay\'s sentence is shown where it says more', async () => {
+  await speak('en');
+  assert.equal(detail({ code: 'cooldown', message: 'Wait 20 s.' }), 'Wait 20 s.');
+  assert.equal(detail({ code: 'something_newer', message: 'The moon is full.' }), 'The moon is full.');
+  assert.equal(detail({ code: 'locked', message: 'The room is locked.' }), '');
+  assert.equal(detail({ code: 'room_over', closeCode: 0x11, message: 'the room is over' }), '');
 });
 
 test('each end has a remedy', () => {
