@@ -19,10 +19,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tribune_protocol::ALPN_WEB;
 use tribune_relay::assemble::{Ready, Relay};
 use tribune_relay::config::{Config, Fingerprint};
 use tribune_relay::drivers::orders::Orders;
-use tribune_relay::tls::{ALPN_WEB, ServerTrust, client_tls, fingerprint};
+use tribune_relay::tls::{ServerTrust, client_tls, fingerprint};
 
 /// Much longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -294,6 +295,7 @@ async fn a_page_is_told_where_to_dial_and_the_hash_that_it_will_be_shown() {
         "name": "edge-1",
         "port": relay.ready.listen.port(),
         "path": "/tribune",
+            "websocket": "/tribune",
         "certificates": hashes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "next": ["b.example:4433", "c.example:4434"],
     });

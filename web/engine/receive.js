@@ -85,7 +85,7 @@ export class Receiver {
       return place;
     }
     this.held.set(place, { ...frame, place, at: now });
-    if (this.held.size > SEEN) this.#skipTo(Math.min(...this.held.keys()));
+    if (this.held.size > SEEN) this.held.delete(Math.min(...this.held.keys()));
     return place;
   }
 

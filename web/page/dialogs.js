@@ -5,7 +5,7 @@ import { askOutside } from './door.js';
 import { cut, deedsFor, logLine, openAppeals, readToken, roleName, roomName, ROLES, targetOf, tokenOf } from './model.js';
 import { aim, button, check, choice, dialog, field, form, relaySays, shut, submit } from './parts.js';
 import { reopen } from './hall.js';
-import { ask, attempt, room } from './stay.js';
+import { ask, attempt, logParts, room } from './stay.js';
 import { held, kept, may, s, set, tell } from './store.js';
 import { fill, span, w, when } from './words.js';
 
@@ -203,19 +203,13 @@ const linkField = (url) => h('p.row', null,
   button(w.copy, () => navigator.clipboard?.writeText(url).then(() => set({ note: w.copied })), 'copy', { class: 'main' }));
 
 /** @param {number} from */
-async function readLog(from) {
-  const entries = from > 1 ? s.log : [];
-  let next = from;
-  // A log of thousands of entries comes in parts; what a dialog shows has an end.
-  for (let part = 0; part < 40; part++) {
-    const answer = await attempt(() => /** @type {any} */ (room).readLog(next));
-    if (!answer?.entries) return;
-    entries.push(...answer.entries.map((/** @type {any} */ stored) => stored.entry ?? stored));
-    set({ log: [...entries], logOwn: answer.own_only, logNext: Number(answer.next) });
-    if (!answer.entries.length || Number(answer.next) === next || answer.head) return;
-    next = Number(answer.next);
+const readLog = (from) => attempt(async () => {
+  let log = from > 1 ? s.log : [];
+  for await (const { entries, next, ownOnly } of logParts(/** @type {any} */ (room), from)) {
+    log = [...log, ...entries];
+    set({ log, logOwn: ownOnly, logNext: next });
   }
-}
+});
 
 async function listDevices() {
   const all = await navigator.mediaDevices?.enumerateDevices().catch(() => []) ?? [];

@@ -91,7 +91,7 @@ function concerns() {
     you.hand && h('p', { key: 'hand', 'data-testid': 'place' }, fill(w.place, { n: you.hand })),
     you.silenced && h('p.bad', { key: 'silenced' }, w.silencedYou),
     s.micWarning && h('p.bad', { key: 'mic' }, s.micWarning),
-    s.asked && h('p', { key: 'asked' }, `${fill(w.pleaseMute, s.asked)}${s.asked.reason ? `: ${s.asked.reason}` : '.'} `,
+    s.asked && h('p', { key: 'asked' }, `${fill(w.pleaseMute, s.asked)}. ${s.asked.reason ? fill(w.because, s.asked) : ''} `,
       button(w.mute, () => (s.mic === 'open' ? toggleMute() : set({ asked: null })))),
     decided && h('p', { key: 'decided', 'data-testid': 'moderated' }, decision(decided), ' ',
       canAppeal(decided) && button(w.appeal, open('appeal', { entry: decided.entry }), 'appeal'),

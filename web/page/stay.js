@@ -6,6 +6,7 @@ import { held, kept, may, s, set, tell } from './store.js';
 import { fill, span, w } from './words.js';
 
 const BLOCKED_AFTER = 1500;
+const LOG_PARTS_MAX = 40;
 
 /** @type {import('../tribune.js').Room|null} */
 export let room = null;
@@ -69,9 +70,32 @@ function over(why) {
 
 /** The close can overtake the message that says who and why: the log has it. @param {import('../tribune.js').Room} left */
 async function findRemoval(left) {
-  const { entries } = await left.readLog().catch(() => ({ entries: [] }));
-  const moderated = removalIn(entries.map((stored) => stored.entry ?? stored));
+  /** @type {any[]} */
+  const entries = [];
+  try {
+    for await (const part of logParts(left, 1)) entries.push(...part.entries);
+  } catch {
+    return;
+  }
+  const moderated = removalIn(entries);
   if (moderated && s.step === 'over') set({ why: { ...s.why, code: moderated.action, moderated } });
+}
+
+/**
+ * The log from an entry on, in the parts in which it comes, to a bound.
+ * @param {import('../tribune.js').Room} of @param {number} from
+ * @returns {AsyncGenerator<{entries: any[], next: number, ownOnly: boolean}>}
+ */
+export async function* logParts(of, from) {
+  let next = from;
+  for (let i = 0; i < LOG_PARTS_MAX; i++) {
+    const answer = /** @type {any} */ (await of.readLog(next));
+    const before = next;
+    next = Number(answer.next);
+    yield { entries: answer.entries.map((/** @type {any} */ stored) => stored.entry ?? stored), next, ownOnly: Boolean(answer.own_only) };
+    // One's own entries come without the log's end: it is where nothing follows.
+    if (answer.head || next === before) return;
+  }
 }
 
 /** Begins to hear. To be called in a gesture. */

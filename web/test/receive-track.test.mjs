@@ -193,6 +193,13 @@ test('bursts, and memory that stays bounded whatever comes', () => {
     if (i % 3 === 0) receiver.poll(i);
   }
   assert.ok(receiver.held.size <= 129 && receiver.repair.missing.length <= 100 && receiver.repair.answered.size <= 16);
+  const unread = live();
+  for (let seq = 0; seq < 2000; seq++) if (seq % 40) unread.handleFrame(0, frame(seq), 'sent');
+  assert.ok(unread.held.size <= 129, `${unread.held.size}`);
+  const asking = new Receiver(reachOf(2000), 50);
+  for (let seq = 0; seq < 90; seq += 3) asking.handleFrame(0, frame(seq), 'sent');
+  for (let seq = 1; seq < 90; seq += 3) asking.handleFrame(50, frame(seq), 'repair');
+  assert.equal(asking.repair.answered.size, 16);
   const hearing = new Hearing();
   for (let track = 1; track < 100; track++) hearing.handleFrame(0, { frame: frame(0, { track }), source: 'sent' }, true);
   assert.equal(hearing.tracks.size, 32);

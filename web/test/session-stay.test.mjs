@@ -314,8 +314,10 @@ test('a speaker is heard on both relays, and once more at the new one', () => {
   a.you = b.you = { participant: '5', role: 'speaker', track: 9 };
   world.run(1200, session);
   let seq = 65_530;
+  const spokenAt = new Map();
   const speak = (now) => {
     if (now % 20) return;
+    spokenAt.set(seq, now);
     session.speak({ seq, level: 30, voiced: true, end: false, captured: 1.7e15 + now * 1000, error: 100, opus: Uint8Array.of(252, 1, 2) });
     seq = seq + 1 & 0xffff;
   };
@@ -330,6 +332,8 @@ test('a speaker is heard on both relays, and once more at the new one', () => {
   const all = [...heard(a.peer), ...heard(b.peer)];
   assert.equal(new Set(all).size, 119, 'each frame has reached one of them');
   assert.ok(heard(a.peer).some((seq) => heard(b.peer).includes(seq)), 'some both');
+  const first200 = heard(b.peer).filter((seq) => spokenAt.get(seq) < session.attemptAt - 50);
+  assert.ok(first200.length >= 5, 'those before the attempt are said again');
 
   b.peer.send(Uint8Array.of(1, 0, 9, (seq - 3 & 0xffff) >> 8, seq - 3 & 255, 2));
   world.run(100, session);

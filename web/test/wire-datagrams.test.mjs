@@ -57,6 +57,7 @@ test('limits', () => {
   assert.equal(media(head(0, 2), [64], new Uint8Array(64).fill(9)).frames.length, 0, 'an extension longer than its area');
   assert.equal(media(head(0, 2), [65], new Uint8Array(65)).whole, false);
   assert.equal(media(head(0, 2), [3, 1, 1, 7]).whole, false, 'a capture time of one byte');
+  assert.equal(media(head(0, 2), [11, 1, 9], new Uint8Array(9)).whole, false, 'one of nine');
   assert.equal(media(head(0, 2), [5, 9, 3, 1, 2, 3]).frames.length, 1, 'an unknown extension is passed over');
   const many = Array.from({ length: 40 }, (_, n) => writeFrame(frame(n)));
   assert.deepEqual([parse(writeMedia(0, many)).frames.length, parse(writeMedia(0, many)).whole], [32, false]);

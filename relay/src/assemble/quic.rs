@@ -53,6 +53,11 @@ impl Quic {
         Ok(Self { keys, server: Arc::new(server), clients, congestion, steering, bridge, wall })
     }
 
+    /// Key by which shards know connections that carry WebSockets of this relay.
+    pub(super) const fn bridge(&self) -> &BridgeKey {
+        &self.bridge
+    }
+
     /// The configuration of one shard. Shard 0 dials parents.
     ///
     /// # Errors

@@ -9,12 +9,14 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tribune_relay_core::link::bridge::BridgeKey;
 
 use crate::api::web::server::WebServer;
 use crate::api::web::site::Site;
 use crate::config::{Config, WebAddress, WebScheme};
 use crate::monitor::Monitor;
 use crate::tls::{CertificateKeeper, https_tls};
+use crate::websocket::Bridge;
 
 /// Address of the page, as people open it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +85,8 @@ impl Drop for Web {
 /// A sentence about the port or the certificate.
 pub(super) async fn serve_web(
     config: &Config,
-    udp_port: u16,
+    listen: SocketAddr,
+    key: BridgeKey,
     keeper: &CertificateKeeper,
     monitor: &Arc<Monitor>,
 ) -> Result<Option<Web>> {
@@ -95,11 +98,15 @@ pub(super) async fn serve_web(
         WebScheme::Http => None,
         WebScheme::Https => Some(https_tls(certificates)?),
     };
-    let site = Site::new(config, udp_port, certificates.clone());
-    let server = WebServer { site, tls, monitor: Arc::clone(monitor) };
+    let site = Site::new(config, listen.port(), certificates.clone());
     // Bound in the caller's runtime, served in the thread's.
     let listener = listener.into_std()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let bridge = {
+        let _inside = runtime.enter();
+        Arc::new(Bridge::new(listen, key)?)
+    };
+    let server = WebServer { site, bridge, tls, monitor: Arc::clone(monitor) };
     let (stop, stopped) = oneshot::channel::<()>();
     let serve = move || {
         runtime.block_on(async move {

@@ -21,6 +21,7 @@ use super::places::Shares;
 use super::site::{self, Site};
 use crate::api::listener::{ACCEPT_PAUSE, BoundedStream, Peer};
 use crate::monitor::Monitor;
+use crate::websocket::Bridge;
 
 /// Connections at the same time: a browser opens up to six for a page and keeps them for some seconds, so a few
 /// hundred people a second; a listener without UDP keeps one. About 50 KB each.
@@ -42,6 +43,8 @@ const HEAD_BYTES: usize = 16 * 1024;
 pub struct WebServer {
     /// Pages and what they are told.
     pub site: Site,
+    /// Way of WebSockets to the shards.
+    pub bridge: Arc<Bridge>,
     /// TLS of its connections; `None` for plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// The relay's metrics.
@@ -51,13 +54,13 @@ pub struct WebServer {
 impl WebServer {
     /// Serves until it is dropped. Never done.
     pub async fn serve(self, listener: TcpListener) {
-        let Self { site, tls, monitor } = self;
+        let Self { site, bridge, tls, monitor } = self;
         let most = places();
         let places = Arc::new(Semaphore::new(most));
         // A proxy's connections all come from one address.
         let shares = Shares::new(if tls.is_some() { most / SHARE } else { most });
         let tls = tls.map(TlsAcceptor::from);
-        let routes = site::routes(site);
+        let routes = site::routes(site, bridge);
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 // Nobody closes the semaphore; if it were closed, nothing could be accepted.
