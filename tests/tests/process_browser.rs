@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tribune_tests::browser::{
-    BrowserOptions, Kind, Loudspeaker, Network, longest_silence_ms, loud_part, pitch_hz,
+    BrowserOptions, Kind, Loudspeaker, Network, longest_silence_ms, loud_part, pitch_hz, silences,
     with_browsers,
 };
 use tribune_tests::process::sound::{rms, write_wav};
@@ -66,6 +66,7 @@ fn a_tone_is_recorded_after_a_click_and_not_before(kind: Kind, rate_hz: u32) {
         assert!(seconds >= 3, "{seconds} s of sound");
         // What a busy machine makes of a page that has no buffer.
         let silence = longest_silence_ms(&heard, rate_hz);
+        println!("{:?}", silences(&heard, rate_hz));
         assert!(silence <= 200, "{silence} ms of silence in a tone");
         let pitch = pitch_hz(&heard[loud], rate_hz);
         assert!((pitch - 440.0).abs() < 0.5, "{pitch} Hz");

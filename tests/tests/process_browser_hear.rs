@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tribune_tests::browser::{
     BrowserOptions, Ear, Kind, find, longest_silence_ms, loud_part, loudness_at, pitch_hz,
-    room_url, web_relay, with_browsers,
+    room_url, silences, web_relay, with_browsers,
 };
 use tribune_tests::process::sound::{conversation, write_wav};
 use tribune_tests::process::{Client, Process, Relay, RelayOptions, Scratch, pause};
@@ -110,6 +110,7 @@ fn a_device_of_44100_hertz_keeps_the_pitch() {
             ear.loudspeaker.wait_recorded(Duration::from_secs(6))?;
             let heard = ear.loudspeaker.heard_since(mark)?;
             let (pitch, silence) = (pitch_hz(&heard, RATE_HZ), longest_silence_ms(&heard, RATE_HZ));
+            println!("{:?}", silences(&heard, RATE_HZ));
             let statistics = ear.browser.statistics()?;
             println!("{}: {pitch} Hz, {silence} ms, {statistics:?}", ear.browser.name());
             // Playout follows the speaker's clock by up to 0.2 %.
@@ -146,6 +147,7 @@ fn a_hidden_tab_is_heard_for_a_minute_and_so_is_who_comes_meanwhile() {
             let heard = ear.loudspeaker.heard_since(mark)?;
             let statistics = ear.browser.statistics()?;
             let silence = longest_silence_ms(&heard, 48_000);
+            println!("{:?}", silences(&heard, 48_000));
             let last = &heard[heard.len() - 5 * 48_000..];
             let (ada, ben) = (loudness_at(last, 48_000, 440.0), loudness_at(last, 48_000, 1_000.0));
             println!("{name}: {silence} ms of silence, {ada} and {ben}, {statistics:?}");

@@ -7,13 +7,13 @@ use anyhow::{Result, ensure};
 use tribune_tests::browser::{
     Browser, BrowserOptions, Ear, Kind, room_url, web_relay, with_browsers,
 };
-use tribune_tests::process::{Client, get};
+use tribune_tests::process::Client;
 
 const ROOM: &str = "stage";
 const BOTH: [Kind; 2] = [Kind::Chromium, Kind::Firefox];
 /// Time limit of what takes a moment, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Bytes of all that is served.
+/// Bytes of all that is served, compressed where the relay compresses.
 const PAGE_BYTES: u64 = 100_000;
 
 fn ensure_accessible(browser: &mut Browser, view: &str) -> Result<()> {
@@ -137,13 +137,21 @@ fn served(directory: &Path, below: &str) -> Result<Vec<String>> {
 }
 
 #[test]
-fn all_that_is_served_weighs_less_than_100_kb() {
-    tribune_tests::process::with_scratch(|scratch| {
+fn all_that_is_served_weighs_less_than_100_kb_as_it_travels() {
+    with_browsers(&[Kind::Chromium], |scratch| {
         let relay = web_relay("relay").start(scratch)?;
-        let address = relay.web()?.trim_start_matches("http://").parse()?;
+        let mut browser = BrowserOptions::new(Kind::Chromium).start(scratch, "chromium")?;
+        browser.open(&format!("{}/", relay.web()?))?;
+        let weight = |browser: &mut Browser, path: &str| -> Result<(u64, u64)> {
+            let asked = format!(
+                "fetch('{path}', {{ cache: 'reload' }}).then(async answer => [answer.status,
+                    (await answer.text(), Number(answer.headers.get('content-length')))])"
+            );
+            browser.ask(&asked)
+        };
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
-        let mut bytes = 0;
         let files = served(&directory, "")?;
+        let mut bytes = 0;
         for file in &files {
             let path = match file.as_str() {
                 "index.html" => "/".to_owned(),
@@ -151,15 +159,16 @@ fn all_that_is_served_weighs_less_than_100_kb() {
                 "example.html" => "/example".to_owned(),
                 file => format!("/web/{file}"),
             };
-            let answer = get(address, &path)?;
-            assert_eq!(answer.status, 200, "{path}");
-            bytes += answer.body.len() as u64;
+            let (status, length) = weight(&mut browser, &path)?;
+            assert_eq!(status, 200, "{path}");
+            assert!(length > 0, "{path} without a length");
+            bytes += length;
         }
         println!("{} files, {bytes} bytes", files.len());
         assert!(files.len() > 10, "{files:?}");
         assert!(bytes < PAGE_BYTES, "{bytes} bytes in {} files", files.len());
         for path in ["/web/package.json", "/web/test/wire.test.mjs", "/web/browser/drive.mjs"] {
-            assert_eq!(get(address, path)?.status, 404, "{path}");
+            assert_eq!(weight(&mut browser, path)?.0, 404, "{path}");
         }
         Ok(())
     });

@@ -121,16 +121,29 @@ pub fn loud_part(recording: &[f32]) -> Range<usize> {
     first * BLOCK..((last + 1) * BLOCK).min(recording.len())
 }
 
-/// The longest time in which a recording is silent between two sounds, in ms, to the block of 5 ms.
+/// Silences of a recording between two sounds, to the block of 5 ms: where each begins, in seconds of the recording,
+/// and its length in ms.
+#[must_use]
+pub fn silences(recording: &[f32], rate_hz: u32) -> Vec<(f64, usize)> {
+    let block = rate_hz as usize / 200;
+    let part = loud_part(recording);
+    let (mut found, mut run) = (Vec::new(), 0);
+    for (n, samples) in recording[part.clone()].chunks_exact(block).enumerate() {
+        if rms(samples) < SPEECH_RMS {
+            run += 1;
+        } else if run > 0 {
+            let begin = part.start + (n - run) * block;
+            found.push((begin as f64 / f64::from(rate_hz), run * 5));
+            run = 0;
+        }
+    }
+    found
+}
+
+/// The longest of them, in ms; 0 if there is none.
 #[must_use]
 pub fn longest_silence_ms(recording: &[f32], rate_hz: u32) -> usize {
-    let block = rate_hz as usize / 200;
-    let (mut run, mut longest) = (0, 0);
-    for samples in recording[loud_part(recording)].chunks_exact(block) {
-        run = if rms(samples) < SPEECH_RMS { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    longest * 5
+    silences(recording, rate_hz).into_iter().map(|(_, length)| length).max().unwrap_or(0)
 }
 
 /// Amplitude of one frequency in a recording (Goertzel, 1958): 1 is as loud as it gets.

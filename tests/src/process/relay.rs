@@ -92,7 +92,9 @@ impl RelayOptions {
         let relay = Relay {
             listen: value("listen")?.parse()?,
             http: value("http")?.parse()?,
-            web: value("web").ok(),
+            // By its address: of a name, Chromium tries one address for WebTransport, and the first of
+            // `localhost` is IPv6.
+            web: value("web").ok().map(|link| link.replace("//localhost:", "//127.0.0.1:")),
             fingerprint: value("fingerprint")?,
             process,
         };
