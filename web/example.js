@@ -12,14 +12,13 @@ form.onsubmit = async (event) => {
     const show = () => {
       stage.replaceChildren(...room.stage.map(({ name, track }) => {
         const item = document.createElement('li');
-        item.textContent = name;
-        item.dataset.track = track;
+        Object.assign(item, { textContent: name, id: `track-${track}` });
         return item;
       }));
     };
     room.addEventListener('stage', show);
     room.addEventListener('levels', ({ detail }) => {
-      for (const item of stage.children) item.style.opacity = detail.get(Number(item.dataset.track))?.speaking ? 1 : 0.5;
+      for (const item of stage.children) item.style.opacity = detail.get(Number(item.id.slice(6)))?.speaking ? 1 : 0.5;
     });
     room.addEventListener('state', ({ detail }) => (state.textContent = detail.why?.message ?? detail.state));
     show();

@@ -108,6 +108,13 @@ function dialWebSocket(url, to) {
   return { ready, stop: () => socket.close() };
 }
 
+/** @param {() => void} stop of a connection that may not be open yet, or closed */
+function quietly(stop) {
+  try {
+    stop();
+  } catch { /* There is nothing to close. */ }
+}
+
 /**
  * Dials a relay: by WebTransport, and by WebSocket too where that fails or takes long. The first that is ready
  * counts, the other is closed.
@@ -127,9 +134,8 @@ export function dial(relay, handlers) {
   const over = (closeCode, reason = why) => {
     if (isOver) return;
     isOver = true;
-    clearTimeout(later);
     clearTimeout(limit);
-    if (!chosen) for (const stop of stops) stop();
+    if (!chosen) for (const stop of stops) quietly(stop);
     handlers.closed(closeCode, reason);
   };
   /** @param {(to: Handlers) => {ready: Promise<Transport>, stop: () => void}} begin */
@@ -149,16 +155,12 @@ export function dial(relay, handlers) {
           if (own && own === chosen) over(code, reason);
         },
       });
-      stops.push(() => {
-        try {
-          stop();
-        } catch { /* It was not open yet, or is closed. */ }
-      });
+      stops.push(stop);
       own = await ready;
       if (isOver || chosen) own.close(0, '');
       else {
         chosen = own;
-        clearTimeout(later);
+        tried = true;
         clearTimeout(limit);
         handlers.open(own);
         if (closed.length) over(...closed[0]);
@@ -171,15 +173,14 @@ export function dial(relay, handlers) {
       } else if (!chosen) second();
     }
   };
-  const { websocket, force } = relay;
+  const { websocket = '', force } = relay;
   let tried = !websocket || force === 'webtransport';
   const second = () => {
-    clearTimeout(later);
     if (tried || isOver) return;
     tried = true;
-    attempt((to) => dialWebSocket(/** @type {string} */ (websocket), to));
+    attempt((to) => dialWebSocket(websocket, to));
   };
-  const later = setTimeout(second, HEAD_START_MS);
+  setTimeout(second, HEAD_START_MS);
   const limit = setTimeout(over, READY_TIMEOUT_MS, undefined, 'no answer in time');
   if (force === 'websocket' || typeof WebTransport === 'undefined') {
     if (websocket) second();

@@ -2,7 +2,7 @@
 //! not hold up the hub.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -29,11 +29,18 @@ pub struct WebLink {
 }
 
 impl WebLink {
-    fn new(scheme: WebScheme, address: SocketAddr, dns_name: Option<String>) -> Self {
+    /// The link to pages at `address`, whose sessions go to the UDP address `listen`.
+    fn new(
+        scheme: WebScheme,
+        address: SocketAddr,
+        dns_name: Option<String>,
+        listen: SocketAddr,
+    ) -> Self {
         let ip = address.ip();
         let host = match dns_name {
             Some(name) if scheme == WebScheme::Https => name,
-            // Of addresses on this machine only the name is known to browsers' rules for every kind of session.
+            // A browser takes the name for ::1 first, and gives up where nobody listens there.
+            Some(_) | None if ip == Ipv4Addr::LOCALHOST && listen.is_ipv4() => ip.to_string(),
             Some(_) | None if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
             Some(_) | None if ip.is_ipv6() => format!("[{ip}]"),
             Some(_) | None => ip.to_string(),
@@ -122,7 +129,7 @@ pub(super) async fn serve_web(
         runtime.shutdown_background();
     };
     let thread = std::thread::Builder::new().name("web".to_owned()).spawn(serve)?;
-    let link = WebLink::new(web.scheme, address, keeper.dns_name());
+    let link = WebLink::new(web.scheme, address, keeper.dns_name(), listen);
     tracing::info!("the page for browsers: {link}");
     Ok(Some(Web { link, stop: Some(stop), thread: Some(thread) }))
 }
@@ -145,7 +152,9 @@ mod tests {
     #[test]
     fn links_as_people_open_them() {
         let link = |scheme, address: &str, name: Option<&str>| {
-            WebLink::new(scheme, address.parse().unwrap(), name.map(str::to_owned)).to_string()
+            let listen = "[::]:4433".parse().unwrap();
+            let name = name.map(str::to_owned);
+            WebLink::new(scheme, address.parse().unwrap(), name, listen).to_string()
         };
         let (http, https) = (WebScheme::Http, WebScheme::Https);
         assert_eq!(link(http, "127.0.0.1:8080", None), "http://localhost:8080");
@@ -154,5 +163,8 @@ mod tests {
         assert_eq!(link(https, "[::]:4433", None), "https://localhost:4433");
         assert_eq!(link(https, "192.0.2.7:4433", None), "https://192.0.2.7:4433");
         assert_eq!(link(http, "[2001:db8::7]:80", None), "http://[2001:db8::7]");
+        let listen = "127.0.0.1:4433".parse().unwrap();
+        let ipv4 = WebLink::new(http, "127.0.0.1:8080".parse().unwrap(), None, listen);
+        assert_eq!(ipv4.to_string(), "http://127.0.0.1:8080");
     }
 }

@@ -306,8 +306,8 @@ impl Shard {
                 self.count_sent(out);
                 return true;
             }
-            let (farewell, conn) = (&mut peer.farewell, &mut peer.conn);
-            if farewell.take_if(|farewell| farewell.poll(now, conn)).is_some() {
+            let conn = &mut peer.conn;
+            if peer.farewell.as_mut().is_some_and(|farewell| farewell.poll(now, conn)) {
                 continue;
             }
             peer.dirty = false;

@@ -349,8 +349,7 @@ impl Shard {
     fn close(&mut self, slot: u32, code: CloseCode, reason: String) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         if !peer.closed {
-            let web = peer.web.as_deref();
-            peer.farewell = Some(Farewell::new(&mut peer.conn, web, code, reason).into());
+            peer.farewell = Some(Farewell::new(peer.web.as_deref(), code, reason).into());
         }
         self.forget_peer(slot);
         self.mark_dirty(slot);
