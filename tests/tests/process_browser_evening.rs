@@ -97,7 +97,7 @@ fn announced(evening: &Evening<'_>, ada: &str, cleo: &str) -> Result<Ear> {
     let mut guest = Ear::start(evening.scratch, options, "cleo", 48_000)?;
     guest.browser.open(&format!("{}#token={cleo}", room_url(&evening.relay, ROOM)?))?;
     guest.browser.wait_text("title", "Rivers and bridges", LIMIT)?;
-    guest.browser.wait_shown("in 1 hour", LIMIT)?;
+    guest.browser.wait_shown("in 1 hr", LIMIT)?;
     let address: String = guest.browser.ask("location.href")?;
     ensure!(!address.contains("token"), "the token stays in the address: {address}");
     evening.look(&mut guest.browser, "announced")?;

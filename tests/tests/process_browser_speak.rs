@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tribune_tests::browser::{BrowserOptions, Ear, Kind, find, room_url, web_relay, with_browsers};
+use tribune_tests::browser::{
+    BrowserOptions, Ear, Kind, find_altered, room_url, web_relay, with_browsers,
+};
 use tribune_tests::process::sound::{conversation, read_wav, rms, write_wav};
 use tribune_tests::process::{Client, Process, Relay, RelayOptions, Scratch, pause};
 
@@ -50,9 +52,9 @@ fn a_browser_that_speaks_is_heard_by_a_terminal_and_by_the_other_browser() {
         for (who, recording) in
             [("terminal", read_wav(&heard)?), ("browser", ear.loudspeaker.heard()?)]
         {
-            let found = find(&recording, talk);
+            let found = find_altered(&recording, talk);
             println!("{who}: {found:?}");
-            assert!(found.share() > 0.8, "{who}: {found:?}");
+            assert!(found.share() > 0.9, "{who}: {found:?}");
             let (first, last) = found.span_s;
             assert!(last - first > 10.0, "{who}: {found:?}");
         }
@@ -73,7 +75,9 @@ fn a_browser_that_is_muted_sends_nothing_and_goes_on_when_it_is_not() {
             let mut listener = Client::listen(ROOM, "null".as_ref(), &relay)
                 .enter(scratch, &format!("{name}-listener"))?;
             let options = BrowserOptions::new(kind).microphone(&file).repeating();
-            let mut speaker = options.start(scratch, name)?;
+            // Where there is no loudspeaker, Firefox hears no microphone.
+            let mut ear = Ear::start(scratch, options, name, 48_000)?;
+            let speaker = &mut ear.browser;
             speaker.enter(&room_url(&relay, ROOM)?, name, "speaker")?;
             listener.wait_statistics("the speaker", LIMIT, |next| next.received_of(name) > 50)?;
             // By key, then by button.

@@ -16,7 +16,9 @@ mod wish;
 
 pub use driver::{Browser, Violation, WebStatistics};
 pub use ear::Ear;
-pub use heard::{Found, find, longest_silence_ms, loud_part, loudness_at, pitch_hz, silences};
+pub use heard::{
+    Found, find, find_altered, longest_silence_ms, loud_part, loudness_at, pitch_hz, silences,
+};
 pub use loudspeaker::Loudspeaker;
 pub use network::Network;
 pub use page::{room_url, web_relay};
