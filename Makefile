@@ -6,18 +6,18 @@ CARGO_FLAGS ?=
 # What `make bench` and `make sound` pass on: --quick tries everything at small sizes.
 BENCH_FLAGS ?=
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
-SHELL_SCRIPTS = scripts/setup scripts/build-peers scripts/check-deploy scripts/event-hashes demo/clips/make-clips \
+SHELL_SCRIPTS = scripts/setup scripts/build-peers scripts/check-deploy scripts/check-web scripts/event-hashes demo/clips/make-clips \
 	bench/voices/make-voices deploy/docker/make-trust deploy/docker/healthcheck .ci/run
 
 .DEFAULT_GOAL := help
 # `make setup demo` with -j must not build before the setup is through.
 .NOTPARALLEL:
-.PHONY: help setup build demo test check-deploy lint bench sound
+.PHONY: help setup build demo test check-deploy check-web lint bench sound
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-setup: ## install what is missing: cmake, ALSA headers, opus-tools, PyJWT, what checks deploy/
+setup: ## install what is missing: cmake, ALSA headers, opus-tools, PyJWT, what checks deploy/, browsers
 	@scripts/setup test
 
 build: ## build everything, optimised
@@ -37,6 +37,7 @@ demo: ## a tree of relays, two speakers and 40 listeners on this machine, in a m
 test: ## all tests
 	@scripts/setup test
 	@scripts/check-deploy
+	@scripts/check-web
 	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -ex; \
@@ -51,6 +52,10 @@ test: ## all tests
 check-deploy: ## what is in deploy/, by the tools that read it: rules, dashboards, images, units, manifests
 	@scripts/setup test
 	@scripts/check-deploy
+
+check-web: ## what is in web/, without a browser: its types, and its own tests in node
+	@scripts/setup test
+	@scripts/check-web
 
 lint: ## rustfmt, clippy and rustdoc with warnings denied, the shape of the code, shellcheck, cargo-deny
 	@scripts/setup lint

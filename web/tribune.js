@@ -272,7 +272,10 @@ export class Room extends EventTarget {
     ear.port.postMessage({ port: port1, volume: this.#volume }, [port1]);
     ear.connect(audio.destination);
     this.#ear = ear;
-    this.#engine.call('output', { ms: 1000 * (audio.outputLatency || audio.baseLatency || 0) });
+    // Firefox' `outputLatency` can wait for a device that is being opened, and the page with it, for ever.
+    const isFirefox = navigator.userAgent.includes('Firefox/');
+    const latency = isFirefox ? audio.baseLatency : audio.outputLatency || audio.baseLatency;
+    this.#engine.call('output', { ms: 1000 * (latency || 0) });
     await this.#engine.call('ear', { port: port2 }, [port2]);
   }
 

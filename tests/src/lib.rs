@@ -1,5 +1,6 @@
 //! Foundations of the end-to-end tests. Nothing of it is part of Tribune.
 
+pub mod browser;
 pub mod demo;
 mod fingerprint;
 pub mod hubs;

@@ -98,7 +98,11 @@ impl Process {
         Self::spawn(scratch, name, command)
     }
 
-    fn spawn(scratch: &Scratch, name: &str, mut command: Command) -> Result<Self> {
+    /// As [`Self::start`], for a command that needs more than arguments.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) fn spawn(scratch: &Scratch, name: &str, mut command: Command) -> Result<Self> {
         let stderr = scratch.file(&format!("{name}.stderr"));
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("TRIBUNE_") {
@@ -180,6 +184,21 @@ impl Process {
                 )),
             }
         })
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Errors
+    /// If it does not read any more.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        let stdin = self.child.stdin.as_mut().context("its standard input is closed")?;
+        let written = stdin.write_all(line.as_bytes()).and_then(|()| stdin.write_all(b"\n"));
+        written.with_context(|| format!("{} does not read", self.name))
+    }
+
+    /// Closes its standard input.
+    pub fn end_input(&mut self) {
+        self.child.stdin = None;
     }
 
     /// Sends a signal.

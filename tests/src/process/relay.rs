@@ -25,6 +25,7 @@ pub struct Relay {
     process: Process,
     listen: SocketAddr,
     http: SocketAddr,
+    web: Option<String>,
     fingerprint: String,
 }
 
@@ -91,6 +92,9 @@ impl RelayOptions {
         let relay = Relay {
             listen: value("listen")?.parse()?,
             http: value("http")?.parse()?,
+            // By its address: of a name, Chromium tries one address for WebTransport, and the first of
+            // `localhost` is IPv6.
+            web: value("web").ok().map(|link| link.replace("//localhost:", "//127.0.0.1:")),
             fingerprint: value("fingerprint")?,
             process,
         };
@@ -110,6 +114,14 @@ impl Relay {
     #[must_use]
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where its page is, without a slash at the end.
+    ///
+    /// # Errors
+    /// If it has none: `--web` was not among its arguments.
+    pub fn web(&self) -> Result<&str> {
+        self.web.as_deref().with_context(|| format!("{} serves no page", self.name()))
     }
 
     /// The SHA-256 of its certificate, in hexadecimal.
