@@ -99,6 +99,7 @@ fn tribune(plan: &TribunePlan) -> Result<()> {
         other_sockets: 0,
         reports: false,
         profile: Profile::Live,
+        web: 0,
     };
     let mut shown = Instant::now();
     let (mut fleet, joining) = Fleet::assemble(&spec, &topology, &mut |shared, _| {

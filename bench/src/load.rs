@@ -62,6 +62,11 @@ const AFTER: Duration = Duration::from_millis(500);
 /// No relay, a participant that is not admitted, no /proc.
 pub(crate) fn run(plan: &LoadPlan) -> Result<LoadMetrics> {
     ensure!(plan.storm == 0 || plan.seconds >= 2, "--storm takes --seconds 2 or more");
+    ensure!(
+        plan.web <= plan.listeners,
+        "--web takes at most the {} of --listeners",
+        plan.listeners
+    );
     let reports_take = REPORT_PERIOD.as_secs();
     ensure!(
         !plan.reports || u64::from(plan.seconds) >= reports_take,

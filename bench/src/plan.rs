@@ -68,6 +68,12 @@ pub(crate) struct TreePlan {
     /// Profile of the listeners: live, or audience with three frame periods a packet.
     #[arg(long, value_name = "PROFILE", default_value_t = Profile::Live, value_parser = datagram_profile)]
     profile: Profile,
+    /// Percentage of the listeners who come by a browser. They hear by the profile audience.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    web_share: u8,
+    /// Relay CPU of a listener in a browser, as a multiple of another one's in the profile audience.
+    #[arg(long, value_name = "FACTOR", value_parser = positive)]
+    web_cpu_factor: Option<f64>,
     /// Price of a core for an hour, in any currency. Without a price there is no money in the output.
     #[arg(long, value_name = "PRICE", value_parser = not_negative)]
     price_core_hour: Option<f64>,
@@ -175,6 +181,7 @@ impl TreePlan {
             // The flag gives one bound, which is used for the median too.
             hop_p50_ms: self.hop_ms,
             hop_p99_ms: self.hop_ms,
+            web_cpu_factor: self.web_cpu_factor,
         };
         let usual = paths::output().join("results.json");
         let path = self.results.clone().or_else(|| usual.is_file().then_some(usual));
@@ -192,7 +199,8 @@ fn trees(plan: &TreePlan, costs: Costs) -> Result<TreeReport> {
         connections: plan.max_connections,
     };
     let TreePlan { speakers, frame_bytes, profile, .. } = *plan;
-    let speech = Speech { speakers, frame_bytes, profile };
+    let web_share = f64::from(plan.web_share) / 100.0;
+    let speech = Speech { speakers, frame_bytes, profile, web_share };
     let of = |audience: &u64| tree::plan(*audience, &costs, &machine, speech);
     let trees = plan.audience.iter().map(of).collect::<Result<Vec<_>>>()?;
     let (price_core_hour, price_gb) = (plan.price_core_hour, plan.price_gb);
@@ -257,6 +265,11 @@ impl fmt::Display for TreeReport {
         cost(f, "CPU per join", self.costs.join_cpu_us, "µs")?;
         cost(f, "delay per relay, p50", self.costs.hop_p50_ms, "ms")?;
         cost(f, "delay per relay, p99", self.costs.hop_p99_ms, "ms")?;
+        if self.speech.web_share > 0.0 {
+            cost(f, "CPU in a browser, of another's", self.costs.web_cpu_factor, "times")?;
+            let percent = self.speech.web_share * 100.0;
+            writeln!(f, "  {:<36}{percent:.0} % of the listeners, by audience", "in browsers")?;
+        }
         let machine = &self.machine;
         writeln!(
             f,

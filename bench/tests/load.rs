@@ -57,6 +57,15 @@ fn transient_listeners_come_and_leave_beside_those_who_stay() {
 }
 
 #[test]
+fn listeners_in_browsers_hear_what_the_others_hear() {
+    let report = load(&["--listeners=10", "--web=6", "--seconds=2", "--profile=audience"]);
+    assert_eq!(report["web"], 6, "{report}");
+    assert_all_came(&report);
+    let output = run(&["load", "--listeners=5", "--web=6"], "");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("at most the 5 of --listeners"));
+}
+
+#[test]
 fn a_storm_is_measured_at_those_who_were_there() {
     let report = load(&["--listeners=10", "--storm=30", "--seconds=2"]);
     assert_eq!(report["frames_expected"], 10 * 100, "{report}");

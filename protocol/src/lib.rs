@@ -30,3 +30,7 @@ mod wellformed;
 pub const ALPN_PARTICIPANT: &[u8] = b"tribune/1";
 /// ALPN of a trunk: a connection between two relays.
 pub const ALPN_TRUNK: &[u8] = b"tribune-trunk/1";
+/// ALPN of a browser's connection: HTTP/3 (RFC 9114) with one WebTransport session in it.
+pub const ALPN_WEB: &[u8] = b"h3";
+/// Path of the session's URL.
+pub const WEB_PATH: &str = "/tribune";

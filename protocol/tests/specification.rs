@@ -35,7 +35,7 @@ use tribune_protocol::ids::{
 use tribune_protocol::log::{Chain, Detail, Draft, LogAction, LogKey, LogPublicKey, Party};
 use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 use tribune_protocol::quality::{FrameCounts, Measure, Quality, QualitySummary, Spread};
-use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, limits};
+use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, ALPN_WEB, WEB_PATH, limits};
 
 const SPEC: &str = include_str!("../SPEC.md");
 
@@ -243,7 +243,8 @@ fn close_codes_are_those_of_the_code() {
 
 #[test]
 fn alpn_names_are_those_of_the_code() {
-    for name in [ALPN_PARTICIPANT, ALPN_TRUNK] {
+    assert!(section("### 2.4 ").contains(&format!("PORT{WEB_PATH}`")));
+    for name in [ALPN_PARTICIPANT, ALPN_TRUNK, ALPN_WEB] {
         let name = std::str::from_utf8(name).expect("an ALPN name is text");
         assert!(section("### 2.2 ").contains(&format!("| `{name}` |")), "{name}");
     }

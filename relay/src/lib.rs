@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod monitor;
 pub mod store;
 pub mod tls;
+pub mod websocket;

@@ -12,6 +12,7 @@ use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_relay::identity::master_keys;
 use tribune_relay::tls::{ServerTrust, TlsIdentity, client_crypto, server_crypto_for};
 use tribune_relay_core::clock::WallClock;
+use tribune_relay_core::link::bridge::BridgeKey;
 use tribune_relay_core::messages::{Packet, ShardId};
 use tribune_relay_core::shard::limits::{ADMITTED_PER_TURN, accepting_transport, congestion};
 use tribune_relay_core::shard::steering::ShardCids;
@@ -59,6 +60,7 @@ fn shard(now: Instant) -> Shard {
         clients: Vec::new(),
         congestion,
         steering,
+        bridge: BridgeKey::new([2; 32]),
         wall: WallClock { at: now, unix_us: 0 },
         top_n: 4,
         max_connections: 100,

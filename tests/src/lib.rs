@@ -3,6 +3,7 @@
 pub mod demo;
 mod fingerprint;
 pub mod hubs;
+pub mod page;
 pub mod process;
 mod schedule;
 pub mod sim;

@@ -17,7 +17,7 @@ use super::shared::{SWEEP, Shared, join, rest_until};
 use super::spec::room_name;
 use crate::pool::client_pool::{ClientPool, Place};
 use crate::pool::events::{Arrival, MemberId, News};
-use crate::pool::target::Target;
+use crate::pool::target::{Target, Way};
 
 /// Time in which a storm begins its joins.
 pub(crate) const STORM: Duration = Duration::from_secs(1);
@@ -178,7 +178,7 @@ fn run(
             let room = room_name((number % u32::from(rooms)) as u16);
             let begun = Instant::now();
             let said = join(&room, Role::Listener, "guest", number as usize)?;
-            let member = pool.join(number as usize % sockets, said)?;
+            let member = pool.join(number as usize % sockets, Way::Quic, said)?;
             present.begun.insert(member, begun);
             (transient.begun, number) = (transient.begun + 1, number + 1);
         }

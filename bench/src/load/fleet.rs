@@ -222,6 +222,7 @@ impl Fleet {
                 speakers: spec.speakers,
                 reports: spec.reports.then_some(self.epoch),
                 profile: spec.profile,
+                web: (spec.web as usize).saturating_sub(thread).div_ceil(threads),
             };
             let shared = Arc::clone(&self.shared);
             let name = format!("listeners-{thread}");

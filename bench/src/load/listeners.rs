@@ -20,7 +20,7 @@ use super::shared::{SWEEP, Shared, join, rest_until};
 use super::tally::{ListenerStats, Tally};
 use crate::pool::client_pool::{ClientPool, Place};
 use crate::pool::events::{Arrival, News};
-use crate::pool::target::Target;
+use crate::pool::target::{Target, Way};
 
 /// Sweep period once all are in and no round runs: enough to acknowledge in time, and no load while
 /// another system is measured.
@@ -46,6 +46,8 @@ pub(crate) struct ListenerWork {
     pub(crate) reports: Option<WallClock>,
     /// Profile that they ask for.
     pub(crate) profile: Profile,
+    /// How many of them, the first, come as browsers.
+    pub(crate) web: usize,
 }
 
 /// Joins listeners and counts the frames that they receive in each round, until told to stop.
@@ -134,7 +136,8 @@ fn join_due(
         let (room, _) = &work.rooms[*joining];
         let mut join = join(room, Role::Listener, "listener", *joining)?;
         join.profile = Some(work.profile);
-        pool.join(*joining / work.per_socket, join)?;
+        let way = if *joining < work.web { Way::Web } else { Way::Quic };
+        pool.join(*joining / work.per_socket, way, join)?;
         *joining += 1;
     }
     Ok(())

@@ -70,6 +70,9 @@ pub(crate) struct LoadPlan {
     /// Profile of the listeners: live or audience, which has three frame periods a packet.
     #[arg(long, value_name = "PROFILE", default_value_t = Profile::Live, value_parser = datagram_profile)]
     pub(crate) profile: Profile,
+    /// Listeners that come as browsers, over WebTransport.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) web: u32,
     /// Draws the distribution of latencies and the CPU over the run.
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
@@ -125,6 +128,7 @@ impl LoadPlan {
                 + Arrivals::sockets(self.storm, true),
             reports: self.reports,
             profile: self.profile,
+            web: self.web,
         }
     }
 

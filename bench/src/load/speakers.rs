@@ -24,7 +24,7 @@ use super::round::Round;
 use super::shared::{NO_RANDOM, SWEEP, Shared, join, rest_until};
 use crate::pool::client_pool::{ClientPool, Place};
 use crate::pool::events::{Arrival, MemberId, News};
-use crate::pool::target::Target;
+use crate::pool::target::{Target, Way};
 
 /// Longest sleep of the thread, so that acknowledgements are read.
 const SPEAKER_NAP: Duration = Duration::from_millis(5);
@@ -198,7 +198,7 @@ fn join_speakers(
 ) -> Result<Vec<TrackId>> {
     let mut tracks = Vec::new();
     for (number, (room, _, _)) in work.speakers.iter().enumerate() {
-        let member = pool.join(number, join(room, Role::Speaker, "speaker", number)?)?;
+        let member = pool.join(number, Way::Quic, join(room, Role::Speaker, "speaker", number)?)?;
         let track = await_track(pool, member, Instant::now() + SPEAKERS_WITHIN);
         tracks.push(track.with_context(|| format!("speaker {number} was not let in"))?);
         shared.count_speaker_in();

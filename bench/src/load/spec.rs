@@ -36,6 +36,8 @@ pub(crate) struct LoadSpec {
     pub(crate) reports: bool,
     /// Profile of the listeners.
     pub(crate) profile: Profile,
+    /// Listeners that come as browsers.
+    pub(crate) web: u32,
 }
 
 impl LoadSpec {

@@ -49,7 +49,7 @@ pub(crate) struct Row {
 /// The load fails or does not report what is predicted.
 pub(crate) fn run(costs: &Costs, size: Size) -> Result<Checked> {
     let profile = Profile::Live;
-    let speech = Speech { speakers: 1, frame_bytes: size.frame_bytes, profile };
+    let speech = Speech { speakers: 1, frame_bytes: size.frame_bytes, profile, web_share: 0.0 };
     let predicted = predict(costs, size.listeners, size.depth, speech);
     let Size { listeners, depth, seconds, frame_bytes } = size;
     let load = format!(

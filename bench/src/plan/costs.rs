@@ -23,6 +23,8 @@ pub(crate) struct MeasuredCosts {
     pub(crate) hop_p50_ms: Option<f64>,
     /// Delay of one more relay on the way, 99th percentile, in milliseconds.
     pub(crate) hop_p99_ms: Option<f64>,
+    /// Relay CPU of a listener in a browser, as a multiple of another one's in the same profile.
+    pub(crate) web_cpu_factor: Option<f64>,
 }
 
 /// Cost with its source.
@@ -70,7 +72,12 @@ pub(crate) struct Costs {
     pub(crate) hop_p50_ms: Sourced,
     /// See [`MeasuredCosts::hop_p99_ms`].
     pub(crate) hop_p99_ms: Sourced,
+    /// See [`MeasuredCosts::web_cpu_factor`].
+    pub(crate) web_cpu_factor: Sourced,
 }
+
+/// Relay CPU of a listener in a browser ÷ another one's in the same profile: bench/RESULTS.md, "Browsers".
+const WEB_CPU_FACTOR: f64 = 1.25;
 
 impl Costs {
     /// Takes each cost from the first of flags, suite and built-in values that has it.
@@ -91,6 +98,7 @@ impl Costs {
             // Half of the delay that two more relays add.
             hop_p50_ms: choose(|costs| costs.hop_p50_ms, 0.1),
             hop_p99_ms: choose(|costs| costs.hop_p99_ms, 0.1),
+            web_cpu_factor: choose(|costs| costs.web_cpu_factor, WEB_CPU_FACTOR),
         }
     }
 

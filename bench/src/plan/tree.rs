@@ -15,6 +15,8 @@ use super::costs::Costs;
 const DATAGRAM_OVERHEAD_BYTES: u32 = 40 + 8 + 11 + 3 + 2 + 16;
 /// Bytes before the Opus packet in a frame: track 1, sequence number 2, level 1, length 2.
 const FRAME_HEADER_BYTES: u32 = 6;
+/// Bytes before a browser's datagram: its session. SPEC.md section 2.4.
+const WEB_BYTES: f64 = 1.0;
 /// Frame periods that a datagram of `audience` holds: SPEC.md section 5.6.
 const AUDIENCE_PERIODS: u16 = 3;
 
@@ -38,8 +40,10 @@ pub(crate) struct Speech {
     pub(crate) speakers: u16,
     /// Opus bytes in a frame.
     pub(crate) frame_bytes: u16,
-    /// Profile of the listeners. Relays hear live.
+    /// Profile of the listeners who do not come by a browser. Relays hear live.
     pub(crate) profile: Profile,
+    /// Share of the listeners who come by a browser, 0 to 1. They hear by `audience`.
+    pub(crate) web_share: f64,
 }
 
 /// Receivers of a relay.
@@ -52,6 +56,26 @@ pub(crate) enum Below {
 }
 
 impl Speech {
+    /// The same with everybody in a browser.
+    fn in_browsers(self) -> Self {
+        Self { profile: Profile::Audience, web_share: 1.0, ..self }
+    }
+
+    /// Share of such receivers who come by a browser.
+    const fn web_share(self, below: Below) -> f64 {
+        match below {
+            Below::Relays => 0.0,
+            Below::Listeners => self.web_share,
+        }
+    }
+
+    /// A value per receiver, on average over those with a browser and those without.
+    fn averaged(self, below: Below, value: impl Fn(Self, f64) -> f64) -> f64 {
+        let web = self.web_share(below);
+        let in_browsers = value(self.in_browsers(), 1.0);
+        web * in_browsers + (1.0 - web) * value(Self { web_share: 0.0, ..self }, 0.0)
+    }
+
     /// Frame periods a datagram.
     const fn periods(self, below: Below) -> u16 {
         match (below, self.profile) {
@@ -77,19 +101,26 @@ impl Speech {
 
     /// Mbit/s to a number of receivers.
     fn mbit(self, below: Below, receivers: f64) -> f64 {
-        let bytes = self.datagrams_per_second(below) * f64::from(self.wire_bytes(below));
+        let bytes = self.averaged(below, |speech, web| {
+            let bytes = f64::from(speech.wire_bytes(below)) + web * WEB_BYTES;
+            speech.datagrams_per_second(below) * bytes
+        });
         receivers * bytes * 8.0 / 1e6
     }
 
     /// CPU of one receiver, in cores.
     fn cores(self, below: Below, costs: &Costs) -> f64 {
-        let cpu_us = costs.cpu_us_per_datagram(self.frames_per_datagram(below));
-        self.datagrams_per_second(below) * cpu_us / 1e6
+        self.averaged(below, |speech, web| {
+            let cpu_us = costs.cpu_us_per_datagram(speech.frames_per_datagram(below));
+            let factor = 1.0 + web * (costs.web_cpu_factor.value - 1.0);
+            speech.datagrams_per_second(below) * cpu_us * factor / 1e6
+        })
     }
 
     /// Longest wait of a frame until its datagram is full, in milliseconds.
     fn packing_ms(self, below: Below) -> f64 {
-        f64::from(self.periods(below) - 1) * FRAME_PERIOD.as_secs_f64() * 1e3
+        let slowest = if self.web_share(below) > 0.0 { self.in_browsers() } else { self };
+        f64::from(slowest.periods(below) - 1) * FRAME_PERIOD.as_secs_f64() * 1e3
     }
 }
 
@@ -346,7 +377,8 @@ mod tests {
 
     const MACHINE: Machine =
         Machine { cores: 2, utilisation: 0.6, memory_gib: 2.0, gbit: 10.0, connections: 50_000 };
-    const SPEECH: Speech = Speech { speakers: 1, frame_bytes: 120, profile: Profile::Live };
+    const SPEECH: Speech =
+        Speech { speakers: 1, frame_bytes: 120, profile: Profile::Live, web_share: 0.0 };
 
     fn costs(cpu_us: f64) -> Costs {
         let flags = MeasuredCosts {
@@ -356,6 +388,7 @@ mod tests {
             join_cpu_us: Some(500.0),
             hop_p50_ms: Some(0.5),
             hop_p99_ms: Some(2.0),
+            web_cpu_factor: Some(1.2),
         };
         Costs::choose(&flags, &MeasuredCosts::default())
     }
@@ -402,6 +435,21 @@ mod tests {
             deep.layers[0].egress_mbit,
             f64::from(deep.layers[0].fan_out) * 50.0 * 206.0 * 8.0 / 1e6
         );
+    }
+
+    #[test]
+    fn browsers_hear_by_audience_and_cost_more_than_others_who_do() {
+        let half = Speech { web_share: 0.5, ..SPEECH };
+        let tree = plan(1_000, &costs(10.0), &MACHINE, half).unwrap();
+        // Half of them as in the test before and a fifth dearer, half live, and the speaker's packets.
+        let cores = 500.0 * 50.0 / 3.0 * 11e-6 * 1.2 + 500.0 * 50.0 * 10e-6 + 0.0005;
+        assert!((tree.layers[0].busy_cores - cores).abs() < 1e-9, "{tree:?}");
+        let bytes = 500.0 * 50.0 / 3.0 * (81.0 + 3.0 * 126.0) + 500.0 * 50.0 * 206.0;
+        assert!((tree.layers[0].egress_mbit - bytes * 8.0 / 1e6).abs() < 1e-9);
+        let packing = half.packing_ms(Below::Listeners);
+        assert!((packing - 40.0).abs() < 1e-9, "the slowest wait as an audience does");
+        // Relays are not browsers.
+        assert!((half.mbit(Below::Relays, 1.0) - SPEECH.mbit(Below::Relays, 1.0)).abs() < 1e-9);
     }
 
     #[test]

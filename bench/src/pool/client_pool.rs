@@ -21,7 +21,7 @@ use super::delay::DelayLine;
 use super::events::{Arrival, MemberId, News};
 use super::members::Members;
 use super::sockets::Sockets;
-use super::target::Target;
+use super::target::{Target, Way};
 
 /// Buffers of sent packets that are kept for the next ones.
 const SPARE_BUFFERS: usize = 4_096;
@@ -97,8 +97,8 @@ impl ClientPool {
     ///
     /// # Errors
     /// QUIC's on the address or the name.
-    pub(crate) fn join(&mut self, socket: usize, join: Join) -> Result<MemberId> {
-        let member = self.members.join(Instant::now(), socket, join)?;
+    pub(crate) fn join(&mut self, socket: usize, way: Way, join: Join) -> Result<MemberId> {
+        let member = self.members.join(Instant::now(), socket, way, join)?;
         self.flush();
         Ok(member)
     }

@@ -18,16 +18,17 @@ use quinn_proto::{
 };
 use tribune_client_core::connection::{self, Received};
 use tribune_client_core::reconnect::Failure;
-use tribune_protocol::ALPN_PARTICIPANT;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::{Join, ToParticipant};
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
-use tribune_relay::tls::client_crypto;
+use tribune_protocol::{ALPN_PARTICIPANT, ALPN_WEB};
+use tribune_relay::tls::{ServerTrust, client_crypto};
 use tribune_relay_core::messages::Packet;
 use tribune_relay_core::shard::Outgoing;
+use tribune_tests::page::{PageSession, tagged, untagged};
 
 use super::events::{Arrival, MemberId, News};
-use super::target::Target;
+use super::target::{Target, Way};
 
 /// As participants have it; two of three keep-alives may be lost.
 const IDLE_TIMEOUT_MS: u32 = 15_000;
@@ -37,6 +38,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const RECEIVE_DATAGRAMS: usize = 64;
 /// Datagrams that wait for the network, per participant.
 const SEND_DATAGRAMS: usize = 16;
+/// Datagrams for which a browser acknowledges once. quinn cannot be kept from taking a relay's wish for fewer
+/// acknowledgements, which browsers do not know; so a page's connection sends a PING that often, and the
+/// acknowledgement with it. The relay has to acknowledge the PING too: what is measured is rather too dear.
+const DATAGRAMS_A_PING: u32 = 2;
 /// Control bytes on their way to a participant: four of the largest messages.
 const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
 
@@ -48,6 +53,7 @@ struct Member {
     /// The first message, until it is sent.
     join: Option<Bytes>,
     control: Option<StreamId>,
+    page: Page,
     protocol: connection::Connection,
     /// The deadline that is in the queue.
     armed: Option<Instant>,
@@ -55,11 +61,23 @@ struct Member {
     leaving: bool,
 }
 
+/// Part of a participant that a browser has.
+#[derive(Debug)]
+enum Page {
+    /// It has none.
+    Native,
+    /// The connection does not stand yet.
+    Dialling,
+    /// It has its session, or asks for it; so many datagrams have come since the last PING.
+    Open { session: PageSession, datagrams: u32 },
+}
+
 /// Participants of a pool.
 #[derive(Debug)]
 pub(crate) struct Members {
     target: Target,
     client: ClientConfig,
+    web_client: ClientConfig,
     endpoint: Endpoint,
     members: Vec<Option<Box<Member>>>,
     /// Participants that may have something to send.
@@ -77,9 +95,14 @@ impl Members {
         let mut client =
             ClientConfig::new(client_crypto(ALPN_PARTICIPANT, target.trust.clone(), None)?);
         client.transport_config(participant_transport());
+        // Browsers are shown another certificate than the one that is pinned; a load has no secrets.
+        let mut web_client =
+            ClientConfig::new(client_crypto(ALPN_WEB, ServerTrust::Anything, None)?);
+        web_client.transport_config(page_transport());
         Ok(Self {
             target,
             client,
+            web_client,
             endpoint: Endpoint::new(Arc::new(EndpointConfig::default()), None, false, None),
             members: Vec::new(),
             dirty: Vec::new(),
@@ -92,17 +115,28 @@ impl Members {
     ///
     /// # Errors
     /// QUIC's on the address or the name.
-    pub(crate) fn join(&mut self, now: Instant, socket: usize, join: Join) -> Result<MemberId> {
+    pub(crate) fn join(
+        &mut self,
+        now: Instant,
+        socket: usize,
+        way: Way,
+        join: Join,
+    ) -> Result<MemberId> {
         let mut protocol = connection::Connection::new(now);
         let join = protocol.join(now, join);
         let join = join.map_err(|failure| anyhow!(failure.reason().to_owned()))?;
         let Target { address, name, .. } = &self.target;
-        let (handle, conn) = self.endpoint.connect(now, self.client.clone(), *address, name)?;
+        let (client, page) = match way {
+            Way::Quic => (self.client.clone(), Page::Native),
+            Way::Web => (self.web_client.clone(), Page::Dialling),
+        };
+        let (handle, conn) = self.endpoint.connect(now, client, *address, name)?;
         let member = Member {
             conn,
             socket,
             join: Some(join),
             control: None,
+            page,
             protocol,
             armed: None,
             dirty: false,
@@ -129,6 +163,10 @@ impl Members {
     /// Queues a datagram. Returns whether QUIC took it.
     pub(crate) fn send_datagram(&mut self, member: MemberId, datagram: Bytes) -> bool {
         let Some(state) = self.state(member) else { return false };
+        let datagram = match state.page {
+            Page::Native => datagram,
+            Page::Dialling | Page::Open { .. } => tagged(&datagram),
+        };
         let taken = state.conn.datagrams().send(datagram, false).is_ok();
         self.mark_dirty(member);
         taken
@@ -239,11 +277,11 @@ impl Members {
             let Some(event) = state.conn.poll() else { break };
             match event {
                 Event::DatagramReceived => {
-                    while let Some(datagram) = state.conn.datagrams().recv() {
+                    while let Some(datagram) = state.take_datagram() {
                         heard(Arrival { at, member, datagram });
                     }
                 }
-                Event::Connected => self.send_join(member),
+                Event::Connected => self.begin(member),
                 Event::Stream(StreamEvent::Readable { .. }) => self.read_control(member),
                 Event::ConnectionLost { reason } if !state.leaving => {
                     self.news.push_back(News::Gone(member, reason.to_string()));
@@ -253,14 +291,41 @@ impl Members {
                 | Event::DatagramsUnblocked
                 | Event::Stream(_) => {}
             }
+            self.open_control(member);
         }
         self.mark_dirty(member);
     }
 
-    fn send_join(&mut self, member: MemberId) {
+    /// Opens the control stream, or asks for the session in which a page opens it.
+    fn begin(&mut self, member: MemberId) {
         let Some(state) = self.state(member) else { return };
-        state.control = state.conn.streams().open(Dir::Bi);
-        if let Some(join) = state.join.take() {
+        match state.page {
+            Page::Native => {
+                state.control = state.conn.streams().open(Dir::Bi);
+                self.send_join(member);
+            }
+            Page::Dialling | Page::Open { .. } => {
+                let session = PageSession::begin(&mut state.conn);
+                state.page = Page::Open { session, datagrams: 0 };
+            }
+        }
+    }
+
+    /// Opens a page's control stream once its session is there.
+    fn open_control(&mut self, member: MemberId) {
+        let Some(state) = self.state(member) else { return };
+        if let Page::Open { session, .. } = &mut state.page
+            && state.control.is_none()
+        {
+            state.control = session.poll_control(&mut state.conn);
+            if state.control.is_some() {
+                self.send_join(member);
+            }
+        }
+    }
+
+    fn send_join(&mut self, member: MemberId) {
+        if let Some(join) = self.state(member).and_then(|state| state.join.take()) {
             self.send_control(member, &join);
         }
     }
@@ -308,9 +373,34 @@ impl Members {
         }
     }
 }
+impl Member {
+    /// The next datagram that has come.
+    fn take_datagram(&mut self) -> Option<Bytes> {
+        let datagram = self.conn.datagrams().recv()?;
+        let Page::Open { datagrams, .. } = &mut self.page else { return Some(datagram) };
+        *datagrams += 1;
+        if *datagrams == DATAGRAMS_A_PING {
+            *datagrams = 0;
+            self.conn.ping();
+        }
+        Some(untagged(&datagram))
+    }
+}
+
 /// The transport settings of the `tribune` command, acknowledgements included: quinn's own, which
 /// the relay thins by the extension for it.
 fn participant_transport() -> Arc<TransportConfig> {
+    Arc::new(transport())
+}
+
+/// The same for a page: the relay opens HTTP/3's control stream.
+fn page_transport() -> Arc<TransportConfig> {
+    let mut transport = transport();
+    transport.max_concurrent_uni_streams(VarInt::from_u32(3));
+    Arc::new(transport)
+}
+
+fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
@@ -324,7 +414,7 @@ fn participant_transport() -> Arc<TransportConfig> {
         .mtu_discovery_config(None)
         // A batch mixes destinations, which segmentation offload does not.
         .enable_segmentation_offload(false);
-    Arc::new(transport)
+    transport
 }
 
 fn gone(member: MemberId, failure: &Failure) -> News {

@@ -1,4 +1,4 @@
-//! Address of the relay under load, and the trust in it.
+//! Address of the relay under load, the trust in it, and the ways there.
 
 use std::net::SocketAddr;
 
@@ -13,4 +13,13 @@ pub(crate) struct Target {
     pub(crate) name: String,
     /// Trust in its certificate.
     pub(crate) trust: ServerTrust,
+}
+
+/// Way of a participant to the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// QUIC, as the command line comes.
+    Quic,
+    /// WebTransport, as a browser comes.
+    Web,
 }

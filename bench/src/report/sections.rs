@@ -28,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) listener_threads: u8,
     /// Profile of the listeners.
     pub(crate) profile: Profile,
+    /// Listeners that came as browsers.
+    pub(crate) web: u32,
     /// Measured span.
     pub(crate) seconds: f64,
 }
@@ -125,6 +127,7 @@ impl Setup {
             listener_sockets: plan.listener_sockets(),
             listener_threads: plan.threads,
             profile: plan.profile,
+            web: plan.web,
             seconds: metrics.span.as_secs_f64(),
         }
     }

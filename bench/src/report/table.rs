@@ -50,6 +50,9 @@ impl LoadReport {
         if !self.setup.profile.is_live() {
             title += &format!(", profile {}", self.setup.profile);
         }
+        if self.setup.web > 0 {
+            title += &format!(", {} listeners in browsers", self.setup.web);
+        }
         if self.setup.rtt_ms > 0 {
             title += &format!(", RTT {} ms", self.setup.rtt_ms);
         }

@@ -5,6 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::session_datagram::{QUARTER_STREAM_ID, SessionDatagram};
 use super::{DatagramError, FrameSource, KIND_LATE, KIND_MEDIA, KIND_PROTECTED, KIND_REPAIR};
 use crate::ids::{Channel, Seq, TrackId};
 use crate::limits::{MAX_EXTENSION_BYTES, MAX_FRAMES_PER_DATAGRAM, MAX_OPUS_BYTES};
@@ -309,6 +310,7 @@ fn take_u32(rest: &mut &[u8]) -> Result<u32, DatagramError> {
 /// Writes one media datagram.
 #[derive(Debug)]
 pub struct MediaWriter {
+    /// The datagram so far, behind the byte of a browser's session.
     out: BytesMut,
     header_len: usize,
     frames: usize,
@@ -345,6 +347,7 @@ impl MediaWriter {
 
     fn of_kind(kind: u8, channel: Channel, max_bytes: usize) -> Self {
         let mut out = BytesMut::with_capacity(max_bytes.min(512));
+        out.put_u8(QUARTER_STREAM_ID);
         out.put_u8(kind);
         varint::put(&mut out, u64::from(channel.0));
         Self { header_len: out.len(), out, frames: 0, max_bytes }
@@ -352,7 +355,7 @@ impl MediaWriter {
 
     /// Adds a frame's written form. Returns whether it had room; if not, the datagram is as before.
     pub fn push(&mut self, wire: &[u8]) -> bool {
-        let fits = self.out.len() + wire.len() <= self.max_bytes;
+        let fits = self.out.len() - 1 + wire.len() <= self.max_bytes;
         if !fits || self.frames == MAX_FRAMES_PER_DATAGRAM {
             return false;
         }
@@ -367,12 +370,18 @@ impl MediaWriter {
         self.frames == 0
     }
 
-    /// The datagram, and an empty one of the same channel to go on with.
+    /// The datagram; an empty one of the same channel is there to go on with.
     #[must_use]
     pub fn take(&mut self) -> Bytes {
+        self.take_for_session().into_bare()
+    }
+
+    /// The same for native peers and browsers alike.
+    #[must_use]
+    pub fn take_for_session(&mut self) -> SessionDatagram {
         let header = BytesMut::from(&self.out[..self.header_len]);
         self.frames = 0;
-        std::mem::replace(&mut self.out, header).freeze()
+        SessionDatagram::from_tagged(std::mem::replace(&mut self.out, header).freeze())
     }
 }
 

@@ -7,6 +7,7 @@ pub mod nack;
 pub mod probe;
 pub mod protection;
 pub mod repair;
+pub mod session_datagram;
 
 /// First byte of a media datagram.
 pub const KIND_MEDIA: u8 = 0;

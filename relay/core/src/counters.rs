@@ -10,7 +10,7 @@ pub mod load;
 use self::distribution::Distribution;
 pub use self::labels::{
     BySide, DropCause, Drops, HandshakeResult, Handshakes, KindCounts, Queue, REFUSALS, Refusals,
-    Side, TrunkState,
+    Side, Transport, Transports, TrunkState,
 };
 
 /// Metrics of one room, at this relay and below it.
@@ -101,6 +101,10 @@ snapshot! {
         frames_dropped: Drops,
         /// Handshakes, by result.
         handshakes: Handshakes,
+        /// Connections opened, by transport.
+        opened: Transports,
+        /// Connections ended, by transport; of those that were opened.
+        ended: Transports,
         /// Frames found missing on arrival, by the side that they should have come from.
         frames_missing: BySide,
         /// Missing frames that have come later.

@@ -119,9 +119,9 @@ impl Hub {
     /// Handles an event of a shard.
     pub fn handle_event(&mut self, now: Instant, shard: ShardId, event: ShardEvent) {
         match event {
-            ShardEvent::FromParticipant { link, remote, request, message } => {
+            ShardEvent::FromParticipant { link, remote, transport, request, message } => {
                 self.counters.control_received.count(message.kind());
-                self.handle_participant(now, Sender { link, remote, request }, message);
+                self.handle_participant(now, Sender { link, remote, transport, request }, message);
             }
             ShardEvent::FromChild { link, remote, certified, message } => {
                 self.counters.control_received.count(message.kind());

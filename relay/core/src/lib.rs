@@ -21,7 +21,7 @@
 //! **The path of a decision**: everything else.
 //!
 //! ```text
-//!  shard::intake ─ stream bytes → message
+//!  shard::intake ─ stream bytes → message  (a browser's session: link)
 //!    └ messages::ShardEvent              bounded channel
 //!        └ hub::Hub
 //!            ├ tree                      parent, children, loops, depth
@@ -42,6 +42,7 @@ pub mod auth;
 pub mod clock;
 pub mod counters;
 pub mod hub;
+pub mod link;
 pub mod media;
 pub mod messages;
 pub mod outbox;

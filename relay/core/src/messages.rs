@@ -17,6 +17,8 @@ use tribune_protocol::ids::{Channel, RequestId, Revision, TrackId};
 use tribune_protocol::media::datagram::Frame;
 use tribune_protocol::time::Offset;
 
+use crate::counters::Transport;
+
 /// Number of a relay's event loop, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u8);
@@ -53,6 +55,8 @@ pub enum ShardEvent {
         link: LinkId,
         /// Address of the participant.
         remote: SocketAddr,
+        /// The way it comes.
+        transport: Transport,
         /// The request to be answered, if any.
         request: Option<RequestId>,
         /// The message.

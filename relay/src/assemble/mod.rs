@@ -145,9 +145,8 @@ impl Relay {
         let (query_sender, queries) = query_channel();
         let mut tasks = JoinSet::new();
         let http = serve_http(&config, &monitor, query_sender, &mut tasks).await?;
-        let web = serve_web(&config, listen.port(), &keeper, &monitor).await?;
-
         let mut quic = Quic::new(&config, &certificates, wall)?;
+        let web = serve_web(&config, listen, quic.bridge().clone(), &keeper, &monitor).await?;
         let (event_sender, events) = mpsc::channel(HUB_QUEUE);
         let Shards { commands, threads } =
             start_shards(&config, sockets, &mut quic, &event_sender, &monitor)?;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
 use tribune_congestion::LiveAudioConfig;
 use tribune_relay_core::clock::WallClock;
+use tribune_relay_core::link::bridge::BridgeKey;
 use tribune_relay_core::messages::ShardId;
 use tribune_relay_core::shard::ShardConfig;
 use tribune_relay_core::shard::keys::MasterKeys;
@@ -24,6 +25,7 @@ pub(super) struct Quic {
     clients: Vec<ClientConfig>,
     congestion: Arc<LiveAudioConfig>,
     steering: SteeringKey,
+    bridge: BridgeKey,
     wall: WallClock,
 }
 
@@ -47,8 +49,13 @@ impl Quic {
             Ok(client)
         });
         let clients = clients.collect::<Result<_>>()?;
-        let steering = keys.steering();
-        Ok(Self { keys, server: Arc::new(server), clients, congestion, steering, wall })
+        let (steering, bridge) = (keys.steering(), BridgeKey::new(random()?));
+        Ok(Self { keys, server: Arc::new(server), clients, congestion, steering, bridge, wall })
+    }
+
+    /// Key by which shards know connections that carry WebSockets of this relay.
+    pub(super) const fn bridge(&self) -> &BridgeKey {
+        &self.bridge
     }
 
     /// The configuration of one shard. Shard 0 dials parents.
@@ -66,6 +73,7 @@ impl Quic {
             clients: if id == ShardId(0) { self.clients.clone() } else { Vec::new() },
             congestion: Arc::clone(&self.congestion),
             steering,
+            bridge: self.bridge.clone(),
             wall: self.wall,
             top_n: config.top_n,
             max_connections: config.max_connections.div_ceil(usize::from(config.shards.get())),

@@ -2,19 +2,21 @@
 //! not hold up the hub.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tribune_relay_core::link::bridge::BridgeKey;
 
 use crate::api::web::server::WebServer;
 use crate::api::web::site::Site;
 use crate::config::{Config, WebAddress, WebScheme};
 use crate::monitor::Monitor;
 use crate::tls::{CertificateKeeper, https_tls};
+use crate::websocket::Bridge;
 
 /// Address of the page, as people open it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +29,18 @@ pub struct WebLink {
 }
 
 impl WebLink {
-    fn new(scheme: WebScheme, address: SocketAddr, dns_name: Option<String>) -> Self {
+    /// The link to pages at `address`, whose sessions go to the UDP address `listen`.
+    fn new(
+        scheme: WebScheme,
+        address: SocketAddr,
+        dns_name: Option<String>,
+        listen: SocketAddr,
+    ) -> Self {
         let ip = address.ip();
         let host = match dns_name {
             Some(name) if scheme == WebScheme::Https => name,
-            // Of addresses on this machine only the name is known to browsers' rules for every kind of session.
+            // A browser takes the name for ::1 first, and gives up where nobody listens there.
+            Some(_) | None if ip == Ipv4Addr::LOCALHOST && listen.is_ipv4() => ip.to_string(),
             Some(_) | None if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
             Some(_) | None if ip.is_ipv6() => format!("[{ip}]"),
             Some(_) | None => ip.to_string(),
@@ -83,7 +92,8 @@ impl Drop for Web {
 /// A sentence about the port or the certificate.
 pub(super) async fn serve_web(
     config: &Config,
-    udp_port: u16,
+    listen: SocketAddr,
+    key: BridgeKey,
     keeper: &CertificateKeeper,
     monitor: &Arc<Monitor>,
 ) -> Result<Option<Web>> {
@@ -95,11 +105,15 @@ pub(super) async fn serve_web(
         WebScheme::Http => None,
         WebScheme::Https => Some(https_tls(certificates)?),
     };
-    let site = Site::new(config, udp_port, certificates.clone());
-    let server = WebServer { site, tls, monitor: Arc::clone(monitor) };
+    let site = Site::new(config, listen.port(), certificates.clone());
     // Bound in the caller's runtime, served in the thread's.
     let listener = listener.into_std()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let bridge = {
+        let _inside = runtime.enter();
+        Arc::new(Bridge::new(listen, key)?)
+    };
+    let server = WebServer { site, bridge, tls, monitor: Arc::clone(monitor) };
     let (stop, stopped) = oneshot::channel::<()>();
     let serve = move || {
         runtime.block_on(async move {
@@ -115,7 +129,7 @@ pub(super) async fn serve_web(
         runtime.shutdown_background();
     };
     let thread = std::thread::Builder::new().name("web".to_owned()).spawn(serve)?;
-    let link = WebLink::new(web.scheme, address, keeper.dns_name());
+    let link = WebLink::new(web.scheme, address, keeper.dns_name(), listen);
     tracing::info!("the page for browsers: {link}");
     Ok(Some(Web { link, stop: Some(stop), thread: Some(thread) }))
 }
@@ -138,7 +152,9 @@ mod tests {
     #[test]
     fn links_as_people_open_them() {
         let link = |scheme, address: &str, name: Option<&str>| {
-            WebLink::new(scheme, address.parse().unwrap(), name.map(str::to_owned)).to_string()
+            let listen = "[::]:4433".parse().unwrap();
+            let name = name.map(str::to_owned);
+            WebLink::new(scheme, address.parse().unwrap(), name, listen).to_string()
         };
         let (http, https) = (WebScheme::Http, WebScheme::Https);
         assert_eq!(link(http, "127.0.0.1:8080", None), "http://localhost:8080");
@@ -147,5 +163,8 @@ mod tests {
         assert_eq!(link(https, "[::]:4433", None), "https://localhost:4433");
         assert_eq!(link(https, "192.0.2.7:4433", None), "https://192.0.2.7:4433");
         assert_eq!(link(http, "[2001:db8::7]:80", None), "http://[2001:db8::7]");
+        let listen = "127.0.0.1:4433".parse().unwrap();
+        let ipv4 = WebLink::new(http, "127.0.0.1:8080".parse().unwrap(), None, listen);
+        assert_eq!(ipv4.to_string(), "http://127.0.0.1:8080");
     }
 }

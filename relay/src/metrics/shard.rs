@@ -10,7 +10,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 use tribune_relay_core::counters::load::Totals;
-use tribune_relay_core::counters::{DropCause, HandshakeResult, Queue, Side};
+use tribune_relay_core::counters::{DropCause, HandshakeResult, Queue, Side, Transport};
 use tribune_relay_core::counters::{SHARD_COUNTERS, SHARD_GAUGES, SHARD_MILLIONTHS, ShardCounters};
 
 use super::histogram::Histograms;
@@ -39,6 +39,7 @@ struct ShardSeries {
     millionths: Vec<Gauge>,
     drops: Vec<IntCounter>,
     handshakes: Vec<IntCounter>,
+    transports: Vec<IntGauge>,
     turns: Histogram,
     commands: AtomicU64,
     shard_messages: AtomicU64,
@@ -145,6 +146,10 @@ impl ShardSeries {
             let (now, last) = (now.handshakes.of(result), last.handshakes.of(result));
             counter.inc_by(now.saturating_sub(last));
         }
+        for (gauge, transport) in self.transports.iter().zip(Transport::ALL) {
+            let open = now.opened.of(transport).saturating_sub(now.ended.of(transport));
+            gauge.set(i64::try_from(open).unwrap_or(i64::MAX));
+        }
         self.commands.store(now.commands_waiting, Ordering::Relaxed);
         self.shard_messages.store(now.shard_messages_waiting, Ordering::Relaxed);
         self.waiting.store(now.queue_to_hub, Ordering::Relaxed);
@@ -173,6 +178,11 @@ fn each_shard(registry: &Registry, shards: u8) -> Result<Vec<ShardSeries>, prome
         "QUIC handshakes, by result; retried are those sent a Retry packet, to verify the address under load.",
         "result",
     )?;
+    let transports = Opts::new(
+        "tribune_relay_transport_connections",
+        "Connections that are open, by transport.",
+    );
+    let transports = register(registry, IntGaugeVec::new(transports, &["shard", "transport"]))?;
     let turns = HistogramOpts::new(
         "tribune_relay_turn_seconds",
         "Time of one turn of a shard's loop, waiting not counted.",
@@ -193,6 +203,10 @@ fn each_shard(registry: &Registry, shards: u8) -> Result<Vec<ShardSeries>, prome
             handshakes: HandshakeResult::ALL
                 .iter()
                 .map(|result| handshakes.with_label_values(&[shard, result.as_str()]))
+                .collect(),
+            transports: Transport::ALL
+                .iter()
+                .map(|way| transports.with_label_values(&[shard, way.as_str()]))
                 .collect(),
             turns: turns.with_label_values(&[shard]),
             commands: AtomicU64::new(0),

@@ -22,9 +22,6 @@ mod shown;
 mod tests;
 mod web_pair;
 
-/// ALPN of a browser's connection: HTTP/3 (RFC 9114).
-pub const ALPN_WEB: &[u8] = b"h3";
-
 pub use client::{ServerTrust, client_crypto, client_tls, trunk_client_crypto};
 pub use error::TlsError;
 pub use identity::{TlsIdentity, fingerprint};

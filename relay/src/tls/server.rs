@@ -5,9 +5,9 @@ use std::sync::Arc;
 use quinn_proto::crypto::rustls::QuicServerConfig;
 use rustls::RootCertStore;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK};
+use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, ALPN_WEB};
+use tribune_relay_core::link::bridge::ALPN_BRIDGE;
 
-use super::ALPN_WEB;
 use super::error::TlsError;
 use super::identity::TlsIdentity;
 use super::provider::crypto_provider;
@@ -71,7 +71,12 @@ fn tls(
         ),
     };
     let mut server = builder.with_cert_resolver(Arc::new(ByProtocol(certificates.clone())));
-    server.alpn_protocols = vec![ALPN_PARTICIPANT.to_vec(), ALPN_TRUNK.to_vec(), ALPN_WEB.to_vec()];
+    server.alpn_protocols = vec![
+        ALPN_PARTICIPANT.to_vec(),
+        ALPN_TRUNK.to_vec(),
+        ALPN_WEB.to_vec(),
+        ALPN_BRIDGE.to_vec(),
+    ];
     server.ignore_client_order = true;
     server.max_early_data_size = 0;
     server.send_tls13_tickets = 0;

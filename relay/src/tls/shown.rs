@@ -8,9 +8,8 @@ use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK};
+use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, ALPN_WEB};
 
-use super::ALPN_WEB;
 use super::error::TlsError;
 use super::identity::{TlsIdentity, fingerprint};
 use crate::config::Fingerprint;

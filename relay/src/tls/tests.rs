@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn_proto::crypto::{ClientConfig as _, ServerConfig as _, Session};
 use quinn_proto::transport_parameters::TransportParameters;
-use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK};
+use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, ALPN_WEB};
 
 use super::provider::crypto_provider;
 use super::roots::roots;

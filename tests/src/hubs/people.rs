@@ -14,6 +14,7 @@ use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey, T
 use tribune_protocol::token::SigningKey;
 use tribune_relay_core::auth::keys::{Key, Keys};
 use tribune_relay_core::auth::participant_id;
+use tribune_relay_core::counters::Transport;
 use tribune_relay_core::messages::{LinkId, ShardEvent, ShardId};
 
 use super::event::NetEvent;
@@ -268,7 +269,13 @@ impl HubNet {
         self.tell_hub(
             relay,
             link.shard,
-            ShardEvent::FromParticipant { link, remote, request, message },
+            ShardEvent::FromParticipant {
+                link,
+                remote,
+                transport: Transport::Quic,
+                request,
+                message,
+            },
         );
     }
 

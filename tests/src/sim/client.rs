@@ -68,6 +68,8 @@ pub struct SimClient {
     now: Duration,
     link: Option<ClientLink>,
     reads_control: bool,
+    /// It comes as a browser does, over WebTransport.
+    is_browser: bool,
     window_bytes: u32,
     /// Bytes of the largest datagram that it takes.
     datagram_bytes: usize,
@@ -111,6 +113,7 @@ impl SimClient {
             now: Duration::ZERO,
             link: None,
             reads_control: true,
+            is_browser: false,
             window_bytes: 64 * 1024,
             datagram_bytes: 64 * 1024,
             host_clock: HostClock::default(),
@@ -240,6 +243,11 @@ impl SimClient {
     pub fn stop_reading(&mut self, window_bytes: u32) {
         self.reads_control = false;
         self.window_bytes = window_bytes;
+    }
+
+    /// It comes as a browser does, over WebTransport, from the next connection on.
+    pub fn be_a_browser(&mut self) {
+        self.is_browser = true;
     }
 
     /// Tells relays, from the next connection on, that it takes no larger datagrams.

@@ -24,6 +24,7 @@ use tribune_relay_core::auth::secret::Secret;
 use tribune_relay_core::clock::WallClock;
 use tribune_relay_core::counters::{DropCause, HubCounters, ShardCounters};
 use tribune_relay_core::hub::{Hub, HubConfig};
+use tribune_relay_core::link::bridge::BridgeKey;
 use tribune_relay_core::messages::{Packet, ShardId, ShardMessage};
 use tribune_relay_core::query::{Answer, Query};
 use tribune_relay_core::room::Room;
@@ -353,6 +354,8 @@ impl SimRelay {
             clients: clients.collect(),
             congestion,
             steering,
+            // Nobody comes by a WebSocket here.
+            bridge: BridgeKey::new([0; 32]),
             wall,
             top_n: self.spec.top_n,
             max_connections: 10_000,

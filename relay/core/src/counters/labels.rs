@@ -135,6 +135,20 @@ labelled! {
 }
 
 labelled! {
+    /// Way on which a participant or a relay reaches this one.
+    Transport in
+    /// Connections, by their transport.
+    Transports {
+        /// QUIC, with a protocol of ours.
+        Quic = "quic",
+        /// HTTP/3 with a WebTransport session: a browser.
+        WebTransport = "webtransport",
+        /// A WebSocket: a browser in a network without UDP.
+        WebSocket = "websocket",
+    }
+}
+
+labelled! {
     /// State of the uplink.
     TrunkState {
         /// There is none to take: this is the origin.

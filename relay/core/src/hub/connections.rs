@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use rustc_hash::FxHashMap;
 use tribune_protocol::ids::{ParticipantId, RequestId};
 
+use crate::counters::Transport;
 use crate::messages::{LinkId, RoomId};
 
 /// Sender of a participant's message.
@@ -12,6 +13,7 @@ use crate::messages::{LinkId, RoomId};
 pub(super) struct Sender {
     pub(super) link: LinkId,
     pub(super) remote: SocketAddr,
+    pub(super) transport: Transport,
     pub(super) request: Option<RequestId>,
 }
 

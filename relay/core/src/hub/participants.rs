@@ -237,6 +237,7 @@ impl Hub {
             shown,
             address: from.remote.ip(),
             returning,
+            transport: from.transport,
             profile,
             redundancy,
             heard,
@@ -299,7 +300,7 @@ impl Hub {
     }
 
     fn handle_list(&mut self, now: Instant, from: Sender, after: Option<RoomName>) {
-        let Sender { link, request, remote: _ } = from;
+        let Sender { link, request, remote: _, transport: _ } = from;
         if self.uplink.is_origin() {
             let (rooms, more) = self.lists.page(&self.rooms, after);
             self.out.to_participant(link, request, &ToParticipant::Rooms { rooms, more });

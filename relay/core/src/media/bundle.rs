@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use tribune_protocol::ids::{Channel, TrackId};
 use tribune_protocol::limits::{FRAME_PERIOD, MAX_DATAGRAM_BYTES, MAX_FRAMES_PER_DATAGRAM};
 use tribune_protocol::media::datagram::MediaWriter;
+use tribune_protocol::media::session_datagram::SessionDatagram;
 
 use super::redundancy::Redundancy;
 use crate::messages::RedundancyLevel;
@@ -17,10 +18,19 @@ use crate::messages::RedundancyLevel;
 /// A datagram, and the number of frames in it.
 #[derive(Debug, Clone)]
 pub struct Bundled {
-    /// Its bytes.
-    pub bytes: Bytes,
+    /// Its bytes, for native peers and browsers alike.
+    pub datagram: SessionDatagram,
     /// Frames in it, those sent again not counted; 0: it carries none.
     pub frames: u8,
+}
+
+impl Bundled {
+    /// Bytes of the datagram.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "a datagram always has a kind")]
+    pub fn len(&self) -> usize {
+        self.datagram.bare().len()
+    }
 }
 
 /// A frame to be sent.
@@ -195,7 +205,7 @@ fn fill(
     let (mut writer, mut frames) = (first, 0);
     for Waiting { wire, .. } in waiting {
         if !writer.push(wire) {
-            datagrams.push(Bundled { bytes: writer.take(), frames });
+            datagrams.push(Bundled { datagram: writer.take_for_session(), frames });
             frames = 0;
             writer = begin(channel, MAX_DATAGRAM_BYTES);
             let fits = writer.push(wire);
@@ -204,7 +214,7 @@ fn fill(
         frames += 1;
     }
     if frames > 0 {
-        datagrams.push(Bundled { bytes: writer.take(), frames });
+        datagrams.push(Bundled { datagram: writer.take_for_session(), frames });
     }
 }
 
@@ -271,7 +281,7 @@ mod tests {
         }
         let datagrams = bundle.take(now, CHANNEL, RedundancyLevel::PreviousTwo);
         assert_eq!(datagrams.len(), 4);
-        assert!(datagrams.iter().all(|datagram| datagram.bytes.len() <= MAX_DATAGRAM_BYTES));
+        assert!(datagrams.iter().all(|datagram| datagram.len() <= MAX_DATAGRAM_BYTES));
         assert!(datagrams.iter().all(|datagram| datagram.frames == 1));
     }
 
@@ -318,7 +328,8 @@ mod tests {
         assert!(bundle.is_empty());
         let [late, others] = &datagrams[..] else { panic!("{datagrams:?}") };
         let sources = |bundled: &Bundled| {
-            let Ok(Datagram::Media(media)) = Datagram::parse(bundled.bytes.clone()) else {
+            let Ok(Datagram::Media(media)) = Datagram::parse(bundled.datagram.clone().into_bare())
+            else {
                 panic!("media")
             };
             let frames = media.frames().map(|frame| frame.unwrap().seq.0);
@@ -335,8 +346,10 @@ mod tests {
 
     /// Sequence numbers, each with whether it was sent before.
     fn read(datagrams: &[Bundled]) -> Vec<(u8, bool)> {
-        let [Bundled { bytes, frames }] = datagrams else { panic!("one datagram") };
-        let Ok(Datagram::Media(media)) = Datagram::parse(bytes.clone()) else { panic!("media") };
+        let [Bundled { datagram, frames }] = datagrams else { panic!("one datagram") };
+        let Ok(Datagram::Media(media)) = Datagram::parse(datagram.clone().into_bare()) else {
+            panic!("media")
+        };
         let read = media.frames().enumerate().map(|(place, frame)| {
             let is_again = media.source(place) == FrameSource::Redundancy;
             (frame.unwrap().seq.0 as u8, is_again)

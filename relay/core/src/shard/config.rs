@@ -8,6 +8,7 @@ use tribune_congestion::LiveAudioConfig;
 
 use super::steering::SteeringKey;
 use crate::clock::WallClock;
+use crate::link::bridge::BridgeKey;
 use crate::messages::ShardId;
 
 /// Configuration of a shard.
@@ -25,6 +26,8 @@ pub struct ShardConfig {
     pub congestion: Arc<LiveAudioConfig>,
     /// Shared by the relay's shards.
     pub steering: SteeringKey,
+    /// Proof of connections that carry a WebSocket of this relay.
+    pub bridge: BridgeKey,
     /// Reading of the system's clock at some instant.
     pub wall: WallClock,
     /// Tracks heard at the same time.

@@ -1,10 +1,11 @@
 //! State of one connection besides QUIC's own. Used by the shard alone.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_proto::{Connection, SendDatagramError, StreamId, VarInt};
+use quinn_proto::{Connection, StreamId};
 use smallvec::SmallVec;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::ControlReader;
@@ -14,17 +15,21 @@ use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::media::datagram::MediaWriter;
 use tribune_protocol::media::nack::Nack;
 use tribune_protocol::media::protection::Protection;
+use tribune_protocol::media::session_datagram::SessionDatagram;
 use tribune_protocol::time::ClockFilter;
 
 use super::bucket::{Bucket, RepairCredit};
+use super::farewell::Farewell;
 use super::groups::Groups;
 use super::limits::{
     DATAGRAM_BURST, DATAGRAMS_PER_SECOND, MAX_STREAM_BYTES_IN_FLIGHT, MESSAGE_BURST,
     MESSAGES_PER_SECOND, PARTICIPANT_OUTBOX_BYTES, REPAIR_BURST, TRUNK_OUTBOX_BYTES,
-    TRUNK_QUEUE_DATAGRAMS, TRUNK_REPAIR_BURST,
+    TRUNK_REPAIR_BURST,
 };
 use super::replay::Replay;
-use crate::counters::{DropCause, ShardCounters, Side};
+use crate::counters::{DropCause, ShardCounters, Side, Transport};
+use crate::link::bridge::{Behind, BridgeKey, Stranger};
+use crate::link::web_transport::Session;
 use crate::media::bundle::Bundled;
 use crate::media::ring::Ring;
 use crate::messages::{DialId, LinkId, RoomId, ShardEvent};
@@ -35,6 +40,10 @@ pub(super) struct Peer {
     pub(super) conn: Connection,
     pub(super) link: LinkId,
     pub(super) kind: PeerKind,
+    /// The session inside HTTP/3, where the peer is a browser.
+    pub(super) web: Option<Box<Session>>,
+    /// The browser, where the connection carries a WebSocket.
+    pub(super) behind: Option<Box<Behind>>,
     /// The control stream, once it is open.
     pub(super) control: Option<StreamId>,
     pub(super) reader: ControlReader,
@@ -66,7 +75,7 @@ pub(super) struct Peer {
     /// It is closed; only QUIC's own farewell goes on.
     pub(super) closed: bool,
     /// The close, until what was queued before it has left.
-    pub(super) farewell: Option<Box<(VarInt, Bytes)>>,
+    pub(super) farewell: Option<Box<Farewell>>,
 }
 
 /// Kind of a connection.
@@ -120,6 +129,8 @@ impl Peer {
             conn,
             link,
             kind,
+            web: None,
+            behind: None,
             control: None,
             reader: ControlReader::default(),
             outbox: Outbox::default(),
@@ -140,11 +151,24 @@ impl Peer {
         }
     }
 
-    pub(super) fn is_trunk(&self) -> bool {
-        match self.kind {
-            PeerKind::Child { .. } | PeerKind::Dialling(_) | PeerKind::Parent(_) => true,
-            PeerKind::Arriving | PeerKind::Participant { .. } => false,
+    /// The way it comes.
+    pub(super) fn transport(&self) -> Transport {
+        match (&self.web, &self.behind) {
+            (Some(_), _) => Transport::WebTransport,
+            (None, Some(_)) => Transport::WebSocket,
+            (None, None) => Transport::Quic,
         }
+    }
+
+    /// The address that it comes from.
+    pub(super) fn remote(&self) -> SocketAddr {
+        let remote = self.conn.remote_address();
+        let browser = self.behind.as_ref().and_then(|behind| behind.browser());
+        browser.map_or(remote, |browser| SocketAddr::new(browser, remote.port()))
+    }
+
+    pub(super) fn is_trunk(&self) -> bool {
+        self.side() != Side::Participant
     }
 
     /// News of its end for the hub, as far as that knows it.
@@ -184,6 +208,22 @@ impl Peer {
     /// The room of a channel, if the connection hears it.
     pub(super) fn room(&self, channel: Channel) -> Option<RoomId> {
         self.rooms.iter().find(|(known, _)| *known == channel).map(|(_, room)| *room)
+    }
+
+    /// Takes bytes of the control stream.
+    ///
+    /// # Errors
+    /// It says that it carries a WebSocket of this relay, and does not.
+    pub(super) fn handle_control(
+        &mut self,
+        key: &BridgeKey,
+        mut bytes: &[u8],
+    ) -> Result<(), Stranger> {
+        if let Some(behind) = &mut self.behind {
+            bytes = behind.handle_bytes(key, bytes)?;
+        }
+        self.reader.handle_bytes(bytes);
+        Ok(())
     }
 
     /// Queues a control message and writes what the stream takes.
@@ -300,15 +340,16 @@ impl Peer {
         if frames == 0 {
             return;
         }
-        match self.send_datagram(Bundled { bytes: writer.take(), frames }) {
+        match self.send_datagram(Bundled { datagram: writer.take_for_session(), frames }) {
             Ok(()) => counters.nacks_answered += 1,
             Err(lost) => lost.count(counters),
         }
     }
 
     /// Queues a datagram that carries no frame. One that finds no room is asked for again.
-    pub(super) fn send_aside(&mut self, bytes: Bytes, counters: &mut ShardCounters) {
-        self.send_datagrams(&[Bundled { bytes, frames: 0 }], counters);
+    pub(super) fn send_aside(&mut self, bytes: &[u8], counters: &mut ShardCounters) {
+        let datagram = SessionDatagram::new(bytes);
+        self.send_datagrams(&[Bundled { datagram, frames: 0 }], counters);
     }
 
     /// Queues a datagram. For a participant the oldest ones make room; a trunk carries many rooms,
@@ -323,7 +364,8 @@ impl Peer {
                 false => self.queue_datagram(datagram),
             };
         }
-        let Bundled { bytes, frames } = datagram;
+        let frames = datagram.frames;
+        let bytes = self.wire(datagram);
         let full = self.conn.datagrams().send_buffer_space() < bytes.len();
         match self.conn.datagrams().send(bytes, true) {
             Ok(()) if full => Err(Lost { cause: DropCause::SendBufferFull, frames }),
@@ -338,43 +380,11 @@ impl Peer {
             && self.trunk_queue.is_empty()
     }
 
-    /// Moves waiting datagrams on, once QUIC has room again.
-    pub(super) fn write_datagrams(&mut self, counters: &mut ShardCounters) {
-        while let Some(datagram) = self.trunk_queue.pop_front() {
-            match self.try_send(datagram) {
-                Ok(()) => {}
-                Err(Ok(datagram)) => {
-                    self.trunk_queue.push_front(datagram);
-                    return;
-                }
-                Err(Err(lost)) => lost.count(counters),
-            }
+    /// The bytes of a datagram for this peer.
+    fn wire(&self, datagram: Bundled) -> Bytes {
+        match self.web {
+            Some(_) => datagram.datagram.into_tagged(),
+            None => datagram.datagram.into_bare(),
         }
-    }
-
-    /// Gives QUIC a datagram.
-    ///
-    /// # Errors
-    /// The datagram, if there is no room now; that it is lost, if there never will be.
-    fn try_send(&mut self, datagram: Bundled) -> Result<(), Result<Bundled, Lost>> {
-        let Bundled { bytes, frames } = datagram;
-        match self.conn.datagrams().send(bytes, false) {
-            Ok(()) => Ok(()),
-            Err(SendDatagramError::Blocked(bytes)) => Err(Ok(Bundled { bytes, frames })),
-            Err(
-                SendDatagramError::UnsupportedByPeer
-                | SendDatagramError::Disabled
-                | SendDatagramError::TooLarge,
-            ) => Err(Err(Lost { cause: DropCause::Unsendable, frames })),
-        }
-    }
-
-    fn queue_datagram(&mut self, datagram: Bundled) -> Result<(), Lost> {
-        let full = self.trunk_queue.len() == TRUNK_QUEUE_DATAGRAMS;
-        let oldest = if full { self.trunk_queue.pop_front() } else { None };
-        self.trunk_queue.push_back(datagram);
-        let lost =
-            |oldest: Bundled| Lost { cause: DropCause::TrunkQueueFull, frames: oldest.frames };
-        oldest.map(lost).map_or(Ok(()), Err)
     }
 }

@@ -16,6 +16,7 @@ use tribune_protocol::media::repair::Gap;
 use tribune_protocol::media::{Datagram, DatagramError};
 use tribune_protocol::time::Offset;
 
+use super::browser;
 use super::connection::PeerKind;
 use super::limits::{ANSWER_WITHIN, MTU_BYTES, SMALL_PACKET_BYTES};
 use super::{Outgoing, Shard};
@@ -41,6 +42,7 @@ impl Shard {
         loop {
             let Some(peer) = self.peers[slot as usize].as_mut() else { return };
             let Some(bytes) = peer.conn.datagrams().recv() else { return };
+            let bytes = if peer.web.is_some() { browser::untag(&bytes) } else { Some(bytes) };
             if peer.closed {
                 self.counters.frames_dropped.count(DropCause::Closing, 1);
                 continue;
@@ -50,7 +52,7 @@ impl Shard {
                 self.counters.frames_dropped.count(DropCause::RateLimited, 1);
                 continue;
             }
-            match Datagram::parse(bytes) {
+            match bytes.map_or(Err(DatagramError::UnknownKind), Datagram::parse) {
                 Ok(Datagram::Media(media)) => self.handle_media(now, slot, &media),
                 Ok(Datagram::Nack(nack)) => {
                     self.counters.nacks_in += 1;
@@ -75,7 +77,7 @@ impl Shard {
             let local_us = self.config.wall.unix_us(now);
             if clock.poll_question(local_us) {
                 let question = Probe::Question { asked_us: local_us };
-                peer.send_aside(question.write(), &mut self.counters);
+                peer.send_aside(&question.write(), &mut self.counters);
             }
         }
     }
@@ -139,7 +141,7 @@ impl Shard {
             };
             let Some(peer) = self.peers[link.slot as usize].as_mut() else { continue };
             let Some(channel) = peer.channel(id) else { continue };
-            peer.send_aside(Nack { channel, track, first, count }.write(), &mut self.counters);
+            peer.send_aside(&Nack { channel, track, first, count }.write(), &mut self.counters);
             self.counters.nacks_sent += 1;
             if !peer.dirty {
                 peer.dirty = true;
@@ -176,7 +178,7 @@ impl Shard {
                     clock.unwrap_or(Offset { offset_us: 0, error_us: u32::MAX });
                 let time = local_us.wrapping_add_signed(offset_us);
                 let answer = Answer { asked_us, received_us: time, answered_us: time, error_us };
-                peer.send_aside(Probe::Answer(answer).write(), &mut self.counters);
+                peer.send_aside(&Probe::Answer(answer).write(), &mut self.counters);
                 self.counters.probes_answered += 1;
             }
             (Probe::Answer(answer), PeerKind::Parent(filter)) => {
@@ -304,9 +306,8 @@ impl Shard {
                 self.count_sent(out);
                 return true;
             }
-            if let Some(farewell) = peer.farewell.take() {
-                let (code, reason) = *farewell;
-                peer.conn.close(now, code, reason);
+            let conn = &mut peer.conn;
+            if peer.farewell.as_mut().is_some_and(|farewell| farewell.poll(now, conn)) {
                 continue;
             }
             peer.dirty = false;

@@ -53,7 +53,7 @@ impl Groups {
     /// Queues datagrams. Gives the number of frames that were dropped for them, or for being late.
     pub(super) fn push(&mut self, now: Instant, datagrams: &[Bundled]) -> u64 {
         for datagram in datagrams {
-            self.bytes += datagram.bytes.len();
+            self.bytes += datagram.len();
             self.waiting.push_back(Waiting { at: now, datagram: datagram.clone() });
         }
         self.drop_late(now)
@@ -68,11 +68,13 @@ impl Groups {
             let window = conn.congestion_state().metrics().congestion_window;
             conn.set_send_window(window.min(MAX_STREAM_BYTES_IN_FLIGHT));
         }
-        while let Some(first) = self.waiting.front().map(|waiting| waiting.datagram.bytes.clone()) {
+        while let Some(first) =
+            self.waiting.front().map(|waiting| waiting.datagram.datagram.clone())
+        {
             let Some(group) = self.group(now, conn) else { break };
             let begun = group.rest.take();
             let is_begun = begun.is_some();
-            let rest = begun.unwrap_or_else(|| with_length(&first));
+            let rest = begun.unwrap_or_else(|| with_length(first.bare()));
             // Blocked or stopped: an event says so, or that there is room.
             let written = conn.send_stream(group.stream).write(&rest).unwrap_or(0);
             if written < rest.len() {
@@ -110,7 +112,9 @@ impl Groups {
         let is_inside = self.open.as_ref().is_some_and(|group| group.rest.is_some());
         let mut dropped = 0;
         for waiting in self.waiting.iter_mut().skip(usize::from(is_inside)) {
-            let Ok(Datagram::Media(media)) = Datagram::parse(waiting.datagram.bytes.clone()) else {
+            let Ok(Datagram::Media(media)) =
+                Datagram::parse(waiting.datagram.datagram.clone().into_bare())
+            else {
                 continue;
             };
             let mut writer = MediaWriter::new(media.channel, MAX_DATAGRAM_BYTES);
@@ -123,11 +127,11 @@ impl Groups {
             }
             if of_others > 0 {
                 dropped += of_others;
-                waiting.datagram = Bundled { bytes: writer.take(), frames: kept };
+                waiting.datagram = Bundled { datagram: writer.take_for_session(), frames: kept };
             }
         }
         self.waiting.retain(|waiting| waiting.datagram.frames > 0);
-        self.bytes = self.waiting.iter().map(|waiting| waiting.datagram.bytes.len()).sum();
+        self.bytes = self.waiting.iter().map(|waiting| waiting.datagram.len()).sum();
         dropped
     }
 
@@ -150,7 +154,7 @@ impl Groups {
 
     fn pop(&mut self) -> Option<Bundled> {
         let first = self.waiting.pop_front()?;
-        self.bytes -= first.datagram.bytes.len();
+        self.bytes -= first.datagram.len();
         Some(first.datagram)
     }
 
@@ -163,7 +167,7 @@ impl Groups {
                 break;
             }
             let Some(late) = self.waiting.remove(usize::from(is_inside)) else { break };
-            self.bytes -= late.datagram.bytes.len();
+            self.bytes -= late.datagram.len();
             dropped += u64::from(late.datagram.frames);
         }
         dropped
@@ -180,6 +184,7 @@ fn with_length(datagram: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use tribune_protocol::ids::Channel;
+    use tribune_protocol::media::session_datagram::SessionDatagram;
 
     use super::*;
 
@@ -187,7 +192,7 @@ mod tests {
     fn a_reader_that_is_behind_loses_the_oldest_and_is_late_by_a_bounded_time() {
         let now = Instant::now();
         let mut groups = Groups::default();
-        let datagram = Bundled { bytes: Bytes::from(vec![0; 1_000]), frames: 5 };
+        let datagram = Bundled { datagram: SessionDatagram::new(&[0; 1_000]), frames: 5 };
         for n in 0..100 {
             assert_eq!(
                 groups.push(now + Duration::from_millis(100) * n, std::slice::from_ref(&datagram)),
@@ -210,9 +215,9 @@ mod tests {
         for track in [1, 2, 1] {
             assert!(writer.push(&[track, 0, 0, 0, 0]));
         }
-        let both = Bundled { bytes: writer.take(), frames: 3 };
+        let both = Bundled { datagram: writer.take_for_session(), frames: 3 };
         assert!(writer.push(&[2, 0, 0, 0, 0]));
-        let second = Bundled { bytes: writer.take(), frames: 1 };
+        let second = Bundled { datagram: writer.take_for_session(), frames: 1 };
         assert_eq!(groups.push(now, &[both, second]), 0);
         assert_eq!(groups.retain(|track| track == TrackId(1)), 2);
         let left: Vec<_> = groups.waiting.iter().map(|waiting| waiting.datagram.frames).collect();

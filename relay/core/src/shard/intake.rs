@@ -9,19 +9,19 @@ use bytes::Bytes;
 use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{
     Connection, ConnectionError, ConnectionHandle, Dir, Event, Incoming, ReadError, StreamEvent,
+    StreamId,
 };
-use serde::de::DeserializeOwned;
-use tribune_protocol::ALPN_TRUNK;
 use tribune_protocol::codes::CloseCode;
-use tribune_protocol::control::participant::FromParticipant;
-use tribune_protocol::control::{ControlError, Envelope, decode};
 use tribune_protocol::limits::JOIN_TIMEOUT;
 use tribune_protocol::time::ClockFilter;
+use tribune_protocol::{ALPN_TRUNK, ALPN_WEB};
 
-use super::Shard;
+use super::browser::{self, Progress};
 use super::connection::{Peer, PeerKind};
 use super::limits::{ADMITTED_PER_TURN, EVENTS_WAITING, INCOMING_WAITING, RETRY_ABOVE};
-use crate::counters::HandshakeResult;
+use super::{Shard, message};
+use crate::counters::{HandshakeResult, Transport};
+use crate::link::bridge::{self, ALPN_BRIDGE};
 use crate::messages::{DialId, LinkId, RoomId, ShardEvent};
 
 impl Shard {
@@ -164,6 +164,9 @@ impl Shard {
         if peer.speak_by.is_some() {
             deadline = [deadline, peer.speak_by].into_iter().flatten().min();
         }
+        if let Some(farewell) = peer.farewell.as_ref().and_then(|farewell| farewell.due()) {
+            deadline = Some(deadline.map_or(farewell, |at| at.min(farewell)));
+        }
         if let Some(replay) = &peer.replay {
             deadline = Some(deadline.map_or(replay.due(), |at| at.min(replay.due())));
         }
@@ -229,6 +232,7 @@ impl Shard {
             peer.set_trunk(PeerKind::Parent(ClockFilter::default()));
             peer.control = peer.conn.streams().open(Dir::Bi);
             peer.speak_by = None;
+            self.counters.opened.count(Transport::Quic, 1);
             self.events.push_back(ShardEvent::Dialled { dial, link: peer.link });
             return;
         }
@@ -236,6 +240,12 @@ impl Shard {
         let certified = session.peer_identity().is_some();
         let data = session.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
         let alpn = data.and_then(|data| data.protocol);
+        if alpn.as_deref() == Some(ALPN_WEB) {
+            peer.web = Some(browser::begin(&mut peer.conn));
+        } else if alpn.as_deref() == Some(ALPN_BRIDGE) {
+            peer.behind = Some(Box::default());
+        }
+        self.counters.opened.count(peer.transport(), 1);
         if alpn.as_deref() == Some(ALPN_TRUNK) {
             peer.set_trunk(PeerKind::Child { announced: false, certified });
         } else {
@@ -280,13 +290,11 @@ impl Shard {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
         match event {
             StreamEvent::Opened { dir } => {
-                // One bidirectional stream is all that the transport settings allow.
-                if peer.control.is_none() {
-                    peer.control = peer.conn.streams().accept(dir);
-                    self.read_control(now, slot);
+                while let Some(id) = self.accept_stream(slot, dir) {
+                    self.read_stream(now, slot, id);
                 }
             }
-            StreamEvent::Readable { .. } => self.read_control(now, slot),
+            StreamEvent::Readable { id } => self.read_stream(now, slot, id),
             StreamEvent::Writable { .. } => {
                 peer.write_control();
                 peer.write_groups(now, &mut self.counters);
@@ -294,6 +302,43 @@ impl Shard {
             StreamEvent::Available { .. } => peer.write_groups(now, &mut self.counters),
             StreamEvent::Stopped { id, .. } => peer.handle_stopped(id, &mut self.counters),
             StreamEvent::Finished { .. } => {}
+        }
+    }
+
+    /// The next stream that the peer has opened. Others than browsers have one, whatever QUIC's credit is.
+    fn accept_stream(&mut self, slot: u32, dir: Dir) -> Option<StreamId> {
+        let peer = self.peers[slot as usize].as_mut().filter(|peer| !peer.closed)?;
+        let id = peer.conn.streams().accept(dir)?;
+        if let Some(session) = &mut peer.web {
+            session.handle_opened(id);
+        } else if peer.control.is_none() && dir == Dir::Bi {
+            peer.control = Some(id);
+        } else {
+            let why = "There is one stream, bidirectional, for control messages.".to_owned();
+            self.counters.control_errors += 1;
+            self.close_and_tell(slot, CloseCode::ProtocolViolation, why);
+            return None;
+        }
+        Some(id)
+    }
+
+    fn read_stream(&mut self, now: Instant, slot: u32, id: StreamId) {
+        let Some(peer) = self.peers[slot as usize].as_mut().filter(|peer| !peer.closed) else {
+            return;
+        };
+        if peer.web.is_none() || peer.control == Some(id) {
+            return self.read_control(now, slot);
+        }
+        match browser::read(peer, id) {
+            Ok(Progress::Waiting) => {}
+            Ok(Progress::IsControl) => self.read_control(now, slot),
+            Ok(Progress::Over) => {
+                self.close_and_tell(slot, CloseCode::Done, CloseCode::Done.to_string());
+            }
+            Err(fault) => {
+                self.counters.control_errors += 1;
+                self.close_and_tell(slot, CloseCode::ProtocolViolation, fault.to_string());
+            }
         }
     }
 
@@ -310,9 +355,12 @@ impl Shard {
             }
             match peer.reader.poll_message() {
                 Ok(Some(message)) => {
-                    if let Err((code, why)) = self.handle_message(now, slot, &message) {
-                        self.counters.control_errors += 1;
-                        self.close_and_tell(slot, code, why);
+                    match message::event_of(peer, now, &message) {
+                        Ok(event) => self.events.extend(event),
+                        Err((code, why)) => {
+                            self.counters.control_errors += 1;
+                            self.close_and_tell(slot, code, why);
+                        }
                     }
                     continue;
                 }
@@ -332,7 +380,14 @@ impl Shard {
                 self.dirty.push_back(slot);
             }
             match next {
-                Ok(Some(chunk)) => peer.reader.handle_bytes(&chunk.bytes),
+                Ok(Some(chunk)) => {
+                    if let Err(bridge::Stranger) =
+                        peer.handle_control(&self.config.bridge, &chunk.bytes)
+                    {
+                        let code = CloseCode::ProtocolViolation;
+                        return self.close_and_tell(slot, code, code.to_string());
+                    }
+                }
                 Ok(None) | Err(ReadError::Reset(_)) => {
                     self.close_and_tell(slot, CloseCode::Done, CloseCode::Done.to_string());
                     return;
@@ -341,56 +396,4 @@ impl Shard {
             }
         }
     }
-
-    fn handle_message(
-        &mut self,
-        now: Instant,
-        slot: u32,
-        body: &[u8],
-    ) -> Result<(), (CloseCode, String)> {
-        let Some(peer) = self.peers[slot as usize].as_mut() else { return Ok(()) };
-        let link = peer.link;
-        let event = match &mut peer.kind {
-            PeerKind::Participant { announced } => {
-                if !peer.messages.take(now) {
-                    let code = CloseCode::RateLimited;
-                    return Err((code, code.to_string()));
-                }
-                let Envelope { id: request, message } = parse(body)?;
-                *announced = true;
-                // After a one-shot request there is as long for the next one.
-                if peer.speak_by.is_some() && matches!(message, FromParticipant::OneShot(_)) {
-                    peer.speak_by = Some(now + JOIN_TIMEOUT);
-                }
-                let remote = peer.conn.remote_address();
-                ShardEvent::FromParticipant { link, remote, request, message }
-            }
-            PeerKind::Child { announced, certified } => {
-                let Envelope { id: _, message } = parse(body)?;
-                *announced = true;
-                peer.speak_by = None;
-                let (remote, certified) = (peer.conn.remote_address(), *certified);
-                ShardEvent::FromChild { link, remote, certified, message: Box::new(message) }
-            }
-            PeerKind::Parent(_) => {
-                let Envelope { id: _, message } = parse(body)?;
-                ShardEvent::FromParent { link, message }
-            }
-            PeerKind::Arriving | PeerKind::Dialling(_) => return Ok(()),
-        };
-        self.events.push_back(event);
-        Ok(())
-    }
-}
-
-/// Reads a message, or says how to close the connection.
-fn parse<M: DeserializeOwned>(body: &[u8]) -> Result<Envelope<M>, (CloseCode, String)> {
-    decode(body).map_err(|error| {
-        let code = match error {
-            ControlError::TooLong(_) => CloseCode::MessageTooLong,
-            ControlError::NotCbor | ControlError::DoesNotFit(_) => CloseCode::ProtocolViolation,
-        };
-        // A close reason has to fit a packet.
-        (code, error.to_string().chars().take(200).collect())
-    })
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use quinn_proto::{AckFrequencyConfig, IdleTimeout, TransportConfig, VarInt};
 use tribune_congestion::LiveAudioConfig;
 
+use crate::link::web_transport::UNI_STREAMS;
+
 /// Control bytes that wait for a participant. A whole stage and the queue of hands fit many times.
 pub(super) const PARTICIPANT_OUTBOX_BYTES: usize = 128 * 1024;
 /// Control bytes that wait for a relay: the states of several hundred rooms, after a reattachment.
@@ -76,7 +78,9 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 #[must_use]
 pub fn accepting_transport(congestion: Arc<LiveAudioConfig>) -> Arc<TransportConfig> {
     let mut transport = common_transport(congestion);
-    transport.max_idle_timeout(idle(PARTICIPANT_IDLE));
+    transport
+        .max_idle_timeout(idle(PARTICIPANT_IDLE))
+        .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS));
     Arc::new(transport)
 }
 
@@ -86,6 +90,7 @@ pub fn dialling_transport(congestion: Arc<LiveAudioConfig>) -> Arc<TransportConf
     let mut transport = common_transport(congestion);
     transport
         .max_idle_timeout(idle(TRUNK_IDLE))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
         .keep_alive_interval(Some(TRUNK_KEEP_ALIVE))
         .stream_receive_window(VarInt::from_u32(TRUNK_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(TRUNK_WINDOW_BYTES));
@@ -106,7 +111,6 @@ fn common_transport(congestion: Arc<LiveAudioConfig>) -> TransportConfig {
         .max_ack_delay(Some(Duration::from_millis(100)));
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .send_window(MAX_STREAM_BYTES_IN_FLIGHT)

@@ -7,21 +7,25 @@
 //!
 //! * [`connection`] — state of each connection
 //! * [`intake`] — connections from their attempt to their end, control streams
+//! * [`message`] — a message of the control stream as an event
+//! * [`browser`], [`farewell`] — HTTP/3 around a browser's session; the close of any connection
 //! * [`datagrams`] — frames in, through a room's views, and packets out
 //! * [`groups`] — frames on streams
-//! * [`resume`], [`replay`] — frames for a connection that comes back
-//! * [`pressure`] — packing where the shard is behind
+//! * [`resume`], [`replay`], [`pressure`] — frames for a connection that comes back; packing when behind
 //! * [`steering`], [`timers`], [`bucket`], [`limits`] — parts
 //! * [`keys`] — keys under resets, Retry tokens and connection IDs
 
+mod browser;
 mod bucket;
 mod config;
 mod connection;
 mod datagrams;
+mod farewell;
 mod groups;
 mod intake;
 pub mod keys;
 pub mod limits;
+mod message;
 mod pressure;
 mod replay;
 mod resume;
@@ -34,8 +38,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use quinn_proto::{DatagramEvent, Endpoint, Incoming, VarInt};
+use quinn_proto::{DatagramEvent, Endpoint, Incoming};
 use rustc_hash::FxHashMap;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::ids::Channel;
@@ -44,9 +47,10 @@ use tribune_protocol::time::Offset;
 pub use self::config::{Outgoing, ShardConfig};
 use self::connection::{Peer, PeerKind};
 use self::datagrams::Departing;
+use self::farewell::Farewell;
 use self::limits::{REPLIES_WAITING, TIMEOUTS_PER_TURN};
 use self::pressure::Pressure;
-use self::timers::Timers;
+use self::timers::{Timers, pop_due};
 use crate::counters::{DropCause, HandshakeResult, ShardCounters};
 use crate::media::fanout::RoomMedia;
 use crate::messages::{
@@ -219,14 +223,10 @@ impl Shard {
     /// turn.
     /// To be called in every turn of the loop, after the packets.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((_, room)) = self.bundles_due.first().copied().filter(|(due, _)| *due <= now)
-        {
-            self.bundles_due.pop_first();
+        while let Some(room) = pop_due(&mut self.bundles_due, now) {
             self.schedule(now, room);
         }
-        while let Some((_, room)) = self.repairs_due.first().copied().filter(|(due, _)| *due <= now)
-        {
-            self.repairs_due.pop_first();
+        while let Some(room) = pop_due(&mut self.repairs_due, now) {
             self.ask_for_missing(now, room);
         }
         for _ in 0..TIMEOUTS_PER_TURN {
@@ -253,9 +253,9 @@ impl Shard {
         if !self.incoming.is_empty() {
             return Some(now);
         }
-        let bundle = self.bundles_due.first().map(|(due, _)| *due);
-        let repair = self.repairs_due.first().map(|(due, _)| *due);
-        [bundle, repair, self.timers.poll_timeout()].into_iter().flatten().min()
+        let first = |due: &BTreeSet<(Instant, RoomId)>| due.first().map(|(due, _)| *due);
+        let due = [first(&self.bundles_due), first(&self.repairs_due), self.timers.poll_timeout()];
+        due.into_iter().flatten().min()
     }
 
     /// The next event for the hub.
@@ -348,9 +348,8 @@ impl Shard {
     /// before: QUIC drops its queue when a connection closes.
     fn close(&mut self, slot: u32, code: CloseCode, reason: String) {
         let Some(peer) = self.peers[slot as usize].as_mut() else { return };
-        let wire = VarInt::from_u64(code.to_wire()).unwrap_or(VarInt::MAX);
         if !peer.closed {
-            peer.farewell = Some(Box::new((wire, Bytes::from(reason))));
+            peer.farewell = Some(Farewell::new(peer.web.as_deref(), code, reason).into());
         }
         self.forget_peer(slot);
         self.mark_dirty(slot);
@@ -369,6 +368,8 @@ impl Shard {
         if matches!(peer.kind, PeerKind::Arriving | PeerKind::Dialling(_)) {
             self.handshaking -= 1;
             self.counters.handshakes.count(HandshakeResult::Failed, 1);
+        } else {
+            self.counters.ended.count(peer.transport(), 1);
         }
         for (_, room) in std::mem::take(&mut peer.rooms) {
             if let Some(room) = self.rooms.get_mut(&room) {

@@ -95,7 +95,7 @@ impl Part {
         let mut frames = 0;
         for wire in self.frames.drain(..self.per_step.min(self.frames.len())) {
             if !writer.push(&wire) {
-                datagrams.push(Bundled { bytes: writer.take(), frames });
+                datagrams.push(Bundled { datagram: writer.take_for_session(), frames });
                 frames = 0;
                 let fits = writer.push(&wire);
                 debug_assert!(fits, "a frame is smaller than a datagram");
@@ -103,7 +103,7 @@ impl Part {
             frames += 1;
         }
         if frames > 0 {
-            datagrams.push(Bundled { bytes: writer.take(), frames });
+            datagrams.push(Bundled { datagram: writer.take_for_session(), frames });
         }
     }
 }

@@ -5,7 +5,10 @@
 //! The queue is a wheel of buckets of a millisecond: a check is put into and taken out of it in
 //! constant time. QUIC's timers want no finer clock (RFC 9002 section 6.1.2).
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+use crate::messages::RoomId;
 
 /// Length of a bucket, a millisecond. Deadlines are met with a delay of less than this.
 const TICK: Duration = Duration::from_millis(1);
@@ -23,6 +26,13 @@ pub(super) struct Timers {
     filled: [u64; (BUCKETS / 64) as usize],
     /// The first tick that has not been checked to its end.
     tick: u64,
+}
+
+/// Takes the first room off a queue of them that is due.
+pub(super) fn pop_due(queue: &mut BTreeSet<(Instant, RoomId)>, now: Instant) -> Option<RoomId> {
+    let (_, room) = queue.first().copied().filter(|(due, _)| *due <= now)?;
+    queue.pop_first();
+    Some(room)
 }
 
 /// Deadline and check of one slot.

@@ -1,10 +1,15 @@
-//! Redundancy of a trunk: which frames its views send once more, as its path needs it now.
+//! Datagrams of a trunk: those that wait for its path, which carries many rooms, and which frames its views send
+//! once more, as its path needs it now.
 
 use std::time::Instant;
 
+use quinn_proto::SendDatagramError;
 use tribune_protocol::media::protection::PathState;
 
-use super::connection::Peer;
+use super::connection::{Lost, Peer};
+use super::limits::TRUNK_QUEUE_DATAGRAMS;
+use crate::counters::{DropCause, ShardCounters};
+use crate::media::bundle::Bundled;
 use crate::messages::RedundancyLevel;
 
 impl Peer {
@@ -30,5 +35,46 @@ impl Peer {
         if let Some(protection) = &mut self.protection {
             protection.handle_sent(now, frames, path);
         }
+    }
+
+    /// Moves waiting datagrams on, once QUIC has room again.
+    pub(super) fn write_datagrams(&mut self, counters: &mut ShardCounters) {
+        while let Some(datagram) = self.trunk_queue.pop_front() {
+            match self.try_send(datagram) {
+                Ok(()) => {}
+                Err(Ok(datagram)) => {
+                    self.trunk_queue.push_front(datagram);
+                    return;
+                }
+                Err(Err(lost)) => lost.count(counters),
+            }
+        }
+    }
+
+    /// Gives QUIC a datagram.
+    ///
+    /// # Errors
+    /// The datagram, if there is no room now; that it is lost, if there never will be.
+    pub(super) fn try_send(&mut self, datagram: Bundled) -> Result<(), Result<Bundled, Lost>> {
+        let frames = datagram.frames;
+        match self.conn.datagrams().send(datagram.datagram.clone().into_bare(), false) {
+            Ok(()) => Ok(()),
+            Err(SendDatagramError::Blocked(_)) => Err(Ok(datagram)),
+            Err(
+                SendDatagramError::UnsupportedByPeer
+                | SendDatagramError::Disabled
+                | SendDatagramError::TooLarge,
+            ) => Err(Err(Lost { cause: DropCause::Unsendable, frames })),
+        }
+    }
+
+    /// Queues a datagram behind those that wait; the oldest makes room.
+    pub(super) fn queue_datagram(&mut self, datagram: Bundled) -> Result<(), Lost> {
+        let full = self.trunk_queue.len() == TRUNK_QUEUE_DATAGRAMS;
+        let oldest = if full { self.trunk_queue.pop_front() } else { None };
+        self.trunk_queue.push_back(datagram);
+        let lost =
+            |oldest: Bundled| Lost { cause: DropCause::TrunkQueueFull, frames: oldest.frames };
+        oldest.map(lost).map_or(Ok(()), Err)
     }
 }

@@ -2,10 +2,13 @@
 //! contents, to be asked for again every time, so that a page and its modules are of one version.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use ring::digest;
 
 include!(concat!(env!("OUT_DIR"), "/web_files.rs"));
@@ -18,12 +21,14 @@ pub(super) struct Folder(BTreeMap<&'static str, File>);
 #[derive(Debug, Clone)]
 pub(super) struct File {
     bytes: Bytes,
+    /// The same by gzip (RFC 1952), where that is smaller.
+    gzip: Option<Bytes>,
     content_type: &'static str,
     tag: HeaderValue,
 }
 
 impl Folder {
-    /// Computes the tags, once.
+    /// Computes tags and compresses, once.
     pub(super) fn new() -> Self {
         let files = FILES.iter().map(|&(path, bytes)| {
             let content_type = match path.rsplit_once('.') {
@@ -31,7 +36,8 @@ impl Folder {
                 Some((_, "css")) => "text/css; charset=utf-8",
                 Some(_) | None => "text/javascript; charset=utf-8",
             };
-            (path, File::new(Bytes::from_static(bytes), content_type))
+            let file = File::new(Bytes::from_static(bytes), content_type);
+            (path, File { gzip: gzip(bytes), ..file })
         });
         Self(files.collect())
     }
@@ -50,7 +56,7 @@ impl File {
             hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let tag =
             HeaderValue::try_from(format!("\"{digits}\"")).expect("quoted digits are a value");
-        Self { bytes, content_type, tag }
+        Self { bytes, gzip: None, content_type, tag }
     }
 
     /// A text in JSON.
@@ -64,13 +70,41 @@ impl File {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             let content_type = HeaderValue::from_static(self.content_type);
-            ([(header::CONTENT_TYPE, content_type)], self.bytes).into_response()
+            let coded = self.gzip.filter(|_| takes_gzip(request));
+            let mut response = match coded {
+                Some(gzip) => ([(header::CONTENT_ENCODING, "gzip")], gzip).into_response(),
+                None => self.bytes.into_response(),
+            };
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            response
         };
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
         headers.insert(header::ETAG, self.tag);
         response
     }
+}
+
+fn gzip(bytes: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // Writing into memory does not fail.
+    let gzip = encoder.write_all(bytes).and_then(|()| encoder.finish()).ok()?;
+    (gzip.len() < bytes.len()).then(|| Bytes::from(gzip))
+}
+
+/// Whether `Accept-Encoding` has gzip, and not with a weight of 0 (RFC 9110, section 12.5.3).
+fn takes_gzip(request: &HeaderMap) -> bool {
+    let lists = request.get_all(header::ACCEPT_ENCODING).iter();
+    let codings = lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
+    codings.map(|coding| coding.split(';')).any(|mut coding| {
+        let is_gzip = coding.next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip"));
+        let is_wanted = |weight: &str| {
+            let weight = weight.trim().strip_prefix("q=").map(str::parse::<f32>);
+            !matches!(weight, Some(Ok(weight)) if weight <= 0.0)
+        };
+        is_gzip && coding.all(is_wanted)
+    })
 }
 
 /// Whether `If-None-Match` names the tag (RFC 9110, section 13.1.2: by the weak comparison).
@@ -84,12 +118,13 @@ fn is_known(request: &HeaderMap, tag: &HeaderValue) -> bool {
 mod tests {
     use super::*;
 
-    /// Bytes of all files together: what the page may weigh.
+    /// Bytes of all files together, as they travel: what the page may weigh.
     const MAX_TOTAL_BYTES: usize = 100_000;
 
     #[test]
     fn all_that_is_served_is_small_and_nothing_else_is_in_it() {
-        let total: usize = FILES.iter().map(|(_, bytes)| bytes.len()).sum();
+        let total: usize =
+            FILES.iter().filter_map(|(_, bytes)| gzip(bytes)).map(|gzip| gzip.len()).sum();
         assert!(total <= MAX_TOTAL_BYTES, "{total} bytes");
         for (path, _) in FILES {
             assert!([".html", ".css", ".js"].iter().any(|ending| path.ends_with(ending)), "{path}");
@@ -104,6 +139,25 @@ mod tests {
         for none in ["", "index", "../Cargo.toml", "/index.html", "package.json", "engine"] {
             assert!(folder.file(none).is_none(), "{none}");
         }
+    }
+
+    #[test]
+    fn who_takes_gzip_is_given_it() {
+        let asked = |list: &'static str| {
+            HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(list))])
+        };
+        for takes in ["gzip", "br, gzip", "GZIP;q=0.5", "deflate, gzip;q=1.0"] {
+            assert!(takes_gzip(&asked(takes)), "{takes}");
+        }
+        for not in ["", "br", "gzip;q=0", "gzip; q=0.0", "x-gzip"] {
+            assert!(!takes_gzip(&asked(not)), "{not}");
+        }
+        let file = Folder::new().file("tribune.js").unwrap();
+        let answer = file.clone().answer(&asked("gzip"));
+        assert_eq!(answer.headers()[header::CONTENT_ENCODING], "gzip");
+        let plain = file.answer(&HeaderMap::new());
+        assert!(!plain.headers().contains_key(header::CONTENT_ENCODING));
+        assert_eq!(plain.headers()[header::CONTENT_TYPE], answer.headers()[header::CONTENT_TYPE]);
     }
 
     #[test]

@@ -14,13 +14,14 @@ use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use super::places::Shares;
+use super::places::{Share, Shares};
 use super::site::{self, Site};
 use crate::api::listener::{ACCEPT_PAUSE, BoundedStream, Peer};
 use crate::monitor::Monitor;
+use crate::websocket::Bridge;
 
 /// Connections at the same time: a browser opens up to six for a page and keeps them for some seconds, so a few
 /// hundred people a second; a listener without UDP keeps one. About 50 KB each.
@@ -42,6 +43,8 @@ const HEAD_BYTES: usize = 16 * 1024;
 pub struct WebServer {
     /// Pages and what they are told.
     pub site: Site,
+    /// Way of WebSockets to the shards.
+    pub bridge: Arc<Bridge>,
     /// TLS of its connections; `None` for plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// The relay's metrics.
@@ -51,13 +54,13 @@ pub struct WebServer {
 impl WebServer {
     /// Serves until it is dropped. Never done.
     pub async fn serve(self, listener: TcpListener) {
-        let Self { site, tls, monitor } = self;
+        let Self { site, bridge, tls, monitor } = self;
         let most = places();
         let places = Arc::new(Semaphore::new(most));
         // A proxy's connections all come from one address.
         let shares = Shares::new(if tls.is_some() { most / SHARE } else { most });
         let tls = tls.map(TlsAcceptor::from);
-        let routes = site::routes(site);
+        let routes = site::routes(site, bridge);
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 // Nobody closes the semaphore; if it were closed, nothing could be accepted.
@@ -75,25 +78,36 @@ impl WebServer {
                 monitor.metrics().web().refused.inc();
                 continue;
             };
+            monitor.metrics().web().connections.inc();
+            let place = Place { _permit: place, _share: share, monitor: Arc::clone(&monitor) };
             let stream = BoundedStream::lasting(stream, place, SILENCE);
             let (tls, routes, monitor) = (tls.clone(), routes.clone(), Arc::clone(&monitor));
             tokio::spawn(async move {
-                let web = monitor.metrics().web();
-                web.connections.inc();
                 match tls {
                     None => speak(stream, peer, routes, &monitor).await,
                     Some(tls) => {
                         match tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
                             Ok(Ok(stream)) => speak(stream, peer, routes, &monitor).await,
                             // A scanner, a plain request, a browser that does not like the certificate.
-                            Ok(Err(_)) | Err(_) => web.failed.inc(),
+                            Ok(Err(_)) | Err(_) => monitor.metrics().web().failed.inc(),
                         }
                     }
                 }
-                web.connections.dec();
-                drop(share);
             });
         }
+    }
+}
+
+/// A connection's place, which a WebSocket keeps. It is given back when it is dropped.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _share: Share,
+    monitor: Arc<Monitor>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.monitor.metrics().web().connections.dec();
     }
 }
 

@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use serde_json::json;
+use tribune_protocol::WEB_PATH;
 use tribune_protocol::ids::{DisplayName, RoomName};
 use tribune_relay_core::tree::host_port::HostPort;
 
 use super::files::{File, Folder};
 use super::host::Host;
 use super::policy;
+use crate::api::listener::Peer;
 use crate::config::{Config, EmbedOrigin, WebScheme};
 use crate::tls::Certificates;
+use crate::websocket::{self, Bridge};
 
-/// Path of WebTransport sessions on the UDP port.
-const SESSION_PATH: &str = "/tribune";
 /// Beginning of the pages that others may hold in a frame.
 const EMBED: &str = "/embed/";
 const MISDIRECTED: &str = "This is a relay for development: it answers for localhost alone.\n";
@@ -74,11 +77,12 @@ impl Site {
 struct Serving {
     site: Site,
     folder: Folder,
+    bridge: Arc<Bridge>,
 }
 
-/// The routes. A WebSocket for networks without UDP has its place at [`SESSION_PATH`] too.
-pub(super) fn routes(site: Site) -> Router {
-    let serving = Arc::new(Serving { site, folder: Folder::new() });
+/// The routes. WebSockets, for networks without UDP, have the path that WebTransport has on the UDP port.
+pub(super) fn routes(site: Site, bridge: Arc<Bridge>) -> Router {
+    let serving = Arc::new(Serving { site, folder: Folder::new(), bridge });
     Router::new()
         .route("/", get(index))
         .route("/r/{room}", get(room))
@@ -86,6 +90,7 @@ pub(super) fn routes(site: Site) -> Router {
         .route("/example", get(example))
         .route("/web/relay.json", get(relay))
         .route("/web/{*path}", get(file))
+        .route(WEB_PATH, any(socket))
         .fallback(|| async { not_found(NO_PAGE) })
         .layer(middleware::from_fn_with_state(Arc::clone(&serving), guard))
         .with_state(serving)
@@ -155,11 +160,30 @@ async fn relay(State(serving): State<Arc<Serving>>, request: HeaderMap) -> Respo
     let answer = json!({
         "name": site.name.as_str(),
         "port": site.udp_port,
-        "path": SESSION_PATH,
+        "path": WEB_PATH,
+        "websocket": WEB_PATH,
         "certificates": hashes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "next": site.elsewhere.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     File::json(answer.to_string()).answer(&request)
+}
+
+/// `/tribune`: a participant in a network without UDP.
+async fn socket(
+    State(serving): State<Arc<Serving>>,
+    ConnectInfo(browser): ConnectInfo<Peer>,
+    request: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    if !websocket::is_from_own_page(&request) {
+        return (StatusCode::FORBIDDEN, "A WebSocket is for pages of this relay.\n")
+            .into_response();
+    }
+    serving.bridge.accept(upgrade, browser.ip())
 }
 
 /// A small page for people. It repeats nothing of the request.

@@ -26,7 +26,7 @@ impl SimClient {
         self.joined = None;
         self.end = None;
         let takes = (self.window_bytes, self.datagram_bytes);
-        self.link = Some(ClientLink::connect(now, relay, takes, &mut self.rng));
+        self.link = Some(ClientLink::connect(now, relay, takes, self.is_browser, &mut self.rng));
         // The estimate of the clock is kept: all relays give the time of one origin.
         self.protocol = Connection::new(now).with_clock(self.protocol.clock().clone());
     }
@@ -80,18 +80,24 @@ impl SimClient {
         while let Some(event) = self.link.as_mut().and_then(ClientLink::poll_event) {
             self.handle_event(event, log);
         }
+        let now = self.base + self.now;
+        if let Some((code, reason)) = self.link.as_mut().and_then(|link| link.take_end(now)) {
+            self.handle_end(End::Closed(code, reason), log);
+        }
         self.link.take_if(|link| link.is_drained());
     }
 
     fn handle_event(&mut self, event: Event, log: &mut Log) {
         match event {
             Event::ConnectionLost { reason } => {
-                let end = end(&reason);
-                log.push(Entry::note(self.now, self.host, format!("ends: {end:?}")));
-                self.end = Some((self.now, end));
-                self.joined = None;
+                // A browser that was told the end has closed by itself.
+                if self.end.is_none() {
+                    self.handle_end(end(&reason), log);
+                }
             }
             Event::DatagramReceived => self.read_datagrams(log),
+            // HTTP/3's control stream of the relay.
+            Event::Stream(StreamEvent::Opened { dir: Dir::Uni }) if self.is_browser => {}
             Event::Stream(StreamEvent::Opened { dir: Dir::Uni }) => {
                 let opened = self.link.as_mut().map(ClientLink::accept_streams).unwrap_or_default();
                 for id in opened {
@@ -113,6 +119,12 @@ impl SimClient {
                 | StreamEvent::Available { .. },
             ) => {}
         }
+    }
+
+    fn handle_end(&mut self, end: End, log: &mut Log) {
+        log.push(Entry::note(self.now, self.host, format!("ends: {end:?}")));
+        self.end = Some((self.now, end));
+        self.joined = None;
     }
 
     fn read_control(&mut self, log: &mut Log) {

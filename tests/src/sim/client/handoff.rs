@@ -237,7 +237,7 @@ impl SimClient {
         let heard = moves.dedup.newest();
         let relay = to.to_string().parse().expect("relays of the simulation have IP addresses");
         let takes = (self.window_bytes, self.datagram_bytes);
-        let mut link = ClientLink::connect(now, relay, takes, &mut self.rng);
+        let mut link = ClientLink::connect(now, relay, takes, self.is_browser, &mut self.rng);
         let mut protocol = Connection::new(now);
         link.send_control(self.now, self.next_join(&mut protocol, heard));
         let arriving = Arriving { link, protocol, local, since: self.now };

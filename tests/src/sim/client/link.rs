@@ -15,18 +15,22 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tribune_client_core::connection::{self, Path, Received};
 use tribune_congestion::LiveAudioConfig;
-use tribune_protocol::ALPN_PARTICIPANT;
+use tribune_protocol::codes::CloseCode;
 use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
+use tribune_protocol::{ALPN_PARTICIPANT, ALPN_WEB};
 use tribune_relay::tls::{ServerTrust, client_crypto};
 use tribune_relay_core::messages::ShardId;
 use tribune_relay_core::shard::keys::MasterKeys;
 use tribune_relay_core::shard::steering::{ShardCids, SteeringKey};
 
+use crate::page::{self, PageSession};
 use crate::sim::relay::first_cids;
 use crate::sim::{Arrival, Sent};
 
 /// As the client of the command line has it.
 const MEDIA_RESERVE_BYTES: u64 = 128 * 1024;
+/// Code by which a browser closes a connection (RFC 9114 section 8.1).
+const H3_NO_ERROR: u32 = 0x100;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -36,6 +40,9 @@ pub(in crate::sim) struct ClientLink {
     conn: Connection,
     relay: SocketAddr,
     control: Option<StreamId>,
+    /// The session, where it comes as a browser.
+    page: Option<PageSession>,
+    is_browser: bool,
     /// Bytes for the control stream, each not before its time.
     outbox: VecDeque<(Duration, Bytes)>,
     /// When the packet was handed to the network whose datagrams are being read.
@@ -48,6 +55,7 @@ impl ClientLink {
         now: Instant,
         relay: SocketAddr,
         (window_bytes, datagram_bytes): (u32, usize),
+        is_browser: bool,
         rng: &mut StdRng,
     ) -> Self {
         let keys = MasterKeys::from_seed(rng.random());
@@ -55,12 +63,13 @@ impl ClientLink {
         let (key, seed) = (SteeringKey(rng.random()), rng.random());
         config.cid_generator(move || Box::new(ShardCids::new(ShardId(0), key, seed)));
         config.rng_seed(Some(rng.random()));
-        let crypto = client_crypto(ALPN_PARTICIPANT, ServerTrust::Anything, None)
+        let alpn = if is_browser { ALPN_WEB } else { ALPN_PARTICIPANT };
+        let crypto = client_crypto(alpn, ServerTrust::Anything, None)
             .expect("the TLS settings of a client are usable");
         let mut client = ClientConfig::new(crypto);
         client.transport_config(transport(window_bytes, datagram_bytes));
         client.initial_dst_cid_provider(first_cids(rng.random()));
-        Self::dial(now, relay, config, client)
+        Self { is_browser, ..Self::dial(now, relay, config, client) }
     }
 
     /// Connects with settings of the caller's choice.
@@ -80,6 +89,8 @@ impl ClientLink {
             conn,
             relay,
             control: None,
+            page: None,
+            is_browser: false,
             outbox: VecDeque::new(),
             handed_over: Duration::ZERO,
             is_drained: false,
@@ -143,7 +154,13 @@ impl ClientLink {
         loop {
             if let Some(event) = self.conn.poll() {
                 if matches!(event, Event::Connected) {
-                    self.control = self.conn.streams().open(Dir::Bi);
+                    match self.is_browser {
+                        true => self.page = Some(PageSession::begin(&mut self.conn)),
+                        false => self.control = self.conn.streams().open(Dir::Bi),
+                    }
+                }
+                if let Some(page) = &mut self.page {
+                    self.control = page.poll_control(&mut self.conn).or(self.control);
                 }
                 return Some(event);
             }
@@ -192,9 +209,11 @@ impl ClientLink {
     /// The path as QUIC knows it.
     pub(in crate::sim) fn path(&mut self) -> Path {
         let stats = self.conn.stats();
+        let tag = usize::from(self.is_browser);
+        let largest = self.conn.datagrams().max_size().map(|largest| largest - tag);
         Path {
             round_trip: self.conn.rtt(),
-            datagram_bytes: self.conn.datagrams().max_size().unwrap_or(0).min(MAX_DATAGRAM_BYTES),
+            datagram_bytes: largest.unwrap_or(0).min(MAX_DATAGRAM_BYTES),
             received_udp: stats.udp_rx.datagrams,
             sent_packets: stats.path.sent_packets,
             lost_packets: stats.path.lost_packets,
@@ -207,16 +226,26 @@ impl ClientLink {
     }
 
     pub(in crate::sim) fn read_datagram(&mut self) -> Option<Bytes> {
-        self.conn.datagrams().recv()
+        let datagram = self.conn.datagrams().recv()?;
+        Some(if self.is_browser { page::untagged(&datagram) } else { datagram })
     }
 
     pub(in crate::sim) fn send_datagram(&mut self, bytes: Bytes) {
+        let bytes = if self.is_browser { page::tagged(&bytes) } else { bytes };
         let _ = self.conn.datagrams().send(bytes, true);
     }
 
     /// Has bytes written to the control stream, not before a time.
     pub(in crate::sim) fn send_control(&mut self, at: Duration, bytes: Bytes) {
         self.outbox.push_back((at, bytes));
+    }
+
+    /// How the relay has ended a browser's session. A browser closes the connection then.
+    pub(super) fn take_end(&mut self, now: Instant) -> Option<(CloseCode, String)> {
+        let end = self.page.as_ref()?.end()?.clone();
+        self.page = None;
+        self.conn.close(now, VarInt::from_u32(H3_NO_ERROR), Bytes::new());
+        Some(end)
     }
 
     pub(in crate::sim) fn close(&mut self, now: Instant) {

@@ -20,6 +20,7 @@ use tribune_protocol::token::SigningKey;
 use crate::auth::keys::{Key, Keys};
 use crate::auth::{Auth, participant_id};
 use crate::clock::WallClock;
+use crate::counters::Transport;
 use crate::hub::{Hub, HubConfig, HubEffect};
 use crate::messages::{
     DialId, Hears, LinkId, RoomId, ShardCommand, ShardEvent, ShardId, TrackRoute,
@@ -240,9 +241,11 @@ impl Tree {
         person.requests += 1;
         let request = RequestId(person.requests);
         let (relay, link, remote) = (person.relay, person.link, person.remote);
-        let event = ShardEvent::FromParticipant { link, remote, request: Some(request), message };
+        let (transport, number) = (Transport::Quic, request);
+        let request = Some(number);
+        let event = ShardEvent::FromParticipant { link, remote, transport, request, message };
         self.event(relay, event);
-        request
+        number
     }
 
     pub(super) fn close(&mut self, who: usize) {

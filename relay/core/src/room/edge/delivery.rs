@@ -5,6 +5,7 @@ use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::settings::RoomSettings;
 use tribune_protocol::quality::report::Report;
 
+use crate::counters::Transport;
 use crate::messages::RedundancyLevel;
 
 /// Frames that a report has to be about: a second of one talker. Fewer say nothing about a path.
@@ -23,8 +24,10 @@ const SLOW_SHARE: u64 = 40;
 const CALM_REPORTS: u8 = 6;
 
 /// See the module's documentation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Delivery {
+    /// The way it comes.
+    transport: Transport,
     /// The participant's wish.
     wanted: Option<Profile>,
     /// The room's choice, made when the participant joined: a room that grows or shrinks changes nothing
@@ -39,13 +42,24 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     /// Delivery to a participant that joins.
-    pub(crate) fn new(wanted: Option<Profile>, takes_redundancy: bool) -> Self {
-        Self { wanted: wanted.filter(is_known), takes_redundancy, ..Self::default() }
+    pub(crate) fn new(
+        transport: Transport,
+        wanted: Option<Profile>,
+        takes_redundancy: bool,
+    ) -> Self {
+        Self {
+            transport,
+            wanted: wanted.filter(|wanted| is_known(transport, *wanted)),
+            of_room: Profile::Live,
+            takes_redundancy,
+            protection: RedundancyLevel::None,
+            calm: 0,
+        }
     }
 
     /// Takes a wish for another profile.
     pub(crate) fn set_wanted(&mut self, wanted: Option<Profile>) {
-        self.wanted = wanted.filter(is_known);
+        self.wanted = wanted.filter(|wanted| is_known(self.transport, *wanted));
     }
 
     /// Makes the room's choice, for its size now. `audience_from` is the relay's own.
@@ -55,7 +69,8 @@ impl Delivery {
             from => from,
         };
         let is_large = from > 0 && listeners >= u64::from(from);
-        self.of_room = if is_large { Profile::Audience } else { Profile::Live };
+        let is_dear = is_browser(self.transport);
+        self.of_room = if is_large || is_dear { Profile::Audience } else { Profile::Live };
     }
 
     /// The profile, and what is sent again. A participant on the stage, or asked to it, is in a conversation.
@@ -97,10 +112,21 @@ impl Delivery {
     }
 }
 
-fn is_known(profile: &Profile) -> bool {
+/// Streams of the relay are for native participants: a browser's session has its own head on each.
+fn is_known(transport: Transport, profile: Profile) -> bool {
     match profile {
-        Profile::Live | Profile::Audience | Profile::Reliable => true,
+        Profile::Live | Profile::Audience => true,
+        Profile::Reliable => !is_browser(transport),
         Profile::Unknown => false,
+    }
+}
+
+/// Whether it is a browser, which acknowledges every other packet: it cannot be asked for fewer
+/// acknowledgements, so that a frame a packet costs the relay twice as much.
+fn is_browser(transport: Transport) -> bool {
+    match transport {
+        Transport::WebTransport | Transport::WebSocket => true,
+        Transport::Quic => false,
     }
 }
 
@@ -127,7 +153,7 @@ mod tests {
     #[test]
     fn a_profile_is_the_participants_choice_then_the_rooms_and_live_on_the_stage() {
         let settings = RoomSettings::default();
-        let mut delivery = Delivery::new(Some(Profile::Unknown), true);
+        let mut delivery = Delivery::new(Transport::Quic, Some(Profile::Unknown), true);
         delivery.choose(&settings, 999, 1_000);
         assert_eq!(delivery.now(false).0, Profile::Live);
         delivery.choose(&settings, 1_000, 1_000);
@@ -143,6 +169,19 @@ mod tests {
     }
 
     #[test]
+    fn a_browser_hears_by_audience_unless_it_asks_for_live_and_never_by_streams() {
+        let settings = RoomSettings::default();
+        let mut delivery = Delivery::new(Transport::WebTransport, None, true);
+        delivery.choose(&settings, 1, 1_000);
+        assert_eq!(delivery.now(false).0, Profile::Audience);
+        assert_eq!(delivery.now(true).0, Profile::Live, "on the stage");
+        delivery.set_wanted(Some(Profile::Reliable));
+        assert_eq!(delivery.now(false).0, Profile::Audience);
+        delivery.set_wanted(Some(Profile::Live));
+        assert_eq!(delivery.now(false).0, Profile::Live);
+    }
+
+    #[test]
     fn more_is_sent_again_while_frames_are_missed_and_less_after_half_a_minute_without_losses() {
         let report = |lost, repaired, late| Report {
             received: 250 - lost,
@@ -151,7 +190,7 @@ mod tests {
             late,
             ..Report::default()
         };
-        let mut delivery = Delivery::new(None, true);
+        let mut delivery = Delivery::new(Transport::Quic, None, true);
         let mut after = |lost, repaired, late| {
             delivery.handle_report(&report(lost, repaired, late));
             delivery.now(false).1
@@ -181,7 +220,7 @@ mod tests {
             let (received, repaired) = (250, 30);
             let report =
                 Report { received, repaired, answered, rtt_us, is_delayed, ..Report::default() };
-            let mut delivery = Delivery::new(None, true);
+            let mut delivery = Delivery::new(Transport::Quic, None, true);
             delivery.handle_report(&report);
             delivery.now(false).1
         };
@@ -194,10 +233,10 @@ mod tests {
     #[test]
     fn nothing_is_sent_again_to_those_who_do_not_understand_it_or_say_too_little() {
         let report = |frames| Report { received: 0, lost: frames, ..Report::default() };
-        let mut old = Delivery::new(None, false);
+        let mut old = Delivery::new(Transport::Quic, None, false);
         old.handle_report(&report(250));
         assert_eq!(old.now(false).1, RedundancyLevel::None);
-        let mut new = Delivery::new(None, true);
+        let mut new = Delivery::new(Transport::Quic, None, true);
         new.handle_report(&report(49));
         assert_eq!(new.now(false).1, RedundancyLevel::None);
     }

@@ -10,6 +10,7 @@ use tribune_protocol::ids::{DisplayName, RequestId};
 
 use super::overload::Overload;
 use super::person::Shown;
+use crate::counters::Transport;
 use crate::messages::{LinkId, ViewKey};
 
 /// A join under way.
@@ -29,6 +30,8 @@ pub struct Admission {
     pub address: IpAddr,
     /// The origin may know the participant, as it says itself.
     pub returning: bool,
+    /// Way it comes.
+    pub transport: Transport,
     /// Profile wanted.
     pub profile: Option<Profile>,
     /// Redundant frames are understood.

@@ -62,7 +62,7 @@ struct Lost {
 impl Member {
     /// A member whose join begins.
     pub(crate) fn joining(admission: Admission, person: Person, acted: bool, was_in: bool) -> Self {
-        let delivery = Delivery::new(admission.profile, admission.redundancy);
+        let delivery = Delivery::new(admission.transport, admission.profile, admission.redundancy);
         Self {
             link: admission.link,
             name: admission.name.clone(),
