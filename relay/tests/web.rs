@@ -120,7 +120,7 @@ async fn pages_and_files_with_the_headers_that_keep_them_safe() {
     let (web, udp) = (relay.web(), relay.ready.listen.port());
     assert_eq!(
         relay.ready.web.as_ref().unwrap().to_string(),
-        format!("http://localhost:{}", web.port())
+        format!("http://127.0.0.1:{}", web.port())
     );
     let html = "text/html; charset=utf-8";
     for (path, content_type) in [
@@ -565,6 +565,28 @@ async fn a_hangup_has_certificates_read_again_and_ends_nothing() {
     wait_until(async || get(http, "/metrics").await.body.contains(renewed)).await;
     program.signal(Signal::TERM);
     assert!(program.0.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_websocket_keeps_the_place_of_its_connection() {
+    let relay = Running::start(&["--dev", "--web=127.0.0.1:0"]).await;
+    let connections = "tribune_relay_web_connections";
+    let mut stream = TcpStream::connect(relay.web()).await.unwrap();
+    let request = "GET /tribune HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\n\
+                   connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-protocol: tribune.1\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    // Long enough for the connection to have been handed over: a later one has been answered and has gone.
+    get(relay.web(), "/").await;
+    wait_until(async || relay.metric(connections).await <= 1.0).await;
+    assert_eq!(relay.metric(connections).await, 1.0);
+    drop(stream);
+    wait_until(async || relay.metric(connections).await == 0.0).await;
+    relay.end().await;
 }
 
 #[tokio::test]
