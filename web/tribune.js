@@ -14,6 +14,8 @@ export { RoomError };
  * @property {string} [role] that is wanted; default "listener"
  * @property {string} [token]
  * @property {string} [relay] "https://host:port/tribune"; default: by /web/relay.json of the page's origin
+ * @property {Uint8Array} [session] 16 bytes by which one is known again, for 30 s after the connection is lost; default: new ones
+ * @property {boolean} [returning] the session is one of before: a role or a raised hand may wait; default false
  * @property {'live'|'audience'} [profile] default: the room's choice
  * @property {'webtransport'|'websocket'} [transport] default: the first that gets through
  *
@@ -49,7 +51,7 @@ const key = () => crypto.getRandomValues(new Uint8Array(16));
  * @param {ConnectOptions} options
  * @returns {Promise<Room>} once it has let one in; rejects with a RoomError
  */
-export async function connect({ room, name = 'Guest', role = 'listener', token, relay, profile, transport }) {
+export async function connect({ room, name = 'Guest', role = 'listener', token, session = key(), returning, relay, profile, transport }) {
   // The gesture that enters is the one that may start sound, and is over when the room has let one in.
   const audio = navigator.userActivation?.isActive ? openAudio() : null;
   const found = await findRelay(relay, transport);
@@ -62,7 +64,7 @@ export async function connect({ room, name = 'Guest', role = 'listener', token, 
     });
   });
   const entered = new Room(engine, room, audio);
-  engine.call('join', { ...found, join: { room, name, role, token, profile, session: key() } });
+  engine.call('join', { ...found, join: { room, name, role, token, profile, session, returning } });
   try {
     await joined;
   } catch (error) {
@@ -86,12 +88,12 @@ async function askOnce({ relay, transport }, first) {
 
 /**
  * A request about a room of somebody who does not enter it.
- * @param {{room: string, act: {do: string, [field: string]: any}, role?: string, name?: string, token?: string, relay?: string,
+ * @param {{room: string, act: {do: string, [field: string]: any}, role?: string, name?: string, token?: string, session?: Uint8Array, relay?: string,
  *   transport?: 'webtransport'|'websocket'}} options
  * @returns {Promise<any>} the answer; rejects with a RoomError
  */
-export function errand({ room, act, role = 'listener', name = 'Guest', token, relay, transport }) {
-  return askOnce({ relay, transport }, { type: 'errand', room, session: key(), name, role, token, act });
+export function errand({ room, act, role = 'listener', name = 'Guest', token, session = key(), relay, transport }) {
+  return askOnce({ relay, transport }, { type: 'errand', room, session, name, role, token, act });
 }
 
 /**

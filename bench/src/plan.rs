@@ -121,7 +121,7 @@ struct Price {
 #[serde(untagged)]
 pub(crate) enum PlanReport {
     /// Trees.
-    Trees(TreeReport),
+    Trees(Box<TreeReport>),
     /// A prediction compared with a run.
     Check(Checked),
 }
@@ -141,7 +141,7 @@ pub(crate) fn run(plan: &TreePlan) -> Result<PlanReport> {
         };
         return Ok(PlanReport::Check(check::run(&costs, size)?));
     }
-    Ok(PlanReport::Trees(trees(plan, costs)?))
+    Ok(PlanReport::Trees(Box::new(trees(plan, costs)?)))
 }
 
 /// Trees for the default audiences with costs that a suite has just measured.

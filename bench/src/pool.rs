@@ -5,6 +5,7 @@ pub(crate) mod client_pool;
 mod delay;
 pub(crate) mod events;
 pub(crate) mod join_client;
+mod member;
 mod members;
 pub(crate) mod sockets;
 pub(crate) mod target;

@@ -30,10 +30,12 @@ fn main() -> ExitCode {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let relay = Relay::start(config).await?;
+    // The signals are obeyed before anybody knows of the relay: unheeded, each of them would end it.
+    let signals = tokio::spawn(obey_signals(relay.orders()));
+    tokio::task::yield_now().await;
     let mut out = std::io::stdout();
     // Nobody may be reading; the relay runs all the same.
     let _ = writeln!(out, "{}", relay.ready()).and_then(|()| out.flush());
-    let signals = tokio::spawn(obey_signals(relay.orders()));
     let outcome = relay.run_until_drained().await;
     signals.abort();
     outcome

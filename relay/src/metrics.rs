@@ -443,7 +443,8 @@ mod tests {
     /// each; and labels of which all values are known, but for the rooms' names.
     #[test]
     fn names_follow_the_conventions() {
-        const LABELS: [&str; 13] = [
+        const LABELS: [&str; 14] = [
+            "transport",
             "certificate",
             "shard",
             "cause",

@@ -64,7 +64,7 @@ impl Bridge {
         let own = |address: IpAddr| match address {
             IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            address => address,
+            IpAddr::V4(_) | IpAddr::V6(_) => address,
         };
         let relay = SocketAddr::new(own(listen.ip()), listen.port());
         let from = match relay.ip() {

@@ -120,7 +120,7 @@ async fn pages_and_files_with_the_headers_that_keep_them_safe() {
     let (web, udp) = (relay.web(), relay.ready.listen.port());
     assert_eq!(
         relay.ready.web.as_ref().unwrap().to_string(),
-        format!("http://localhost:{}", web.port())
+        format!("http://127.0.0.1:{}", web.port())
     );
     let html = "text/html; charset=utf-8";
     for (path, content_type) in [
@@ -205,10 +205,17 @@ async fn what_is_not_for_browsers_is_not_there() {
         );
     }
     assert!(get(web, "/r/Town").await.body.contains("names of rooms are small letters"));
-    let posted = ask(TcpStream::connect(web).await.unwrap(), "POST", "/", &[("host", "a")]).await;
+    let foreign = [("host", "relay.example:8080")];
+    let foreign =
+        ask(TcpStream::connect(web).await.unwrap(), "GET", "/web/relay.json", &foreign).await;
+    assert_eq!(foreign.status, 421, "a name that somebody has pointed here: {foreign:?}");
+    assert!(!foreign.body.contains("certificates"));
+    let posted =
+        ask(TcpStream::connect(web).await.unwrap(), "POST", "/", &[("host", "localhost")]).await;
     assert_eq!(posted.status, 405);
     let drain =
-        ask(TcpStream::connect(web).await.unwrap(), "POST", "/drain", &[("host", "a")]).await;
+        ask(TcpStream::connect(web).await.unwrap(), "POST", "/drain", &[("host", "localhost")])
+            .await;
     assert_eq!(drain.status, 404);
     for hosts in [
         &[][..],
@@ -450,5 +457,159 @@ async fn what_is_no_tls_is_counted_and_closed() {
     let failed = "tribune_relay_web_connections_total{result=\"failed\"}";
     wait_until(async || relay.metric(failed).await == 1.0).await;
     wait_until(async || relay.metric("tribune_relay_web_connections").await == 0.0).await;
+    relay.end().await;
+}
+
+/// Says something, then a byte now and then, until the other side has closed.
+async fn trickle(address: SocketAddr, said: &[u8]) {
+    let (mut from, mut to) = TcpStream::connect(address).await.unwrap().into_split();
+    to.write_all(said).await.unwrap();
+    let trickling = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            if to.write_all(b"x").await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(PATIENCE, from.read_to_end(&mut answer));
+    tokio::select! {
+        // An end, or a reset: bytes were on their way.
+        closed = closed => drop(closed.expect("closed")),
+        () = trickling => {}
+    }
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn who_never_comes_to_an_end_is_closed() {
+    let authority = Authority::new();
+    authority.issue("localhost");
+    let (tls, plain) =
+        (authority.relay().await, Running::start(&["--dev", "--web=127.0.0.1:0"]).await);
+    // A record of TLS, a head of HTTP.
+    let record = trickle(tls.web(), &[0x16, 3, 1, 2, 0]);
+    let head = trickle(plain.web(), b"GET / HTTP/1.1\r\nhost: local");
+    tokio::join!(record, head);
+    assert_eq!(tls.metric("tribune_relay_web_connections_total{result=\"failed\"}").await, 1.0);
+    tls.end().await;
+    plain.end().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused() {
+    /// As much as a head may have.
+    const HEAD_BYTES: usize = 16 * 1024;
+    let relay = Running::start(&["--dev", "--web=127.0.0.1:0"]).await;
+    let stream = TcpStream::connect(relay.web()).await.unwrap();
+    let cookie = "x".repeat(HEAD_BYTES - 100);
+    let headers = [("host", "localhost"), ("cookie", &cookie)];
+    assert_eq!(ask(stream, "GET", "/", &headers).await.status, 200);
+    // To the byte: what nobody reads would reset the connection before the answer is there.
+    let mut stream = TcpStream::connect(relay.web()).await.unwrap();
+    let mut head = b"GET / HTTP/1.1\r\nhost: localhost\r\ncookie: ".to_vec();
+    head.resize(HEAD_BYTES, b'x');
+    stream.write_all(&head).await.unwrap();
+    let mut answer = String::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+    read.expect("an answer in time").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    relay.end().await;
+}
+
+/// The program itself, ended when it is dropped.
+#[cfg(unix)]
+struct Program(std::process::Child);
+
+#[cfg(unix)]
+impl Program {
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_hangup_has_certificates_read_again_and_ends_nothing() {
+    use std::io::BufRead as _;
+    use std::process::{Command, Stdio};
+
+    use rustix::process::Signal;
+
+    let authority = Authority::new();
+    authority.issue("localhost");
+    let (cert, key) = (authority.path("cert.pem"), authority.path("key.pem"));
+    let arguments = ["--listen=127.0.0.1:0", "--http=127.0.0.1:0", "--cert", &cert, "--key", &key];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tribune-relay"));
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut program = Program(command.spawn().unwrap());
+    let mut line = String::new();
+    std::io::BufReader::new(program.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let http = line.split(' ').find_map(|word| word.strip_prefix("http=")).unwrap();
+    let http: SocketAddr = http.parse().unwrap();
+    assert!(line.contains(" web=off "), "{line}");
+    // Not one of them has changed: only an order reads them.
+    program.signal(Signal::HUP);
+    let renewed =
+        "tribune_relay_certificate_renewals_total{certificate=\"relay\",result=\"ok\"} 1\n";
+    wait_until(async || get(http, "/metrics").await.body.contains(renewed)).await;
+    program.signal(Signal::TERM);
+    assert!(program.0.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_websocket_keeps_the_place_of_its_connection() {
+    let relay = Running::start(&["--dev", "--web=127.0.0.1:0"]).await;
+    let connections = "tribune_relay_web_connections";
+    let mut stream = TcpStream::connect(relay.web()).await.unwrap();
+    let request = "GET /tribune HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\n\
+                   connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-protocol: tribune.1\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    // Long enough for the connection to have been handed over: a later one has been answered and has gone.
+    get(relay.web(), "/").await;
+    wait_until(async || relay.metric(connections).await <= 1.0).await;
+    assert_eq!(relay.metric(connections).await, 1.0);
+    drop(stream);
+    wait_until(async || relay.metric(connections).await == 0.0).await;
+    relay.end().await;
+}
+
+#[tokio::test]
+async fn one_network_does_not_take_all_places() {
+    /// A quarter of the most that there can be.
+    const MAX_SHARE: usize = 512;
+    let authority = Authority::new();
+    authority.issue("localhost");
+    let relay = authority.relay().await;
+    let refused = "tribune_relay_web_connections_total{result=\"refused\"}";
+    let mut open = Vec::new();
+    while open.len() <= MAX_SHARE && relay.metric(refused).await == 0.0 {
+        for _ in 0..16 {
+            open.push(TcpStream::connect(relay.web()).await.unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    wait_until(async || relay.metric(refused).await > 0.0).await;
+    let served = relay.metric("tribune_relay_web_connections").await;
+    assert!(served > 0.0 && served <= MAX_SHARE as f64, "{served}");
+    drop(open);
+    // They give their places back.
+    wait_until(async || relay.metric("tribune_relay_web_connections").await == 0.0).await;
+    authority.connect(relay.web(), "localhost").await.unwrap();
     relay.end().await;
 }

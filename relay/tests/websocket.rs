@@ -150,9 +150,9 @@ async fn a_page_without_udp_is_in_the_room_and_is_told_why_it_has_to_go() {
     let relay = Running::start().await;
     let mut host = relay.connect(None).await.unwrap();
     host.say(1, &join(1, Role::Host)).await;
-    let joined = |message| match message {
-        ToParticipant::Joined(joined) => Some(joined),
-        _ => None,
+    let joined = |message| {
+        let ToParticipant::Joined(joined) = message else { return None };
+        Some(joined)
     };
     let you = host.told(joined).await.you;
     assert_eq!(you.profile, Profile::Live, "on the stage");
@@ -194,9 +194,9 @@ async fn a_ban_of_an_address_is_of_the_browsers_own() {
     host.told(|message| matches!(message, ToParticipant::Ok {}).then_some(())).await;
     let mut guest = relay.connect_from("127.0.0.2:0", None).await.unwrap();
     guest.say(1, &join(2, Role::Listener)).await;
-    let refused = guest.told(|message| match message {
-        ToParticipant::Err { code, .. } => Some(code.to_string()),
-        _ => None,
+    let refused = guest.told(|message| {
+        let ToParticipant::Err { code, .. } = message else { return None };
+        Some(code.to_string())
     });
     assert_eq!(refused.await, "barred");
     relay.end().await;

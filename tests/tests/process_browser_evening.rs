@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A phone and a laptop.
 const SIZES: [(u32, u32); 2] = [(390, 844), (1_280, 800)];
 
-/// What everybody needs.
+/// Parts that everybody needs.
 struct Evening<'a> {
     scratch: &'a Scratch,
     relay: Relay,

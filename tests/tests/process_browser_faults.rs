@@ -1,4 +1,4 @@
-//! What goes wrong between a speaker and a browser, and what is heard of it: a relay that stands still, lost and
+//! Faults between a speaker and a browser, and what is heard of it: a relay that stands still, lost and
 //! broken packets, relays that drain or die, no WebTransport.
 
 use std::time::Duration;
@@ -214,7 +214,7 @@ fn after_its_relay_was_killed_a_page_is_back_by_itself_at_the_next() {
     });
 }
 
-/// What the page says of a decision reaches its reader, in the moderator's words.
+/// A decision reaches the page in its moderator's words.
 #[test]
 fn a_kick_and_a_ban_arrive_with_their_words() {
     with_browsers(&BOTH, |scratch| {

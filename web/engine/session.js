@@ -24,6 +24,7 @@ const LEAVE_TIMEOUT = 1000;
  * @property {string} [token]
  * @property {'live'|'audience'} [profile]
  * @property {Uint8Array} session 16 random bytes
+ * @property {boolean} [returning] it was in a room before
  * @property {string[]} relays "host:port", in the order in which they are tried
  *
  * @typedef {import('./link.js').LinkEnv & {
@@ -104,9 +105,9 @@ export class Session {
 
   /** @param {Link} link */
   #join(link) {
-    const { room, session, name, role, token, profile } = this.options;
+    const { room, session, name, role, token, profile, returning: wasHere } = this.options;
     const isMove = link !== this.link;
-    const returning = this.you !== null && (this.you.track !== undefined || this.hand || isMove);
+    const returning = this.you === null ? wasHere : this.you.track !== undefined || this.hand || isMove;
     // Live talk has gone on after a loss; an audience hears it from where it was.
     const heard = this.listens && (isMove || this.hearing.delay) ? this.hearing.heard : [];
     if (heard.length) this.quietUntil = this.env.now() + REPLAY;

@@ -4,7 +4,7 @@ import { errand, listRooms } from '../tribune.js';
 import { h } from './dom.js';
 import { canAppeal, cut, decision, detail, entryIn, explain, hostOf, readToken, remedy, roleName, roomName, ROLES, tokenOf } from './model.js';
 import { button, choice, field, form, relaySays, submit } from './parts.js';
-import { dialling, join, look, room } from './stay.js';
+import { dialling, join, look, ownSession, room } from './stay.js';
 import { held, kept, s, set } from './store.js';
 import { fill, span, w, when } from './words.js';
 
@@ -17,7 +17,7 @@ const enter = (name) => roomName(name) && location.assign(`/r/${roomName(name)}$
  * @returns {Promise<any>}
  */
 export const askOutside = (act, role, where) => errand({
-  room: where ?? s.room, name: s.name || w.guest, role, token: s.token || undefined, ...dialling(), act,
+  room: where ?? s.room, name: s.name || w.guest, role, token: s.token || undefined, session: ownSession().session, ...dialling(), act,
 });
 
 export async function loadRooms() {

@@ -20,6 +20,17 @@ export function dialling() {
   return { relay: relay && `https://${relay}/tribune`, profile, transport };
 }
 
+/**
+ * By what one is known again after the page was loaded anew: kept for as long as the tab is open.
+ * @returns {{session: Uint8Array, returning: boolean}}
+ */
+export function ownSession() {
+  const before = held('session').match(/^[0-9a-f]{32}$/)?.[0].match(/../g);
+  const session = before ? Uint8Array.from(before, (byte) => parseInt(byte, 16)) : crypto.getRandomValues(new Uint8Array(16));
+  held('session', Array.from(session, (byte) => byte.toString(16).padStart(2, '0')).join(''));
+  return { session, returning: !!before };
+}
+
 /** Looks whether the room is there, again and again until one is in it. */
 export async function look() {
   clearTimeout(looking);
@@ -45,7 +56,7 @@ export async function join(role) {
   set({ step: 'joining', role, waits: false, why: null, problem: '' });
   try {
     const { token, name } = s;
-    room = await connect({ room: s.room, name: name || w.guest, role, token: token || undefined, ...dialling() });
+    room = await connect({ room: s.room, name: name || w.guest, role, token: token || undefined, ...ownSession(), ...dialling() });
   } catch (error) {
     return over(/** @type {any} */ (error));
   }

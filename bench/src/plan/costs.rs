@@ -77,7 +77,7 @@ pub(crate) struct Costs {
 }
 
 /// Relay CPU of a listener in a browser ÷ another one's in the same profile: bench/RESULTS.md, "Browsers".
-const WEB_CPU_FACTOR: f64 = 1.25;
+const WEB_CPU_FACTOR: f64 = 1.06;
 
 impl Costs {
     /// Takes each cost from the first of flags, suite and built-in values that has it.

@@ -8,69 +8,27 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use quinn_proto::{
-    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
-    Event, IdleTimeout, StreamEvent, StreamId, TransportConfig, VarInt,
+    ClientConfig, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event,
+    StreamEvent, VarInt,
 };
 use tribune_client_core::connection::{self, Received};
 use tribune_client_core::reconnect::Failure;
 use tribune_protocol::codes::CloseCode;
 use tribune_protocol::control::participant::{Join, ToParticipant};
-use tribune_protocol::limits::MAX_DATAGRAM_BYTES;
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_WEB};
 use tribune_relay::tls::{ServerTrust, client_crypto};
 use tribune_relay_core::messages::Packet;
 use tribune_relay_core::shard::Outgoing;
-use tribune_tests::page::{PageSession, tagged, untagged};
+use tribune_tests::page::{PageSession, tagged};
 
 use super::events::{Arrival, MemberId, News};
+use super::member::{Member, Page, page_transport, participant_transport};
 use super::target::{Target, Way};
-
-/// As participants have it; two of three keep-alives may be lost.
-const IDLE_TIMEOUT_MS: u32 = 15_000;
-/// As participants have it.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Datagrams that wait for a sweep, per participant: about a second.
-const RECEIVE_DATAGRAMS: usize = 64;
-/// Datagrams that wait for the network, per participant.
-const SEND_DATAGRAMS: usize = 16;
-/// Datagrams for which a browser acknowledges once. quinn cannot be kept from taking a relay's wish for fewer
-/// acknowledgements, which browsers do not know; so a page's connection sends a PING that often, and the
-/// acknowledgement with it. The relay has to acknowledge the PING too: what is measured is rather too dear.
-const DATAGRAMS_A_PING: u32 = 2;
-/// Control bytes on their way to a participant: four of the largest messages.
-const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
-
-/// One participant.
-#[derive(Debug)]
-struct Member {
-    conn: Connection,
-    socket: usize,
-    /// The first message, until it is sent.
-    join: Option<Bytes>,
-    control: Option<StreamId>,
-    page: Page,
-    protocol: connection::Connection,
-    /// The deadline that is in the queue.
-    armed: Option<Instant>,
-    dirty: bool,
-    leaving: bool,
-}
-
-/// Part of a participant that a browser has.
-#[derive(Debug)]
-enum Page {
-    /// It has none.
-    Native,
-    /// The connection does not stand yet.
-    Dialling,
-    /// It has its session, or asks for it; so many datagrams have come since the last PING.
-    Open { session: PageSession, datagrams: u32 },
-}
 
 /// Participants of a pool.
 #[derive(Debug)]
@@ -277,7 +235,7 @@ impl Members {
             let Some(event) = state.conn.poll() else { break };
             match event {
                 Event::DatagramReceived => {
-                    while let Some(datagram) = state.take_datagram() {
+                    while let Some(datagram) = state.take_datagram(at) {
                         heard(Arrival { at, member, datagram });
                     }
                 }
@@ -306,7 +264,7 @@ impl Members {
             }
             Page::Dialling | Page::Open { .. } => {
                 let session = PageSession::begin(&mut state.conn);
-                state.page = Page::Open { session, datagrams: 0 };
+                state.page = Page::Open { session, last: None };
             }
         }
     }
@@ -373,50 +331,6 @@ impl Members {
         }
     }
 }
-impl Member {
-    /// The next datagram that has come.
-    fn take_datagram(&mut self) -> Option<Bytes> {
-        let datagram = self.conn.datagrams().recv()?;
-        let Page::Open { datagrams, .. } = &mut self.page else { return Some(datagram) };
-        *datagrams += 1;
-        if *datagrams == DATAGRAMS_A_PING {
-            *datagrams = 0;
-            self.conn.ping();
-        }
-        Some(untagged(&datagram))
-    }
-}
-
-/// The transport settings of the `tribune` command, acknowledgements included: quinn's own, which
-/// the relay thins by the extension for it.
-fn participant_transport() -> Arc<TransportConfig> {
-    Arc::new(transport())
-}
-
-/// The same for a page: the relay opens HTTP/3's control stream.
-fn page_transport() -> Arc<TransportConfig> {
-    let mut transport = transport();
-    transport.max_concurrent_uni_streams(VarInt::from_u32(3));
-    Arc::new(transport)
-}
-
-fn transport() -> TransportConfig {
-    let mut transport = TransportConfig::default();
-    transport
-        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
-        .keep_alive_interval(Some(KEEP_ALIVE))
-        .datagram_receive_buffer_size(Some(RECEIVE_DATAGRAMS * MAX_DATAGRAM_BYTES))
-        .datagram_send_buffer_size(SEND_DATAGRAMS * MAX_DATAGRAM_BYTES)
-        .stream_receive_window(VarInt::from_u32(CONTROL_WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(2 * CONTROL_WINDOW_BYTES))
-        .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .mtu_discovery_config(None)
-        // A batch mixes destinations, which segmentation offload does not.
-        .enable_segmentation_offload(false);
-    transport
-}
-
 fn gone(member: MemberId, failure: &Failure) -> News {
     News::Gone(member, failure.reason().to_owned())
 }

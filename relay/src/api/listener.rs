@@ -90,12 +90,12 @@ impl Listener for BoundedListener {
 
 /// A connection that gives its place back, at the latest when it has been quiet or, where there is an end, open
 /// for too long.
-pub(super) struct BoundedStream {
+pub(super) struct BoundedStream<P = OwnedSemaphorePermit> {
     stream: TcpStream,
     idle_timeout: Duration,
     idle: Pin<Box<Sleep>>,
     end: Option<Instant>,
-    _place: OwnedSemaphorePermit,
+    _place: P,
 }
 
 impl BoundedStream {
@@ -104,13 +104,11 @@ impl BoundedStream {
         let end = Some(Instant::now() + HTTP_LIFETIME);
         Self { end, ..Self::lasting(stream, place, idle_timeout) }
     }
+}
 
-    /// A connection that may last for as long as it is used.
-    pub(super) fn lasting(
-        stream: TcpStream,
-        place: OwnedSemaphorePermit,
-        idle_timeout: Duration,
-    ) -> Self {
+impl<P> BoundedStream<P> {
+    /// A connection that may last for as long as it is used. It keeps its place when it is upgraded.
+    pub(super) fn lasting(stream: TcpStream, place: P, idle_timeout: Duration) -> Self {
         let idle = Box::pin(sleep_until(Instant::now() + idle_timeout));
         Self { stream, idle_timeout, idle, end: None, _place: place }
     }
@@ -136,7 +134,7 @@ impl BoundedStream {
     }
 }
 
-impl AsyncRead for BoundedStream {
+impl<P: Unpin> AsyncRead for BoundedStream<P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -147,7 +145,7 @@ impl AsyncRead for BoundedStream {
     }
 }
 
-impl AsyncWrite for BoundedStream {
+impl<P: Unpin> AsyncWrite for BoundedStream<P> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -59,7 +59,7 @@ pub struct WebStatistics {
     pub skipped: u64,
 }
 
-/// What axe holds against a page.
+/// Fault that axe finds in a page.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Violation {
     /// The rule.
@@ -224,7 +224,7 @@ impl Browser {
         found.with_context(|| format!("last statistics: {last:?}"))
     }
 
-    /// What the page knows of its sound, and the end of its console: for an error message.
+    /// State of the page's sound, and the end of its console: for an error message.
     ///
     /// # Errors
     /// If the page does not answer.
@@ -268,7 +268,7 @@ impl Browser {
         self.command("screenshot", json!({ "path": file }), ACT).map(drop)
     }
 
-    /// What axe holds against the page as it is.
+    /// Faults that axe finds in the page as it is.
     ///
     /// # Errors
     /// If it has checked nothing.

@@ -17,7 +17,7 @@ const PIECE: Duration = Duration::from_millis(200);
 pub struct Ear {
     /// The browser.
     pub browser: Browser,
-    /// What it plays to.
+    /// Device that it plays to.
     pub loudspeaker: Loudspeaker,
 }
 

@@ -137,7 +137,7 @@ fn average(samples: &[f32]) -> Vec<f32> {
 pub fn loud_part(recording: &[f32]) -> Range<usize> {
     let mut loud = recording.chunks(BLOCK).enumerate().filter(|(_, block)| rms(block) > SPEECH_RMS);
     let Some((first, _)) = loud.next() else { return 0..0 };
-    let last = loud.last().map_or(first, |(last, _)| last);
+    let last = loud.next_back().map_or(first, |(last, _)| last);
     first * BLOCK..((last + 1) * BLOCK).min(recording.len())
 }
 

@@ -81,7 +81,7 @@ impl Loudspeaker {
         self.rate_hz
     }
 
-    /// What it has played until now: one channel, its own rate.
+    /// Sound that it has played until now: one channel, its own rate.
     ///
     /// # Errors
     /// If there is no recording.
@@ -101,7 +101,7 @@ impl Loudspeaker {
         Ok(usize::try_from(length)? / SAMPLE_BYTES)
     }
 
-    /// What it has played since a mark.
+    /// Sound that it has played since a mark.
     ///
     /// # Errors
     /// If there is no recording.

@@ -37,7 +37,7 @@ impl BrowserOptions {
         }
     }
 
-    /// What it plays goes to this loudspeaker.
+    /// Loudspeaker that its sound goes to.
     #[must_use]
     pub fn loudspeaker(mut self, loudspeaker: &Loudspeaker) -> Self {
         self.environment = loudspeaker.environment();

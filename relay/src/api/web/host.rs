@@ -45,6 +45,14 @@ impl Host {
         host.to_str().map_err(|_| InvalidHost::Malformed)?.parse()
     }
 
+    /// Whether it is `localhost` or an address, and not a name that somebody else may have pointed here.
+    pub(super) fn is_local(&self) -> bool {
+        match &self.name {
+            Name::Plain(name) => name == "localhost" || name.parse::<Ipv4Addr>().is_ok(),
+            Name::V6(_) => true,
+        }
+    }
+
     /// The name for a policy, without the port. A policy has no way to write an IPv6 address.
     pub(super) fn name(&self) -> Option<&str> {
         match &self.name {
@@ -115,6 +123,15 @@ mod tests {
             assert_eq!(host.to_string(), text);
         }
         assert_eq!("EXAMPLE.org".parse::<Host>().unwrap().to_string(), "example.org");
+    }
+
+    #[test]
+    fn names_of_others_are_told_apart() {
+        let is_local = |text: &str| text.parse::<Host>().unwrap().is_local();
+        assert!(["localhost:8080", "127.0.0.1", "[::1]:8080"].into_iter().all(is_local));
+        assert!(
+            !["localhost.example:8080", "relay", "127.0.0.1.example"].into_iter().any(is_local)
+        );
     }
 
     #[test]

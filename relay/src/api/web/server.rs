@@ -14,10 +14,10 @@ use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use super::places::Shares;
+use super::places::{Share, Shares};
 use super::site::{self, Site};
 use crate::api::listener::{ACCEPT_PAUSE, BoundedStream, Peer};
 use crate::monitor::Monitor;
@@ -78,25 +78,36 @@ impl WebServer {
                 monitor.metrics().web().refused.inc();
                 continue;
             };
+            monitor.metrics().web().connections.inc();
+            let place = Place { _permit: place, _share: share, monitor: Arc::clone(&monitor) };
             let stream = BoundedStream::lasting(stream, place, SILENCE);
             let (tls, routes, monitor) = (tls.clone(), routes.clone(), Arc::clone(&monitor));
             tokio::spawn(async move {
-                let web = monitor.metrics().web();
-                web.connections.inc();
                 match tls {
                     None => speak(stream, peer, routes, &monitor).await,
                     Some(tls) => {
                         match tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
                             Ok(Ok(stream)) => speak(stream, peer, routes, &monitor).await,
                             // A scanner, a plain request, a browser that does not like the certificate.
-                            Ok(Err(_)) | Err(_) => web.failed.inc(),
+                            Ok(Err(_)) | Err(_) => monitor.metrics().web().failed.inc(),
                         }
                     }
                 }
-                web.connections.dec();
-                drop(share);
             });
         }
+    }
+}
+
+/// A connection's place, which a WebSocket keeps. It is given back when it is dropped.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _share: Share,
+    monitor: Arc<Monitor>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.monitor.metrics().web().connections.dec();
     }
 }
 

@@ -19,12 +19,13 @@ use super::files::{File, Folder};
 use super::host::Host;
 use super::policy;
 use crate::api::listener::Peer;
-use crate::config::{Config, EmbedOrigin};
+use crate::config::{Config, EmbedOrigin, WebScheme};
 use crate::tls::Certificates;
 use crate::websocket::{self, Bridge};
 
 /// Beginning of the pages that others may hold in a frame.
 const EMBED: &str = "/embed/";
+const MISDIRECTED: &str = "This is a relay for development: it answers for localhost alone.\n";
 const NO_PAGE: &str = "There is no such page here.";
 const NO_ROOM: &str = "There can be no room of this name: names of rooms are small letters, digits, hyphens, \
                        underscores and dots, up to 64.";
@@ -42,6 +43,9 @@ pub struct Site {
     pub elsewhere: Vec<HostPort>,
     /// Pages that may hold a frame.
     pub embed_from: Vec<EmbedOrigin>,
+    /// Whether it is for this machine, whose people govern rooms without a token. A page of somebody else, under a
+    /// name of theirs that leads here, would get what they may.
+    pub is_for_localhost: bool,
 }
 
 impl Site {
@@ -54,8 +58,17 @@ impl Site {
                 elsewhere.push(place.clone());
             }
         }
-        let (name, embed_from) = (config.name.clone(), config.embed_from.clone());
-        Self { name, udp_port, certificates, elsewhere, embed_from }
+        let is_plain_here = config
+            .web
+            .is_some_and(|web| web.scheme == WebScheme::Http && web.address.ip().is_loopback());
+        Self {
+            name: config.name.clone(),
+            udp_port,
+            certificates,
+            elsewhere,
+            embed_from: config.embed_from.clone(),
+            is_for_localhost: is_plain_here && config.dev && !config.dev_anywhere,
+        }
     }
 }
 
@@ -90,6 +103,9 @@ async fn guard(State(serving): State<Arc<Serving>>, request: Request, next: Next
         Ok(host) => host,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
+    if site.is_for_localhost && !host.is_local() {
+        return (StatusCode::MISDIRECTED_REQUEST, MISDIRECTED).into_response();
+    }
     let ancestors = match request.uri().path().starts_with(EMBED) {
         true => policy::ancestors(&site.embed_from),
         false => policy::ancestors(&[]),
