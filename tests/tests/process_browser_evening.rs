@@ -92,13 +92,13 @@ fn shots() -> Result<Option<PathBuf>> {
 
 /// Ada makes the room in the terminal; Cleo has the link and is early.
 fn announced(evening: &Evening<'_>, ada: &str, cleo: &str) -> Result<Ear> {
-    let make = ["room", "create", ROOM, "--title", "Rivers and bridges", "--starts", "in 2h"];
+    let make = ["room", "create", ROOM, "--title", "Rivers and bridges", "--starts", "in 40m"];
     evening.command(&make, ada).args(&["--listed"]).run_well(evening.scratch, "create", LIMIT)?;
     let options = BrowserOptions::new(Kind::Firefox);
     let mut guest = Ear::start(evening.scratch, options, "cleo", 48_000)?;
     guest.browser.open(&format!("{}#token={cleo}", room_url(&evening.relay, ROOM)?))?;
     guest.browser.wait_text("title", "Rivers and bridges", LIMIT)?;
-    guest.browser.wait_shown("in 1 hr", LIMIT)?;
+    guest.browser.wait_shown("in 39 min", LIMIT)?;
     let address: String = guest.browser.ask("location.href")?;
     ensure!(!address.contains("token"), "the token stays in the address: {address}");
     evening.look(&mut guest.browser, "announced")?;

@@ -180,7 +180,7 @@ export const detail = ({ code = '', closeCode, message = '' }) => (TELLING.inclu
 /** When to look again whether a room has begun: thousands may be waiting. @param {any} info @param {number} nowS @param {number} random @returns {number} ms */
 export function lookAgain({ phase, settings = {} }, nowS, random) {
   const rest = (settings.starts_s || nowS) - nowS;
-  const seconds = phase === 'live' ? 15 : phase !== 'announced' ? 8 : rest > 600 ? 60 : rest > 60 ? 15 : 5;
+  const seconds = phase === 'live' ? 15 : phase !== 'announced' ? 8 : rest > 3600 ? 60 : rest > 600 ? 20 : rest > 60 ? 15 : 5;
   return seconds * 1000 * (0.75 + random / 2);
 }
 

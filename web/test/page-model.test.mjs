@@ -128,6 +128,7 @@ test('an entry of the log is a line', async () => {
 test('who waits looks more often the nearer the beginning is', () => {
   const wait = (info) => lookAgain(info, 1000, 0.5);
   assert.equal(wait({ phase: 'announced', settings: { starts_s: 10_000 } }), 60_000);
+  assert.equal(wait({ phase: 'announced', settings: { starts_s: 3000 } }), 20_000);
   assert.equal(wait({ phase: 'announced', settings: { starts_s: 1300 } }), 15_000);
   assert.equal(wait({ phase: 'announced', settings: { starts_s: 900 } }), 5000);
   assert.equal(wait({ phase: 'absent' }), 8000);
