@@ -1,8 +1,12 @@
 // @ts-check
 // Opus to samples: one decoder a track. The decoder is given, so that its faults can be tried.
 
-/** Frames inside a decoder; more, and it hangs or swallows them: half a second. */
+/** Frames inside a decoder: half a second. */
 const MAX_INSIDE = 25;
+/** Frames that wait for it: a replay of two seconds comes at once, and half as much again. */
+const MAX_WAITING = 150;
+/** A decoder that has frames and gives none for so long hangs, or has swallowed them, ms. */
+const HANGS = 500;
 /** A decoder with nothing to do is closed, ms. */
 const IDLE = 10_000;
 const CONFIG = { codec: 'opus', sampleRate: 48_000, numberOfChannels: 1 };
@@ -38,7 +42,11 @@ export class Decoding {
   inside = [];
   /** @type {Machine|null} */
   machine = null;
+  /** Frames that are not in it yet, oldest first. @type {Placed[]} */
+  waiting = [];
   usedAt = 0;
+  /** When it last gave a frame, or was given the first, ms. */
+  movedAt = 0;
   count = 0;
   errors = 0;
 
@@ -51,11 +59,23 @@ export class Decoding {
   /** @param {number} now ms @param {Placed} frame in order of place */
   push(now, frame) {
     this.usedAt = now;
-    if (frame.opus.length === 0 && this.inside.length === 0) return this.output(frame, null);
-    this.inside.push(frame);
-    if (this.inside.length > MAX_INSIDE) return this.#fail();
-    if (frame.opus.length) this.#decode(frame);
-    if (frame.end) this.#flush();
+    this.waiting.push(frame);
+    if ((this.inside.length && now - this.movedAt > HANGS) || this.waiting.length > MAX_WAITING) this.#fail();
+    else this.#feed();
+  }
+
+  #feed() {
+    while (this.waiting.length && this.inside.length < MAX_INSIDE) {
+      const frame = /** @type {Placed} */ (this.waiting.shift());
+      if (frame.opus.length === 0 && this.inside.length === 0) {
+        this.output(frame, null);
+        continue;
+      }
+      if (this.inside.length === 0) this.movedAt = this.usedAt;
+      this.inside.push(frame);
+      if (frame.opus.length) this.#decode(frame);
+      if (frame.end) this.#flush();
+    }
   }
 
   /** @param {Placed} frame */
@@ -81,7 +101,9 @@ export class Decoding {
   #take(pcm) {
     const frame = this.inside.shift();
     if (frame) this.output(frame, pcm);
+    this.movedAt = this.usedAt;
     this.#passMarks();
+    this.#feed();
   }
 
   #passMarks() {
@@ -99,6 +121,7 @@ export class Decoding {
         this.output(frame, null);
         if (frame === last) break;
       }
+      this.#feed();
     }, () => {});
   }
 
@@ -108,13 +131,15 @@ export class Decoding {
     this.close();
     const [broken, ...rest] = this.inside;
     this.inside = [];
+    this.movedAt = this.usedAt;
     if (broken) this.output(broken, null);
-    for (const frame of rest) this.push(this.usedAt, frame);
+    this.waiting.unshift(...rest);
+    this.#feed();
   }
 
   /** @param {number} now */
   tick(now) {
-    if (this.machine && this.inside.length === 0 && now - this.usedAt > IDLE) this.close();
+    if (this.machine && this.inside.length + this.waiting.length === 0 && now - this.usedAt > IDLE) this.close();
   }
 
   close() {

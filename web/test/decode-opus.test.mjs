@@ -105,9 +105,27 @@ test('what a decoder swallows is missed at the end of the talkspurt, and nothing
   assert.deepEqual(out[3], [50, 50]);
 });
 
+test('a replay that comes at once waits for the decoder and costs nothing', () => {
+  const { decoding, out, push } = setUp();
+  for (let place = 0; place < 100; place++) push(place);
+  assert.equal(Fake.opened[0].waiting.length, 25, 'no more is in it than it takes');
+  while (Fake.opened[0].waiting.length) Fake.opened[0].work(10);
+  assert.deepEqual(out.map(([place, pcm]) => [place, pcm]), Array.from({ length: 100 }, (_, place) => [place, place]));
+  assert.equal(decoding.errors, 0);
+});
+
+test('what waits has a bound', () => {
+  const { decoding, out, push } = setUp();
+  for (let place = 0; place < 177; place++) push(place % 250);
+  assert.equal(decoding.errors, 2);
+  assert.equal(out.length, 2);
+});
+
 test('a decoder that hangs is replaced, and one that idles is closed', () => {
   const { decoding, out, push } = setUp();
-  for (let place = 0; place < 26; place++) push(place);
+  for (let place = 0; place < 25; place++) push(place);
+  assert.equal(Fake.opened.length, 1);
+  decoding.push(501, { ...frame(25), opus: Uint8Array.of(25), place: 25, at: 0 });
   assert.equal(Fake.opened.length, 2);
   assert.equal(Fake.opened[0].closed, true);
   assert.deepEqual(out, [[0, null]]);
@@ -115,7 +133,7 @@ test('a decoder that hangs is replaced, and one that idles is closed', () => {
   assert.equal(out.length, 26);
   decoding.tick(9000);
   assert.equal(Fake.opened[1].closed, false);
-  decoding.tick(10_001);
+  decoding.tick(10_502);
   assert.equal(Fake.opened[1].closed, true);
   push(100);
   Fake.opened[2].work();
@@ -123,8 +141,9 @@ test('a decoder that hangs is replaced, and one that idles is closed', () => {
 });
 
 test('what comes from a decoder that has been replaced is not heard', () => {
-  const { out, push } = setUp();
-  for (let place = 0; place < 26; place++) push(place);
+  const { decoding, out, push } = setUp();
+  for (let place = 0; place < 25; place++) push(place);
+  decoding.push(501, { ...frame(25), opus: Uint8Array.of(25), place: 25, at: 0 });
   Fake.opened[0].closed = false;
   Fake.opened[0].work(1);
   assert.deepEqual(out, [[0, null]]);
