@@ -138,7 +138,8 @@ pub(super) async fn serve_web(
 async fn bind(web: WebAddress) -> Result<TcpListener> {
     let mut address = web.address;
     let mut bound = TcpListener::bind(address).await;
-    if web.is_only_a_wish && bound.is_err() {
+    if let (true, Err(error)) = (web.is_only_a_wish, &bound) {
+        tracing::warn!(%error, "{address} cannot be had for pages, so they get a port that is free; --web names one");
         address.set_port(0);
         bound = TcpListener::bind(address).await;
     }
@@ -147,7 +148,48 @@ async fn bind(web: WebAddress) -> Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    /// Lines of the log.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn another_port_is_taken_with_a_word_and_only_if_nobody_has_asked_for_one() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let _logs = tracing::subscriber::set_default(subscriber);
+        let said = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let taken = other.local_addr().unwrap();
+        let web =
+            |is_only_a_wish| WebAddress { scheme: WebScheme::Http, address: taken, is_only_a_wish };
+
+        let error = bind(web(false)).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("--web: {taken} cannot be listened on"));
+        assert_eq!(said(), "");
+        let address = bind(web(true)).await.unwrap().local_addr().unwrap();
+        assert!(address.ip() == taken.ip() && address.port() != taken.port(), "{address}");
+        assert!(said().contains("WARN") && said().contains(&taken.to_string()), "{}", said());
+
+        let free = WebAddress { address: SocketAddr::new(taken.ip(), 0), ..web(true) };
+        bind(free).await.unwrap();
+        assert_eq!(said().lines().count(), 1, "{}", said());
+    }
 
     #[test]
     fn links_as_people_open_them() {

@@ -20,10 +20,16 @@ pub(super) struct Folder(BTreeMap<&'static str, File>);
 /// Something to serve, with its tag.
 #[derive(Debug, Clone)]
 pub(super) struct File {
-    bytes: Bytes,
-    /// The same by gzip (RFC 1952), where that is smaller.
-    gzip: Option<Bytes>,
     content_type: &'static str,
+    plain: Form,
+    /// The same by gzip (RFC 1952), where that is smaller.
+    gzip: Option<Form>,
+}
+
+/// The bytes of a file in one coding. Each has a tag of its own, as strong tags must (RFC 9110, section 8.8.3.3).
+#[derive(Debug, Clone)]
+struct Form {
+    bytes: Bytes,
     tag: HeaderValue,
 }
 
@@ -36,8 +42,8 @@ impl Folder {
                 Some((_, "css")) => "text/css; charset=utf-8",
                 Some(_) | None => "text/javascript; charset=utf-8",
             };
-            let file = File::new(Bytes::from_static(bytes), content_type);
-            (path, File { gzip: gzip(bytes), ..file })
+            let plain = Form::new(Bytes::from_static(bytes));
+            (path, File { content_type, plain, gzip: gzip(bytes).map(Form::new) })
         });
         Self(files.collect())
     }
@@ -48,40 +54,46 @@ impl Folder {
     }
 }
 
-impl File {
-    fn new(bytes: Bytes, content_type: &'static str) -> Self {
+impl Form {
+    fn new(bytes: Bytes) -> Self {
         let hash = digest::digest(&digest::SHA256, &bytes);
         // Half of the hash tells all versions apart.
         let digits: String =
             hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let tag =
             HeaderValue::try_from(format!("\"{digits}\"")).expect("quoted digits are a value");
-        Self { bytes, gzip: None, content_type, tag }
+        Self { bytes, tag }
     }
+}
 
+impl File {
     /// A text in JSON.
     pub(super) fn json(text: String) -> Self {
-        Self::new(Bytes::from(text), "application/json")
+        let plain = Form::new(Bytes::from(text));
+        Self { content_type: "application/json", plain, gzip: None }
     }
 
     /// The answer to a request with these headers: the file, or that the caller has it already.
     pub(super) fn answer(self, request: &HeaderMap) -> Response {
-        let mut response = if is_known(request, &self.tag) {
+        let (form, coding) = match self.gzip.filter(|_| takes_gzip(request)) {
+            Some(gzip) => (gzip, Some(HeaderValue::from_static("gzip"))),
+            None => (self.plain, None),
+        };
+        let mut response = if is_known(request, &form.tag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            let content_type = HeaderValue::from_static(self.content_type);
-            let coded = self.gzip.filter(|_| takes_gzip(request));
-            let mut response = match coded {
-                Some(gzip) => ([(header::CONTENT_ENCODING, "gzip")], gzip).into_response(),
-                None => self.bytes.into_response(),
-            };
-            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            let mut response = form.bytes.into_response();
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+            if let Some(coding) = coding {
+                headers.insert(header::CONTENT_ENCODING, coding);
+            }
             response
         };
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        headers.insert(header::ETAG, self.tag);
+        headers.insert(header::ETAG, form.tag);
         response
     }
 }
@@ -158,6 +170,26 @@ mod tests {
         let plain = file.answer(&HeaderMap::new());
         assert!(!plain.headers().contains_key(header::CONTENT_ENCODING));
         assert_eq!(plain.headers()[header::CONTENT_TYPE], answer.headers()[header::CONTENT_TYPE]);
+    }
+
+    #[test]
+    fn each_coding_has_a_tag_of_its_own() {
+        let file = Folder::new().file("tribune.js").unwrap();
+        let answer = |coding: &'static str, known: Option<&HeaderValue>| {
+            let mut request = HeaderMap::new();
+            request.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding));
+            request.extend(known.map(|tag| (header::IF_NONE_MATCH, tag.clone())));
+            file.clone().answer(&request)
+        };
+        let tag = |coding| answer(coding, None).headers()[header::ETAG].clone();
+        let (plain, gzip) = (tag("identity"), tag("gzip"));
+        assert_ne!(plain, gzip);
+        for (coding, own, other) in [("identity", &plain, &gzip), ("gzip", &gzip, &plain)] {
+            let unchanged = answer(coding, Some(own));
+            assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED, "{coding}");
+            assert_eq!(unchanged.headers()[header::ETAG], own, "{coding}");
+            assert_eq!(answer(coding, Some(other)).status(), StatusCode::OK, "{coding}");
+        }
     }
 
     #[test]
