@@ -24,8 +24,9 @@ const FAR: i64 = 19_200 / DECIMATION as i64;
 /// Correlation from which on a piece counts as found. Opus at 32 kbit/s leaves 0.9 and more; pieces of other words
 /// are under 0.6.
 const ALIKE: f64 = 0.8;
-/// The same within 4 ms of its place, where the sound has been altered on purpose.
-const ALIKE_IN_PLACE: f64 = 0.4;
+/// The same within 40 ms of its place, where the sound has been altered on purpose.
+const ALIKE_ALTERED: f64 = 0.5;
+const NEAR_ALTERED: i64 = 1_920 / DECIMATION as i64;
 
 /// Pieces of a talk in a recording.
 #[derive(Debug, Clone, Default)]
@@ -48,18 +49,18 @@ impl Found {
         1.0 - self.missing.len() as f64 / self.looked.max(1) as f64
     }
 
-    /// Checks that the talk is there between two of its seconds, and in order. One piece in twenty may be spoiled, and
-    /// none beside another: the sound device of a busy machine stands still for some milliseconds now and then, which no
-    /// count of the page knows of.
+    /// Checks that the talk is there between two of its seconds, and in order. One piece in seven may be spoiled, and
+    /// no three in a row: by playout that stretches time in the midst of it, or by the sound device of a busy machine,
+    /// which stands still for some milliseconds now and then.
     ///
     /// # Errors
     /// If more is missing.
     pub fn ensure_whole(&self, from_s: f64, to_s: f64) -> Result<()> {
-        const SPOILED: f64 = 1.0 / 20.0;
+        const SPOILED: f64 = 0.15;
         let piece_s = (PIECE * DECIMATION) as f64 / SECOND as f64;
         let missing: Vec<_> =
             self.missing.iter().copied().filter(|at| (from_s..to_s).contains(at)).collect();
-        let is_hole = missing.windows(2).any(|pair| pair[1] - pair[0] < piece_s * 1.5);
+        let is_hole = missing.windows(3).any(|three| three[2] - three[0] < piece_s * 2.5);
         let are_many = missing.len() as f64 > self.looked as f64 * SPOILED;
         ensure!(!is_hole && !are_many, "not heard at the seconds {missing:?}: {self:?}");
         let (first, last) = self.span_s;
@@ -72,17 +73,17 @@ impl Found {
 /// at least half as long as the recording.
 #[must_use]
 pub fn find(recording: &[f32], talk: &[f32]) -> Found {
-    find_by(recording, talk, ALIKE)
+    find_by(recording, talk, NEAR, ALIKE)
 }
 
 /// As [`find`], for a talk that a microphone's processing has altered: a piece that is where it should be need be
 /// less like itself.
 #[must_use]
 pub fn find_altered(recording: &[f32], talk: &[f32]) -> Found {
-    find_by(recording, talk, ALIKE_IN_PLACE)
+    find_by(recording, talk, NEAR_ALTERED, ALIKE_ALTERED)
 }
 
-fn find_by(recording: &[f32], talk: &[f32], alike_in_place: f64) -> Found {
+fn find_by(recording: &[f32], talk: &[f32], reach: i64, alike: f64) -> Found {
     let part = loud_part(recording);
     let recording = &recording[part];
     let begin = align(recording, talk).lag;
@@ -100,8 +101,8 @@ fn find_by(recording: &[f32], talk: &[f32], alike_in_place: f64) -> Found {
         }
         found.looked += 1;
         let at_s = (at * DECIMATION) as f64 / SECOND as f64;
-        let near = best(piece, &heard, at as i64 - lag, NEAR);
-        let is_in_place = near.1 >= alike_in_place;
+        let near = best(piece, &heard, at as i64 - lag, reach);
+        let is_in_place = near.1 >= alike;
         let best = if is_in_place { near } else { best(piece, &heard, at as i64 - lag, FAR) };
         if !is_in_place && best.1 < ALIKE {
             found.missing.push(at_s);
