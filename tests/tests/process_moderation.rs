@@ -189,9 +189,10 @@ fn a_hand_is_raised_and_granted_and_then_its_owner_is_heard_everywhere() {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         for listener in &mut listeners {
             let statistics = next_statistics(listener)?;
-            assert_eq!((statistics.lost, statistics.late), (0, 0), "{}", listener.name());
-            // Where this machine stands still, a late frame is waited for.
-            assert!(statistics.concealed * 20 <= statistics.received, "{}", listener.name());
+            assert_eq!(statistics.lost, 0, "{}", listener.name());
+            // Where this machine stands still, a late frame is waited for, or comes after its turn.
+            let missed = statistics.concealed + statistics.late;
+            assert!(missed * 20 <= statistics.received, "{}", listener.name());
         }
 
         // A second hand is denied, and its owner is told why.
