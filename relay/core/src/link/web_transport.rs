@@ -149,9 +149,13 @@ impl Session {
         if self.request() == Some(id) {
             return Ok(true);
         }
-        match self.streams.iter().find(|(known, _)| *known == id) {
-            Some((_, Stream::Idle { critical: true, .. })) => Err(Fault::CriticalStream),
-            Some((_, Stream::Idle { critical: false, .. } | Stream::New(_))) | None => Ok(false),
+        let Some(at) = self.streams.iter().position(|(known, _)| *known == id) else {
+            return Ok(false);
+        };
+        // QUIC gives its place to another one: what is kept of those that have ended would have no bound.
+        match self.streams.remove(at).1 {
+            Stream::Idle { critical: true, .. } => Err(Fault::CriticalStream),
+            Stream::Idle { critical: false, .. } | Stream::New(_) => Ok(false),
         }
     }
 
@@ -351,6 +355,22 @@ mod tests {
         let mut session = Session::default();
         session.handle_opened(request());
         assert_eq!(session.handle_bytes(request(), &[0x00, 0x00]), Err(Fault::BadRequest), "DATA");
+    }
+
+    #[test]
+    fn streams_that_have_ended_are_forgotten() {
+        let mut session = open();
+        for number in 3..1_000 {
+            let reserved = StreamId::new(Side::Client, Dir::Uni, number);
+            session.handle_opened(reserved);
+            assert_eq!(session.handle_bytes(reserved, &[0x21, 7]), Ok(Found::Nothing));
+            assert_eq!(session.handle_end(reserved), Ok(false));
+            let refused = StreamId::new(Side::Client, Dir::Bi, number);
+            session.handle_opened(refused);
+            assert_eq!(session.handle_bytes(refused, &get("/")), not_found());
+            assert_eq!(session.handle_end(refused), Ok(false));
+        }
+        assert_eq!(session.streams.len(), 1, "the request's");
     }
 
     proptest! {

@@ -121,8 +121,7 @@ fn is_known(transport: Transport, profile: Profile) -> bool {
     }
 }
 
-/// Whether it is a browser, which acknowledges every other packet: it cannot be asked for fewer
-/// acknowledgements, so that a frame a packet costs the relay twice as much.
+/// Whether it is a browser, which acknowledges each packet and cannot be asked to do so less often.
 fn is_browser(transport: Transport) -> bool {
     match transport {
         Transport::WebTransport | Transport::WebSocket => true,
