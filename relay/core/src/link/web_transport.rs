@@ -357,6 +357,69 @@ mod tests {
         assert_eq!(session.handle_bytes(request(), &[0x00, 0x00]), Err(Fault::BadRequest), "DATA");
     }
 
+    /// First bytes of a browser's streams, in hexadecimal digits: what Chromium 156 and Firefox 153 send to this relay.
+    struct Recorded {
+        browser: &'static str,
+        settings: &'static str,
+        request: &'static str,
+        /// On the request's stream, when the page closes the session.
+        end: &'static str,
+    }
+
+    const RECORDED: [Recorded; 2] = [
+        Recorded {
+            browser: "Chromium",
+            settings: "00042901800100000680004000074064330180ffd27701ab60374201c000001c6d416843c00000009539b729c0\
+         0000188c0b3757026543",
+            request: "0140560000d7cf508a089d5c0b8170dc69a659518661361a3b6a2f2f00b95d8749c87a3f89f058d360ea4567b1\
+         3f2f0e4148b782c69b07522b3d895a74a6b65692c1ca900b01315f4b8f9d29aee30c044eae05c0b86e3c078100\
+         0dce03cb1e20e7151a04c65e14e9",
+            end: "000b68430800000000646f6e65",
+        },
+        Recorded {
+            browser: "Firefox",
+            settings: "00041501800100000714ab6037420180ffd2770133010801f4973db13015a5a2077baa5001b848fe",
+            request: "0141060000cfd7508a089d5c0b8170dc69a659518661361a3b6a2f2f00b95d8749c87a3f89f058d360ea4567b1\
+         3f5f50b5d07f66a281b0dae053fafc087ed4ce6aadf2a7979c89c6bed4b3bdc0b6cae0fed4c452753b02004000\
+         802a61358594fe580b6cae0fdd5f398b2d4b70ddf45abefb4005df5f10929bd9abfa5242cb40d25fa523b3e94f\
+         684c9f2f0e4148b782c69b07522b3d895a74a6b65692c1ca900b810f5f4b8f9d29aee30c044eae05c0b86e3c07\
+         812f034148b4a549275a42a13f89f058d360ea4567b13f2f034148b4a549275a93c85f85a8eb10f6232f034148\
+         b4a549275906497f8640e92ac8324b2eaec31ec327d783b606bf2daec1cd48ff86a8eb10649cbfe7",
+            end: "000b68430800000000646f6e65",
+        },
+    ];
+
+    #[test]
+    fn what_browsers_send_is_understood_wherever_it_is_cut() {
+        for Recorded { browser, settings: sets, request: asks, end } in RECORDED {
+            let (sets, asks, end) = (bytes(sets), bytes(asks), bytes(end));
+            for cut in 0..=asks.len().max(sets.len()) {
+                let mut session = Session::default();
+                session.handle_opened(settings());
+                session.handle_opened(request());
+                let (first, second) = sets.split_at(cut.min(sets.len()));
+                for part in [first, second] {
+                    assert_eq!(session.handle_bytes(settings(), part), Ok(Found::Nothing));
+                }
+                let (first, second) = asks.split_at(cut.min(asks.len()));
+                let found = [first, second].map(|part| session.handle_bytes(request(), part));
+                let told: Vec<_> =
+                    found.into_iter().filter(|found| *found != Ok(Found::Nothing)).collect();
+                assert_eq!(told, [accepted()], "{browser}, cut at {cut}");
+                session.handle_opened(control());
+                let stream = session.handle_bytes(control(), &[0x40, 0x41, 0x00]);
+                assert_eq!(stream, Ok(Found::Control(Bytes::new())), "{browser}");
+                assert_eq!(session.handle_bytes(request(), &end), Ok(Found::Nothing));
+                assert_eq!(session.handle_end(request()), Ok(true));
+            }
+        }
+    }
+
+    fn bytes(digits: &str) -> Vec<u8> {
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        (0..digits.len()).step_by(2).map(byte).collect()
+    }
+
     #[test]
     fn streams_that_have_ended_are_forgotten() {
         let mut session = open();
