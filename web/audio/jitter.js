@@ -52,7 +52,7 @@ export class JitterBuffer {
   silence = null;
   /** The frame that is heard, for meters and latency. @type {Sound|null} */
   heard = null;
-  counts = { played: 0, concealed: 0, late: 0, underruns: 0, skipped: 0 };
+  counts = { played: 0, concealed: 0, late: 0, underruns: 0, stretched: 0 };
 
   /** @param {number} fixed delay of an audience, ms; 0: live */
   constructor(fixed) {
@@ -208,7 +208,7 @@ export class JitterBuffer {
     }
     if (off < 0) this.measured += (out.length - FRAME) / 48;
     this.moved = this.clock;
-    this.counts.skipped++;
+    this.counts.stretched++;
     return out;
   }
 
@@ -222,7 +222,7 @@ export class JitterBuffer {
   #dropTo(place) {
     for (const old of this.frames.keys()) if (old < place) this.frames.delete(old);
     if (this.next < place) this.next = place;
-    this.counts.skipped++;
+    this.counts.stretched++;
   }
 }
 

@@ -158,10 +158,10 @@ function tick() {
 function stats() {
   const counts = session?.hearing.counts ?? {};
   const errors = [...decoders.values()].reduce((sum, { errors }) => sum + errors, decodeErrors);
-  const { played = 0, concealed = 0, late = 0, underruns = 0, skipped = 0 } = heard.counts;
+  const { played = 0, concealed = 0, late = 0, underruns = 0, stretched = 0 } = heard.counts;
   return {
     frames: counts.received, lost: counts.lost, repaired: counts.repaired, answered: counts.answered,
-    duplicates: counts.duplicate, late: counts.late + late, played, concealed, underruns, skipped,
+    duplicates: counts.duplicate, late: counts.late + late, played, concealed, underruns, stretched,
     decodeErrors: errors, dropped: session?.dropped ?? 0, sent: session?.speaking?.sent ?? 0,
     latencyMs, bufferMs: heard.bufferMs, targetMs: heard.targetMs, rttMs: session?.link?.clock.roundTrip ?? NaN,
     transport: session?.link?.transport?.kind ?? '', relay: session?.link?.relay ?? '',

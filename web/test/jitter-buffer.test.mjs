@@ -51,7 +51,7 @@ test('what comes steadily is heard sample by sample', () => {
   const { buffer, heard } = play({ seconds: 4, fixed: 500, arrival: (n) => ({ at: n * 20 }), keep: true });
   const start = heard.findIndex((sample) => sample !== 0);
   assert.ok(Math.abs(start / 48 - 500) < 10, `after ${start / 48} ms`);
-  assert.deepEqual([buffer.counts.concealed, buffer.counts.skipped, buffer.counts.underruns, buffer.counts.late], [0, 0, 0, 0]);
+  assert.deepEqual([buffer.counts.concealed, buffer.counts.stretched, buffer.counts.underruns, buffer.counts.late], [0, 0, 0, 0]);
   assert.ok(Math.abs(pitch(heard.slice(start), 48_000) - HZ) < 0.05);
 });
 
@@ -116,8 +116,8 @@ test('200 ppm off for ten minutes: no skip, no concealment', () => {
         seconds: 600, fixed, arrival: (n) => ({ at: n * 20 * (1 + ppm / 1e6) + next() * 4 }), pcmOf: () => new Float32Array(960).fill(0.1),
         each: (now, { measured, delay, state }) => now > 20_000 && state === 'playing' && delays.push(measured - delay.target),
       });
-      const { skipped, underruns, late, concealed } = buffer.counts;
-      assert.deepEqual({ skipped, underruns, late, concealed: concealed > 3 }, { skipped: 0, underruns: 0, late: 0, concealed: false }, `${ppm} ppm, ${fixed} ms`);
+      const { stretched, underruns, late, concealed } = buffer.counts;
+      assert.deepEqual({ stretched, underruns, late, concealed: concealed > 3 }, { stretched: 0, underruns: 0, late: 0, concealed: false }, `${ppm} ppm, ${fixed} ms`);
       const worst = delays.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
       assert.ok(worst < (fixed ? 50 : 15), `${worst} ms off at ${ppm} ppm, ${fixed} ms`);
     }
@@ -181,7 +181,7 @@ test('a talkspurt shorter than the delay is heard, after its time', () => {
 test('a frame that waited for one before it is heard in its time', () => {
   // Frame 20 is lost: those after it are held for 300 ms, then come together.
   const { buffer } = play({ seconds: 4, fixed: 500, arrival: (n) => ({ at: n * 20, lost: n === 20, held: n > 20 && n < 36 ? (36 - n) * 20 : 0 }) });
-  assert.deepEqual([buffer.counts.concealed, buffer.counts.late, buffer.counts.skipped, buffer.counts.underruns], [1, 0, 0, 0]);
+  assert.deepEqual([buffer.counts.concealed, buffer.counts.late, buffer.counts.stretched, buffer.counts.underruns], [1, 0, 0, 0]);
   assert.ok(Math.abs(buffer.measured - 500) < 12, `${buffer.measured}`);
 });
 

@@ -55,8 +55,8 @@ pub struct WebStatistics {
     pub decode_errors: u64,
     /// Times that the buffer ran dry.
     pub underruns: u64,
-    /// Frames that were left out to be in time again.
-    pub skipped: u64,
+    /// Frames that were made shorter or longer, or left out, to be in time again.
+    pub stretched: u64,
 }
 
 /// Fault that axe finds in a page.
