@@ -17,11 +17,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const RECEIVE_DATAGRAMS: usize = 64;
 /// Datagrams that wait for the network, per participant.
 const SEND_DATAGRAMS: usize = 16;
-/// Time between two packets below which a page's connection sends a PING for each. Chromium acknowledges every packet
-/// (50.6 came back of 51 a second in `live`, 18.2 of 18 in `audience`); quinn too where they come slowly, and otherwise
-/// follows a relay's wish for fewer acknowledgements, from which it cannot be kept. The relay has to acknowledge a PING
-/// too: what is measured for `live` is rather too dear.
-const PING_WITHIN: Duration = Duration::from_millis(40);
+/// Least time, and the round trip if that is longer, for which quinn waits with an acknowledgement where a relay wishes
+/// for fewer, from which it cannot be kept. Chromium acknowledges every packet (50.6 came back of 51 a second in `live`,
+/// 18.2 of 18 in `audience`): where packets come sooner, a page's connection sends a PING for each. The relay has to
+/// acknowledge a PING too, so that what is measured is rather too dear.
+const QUINN_WAITS: Duration = Duration::from_millis(25);
 /// Control bytes on their way to a participant: four of the largest messages.
 const CONTROL_WINDOW_BYTES: u32 = 64 * 1024;
 
@@ -58,7 +58,8 @@ impl Member {
         let datagram = self.conn.datagrams().recv()?;
         let Page::Open { last, .. } = &mut self.page else { return Some(datagram) };
         let before = last.replace(at);
-        if before.is_some_and(|before| at.saturating_duration_since(before) < PING_WITHIN) {
+        let wait = self.conn.rtt().max(QUINN_WAITS);
+        if before.is_some_and(|before| at.saturating_duration_since(before) < wait) {
             self.conn.ping();
         }
         Some(untagged(&datagram))
