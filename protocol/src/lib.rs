@@ -7,6 +7,7 @@
 //! * [`control`] — messages of the control stream: length-prefixed CBOR maps (RFC 8949)
 //! * [`domain`] — the terms that messages and decisions share: rooms, roles, permissions, access, persons
 //! * [`quality`] — reports of how a room is heard, in a form that adds up
+//! * [`statistics`] — what a host reads about a run of a room, and tallies of relays
 //! * [`time`] — the estimate of the origin's clock that probes feed
 //! * [`log`] — the moderation log: entries, their chain and signatures, exports
 //! * [`token`] — claims of a token, and the role that they entitle to
@@ -20,6 +21,7 @@ pub mod limits;
 pub mod log;
 pub mod media;
 pub mod quality;
+pub mod statistics;
 mod text;
 pub mod time;
 pub mod token;

@@ -64,6 +64,54 @@ pub const MAX_RULE_DEPTH: usize = 8;
 pub const MAX_RULE_NUMBER_DIGITS: usize = 15;
 /// Participants with the right to speak in one room. Keeps the room's state in one control message.
 pub const MAX_STAGE: usize = 32;
+/// Text of a share link, in bytes: the longest tag, in base64url.
+pub const MAX_SHARE_TEXT_BYTES: usize = 64;
+/// Tag of a share link, in bytes. A word, so that the link stays short.
+pub const MAX_SHARE_TAG_BYTES: usize = 16;
+/// Generations of share links that are told apart: a link comes that far from hand to hand, or it is famous.
+pub const MAX_SHARE_GENERATION: u8 = 8;
+/// Share links whose joins a relay keeps apart in one run of a room. Further ones are added up.
+pub const MAX_SHARES_COUNTED: usize = 256;
+/// Share links, relays and speakers named in one room's statistics. With names at their longest they fit a message.
+pub const MAX_STATISTICS_ROWS: usize = 32;
+/// Relays that one room's statistics keep apart. As many as a tree answers with.
+pub const MAX_RELAYS_COUNTED: usize = 2_048;
+/// Buckets of the course of a run: as many as a picture has pixels.
+pub const MAX_STATISTICS_BUCKETS: usize = 1_024;
+/// Buckets in one `statistics` message.
+pub const MAX_BUCKETS_A_MESSAGE: usize = 256;
+/// Marks on the course of a run: more would be one beside the other.
+pub const MAX_STATISTICS_MARKS: usize = 400;
+/// Marks in one `statistics` message. With names at their longest they fit.
+pub const MAX_MARKS_A_MESSAGE: usize = 120;
+/// Runs of a room named in its statistics.
+pub const MAX_RUNS_LISTED: usize = 100;
+/// Messages of the audience in one sample, and so a second: as many as people on a stage can read.
+pub const MAX_TEXTS_A_SAMPLE: usize = 8;
+/// Open questions of one room. The one with the fewest votes makes room.
+pub const MAX_QUESTIONS: usize = 200;
+/// Questions named in one `questions` message: the ones with the most votes.
+pub const MAX_QUESTIONS_SHOWN: usize = 20;
+/// Questions named in one room's statistics.
+pub const MAX_QUESTIONS_REPORTED: usize = 10;
+/// The shortest time between two tallies of a relay, and between two totals of the origin: what somebody does is
+/// in everybody's totals within two of them and the way.
+pub const TALLY_PERIOD: Duration = Duration::from_millis(750);
+/// Time after which a relay tells that stays have grown longer, where nothing else has changed.
+pub const STAY_PERIOD: Duration = Duration::from_secs(30);
+/// The shortest time between two sketches of a relay: 2 KiB, where new persons have come.
+pub const SKETCH_PERIOD: Duration = Duration::from_secs(10);
+/// A sketch of distinct persons, in bytes.
+pub const MAX_SKETCH_BYTES: usize = 8 * 1024;
+/// The shortest time between two messages of a participant, where the room asks for no more.
+pub const TEXT_PERIOD: Duration = Duration::from_secs(5);
+/// Questions that one relay passes on a second, and at once after a pause: people cannot read more, and more
+/// participants at the same relay pay for it.
+pub const QUESTIONS_A_SECOND: u32 = 2;
+/// Pause in somebody's speech after which a new turn begins.
+pub const TURN_PAUSE: Duration = Duration::from_secs(2);
+/// Longest duration of an announced room, in seconds: a day.
+pub const MAX_DURATION_S: u32 = 86_400;
 /// Raised hands in one room.
 pub const MAX_HANDS: usize = 500;
 /// Hands named in one `hands` message; the rest is a number.

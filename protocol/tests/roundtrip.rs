@@ -218,6 +218,9 @@ fn the_largest_join_fits() {
             heard: heard(),
             profile: Some(Profile::Audience),
             redundancy: true,
+            way: None,
+            share: None,
+            stay_s: None,
         }),
     );
 }

@@ -161,5 +161,8 @@ pub(crate) fn join(room: &str, role: Role, name: &str, number: usize) -> Result<
         heard: Vec::new(),
         profile: None,
         redundancy: false,
+        way: None,
+        share: None,
+        stay_s: None,
     })
 }

@@ -98,6 +98,9 @@ impl Dialer {
             heard: Vec::new(),
             profile: None,
             redundancy: false,
+            way: None,
+            share: None,
+            stay_s: None,
         };
         let mut protocol = connection::Connection::new(Instant::now());
         let join = protocol.join(Instant::now(), join);

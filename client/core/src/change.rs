@@ -323,6 +323,7 @@ const fn about_you(action: LogAction) -> &'static str {
         LogAction::Appealed => "noted your appeal",
         LogAction::AppealUpheld => "upheld your appeal",
         LogAction::AppealRejected => "rejected your appeal",
+        LogAction::TextHidden => "hid a text of yours",
     }
 }
 

@@ -157,6 +157,9 @@ impl Connection {
             | FromParticipant::LeaveStage {}
             | FromParticipant::OwnMute { .. }
             | FromParticipant::React { .. }
+            | FromParticipant::Write { .. }
+            | FromParticipant::Ask { .. }
+            | FromParticipant::Vote { .. }
             | FromParticipant::Govern { .. }
             | FromParticipant::OneShot(_)
             | FromParticipant::ListRooms { .. }

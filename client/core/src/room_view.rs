@@ -76,6 +76,10 @@ impl RoomView {
             | ToParticipant::Log(_)
             | ToParticipant::Invitation { .. }
             | ToParticipant::ListenerReports(_)
+            | ToParticipant::Share { .. }
+            | ToParticipant::Statistics { .. }
+            | ToParticipant::Texts { .. }
+            | ToParticipant::Questions(_)
             | ToParticipant::Protect { .. }
             | ToParticipant::Unknown => {}
         }
@@ -282,8 +286,15 @@ fn by_role(you: &You, permission: Permission) -> bool {
         | Permission::React
         | Permission::AnswerInvite
         | Permission::ShowRoom
-        | Permission::Appeal => true,
-        Permission::Speak | Permission::MuteSelf | Permission::LeaveStage => you.track.is_some(),
+        | Permission::Appeal
+        | Permission::Share
+        | Permission::Write
+        | Permission::Ask
+        | Permission::Vote => true,
+        Permission::Speak
+        | Permission::MuteSelf
+        | Permission::LeaveStage
+        | Permission::SeeTexts => you.track.is_some(),
         Permission::SeeHands
         | Permission::LowerHand
         | Permission::Grant
@@ -306,6 +317,8 @@ fn by_role(you: &You, permission: Permission) -> bool {
         | Permission::ReadLog
         | Permission::AnswerAppeal
         | Permission::SeeListeners
+        | Permission::HideText
+        | Permission::SeeStatistics
         | Permission::OpenRoom
         | Permission::EndRoom => you.role.moderates(),
     }

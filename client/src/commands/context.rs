@@ -93,6 +93,9 @@ impl Context {
             heard: Vec::new(),
             profile: entry.delivery.profile,
             redundancy: true,
+            way: None,
+            share: None,
+            stay_s: None,
         };
         Ok(session::start(Config {
             addresses: self.addresses.clone(),

@@ -18,8 +18,10 @@ use tribune_protocol::control::participant::{
 use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::Listing;
+use tribune_protocol::domain::share::ShareText;
 use tribune_protocol::domain::stage::Hand;
 use tribune_protocol::ids::{DisplayName, RequestId, RoomName, SessionKey};
+use tribune_protocol::statistics::StatisticsPart;
 use tribune_protocol::token::TokenText;
 
 use super::quic::{self, ControlIn, QuicConnection};
@@ -72,6 +74,16 @@ pub enum Answer {
     },
     /// How the room is heard, and single listeners.
     ListenerReports(ListenerReports),
+    /// A share link of ours.
+    Share {
+        /// Text for the parameter `s` of a link.
+        text: ShareText,
+    },
+    /// A part of a room's statistics.
+    Statistics {
+        /// The part.
+        part: StatisticsPart,
+    },
     /// A part of the list of public rooms.
     Rooms {
         /// At most 64, by name.
@@ -285,6 +297,8 @@ fn answer(message: ToParticipant) -> Result<Answer, OneShotError> {
         ToParticipant::Invitation { token } => Ok(Answer::Invitation { token: token.into() }),
         ToParticipant::Rooms { rooms, more } => Ok(Answer::Rooms { rooms, more }),
         ToParticipant::ListenerReports(reports) => Ok(Answer::ListenerReports(reports)),
+        ToParticipant::Share { text } => Ok(Answer::Share { text }),
+        ToParticipant::Statistics { part } => Ok(Answer::Statistics { part }),
         ToParticipant::Joined(_) => unexpected("joined"),
         ToParticipant::Err { .. } => unexpected("err"),
         ToParticipant::Stage { .. } => unexpected("stage"),
@@ -292,6 +306,8 @@ fn answer(message: ToParticipant) -> Result<Answer, OneShotError> {
         ToParticipant::You(_) => unexpected("you"),
         ToParticipant::Moderated(_) => unexpected("moderated"),
         ToParticipant::Reactions { .. } => unexpected("reactions"),
+        ToParticipant::Texts { .. } => unexpected("texts"),
+        ToParticipant::Questions(_) => unexpected("questions"),
         ToParticipant::TokenExpires { .. } => unexpected("token_expires"),
         ToParticipant::PleaseMute { .. } => unexpected("please_mute"),
         ToParticipant::Protect { .. } => unexpected("protect"),

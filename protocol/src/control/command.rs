@@ -5,12 +5,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::access::Access;
+use crate::domain::audience_text::{QuestionId, TextId};
 use crate::domain::permission::Permission;
 use crate::domain::role::Role;
 use crate::domain::settings::{Duplicates, RoomSettings};
+use crate::domain::share::ShareTag;
 use crate::domain::target::Target;
 use crate::ids::{Note, ParticipantId, Subject};
 use crate::quality::report::Ranking;
+use crate::statistics::StatisticsWanted;
 
 /// A request that the room's origin decides. Each takes a permission of the same kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -215,6 +218,46 @@ pub enum Govern {
         /// The participant.
         participant: ParticipantId,
     },
+    /// Makes a share link of the sender's. Answered by `share`.
+    MakeShare {
+        /// Where it is shared.
+        #[serde(default, skip_serializing_if = "ShareTag::is_empty")]
+        tag: ShareTag,
+    },
+    /// Asks to be told of an announced room, or takes that back. Each person counts once.
+    TellMe {
+        /// Whether they want to be told.
+        on: bool,
+    },
+    /// Hides a message of the audience from those who see it.
+    HideText {
+        /// The message.
+        text: TextId,
+        /// Its writer.
+        participant: ParticipantId,
+        /// For the log.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// Closes a question: it has been answered, or is hidden.
+    CloseQuestion {
+        /// The question.
+        question: QuestionId,
+        /// Whether it has been answered.
+        answered: bool,
+        /// For the log, where it is hidden.
+        #[serde(default)]
+        reason: Note,
+    },
+    /// Reads a part of the statistics of a run. Answered by `statistics`.
+    ReadStatistics {
+        /// The run; absent: the present one, or the last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<u32>,
+        /// The part.
+        #[serde(default)]
+        part: StatisticsWanted,
+    },
     /// Ends the room for everybody.
     EndRoom {},
     /// A request of a later version. Answered by `bad_request`.
@@ -301,6 +344,15 @@ impl Govern {
             Self::AnswerAppeal { .. } => (P::AnswerAppeal, Logs, "answer the appeal"),
             Self::ListListeners { .. } => (P::SeeListeners, Reads, "see how listeners hear"),
             Self::ShowListener { .. } => (P::SeeListeners, Reads, "see how a listener hears"),
+            Self::MakeShare { .. } => (P::Share, Reads, "share"),
+            Self::TellMe { on: true } => (P::ShowRoom, Changes, "ask to be told"),
+            Self::TellMe { on: false } => (P::ShowRoom, Changes, "ask not to be told"),
+            Self::HideText { .. } => (P::HideText, Logs, "hide the message"),
+            Self::CloseQuestion { answered: true, .. } => {
+                (P::HideText, Changes, "mark the question as answered")
+            }
+            Self::CloseQuestion { answered: false, .. } => (P::HideText, Logs, "hide the question"),
+            Self::ReadStatistics { .. } => (P::SeeStatistics, Reads, "read the statistics"),
             Self::EndRoom {} => (P::EndRoom, Logs, "end the room"),
             // Of what it would do nothing is known, so it is not taken for a read.
             Self::Unknown => {
@@ -353,6 +405,21 @@ pub struct RoomChange {
     /// See [`RoomSettings::playout_delay_ms`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playout_delay_ms: Option<u16>,
+    /// See [`RoomSettings::duration_s`]; 0 takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<u32>,
+    /// See [`RoomSettings::pinned`]; the empty text takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Note>,
+    /// See [`RoomSettings::texts`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<bool>,
+    /// See [`RoomSettings::questions`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub questions: Option<bool>,
+    /// See [`RoomSettings::text_slow_s`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_slow_s: Option<u32>,
 }
 
 impl RoomChange {
@@ -374,6 +441,11 @@ impl RoomChange {
             duplicates,
             audience_from,
             playout_delay_ms,
+            duration_s,
+            pinned,
+            texts,
+            questions,
+            text_slow_s,
         } = self;
         let others = title.is_some()
             || starts_s.is_some()
@@ -385,8 +457,15 @@ impl RoomChange {
             || reaction_slow_s.is_some()
             || duplicates.is_some()
             || audience_from.is_some()
-            || playout_delay_ms.is_some();
-        match (others, locked.is_some(), hands_closed.is_some()) {
+            || playout_delay_ms.is_some()
+            || duration_s.is_some()
+            || pinned.is_some();
+        // Slow mode is a moderator's tool, as hiding is.
+        let texts = texts.is_some() || questions.is_some() || text_slow_s.is_some();
+        if texts && !others && locked.is_none() && hands_closed.is_none() {
+            return Permission::HideText;
+        }
+        match (others || texts, locked.is_some(), hands_closed.is_some()) {
             (false, true, false) => Permission::Lock,
             (false, false, true) => Permission::ClearHands,
             (true, _, _) | (false, true, true) | (false, false, false) => Permission::SetRoom,
@@ -440,6 +519,11 @@ mod tests {
             Govern::AnswerAppeal { entry: 1, uphold: true, reason: note() },
             Govern::ListListeners { worst: 1, by: Ranking::default() },
             Govern::ShowListener { participant },
+            Govern::MakeShare { tag: ShareTag::default() },
+            Govern::TellMe { on: true },
+            Govern::HideText { text: TextId(1), participant, reason: note() },
+            Govern::CloseQuestion { question: QuestionId(1), answered: true, reason: note() },
+            Govern::ReadStatistics { run: None, part: StatisticsWanted::Numbers },
             Govern::EndRoom {},
             Govern::Unknown,
         ]
@@ -460,7 +544,7 @@ mod tests {
             assert!(!traits.is_logged() || traits.permission.is_some(), "{act:?}");
         }
         let reads = every().iter().filter(|act| act.traits().only_reads()).count();
-        assert_eq!(reads, 6);
+        assert_eq!(reads, 8);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use self::join::{Heard, Join, OneShot};
 use super::command::Govern;
 use crate::codes::ErrorCode;
+use crate::domain::audience_text::{AudienceText, Question, QuestionId, TextId};
 use crate::domain::ban::Ban;
 use crate::domain::key::LogPublicKey;
 use crate::domain::permission::PermissionSet;
@@ -19,10 +20,12 @@ use crate::domain::role::Role;
 use crate::domain::room::{Listing, Phase};
 use crate::domain::ruling::Moderated;
 use crate::domain::settings::RoomSettings;
+use crate::domain::share::ShareText;
 use crate::domain::stage::{Hand, StageEntry};
 use crate::ids::{ByteString, DisplayName, Note, ParticipantId, RoomName, TrackId};
 pub use crate::quality::report::ListenerReports;
 use crate::quality::report::Report;
+use crate::statistics::StatisticsPart;
 use crate::token::TokenText;
 
 /// From a participant to its edge. The first is `join`; each that carries an id is answered.
@@ -52,6 +55,24 @@ pub enum FromParticipant {
     React {
         /// The reaction.
         reaction: Reaction,
+    },
+    /// Writes a message to the stage. Relays add messages up, and pass a sample on.
+    Write {
+        /// The text; not empty.
+        text: Note,
+    },
+    /// Asks a question that others can vote for.
+    #[serde(rename = "ask_question")]
+    Ask {
+        /// The text; not empty.
+        text: Note,
+    },
+    /// Votes for a question, or takes the vote back.
+    Vote {
+        /// The question.
+        question: QuestionId,
+        /// Whether the vote is given.
+        on: bool,
     },
     /// Shows a newer token for the same subject and room, before the old one runs out.
     RenewToken {
@@ -94,6 +115,9 @@ kinds!(FromParticipant {
     Self::LeaveStage {} => "leave_stage",
     Self::OwnMute { .. } => "own_mute",
     Self::React { .. } => "react",
+    Self::Write { .. } => "write",
+    Self::Ask { .. } => "ask_question",
+    Self::Vote { .. } => "vote",
     Self::RenewToken { .. } => "renew_token",
     Self::Govern { .. } => "govern",
     Self::OneShot(_) => "errand",
@@ -169,6 +193,30 @@ pub enum ToParticipant {
         /// The count of each.
         counts: BTreeMap<Reaction, u32>,
     },
+    /// Messages of the audience since the last such message: how many there are, and to those who may see them a
+    /// sample. At most once in 750 ms.
+    Texts {
+        /// Messages in the whole run.
+        total: u64,
+        /// A fair sample of the new ones; at most 8.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        texts: Vec<AudienceText>,
+        /// Messages that have been hidden.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hidden: Vec<TextId>,
+    },
+    /// Open questions, the most votes first, and totals of the run. At most once in 750 ms.
+    Questions(Questions),
+    /// The answer to `make_share`.
+    Share {
+        /// Text for the parameter `s` of a link to the room.
+        text: ShareText,
+    },
+    /// The answer to `read_statistics`.
+    Statistics {
+        /// The part.
+        part: StatisticsPart,
+    },
     /// The token expires soon, and the connection with it.
     TokenExpires {
         /// Seconds until then.
@@ -217,6 +265,10 @@ kinds!(ToParticipant {
     Self::Invitation { .. } => "invitation",
     Self::ListenerReports(_) => "listener_reports",
     Self::Reactions { .. } => "reactions",
+    Self::Texts { .. } => "texts",
+    Self::Questions(_) => "questions",
+    Self::Share { .. } => "share",
+    Self::Statistics { .. } => "statistics",
     Self::TokenExpires { .. } => "token_expires",
     Self::PleaseMute { .. } => "please_mute",
     Self::Protect { .. } => "protect",
@@ -238,12 +290,16 @@ impl ToParticipant {
             | Self::Bans { .. }
             | Self::Log(_)
             | Self::Invitation { .. }
-            | Self::ListenerReports(_) => true,
+            | Self::ListenerReports(_)
+            | Self::Share { .. }
+            | Self::Statistics { .. } => true,
             Self::Stage { .. }
             | Self::Listeners { .. }
             | Self::You(_)
             | Self::Moderated(_)
             | Self::Reactions { .. }
+            | Self::Texts { .. }
+            | Self::Questions(_)
             | Self::TokenExpires { .. }
             | Self::PleaseMute { .. }
             | Self::Protect { .. }
@@ -290,6 +346,21 @@ pub struct RoomInfo {
     /// The origin's key, which the log is signed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<LogPublicKey>,
+}
+
+/// Open questions of a room, and what the audience has done in this run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Questions {
+    /// Open questions and the one answered last, the most votes first; at most 20.
+    pub questions: Vec<Question>,
+    /// Open questions in all.
+    pub open: u32,
+    /// Votes in the run.
+    #[serde(default)]
+    pub votes: u64,
+    /// Reactions in the run, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reactions: BTreeMap<Reaction, u64>,
 }
 
 /// A part of a room's log. Entries and head are as they are stored: see [`crate::log`].
@@ -373,6 +444,9 @@ mod tests {
             heard: Vec::new(),
             profile: None,
             redundancy: false,
+            way: None,
+            share: None,
+            stay_s: None,
         });
         check("control-join", Some(RequestId(1)), &join);
         let participant = ParticipantId(0x0123_4567_89ab_cdef);

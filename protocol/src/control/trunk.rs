@@ -8,18 +8,22 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::command::Govern;
-use super::participant::{Heard, ToParticipant};
+use super::participant::{Heard, Questions, ToParticipant};
 use super::query::{TreeAnswer, TreeQuery};
+use crate::domain::audience_text::{AudienceText, TextId};
 use crate::domain::person::PersonKey;
 use crate::domain::protection::Protection;
 use crate::domain::reaction::Reaction;
 use crate::domain::role::Role;
 use crate::domain::room::{Listing, RoomState};
 use crate::domain::ruling::Ruling;
+use crate::domain::share::Share;
 use crate::ids::{
-    Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Subject,
+    ByteString, Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
+    Subject, TrackId,
 };
 use crate::quality::Quality;
+use crate::statistics::tally::RelayTally;
 use crate::token::TokenText;
 
 /// From a child to its parent. The first is `hello`.
@@ -112,6 +116,36 @@ pub enum ToParent {
         /// Their reports, folded.
         quality: Quality,
     },
+    /// Tally of one relay at or below the child: the child's own at most once in 750 ms, others as they come.
+    Tally {
+        /// The room.
+        channel: Channel,
+        /// The tally.
+        tally: RelayTally,
+    },
+    /// Sketch of distinct persons at and below the child, when it has changed; at most once in ten seconds.
+    Sketch {
+        /// The room.
+        channel: Channel,
+        /// A HyperLogLog sketch; at most 8 KiB.
+        sketch: ByteString,
+    },
+    /// Voice activity of speakers at one relay in one second.
+    Talk {
+        /// The room.
+        channel: Channel,
+        /// The second, by the origin's clock, since the Unix epoch.
+        at_s: u64,
+        /// Frame periods of the second in which each track speaks: the first is bit 0.
+        tracks: BTreeMap<TrackId, u64>,
+    },
+    /// Messages of the audience at and below the child since the last such message; at most once in 750 ms.
+    Texts {
+        /// The room.
+        channel: Channel,
+        /// Those with the smallest ids; at most 8.
+        texts: Vec<AudienceText>,
+    },
     /// Queries the whole tree. Answered by `seen`.
     #[serde(rename = "look")]
     Query {
@@ -148,6 +182,10 @@ kinds!(ToParent {
     Self::Reactions { .. } => "reactions",
     Self::ListRooms { .. } => "list_rooms",
     Self::Quality { .. } => "quality",
+    Self::Tally { .. } => "tally",
+    Self::Sketch { .. } => "sketch",
+    Self::Talk { .. } => "talk",
+    Self::Texts { .. } => "texts",
     Self::Query { .. } => "look",
     Self::Answer { .. } => "seen",
     Self::Unknown => "unknown",
@@ -168,6 +206,9 @@ pub struct Credentials {
     /// The edge has found them barred: they can read the entries of the log about them, and appeal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub barred: bool,
+    /// The share link by which they came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_by: Option<Share>,
 }
 
 /// Action of a participant, on its way to the origin. The edge has checked their identity.
@@ -199,6 +240,12 @@ pub enum Action {
     OwnMute {
         /// Whether it is off.
         muted: bool,
+    },
+    /// Asks a question.
+    #[serde(rename = "ask_question")]
+    Ask {
+        /// The text.
+        text: Note,
     },
     /// A request from inside the room.
     Govern {
@@ -269,6 +316,26 @@ pub enum ToChild {
         rooms: Vec<Listing>,
         /// Whether there are more behind them.
         more: bool,
+    },
+    /// Messages of the audience in the whole tree. At most once in 750 ms.
+    Texts {
+        /// The room.
+        channel: Channel,
+        /// As in the participant's message.
+        total: u64,
+        /// As in the participant's message.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        texts: Vec<AudienceText>,
+        /// As in the participant's message.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hidden: Vec<TextId>,
+    },
+    /// Open questions and totals of the whole tree. At most once in 750 ms.
+    Questions {
+        /// The room.
+        channel: Channel,
+        /// The questions.
+        questions: Questions,
     },
     /// The number of listeners in the whole tree. At most once a second.
     Listeners {
@@ -345,6 +412,8 @@ kinds!(ToChild {
     Self::Rulings { .. } => "rulings",
     Self::Reactions { .. } => "reactions",
     Self::Rooms { .. } => "rooms",
+    Self::Texts { .. } => "texts",
+    Self::Questions { .. } => "questions",
     Self::Listeners { .. } => "listeners",
     Self::Protect { .. } => "protect",
     Self::Deliver { .. } => "deliver",

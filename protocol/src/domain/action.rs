@@ -93,6 +93,8 @@ actions! {
     AppealUpheld = "appeal_upheld",
     /// The action stands; the entry is about the appeal's entry.
     AppealRejected = "appeal_rejected",
+    /// A message or question of the audience was hidden.
+    TextHidden = "text_hidden",
 }
 
 impl FromStr for LogAction {

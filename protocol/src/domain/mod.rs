@@ -3,6 +3,7 @@
 pub mod access;
 pub mod action;
 pub mod attributes;
+pub mod audience_text;
 pub mod ban;
 pub mod invalid_text;
 pub mod key;
@@ -15,5 +16,7 @@ pub mod role;
 pub mod room;
 pub mod ruling;
 pub mod settings;
+pub mod share;
 pub mod stage;
 pub mod target;
+pub mod way;

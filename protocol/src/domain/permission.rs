@@ -104,6 +104,20 @@ permissions! {
     SeeListeners: "see_listeners", "see how single listeners hear";
     /// Opening the room, or creating it ahead of time.
     OpenRoom: "open_room", "open the room";
+    /// Making a share link.
+    Share: "share", "share the room";
+    /// Writing a message to the stage.
+    Write: "write", "write to the stage";
+    /// Asking a question.
+    Ask: "ask", "ask a question";
+    /// Voting for questions.
+    Vote: "vote", "vote for a question";
+    /// Seeing the audience's messages.
+    SeeTexts: "see_texts", "see what the audience writes";
+    /// Hiding messages and questions, and closing questions.
+    HideText: "hide_text", "hide what somebody has written";
+    /// Reading the statistics of the room.
+    SeeStatistics: "see_statistics", "see the statistics";
     /// Ending the room.
     EndRoom: "end_room", "end the room";
 }

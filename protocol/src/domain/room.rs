@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::key::LogPublicKey;
 use super::settings::{RoomSettings, is_default};
+use super::share::ShareKey;
 use super::stage::StageEntry;
-use crate::ids::{Note, ParticipantId, RoomName};
+use crate::ids::{DisplayName, Note, ParticipantId, RoomName};
 
 /// Phase of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,15 @@ pub struct RoomState {
     /// The origin's key, which signs the log and invitations. Ed25519, 32 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<LogPublicKey>,
+    /// The key of the room's share links. Stays between relays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_key: Option<ShareKey>,
+    /// Name of the host, or of who announced the room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<DisplayName>,
+    /// Number of the room's runs, the present one included.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub run: u32,
 }
 
 impl RoomState {
@@ -45,7 +55,16 @@ impl RoomState {
     #[must_use]
     pub fn absent(room: RoomName) -> Self {
         let (phase, settings) = (Phase::Absent, RoomSettings::default());
-        Self { room, phase, stage: Vec::new(), settings, key: None }
+        Self {
+            room,
+            phase,
+            stage: Vec::new(),
+            settings,
+            key: None,
+            share_key: None,
+            host: None,
+            run: 0,
+        }
     }
 
     /// The stage entry of a participant.
@@ -68,6 +87,12 @@ pub struct Listing {
     /// The planned beginning, seconds since the Unix epoch; 0: none.
     #[serde(default)]
     pub starts_s: u64,
+    /// The planned duration, in seconds; 0: not said.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub duration_s: u32,
+    /// Name of the host, or of who announced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<DisplayName>,
     /// Participants not on the stage.
     #[serde(default)]
     pub listeners: u64,

@@ -52,6 +52,21 @@ pub struct RoomSettings {
     /// Least delay of playout in `audience`, in milliseconds, 200 to 2,000; 0: 500.
     #[serde(skip_serializing_if = "is_default")]
     pub playout_delay_ms: u16,
+    /// The planned duration, in seconds, up to a day; 0: not said.
+    #[serde(skip_serializing_if = "is_default")]
+    pub duration_s: u32,
+    /// A link or note that everybody sees; may be empty.
+    #[serde(skip_serializing_if = "is_default")]
+    pub pinned: Note,
+    /// Whether the audience may write messages to the stage.
+    #[serde(skip_serializing_if = "is_default")]
+    pub texts: bool,
+    /// Whether the audience may ask questions, and vote for them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub questions: bool,
+    /// Seconds from one message or question to the next by the same participant; 0: the relay's own rate.
+    #[serde(skip_serializing_if = "is_default")]
+    pub text_slow_s: u32,
 }
 
 /// Policy for a subject that joins while another session of it is in the room. Guests have a subject for
@@ -97,6 +112,11 @@ impl Default for RoomSettings {
             duplicates: Duplicates::Replace,
             audience_from: 0,
             playout_delay_ms: 0,
+            duration_s: 0,
+            pinned: Note::default(),
+            texts: false,
+            questions: false,
+            text_slow_s: 0,
         }
     }
 }

@@ -133,6 +133,7 @@ impl Entry {
             LogAction::Appealed => format!("appealed against {about}"),
             LogAction::AppealUpheld => format!("upheld the appeal {about}{of}"),
             LogAction::AppealRejected => format!("rejected the appeal {about}{of}"),
+            LogAction::TextHidden => format!("hid a text of {whom}"),
         }
     }
 }

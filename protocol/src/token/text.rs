@@ -76,6 +76,9 @@ mod tests {
             heard: Vec::new(),
             profile: None,
             redundancy: false,
+            way: None,
+            share: None,
+            stay_s: None,
         };
         let name = one_shot.name.clone();
         let hello = ToParent::Hello { relay: RelayId(1), name, height: 1, token: token() };

@@ -50,6 +50,7 @@ fn draft(place: usize) -> Draft {
         LogAction::Appealed => (Some(14), None),
         LogAction::AppealUpheld => (Some(28), None),
         LogAction::AppealRejected => (Some(29), None),
+        LogAction::TextHidden => (None, None),
         LogAction::Banned | LogAction::Silenced => (None, [None, Some(3_600)][place % 2]),
         LogAction::RoomCreated
         | LogAction::RoomOpened

@@ -202,6 +202,9 @@ impl HubNet {
             heard: Vec::new(),
             profile: None,
             redundancy: false,
+            way: None,
+            share: None,
+            stay_s: None,
         };
         let message = self.ask(number, &FromParticipant::Join(join)).1;
         self.handle_said(number, &message);

@@ -402,6 +402,9 @@ impl SimClient {
             heard,
             profile: self.profile,
             redundancy: true,
+            way: None,
+            share: None,
+            stay_s: None,
         }
     }
 

@@ -114,6 +114,9 @@ pub(super) fn join(name: &str, room: &str, role: Role, session: [u8; 16]) -> Joi
         heard: Vec::new(),
         profile: None,
         redundancy: true,
+        way: None,
+        share: None,
+        stay_s: None,
     }
 }
 

@@ -51,7 +51,11 @@ impl Connection {
             | ToParticipant::Log(_)
             | ToParticipant::Invitation { .. }
             | ToParticipant::ListenerReports(_)
+            | ToParticipant::Share { .. }
+            | ToParticipant::Statistics { .. }
             | ToParticipant::Reactions { .. }
+            | ToParticipant::Texts { .. }
+            | ToParticipant::Questions(_)
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
             | ToParticipant::Protect { .. }
@@ -76,7 +80,9 @@ impl Connection {
             | ToParticipant::Bans { .. }
             | ToParticipant::Log(_)
             | ToParticipant::Invitation { .. }
-            | ToParticipant::ListenerReports(_) => self.take_answer(envelope.id, Ok(())),
+            | ToParticipant::ListenerReports(_)
+            | ToParticipant::Share { .. }
+            | ToParticipant::Statistics { .. } => self.take_answer(envelope.id, Ok(())),
             ToParticipant::Err { code, message } => {
                 let refused = RequestError::Refused { code: *code, message: message.clone() };
                 self.take_answer(envelope.id, Err(refused))
@@ -86,6 +92,8 @@ impl Connection {
             | ToParticipant::Listeners { .. }
             | ToParticipant::Moderated(_)
             | ToParticipant::Reactions { .. }
+            | ToParticipant::Texts { .. }
+            | ToParticipant::Questions(_)
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
             | ToParticipant::Protect { .. }

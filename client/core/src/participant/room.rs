@@ -240,6 +240,10 @@ impl Participant {
             | ToParticipant::Log(_)
             | ToParticipant::Invitation { .. }
             | ToParticipant::ListenerReports(_)
+            | ToParticipant::Share { .. }
+            | ToParticipant::Statistics { .. }
+            | ToParticipant::Texts { .. }
+            | ToParticipant::Questions(_)
             | ToParticipant::Joined(_)
             | ToParticipant::Listeners { .. }
             | ToParticipant::Moderated(_)

@@ -44,6 +44,9 @@ impl Test {
             heard: Vec::new(),
             profile: None,
             redundancy: false,
+            way: None,
+            share: None,
+            stay_s: None,
         };
         let addresses = relays.iter().map(|relay| relay.parse().unwrap()).collect();
         let config = Config { addresses, join, waits_for_room: false, playout_delay: None };

@@ -228,12 +228,14 @@ async fn list(context: &Context, output: &Output) -> Result<(), CommandError> {
     let rooms = all_rooms(&mut one_shots).await;
     one_shots.close().await;
     let rooms = rooms?;
-    for Listing { room, phase, title, starts_s, listeners } in &rooms {
+    for Listing { room, phase, title, starts_s, listeners, duration_s, host } in &rooms {
         output.json(&json!({
             "room": room,
             "phase": phase,
             "title": title,
             "starts_s": starts_s,
+            "duration_s": duration_s,
+            "host": host,
             "listeners": listeners,
         }));
         let when = match starts_s {

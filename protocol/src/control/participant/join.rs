@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::control::command::Govern;
 use crate::domain::profile::Profile;
 use crate::domain::role::Role;
+use crate::domain::share::ShareText;
+use crate::domain::way::Way;
 use crate::ids::{DisplayName, RoomName, Seq, SessionKey, TrackId};
 use crate::token::TokenText;
 
@@ -35,6 +37,15 @@ pub struct Join {
     /// Whether datagrams with redundant frames are understood.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub redundancy: bool,
+    /// Way of arrival, where the connection does not tell it: `embed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
+    /// Text of the share link by which the participant comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareText>,
+    /// Seconds since the stay began, where it goes on by another connection: the join counts as none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stay_s: Option<u32>,
 }
 
 /// A request without joining.

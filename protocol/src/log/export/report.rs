@@ -115,7 +115,8 @@ const fn restricts(action: LogAction) -> bool {
         | LogAction::InvitationMade
         | LogAction::Appealed
         | LogAction::AppealUpheld
-        | LogAction::AppealRejected => false,
+        | LogAction::AppealRejected
+        | LogAction::TextHidden => false,
     }
 }
 

@@ -145,6 +145,8 @@ impl ParentTrunk {
             | ToChild::GoAway { .. }
             | ToChild::Rulings { .. }
             | ToChild::Reactions { .. }
+            | ToChild::Texts { .. }
+            | ToChild::Questions { .. }
             | ToChild::Rooms { .. }
             | ToChild::Listeners { .. }
             | ToChild::Protect { .. }

@@ -121,6 +121,9 @@ impl Hub {
                 | FromParticipant::LeaveStage {}
                 | FromParticipant::OwnMute { .. }
                 | FromParticipant::React { .. }
+                | FromParticipant::Write { .. }
+                | FromParticipant::Ask { .. }
+                | FromParticipant::Vote { .. }
                 | FromParticipant::RenewToken { .. }
                 | FromParticipant::Govern { .. }
                 | FromParticipant::Report(_)
@@ -208,8 +211,18 @@ impl Hub {
     }
 
     fn handle_join(&mut self, now: Instant, from: Sender, join: Join) {
-        let Join { room, session, name, role, token, returning, mut heard, profile, redundancy } =
-            join;
+        let Join {
+            room,
+            session,
+            name,
+            role,
+            token,
+            returning,
+            mut heard,
+            profile,
+            redundancy,
+            ..
+        } = join;
         heard.truncate(MAX_STAGE);
         if self.refuse_drained(from) {
             return;

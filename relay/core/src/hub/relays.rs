@@ -76,6 +76,26 @@ impl Hub {
                     room.handle_quality_below(now, link, &quality, out);
                 }
             }
+            ToParent::Tally { channel, tally } => {
+                if let Some((room, out)) = self.child_room(link, channel) {
+                    room.handle_tally(now, tally, out);
+                }
+            }
+            ToParent::Sketch { channel, sketch } => {
+                if let Some((room, out)) = self.child_room(link, channel) {
+                    room.handle_sketch(now, &sketch, out);
+                }
+            }
+            ToParent::Talk { channel, at_s, tracks } => {
+                if let Some((room, out)) = self.child_room(link, channel) {
+                    room.handle_talk(now, at_s, tracks, out);
+                }
+            }
+            ToParent::Texts { channel, texts } => {
+                if let Some((room, out)) = self.child_room(link, channel) {
+                    room.handle_texts_below(now, texts, out);
+                }
+            }
             ToParent::Query { number, about } => {
                 if self.children.get(link).is_some() {
                     self.ask_root(now, Asker::Relay { link, number }, about);
@@ -107,6 +127,8 @@ impl Hub {
             }
             message @ (ToChild::State { .. }
             | ToChild::Reactions { .. }
+            | ToChild::Texts { .. }
+            | ToChild::Questions { .. }
             | ToChild::Rooms { .. }
             | ToChild::Listeners { .. }
             | ToChild::Protect { .. }
@@ -230,6 +252,8 @@ impl Hub {
         match message {
             message @ (ToChild::State { channel, .. }
             | ToChild::Reactions { channel, .. }
+            | ToChild::Texts { channel, .. }
+            | ToChild::Questions { channel, .. }
             | ToChild::Listeners { channel, .. }
             | ToChild::Protect { channel, .. }
             | ToChild::Deliver { channel, .. }

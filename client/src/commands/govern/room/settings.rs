@@ -81,6 +81,11 @@ impl SettingsArgs {
             duplicates: change.duplicates.unwrap_or(default.duplicates),
             audience_from: change.audience_from.unwrap_or(default.audience_from),
             playout_delay_ms: change.playout_delay_ms.unwrap_or(default.playout_delay_ms),
+            duration_s: change.duration_s.unwrap_or(default.duration_s),
+            pinned: change.pinned.unwrap_or(default.pinned),
+            texts: change.texts.unwrap_or(default.texts),
+            questions: change.questions.unwrap_or(default.questions),
+            text_slow_s: change.text_slow_s.unwrap_or(default.text_slow_s),
         }
     }
 
@@ -99,6 +104,11 @@ impl SettingsArgs {
             duplicates: self.duplicates,
             audience_from: self.audience_from,
             playout_delay_ms: self.playout_delay,
+            duration_s: None,
+            pinned: None,
+            texts: None,
+            questions: None,
+            text_slow_s: None,
         }
     }
 }

@@ -171,6 +171,7 @@ fn an_act_that_comes_late_by_the_old_way_counts_and_moves_nobody() {
             role: Role::Speaker,
             may_open: true,
             barred: false,
+            came_by: None,
         });
         let message = ToParent::Act { channel, participant, request: None, by, action };
         let (remote, certified) = ("127.0.0.1:1".parse().unwrap(), false);

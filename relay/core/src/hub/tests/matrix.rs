@@ -616,6 +616,7 @@ impl Scene {
             role: Role::Host,
             may_open: true,
             barred: false,
+            came_by: None,
         });
         let participant = self.host;
         let act = |action| ToParent::Act {

@@ -106,6 +106,7 @@ fn undo(turn: &mut Turn<'_>, number: u64, decision: &Decision, found: &ResolvedT
         | LogAction::InvitationMade
         | LogAction::Appealed
         | LogAction::AppealUpheld
-        | LogAction::AppealRejected => {}
+        | LogAction::AppealRejected
+        | LogAction::TextHidden => {}
     }
 }

@@ -59,10 +59,17 @@ const OWN: PermissionSet = PermissionSet::of(&[
     Permission::AnswerInvite,
     Permission::ShowRoom,
     Permission::Appeal,
+    Permission::Share,
+    Permission::Write,
+    Permission::Ask,
+    Permission::Vote,
 ]);
 /// Permissions of moderators.
 const MODERATION: PermissionSet = OWN.with(&[
     Permission::Speak,
+    Permission::SeeTexts,
+    Permission::HideText,
+    Permission::SeeStatistics,
     Permission::SeeHands,
     Permission::LowerHand,
     Permission::Grant,
@@ -96,7 +103,11 @@ const HOST: PermissionSet = MODERATION.with(&[
 pub const DEFAULT_ROWS: [RolePolicy; 4] = [
     RolePolicy { role: Role::Host, rank: 100, may: HOST },
     RolePolicy { role: Role::Cohost, rank: 80, may: MODERATION },
-    RolePolicy { role: Role::Speaker, rank: 20, may: OWN.with(&[Permission::Speak]) },
+    RolePolicy {
+        role: Role::Speaker,
+        rank: 20,
+        may: OWN.with(&[Permission::Speak, Permission::SeeTexts]),
+    },
     RolePolicy { role: Role::Listener, rank: 10, may: OWN },
 ];
 
@@ -237,6 +248,13 @@ pub const fn overrules(permission: Permission) -> bool {
         | Permission::ReadLog
         | Permission::AnswerAppeal
         | Permission::SeeListeners
+        | Permission::Share
+        | Permission::Write
+        | Permission::Ask
+        | Permission::Vote
+        | Permission::SeeTexts
+        | Permission::HideText
+        | Permission::SeeStatistics
         | Permission::OpenRoom
         | Permission::EndRoom => false,
     }

@@ -11,7 +11,7 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::Phase;
 use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 use tribune_protocol::ids::{Note, Subject};
-use tribune_protocol::limits::{MAX_PLAYOUT_DELAY, MAX_STAGE, MIN_PLAYOUT_DELAY};
+use tribune_protocol::limits::{MAX_DURATION_S, MAX_PLAYOUT_DELAY, MAX_STAGE, MIN_PLAYOUT_DELAY};
 use tribune_protocol::log::{Draft, LogAction};
 
 use super::effect::{Asker, Refusal};
@@ -166,7 +166,7 @@ fn check(turn: &Turn<'_>, settings: &RoomSettings) -> Result<(), Refusal> {
     if settings.starts_s > now_s + MAX_AHEAD_S {
         return Err(Refusal::bad_request("A room is announced at most a year ahead."));
     }
-    if settings.hand_slow_s.max(settings.reaction_slow_s) > MAX_SLOW_S {
+    if settings.hand_slow_s.max(settings.reaction_slow_s).max(settings.text_slow_s) > MAX_SLOW_S {
         let message = format!("Slow mode is at most {MAX_SLOW_S} seconds.");
         return Err(Refusal::bad_request(message));
     }
@@ -174,6 +174,9 @@ fn check(turn: &Turn<'_>, settings: &RoomSettings) -> Result<(), Refusal> {
     if !delay.is_zero() && !(MIN_PLAYOUT_DELAY..=MAX_PLAYOUT_DELAY).contains(&delay) {
         let message = "The delay of playout is from 200 ms to 2 s.";
         return Err(Refusal::bad_request(message));
+    }
+    if settings.duration_s > MAX_DURATION_S {
+        return Err(Refusal::bad_request("A room is announced for a day at most."));
     }
     if let Duplicates::Allow(most) = settings.duplicates
         && (most == 0 || most > MAX_DUPLICATES)
@@ -202,6 +205,11 @@ fn changed(settings: &RoomSettings, change: &RoomChange) -> RoomSettings {
         duplicates: change.duplicates.unwrap_or(old.duplicates),
         audience_from: change.audience_from.unwrap_or(old.audience_from),
         playout_delay_ms: change.playout_delay_ms.unwrap_or(old.playout_delay_ms),
+        duration_s: change.duration_s.unwrap_or(old.duration_s),
+        pinned: change.pinned.unwrap_or(old.pinned),
+        texts: change.texts.unwrap_or(old.texts),
+        questions: change.questions.unwrap_or(old.questions),
+        text_slow_s: change.text_slow_s.unwrap_or(old.text_slow_s),
     }
 }
 
@@ -233,6 +241,14 @@ fn in_words(change: &RoomChange) -> String {
     say("audience from", from.map(|from| or_usual(format!("{from} listeners"), from == 0)));
     let delay = change.playout_delay_ms;
     say("playout delay", delay.map(|delay| or_usual(format!("{delay} ms"), delay == 0)));
+    say("messages", yes_no(change.texts));
+    say("questions", yes_no(change.questions));
+    say("slow messages", change.text_slow_s.map(|seconds| format!("{seconds} s")));
+    say(
+        "duration",
+        change.duration_s.map(|seconds: u32| tribune_protocol::log::span(seconds.into())),
+    );
+    say("pinned", change.pinned.as_ref().map(ToString::to_string));
     say("starts", change.starts_s.map(|at| tribune_protocol::log::utc(at * 1_000)));
     say("title", change.title.as_ref().map(ToString::to_string));
     say("access", change.access.as_ref().map(ToString::to_string));

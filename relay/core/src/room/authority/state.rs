@@ -154,6 +154,8 @@ impl AuthorityState {
             room: state.room.clone(),
             phase: state.phase,
             title: state.settings.title.clone(),
+            duration_s: state.settings.duration_s,
+            host: state.host.clone(),
             starts_s: state.settings.starts_s,
             listeners: self.occupancy.listeners(),
         })

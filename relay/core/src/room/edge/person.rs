@@ -226,7 +226,7 @@ impl Person {
         barred: bool,
     ) -> Credentials {
         let (subject, name, role) = (self.subject(who), name.clone(), self.highest);
-        Credentials { subject, name, role, may_open: self.may_open, barred }
+        Credentials { subject, name, role, may_open: self.may_open, barred, came_by: None }
     }
 
     /// Credentials to come on the stage. Where everybody may be anything, they may open the room too,

@@ -1,0 +1,161 @@
+//! Tally of one relay: what it has counted in one run of a room, as sums since the run began there. Sums, not
+//! differences: one that is lost is made good by the next, and one that comes twice counts once.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::audience_text::QuestionId;
+use crate::domain::reaction::Reaction;
+use crate::domain::share::{Share, ShareId};
+use crate::domain::way::Way;
+use crate::ids::{DisplayName, RelayId};
+
+/// Counts of one relay in one run of a room. What is left out has not changed since the last tally.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayTally {
+    /// The relay.
+    pub relay: RelayId,
+    /// Its name.
+    pub name: DisplayName,
+    /// Life of the relay's room, in milliseconds since the Unix epoch at its start: a relay that has started again
+    /// counts from zero.
+    pub life: u64,
+    /// Participants inside, whose time runs on; those whose connection is lost for less than 30 s included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<u64>,
+    /// Time of all stays up to now, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listened_ms: Option<u64>,
+    /// Joins by way of arrival.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub joins: BTreeMap<Way, u64>,
+    /// Stays that have been as long as each of [`super::RETENTION_S`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stayed: Vec<u64>,
+    /// Reactions by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reactions: BTreeMap<Reaction, u64>,
+    /// Messages written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<u64>,
+    /// Votes by question.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub votes: BTreeMap<QuestionId, u64>,
+    /// Joins by generation of the share link, from the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generations: Vec<u64>,
+    /// Joins by share link; at most 256 in all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<ShareCount>,
+}
+
+/// Joins by one share link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareCount {
+    /// The link.
+    pub share: Share,
+    /// Joins by it.
+    pub joins: u64,
+}
+
+impl RelayTally {
+    /// A tally in which nothing has changed.
+    #[must_use]
+    pub const fn unchanged(relay: RelayId, name: DisplayName, life: u64) -> Self {
+        Self {
+            relay,
+            name,
+            life,
+            inside: None,
+            listened_ms: None,
+            joins: BTreeMap::new(),
+            stayed: Vec::new(),
+            reactions: BTreeMap::new(),
+            texts: None,
+            votes: BTreeMap::new(),
+            generations: Vec::new(),
+            shares: Vec::new(),
+        }
+    }
+
+    /// Takes over what a later tally of the same life says. Counts never go back, so that an older one that comes
+    /// late changes nothing.
+    pub fn update(&mut self, later: Self) {
+        let Self { relay: _, name, life: _, inside, listened_ms, joins, stayed, .. } = &later;
+        self.name.clone_from(name);
+        if listened_ms >= &self.listened_ms {
+            self.inside = inside.or(self.inside);
+            self.listened_ms = listened_ms.or(self.listened_ms);
+        }
+        raise_all(&mut self.joins, joins);
+        raise_each(&mut self.stayed, stayed);
+        raise_all(&mut self.reactions, &later.reactions);
+        self.texts = self.texts.max(later.texts);
+        raise_all(&mut self.votes, &later.votes);
+        raise_each(&mut self.generations, &later.generations);
+        for count in later.shares {
+            self.raise_share(count);
+        }
+    }
+
+    /// Joins by one link so far.
+    #[must_use]
+    pub fn joins_by(&self, share: ShareId) -> u64 {
+        self.shares.iter().find(|count| count.share.id == share).map_or(0, |count| count.joins)
+    }
+
+    fn raise_share(&mut self, later: ShareCount) {
+        match self.shares.iter_mut().find(|count| count.share.id == later.share.id) {
+            Some(count) => count.joins = count.joins.max(later.joins),
+            None => self.shares.push(later),
+        }
+    }
+}
+
+fn raise_all<K: Ord + Copy>(counts: &mut BTreeMap<K, u64>, later: &BTreeMap<K, u64>) {
+    for (key, count) in later {
+        let own = counts.entry(*key).or_default();
+        *own = (*own).max(*count);
+    }
+}
+
+fn raise_each(counts: &mut Vec<u64>, later: &[u64]) {
+    if counts.len() < later.len() {
+        counts.resize(later.len(), 0);
+    }
+    for (own, count) in counts.iter_mut().zip(later) {
+        *own = (*own).max(*count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally() -> RelayTally {
+        RelayTally::unchanged(RelayId(1), "edge".parse().unwrap(), 1)
+    }
+
+    #[test]
+    fn what_is_left_out_stays_and_what_is_older_changes_nothing() {
+        let mut sum = tally();
+        let first = RelayTally {
+            inside: Some(3),
+            listened_ms: Some(500),
+            joins: BTreeMap::from([(Way::Browser, 3)]),
+            stayed: vec![2, 1],
+            ..tally()
+        };
+        sum.update(first.clone());
+        let later =
+            RelayTally { joins: BTreeMap::from([(Way::Share, 1)]), stayed: vec![3], ..tally() };
+        sum.update(later);
+        assert_eq!(sum.joins, BTreeMap::from([(Way::Browser, 3), (Way::Share, 1)]));
+        assert_eq!((sum.stayed.as_slice(), sum.inside), (&[3, 1][..], Some(3)));
+        sum.update(RelayTally { inside: Some(1), listened_ms: Some(900), ..tally() });
+        let before = sum.clone();
+        sum.update(first);
+        assert_eq!(sum, before);
+    }
+}
