@@ -114,6 +114,8 @@ async fn reports(requests: &mut Requests, act: Govern) -> Result<ListenerReports
         | Answer::Bans { .. }
         | Answer::Log(_)
         | Answer::Invitation { .. }
+        | Answer::Share { .. }
+        | Answer::Statistics { .. }
         | Answer::Rooms { .. } => Err(no_answer("listener_reports")),
     }
 }
