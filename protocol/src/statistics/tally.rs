@@ -10,6 +10,7 @@ use crate::domain::reaction::Reaction;
 use crate::domain::share::{Share, ShareId};
 use crate::domain::way::Way;
 use crate::ids::{DisplayName, RelayId};
+use crate::limits::MAX_SHARES_COUNTED;
 
 /// Counts of one relay in one run of a room. What is left out has not changed since the last tally.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct RelayTally {
     /// Life of the relay's room, in milliseconds since the Unix epoch at its start: a relay that has started again
     /// counts from zero.
     pub life: u64,
+    /// The run: a tally of another run than the present one counts for nothing.
+    pub run: u32,
     /// Participants inside, whose time runs on; those whose connection is lost for less than 30 s included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<u64>,
@@ -62,11 +65,12 @@ pub struct ShareCount {
 impl RelayTally {
     /// A tally in which nothing has changed.
     #[must_use]
-    pub const fn unchanged(relay: RelayId, name: DisplayName, life: u64) -> Self {
+    pub const fn unchanged(relay: RelayId, name: DisplayName, life: u64, run: u32) -> Self {
         Self {
             relay,
             name,
             life,
+            run,
             inside: None,
             listened_ms: None,
             joins: BTreeMap::new(),
@@ -82,7 +86,7 @@ impl RelayTally {
     /// Takes over what a later tally of the same life says. Counts never go back, so that an older one that comes
     /// late changes nothing.
     pub fn update(&mut self, later: Self) {
-        let Self { relay: _, name, life: _, inside, listened_ms, joins, stayed, .. } = &later;
+        let Self { relay: _, name, life: _, run: _, inside, listened_ms, joins, stayed, .. } = &later;
         self.name.clone_from(name);
         if listened_ms >= &self.listened_ms {
             self.inside = inside.or(self.inside);
@@ -108,7 +112,13 @@ impl RelayTally {
     fn raise_share(&mut self, later: ShareCount) {
         match self.shares.iter_mut().find(|count| count.share.id == later.share.id) {
             Some(count) => count.joins = count.joins.max(later.joins),
-            None => self.shares.push(later),
+            None if self.shares.len() < MAX_SHARES_COUNTED => self.shares.push(later),
+            None => {
+                let least = self.shares.iter_mut().min_by_key(|count| count.joins);
+                if let Some(least) = least.filter(|least| least.joins < later.joins) {
+                    *least = later;
+                }
+            }
         }
     }
 }
@@ -134,7 +144,7 @@ mod tests {
     use super::*;
 
     fn tally() -> RelayTally {
-        RelayTally::unchanged(RelayId(1), "edge".parse().unwrap(), 1)
+        RelayTally::unchanged(RelayId(1), "edge".parse().unwrap(), 1, 1)
     }
 
     #[test]
