@@ -110,8 +110,9 @@ impl RelayTally {
     }
 
     fn raise_share(&mut self, later: ShareCount) {
-        match self.shares.iter_mut().find(|count| count.share.id == later.share.id) {
-            Some(count) => count.joins = count.joins.max(later.joins),
+        let found = self.shares.iter().position(|count| count.share.id == later.share.id);
+        match found {
+            Some(at) => self.shares[at].joins = self.shares[at].joins.max(later.joins),
             None if self.shares.len() < MAX_SHARES_COUNTED => self.shares.push(later),
             None => {
                 let least = self.shares.iter_mut().min_by_key(|count| count.joins);

@@ -1,0 +1,254 @@
+//! Stays of participants at this relay: who came, how long they stay, at which lengths. A lost connection that is
+//! back within the grace goes on with its stay. Part of [`super::counts`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use tribune_protocol::ids::ParticipantId;
+use tribune_protocol::limits::RECONNECT_GRACE;
+use tribune_protocol::statistics::RETENTION_S;
+
+/// Lost connections of a room that are remembered: all of a relay whose network fails.
+const MAX_LOST: usize = 10_000;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Stays {
+    open: BTreeMap<ParticipantId, Stay>,
+    /// Open stays by their beginning: those that have become as long as something are a range of it.
+    by_beginning: BTreeSet<(Instant, ParticipantId)>,
+    lost: BTreeMap<ParticipantId, (Stay, Instant)>,
+    /// Stays that have been as long as each of [`RETENTION_S`] at this relay.
+    reached: [u64; RETENTION_S.len()],
+    /// Up to when `reached` is counted.
+    counted_to: Instant,
+    /// Time at this relay of stays that are over.
+    over: Duration,
+    /// What the arrivals of open stays add up to, since `epoch`.
+    arrivals: Duration,
+    epoch: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stay {
+    /// Beginning of the whole stay, at other relays too.
+    began: Instant,
+    /// Arrival at this relay.
+    arrived: Instant,
+}
+
+impl Stays {
+    /// No stays.
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            open: BTreeMap::new(),
+            by_beginning: BTreeSet::new(),
+            lost: BTreeMap::new(),
+            reached: [0; RETENTION_S.len()],
+            counted_to: now,
+            over: Duration::ZERO,
+            arrivals: Duration::ZERO,
+            epoch: now,
+        }
+    }
+
+    /// Somebody has come in. `stayed`: the stay goes on that has lasted for as long elsewhere. Whether it is a new
+    /// stay.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        who: ParticipantId,
+        stayed: Option<Duration>,
+    ) -> bool {
+        self.advance(now);
+        let lost = self.lost.remove(&who).filter(|(_, at)| now < *at + RECONNECT_GRACE);
+        let stay = match (lost, stayed) {
+            (Some((stay, at)), _) => {
+                self.over += now.saturating_duration_since(at);
+                self.reach(at.saturating_duration_since(stay.began), now, stay.began);
+                Stay { arrived: now, ..stay }
+            }
+            (None, Some(stayed)) => {
+                Stay { began: now.checked_sub(stayed).unwrap_or(now), arrived: now }
+            }
+            (None, None) => Stay { began: now, arrived: now },
+        };
+        self.open.insert(who, stay);
+        self.by_beginning.insert((stay.began, who));
+        self.arrivals += stay.arrived.saturating_duration_since(self.epoch);
+        lost.is_none() && stayed.is_none()
+    }
+
+    /// Somebody has left, or the connection is lost.
+    pub(crate) fn end(&mut self, now: Instant, who: ParticipantId, is_lost: bool) {
+        self.advance(now);
+        let Some(stay) = self.open.remove(&who) else { return };
+        self.by_beginning.remove(&(stay.began, who));
+        self.arrivals =
+            self.arrivals.saturating_sub(stay.arrived.saturating_duration_since(self.epoch));
+        self.over += now.saturating_duration_since(stay.arrived);
+        if is_lost {
+            self.forget_lost(now);
+            self.lost.insert(who, (stay, now));
+        }
+    }
+
+    /// Everybody has left.
+    pub(crate) fn end_all(&mut self, now: Instant) {
+        let everybody: Vec<_> = self.open.keys().copied().collect();
+        for who in everybody {
+            self.end(now, who, false);
+        }
+        self.lost.clear();
+    }
+
+    /// Participants inside.
+    pub(crate) fn inside(&self) -> u64 {
+        self.open.len() as u64
+    }
+
+    /// Time of all stays at this relay up to now.
+    pub(crate) fn listened(&self, now: Instant) -> Duration {
+        let inside = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
+        let so_far = now.saturating_duration_since(self.epoch) * inside;
+        self.over + so_far.saturating_sub(self.arrivals)
+    }
+
+    /// Stays that have been as long as each of [`RETENTION_S`], up to now.
+    pub(crate) fn reached(&mut self, now: Instant) -> &[u64] {
+        self.advance(now);
+        &self.reached
+    }
+
+    /// Counts the stays that have become as long as something since the last time.
+    fn advance(&mut self, now: Instant) {
+        let from = std::mem::replace(&mut self.counted_to, now.max(self.counted_to));
+        if from >= now {
+            return;
+        }
+        for (count, after_s) in self.reached.iter_mut().zip(RETENTION_S) {
+            let after = Duration::from_secs(after_s.into());
+            let Some(to) = now.checked_sub(after) else { break };
+            // Those that began at or before `to`, and after what was counted before.
+            let newest = (to, ParticipantId(u64::MAX));
+            let counted = from.checked_sub(after).map(|from| (from, ParticipantId(u64::MAX)));
+            *count += match counted {
+                Some(counted) => self
+                    .by_beginning
+                    .range((std::ops::Bound::Excluded(counted), std::ops::Bound::Included(newest)))
+                    .count() as u64,
+                None => self.by_beginning.range(..=newest).count() as u64,
+            };
+        }
+    }
+
+    /// Counts what a lost stay has become as long as in the meantime.
+    fn reach(&mut self, before: Duration, now: Instant, began: Instant) {
+        let after = now.saturating_duration_since(began);
+        for (count, after_s) in self.reached.iter_mut().zip(RETENTION_S) {
+            let length = Duration::from_secs(after_s.into());
+            *count += u64::from(before < length && length <= after);
+        }
+    }
+
+    /// Forgets who is lost for too long, or, of too many, who is lost for the longest time.
+    fn forget_lost(&mut self, now: Instant) {
+        if self.lost.len() < MAX_LOST {
+            return;
+        }
+        self.lost.retain(|_, (_, at)| now < *at + RECONNECT_GRACE);
+        if self.lost.len() >= MAX_LOST {
+            let oldest = self.lost.iter().min_by_key(|(_, (_, at))| *at).map(|(who, _)| *who);
+            oldest.and_then(|who| self.lost.remove(&who));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const A: ParticipantId = ParticipantId(1);
+    const B: ParticipantId = ParticipantId(2);
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn time_and_lengths_of_stays_add_up() {
+        let start = Instant::now() + s(100_000);
+        let mut stays = Stays::new(start);
+        assert!(stays.begin(start, A, None));
+        assert!(stays.begin(start + s(5), B, None));
+        assert_eq!(stays.listened(start + s(10)), s(15));
+        assert_eq!(stays.reached(start + s(10))[..2], [1, 0]);
+        stays.end(start + s(35), A, false);
+        assert_eq!(stays.reached(start + s(35))[..3], [2, 2, 0]);
+        assert_eq!((stays.listened(start + s(65)), stays.inside()), (s(35 + 60), 1));
+        assert_eq!(stays.reached(start + s(65))[..3], [2, 2, 1]);
+    }
+
+    #[test]
+    fn a_lost_connection_that_is_back_in_time_goes_on() {
+        let start = Instant::now() + s(100_000);
+        let mut stays = Stays::new(start);
+        assert!(stays.begin(start, A, None));
+        stays.end(start + s(8), A, true);
+        assert!(!stays.begin(start + s(12), A, None), "the same stay");
+        assert_eq!(stays.listened(start + s(12)), s(12));
+        assert_eq!(stays.reached(start + s(12))[..2], [1, 0]);
+        stays.end(start + s(20), A, true);
+        assert!(stays.begin(start + s(51), A, None), "another stay");
+        assert_eq!(stays.listened(start + s(51)), s(20));
+    }
+
+    #[test]
+    fn a_stay_that_began_elsewhere_counts_from_there_on() {
+        let start = Instant::now() + s(100_000);
+        let mut stays = Stays::new(start);
+        assert!(!stays.begin(start, A, Some(s(25))));
+        assert_eq!(stays.reached(start + s(5))[..3], [0, 1, 0]);
+        assert_eq!(stays.listened(start + s(5)), s(5));
+    }
+
+    proptest! {
+        /// Against a list of all stays, read at the end.
+        #[test]
+        fn as_a_list_of_stays_says(
+            stays in proptest::collection::vec((0_u64..4_000, 0_u64..4_000), 1..40),
+            looks in proptest::collection::vec(0_u64..8_000, 0..10),
+        ) {
+            let start = Instant::now() + s(100_000);
+            let mut events: Vec<(u64, Option<(usize, bool)>)> =
+                looks.into_iter().map(|at| (at, None)).collect();
+            for (who, (from, length)) in stays.iter().enumerate() {
+                events.push((*from, Some((who, true))));
+                events.push((from + length, Some((who, false))));
+            }
+            events.sort_by_key(|(at, what)| (*at, what.map(|(_, begins)| !begins)));
+            let mut machine = Stays::new(start);
+            for (at, what) in events {
+                let now = start + s(at);
+                match what {
+                    Some((who, true)) => {
+                        machine.begin(now, ParticipantId(who as u64), None);
+                    }
+                    Some((who, false)) => machine.end(now, ParticipantId(who as u64), false),
+                    None => {
+                        machine.reached(now);
+                    }
+                }
+            }
+            let end = start + s(9_000);
+            let total: u64 = stays.iter().map(|(_, length)| length).sum();
+            prop_assert_eq!(machine.listened(end), s(total));
+            for (reached, after_s) in machine.reached(end).to_vec().into_iter().zip(RETENTION_S) {
+                let long = stays.iter().filter(|(_, length)| *length >= after_s.into()).count();
+                prop_assert_eq!(reached, long as u64, "{} s", after_s);
+            }
+        }
+    }
+}
