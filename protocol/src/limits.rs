@@ -90,6 +90,9 @@ pub const MAX_RUNS_LISTED: usize = 100;
 pub const MAX_TEXTS_A_SAMPLE: usize = 8;
 /// Open questions of one room. The one with the fewest votes makes room.
 pub const MAX_QUESTIONS: usize = 200;
+/// Questions of one run whose votes are kept apart: more than are asked in an evening. Of more, the first ones are
+/// forgotten.
+pub const MAX_QUESTIONS_VOTED: usize = 1_000;
 /// Questions named in one `questions` message: the ones with the most votes.
 pub const MAX_QUESTIONS_SHOWN: usize = 20;
 /// Questions named in one room's statistics.

@@ -291,10 +291,7 @@ fn by_role(you: &You, permission: Permission) -> bool {
         | Permission::Write
         | Permission::Ask
         | Permission::Vote => true,
-        Permission::Speak
-        | Permission::MuteSelf
-        | Permission::LeaveStage
-        | Permission::SeeTexts => you.track.is_some(),
+        Permission::Speak | Permission::MuteSelf | Permission::LeaveStage => you.track.is_some(),
         Permission::SeeHands
         | Permission::LowerHand
         | Permission::Grant

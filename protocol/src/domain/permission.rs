@@ -112,8 +112,6 @@ permissions! {
     Ask: "ask", "ask a question";
     /// Voting for questions.
     Vote: "vote", "vote for a question";
-    /// Seeing the audience's messages.
-    SeeTexts: "see_texts", "see what the audience writes";
     /// Hiding messages and questions, and closing questions.
     HideText: "hide_text", "hide what somebody has written";
     /// Reading the statistics of the room.

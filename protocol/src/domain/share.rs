@@ -8,6 +8,7 @@ use ring::hmac;
 use serde::{Deserialize, Serialize};
 
 use super::invalid_text::InvalidText;
+use super::key::LogKey;
 use crate::ids::{ByteString, RoomName, Subject};
 use crate::limits::{MAX_SHARE_GENERATION, MAX_SHARE_TAG_BYTES, MAX_SHARE_TEXT_BYTES};
 use crate::token::base64url;
@@ -69,9 +70,15 @@ pub enum ShareError {
 }
 
 impl ShareKey {
-    /// The key of a room, derived from a secret of its origin.
+    /// The key of a room, derived from its origin's key.
     #[must_use]
-    pub fn derive(secret: &[u8], room: &RoomName) -> Self {
+    pub fn of(key: &LogKey, room: &RoomName) -> Self {
+        // Ed25519 gives one signature for a key and a message, which nobody else can make.
+        Self::derive(&key.sign(b"tribune share secret").0, room)
+    }
+
+    /// The key of a room, derived from a secret.
+    fn derive(secret: &[u8], room: &RoomName) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let mut context = hmac::Context::with_key(&key);
         context.update(b"tribune share key\0");

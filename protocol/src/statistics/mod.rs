@@ -76,7 +76,7 @@ pub struct Statistics {
     pub quality: Option<QualitySummary>,
     /// Minutes with the most reactions and messages, the most first; at most 5.
     pub moments: Vec<Moment>,
-    /// Length of a bucket of the course, in seconds: 10, doubled as often as the run needs to have 1,024 at most.
+    /// Length of a bucket of the course, in seconds: 15, doubled as often as the run needs to have 1,024 at most.
     pub bucket_s: u32,
     /// Number of buckets.
     pub buckets: u32,
@@ -107,7 +107,7 @@ pub struct AudienceStatistics {
     pub peak_at_s: u64,
     /// Joins. One who loses the connection and is back within 30 s, or moves to another relay, has not left.
     pub joins: u64,
-    /// Leaves.
+    /// Leaves: joins less those inside.
     pub leaves: u64,
     /// Distinct persons: subjects, and sessions of guests.
     pub unique: Estimate,

@@ -10,7 +10,12 @@ use crate::domain::reaction::Reaction;
 use crate::domain::share::{Share, ShareId};
 use crate::domain::way::Way;
 use crate::ids::{DisplayName, RelayId};
-use crate::limits::MAX_SHARES_COUNTED;
+use crate::limits::{MAX_QUESTIONS_VOTED, MAX_SHARES_COUNTED};
+
+/// Share links in one message: with their tags they fit.
+const SHARES_A_MESSAGE: usize = 100;
+/// Questions with their votes in one message.
+const VOTES_A_MESSAGE: usize = 400;
 
 /// Counts of one relay in one run of a room. What is left out has not changed since the last tally.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,15 +41,21 @@ pub struct RelayTally {
     /// Stays that have been as long as each of [`super::RETENTION_S`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stayed: Vec<u64>,
+    /// Joins as long ago as each of [`super::RETENTION_S`]: stays that could have been as long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_enough: Vec<u64>,
     /// Reactions by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reactions: BTreeMap<Reaction, u64>,
     /// Messages written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub texts: Option<u64>,
-    /// Votes by question.
+    /// Votes given, by question; of the last 1,000 questions voted for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub votes: BTreeMap<QuestionId, u64>,
+    /// Votes taken back, by question.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub withdrawn: BTreeMap<QuestionId, u64>,
     /// Joins by generation of the share link, from the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub generations: Vec<u64>,
@@ -75,9 +86,11 @@ impl RelayTally {
             listened_ms: None,
             joins: BTreeMap::new(),
             stayed: Vec::new(),
+            old_enough: Vec::new(),
             reactions: BTreeMap::new(),
             texts: None,
             votes: BTreeMap::new(),
+            withdrawn: BTreeMap::new(),
             generations: Vec::new(),
             shares: Vec::new(),
         }
@@ -86,7 +99,8 @@ impl RelayTally {
     /// Takes over what a later tally of the same life says. Counts never go back, so that an older one that comes
     /// late changes nothing.
     pub fn update(&mut self, later: Self) {
-        let Self { relay: _, name, life: _, run: _, inside, listened_ms, joins, stayed, .. } = &later;
+        let Self { relay: _, name, life: _, run: _, inside, listened_ms, joins, stayed, .. } =
+            &later;
         self.name.clone_from(name);
         if listened_ms >= &self.listened_ms {
             self.inside = inside.or(self.inside);
@@ -94,13 +108,51 @@ impl RelayTally {
         }
         raise_all(&mut self.joins, joins);
         raise_each(&mut self.stayed, stayed);
+        raise_each(&mut self.old_enough, &later.old_enough);
         raise_all(&mut self.reactions, &later.reactions);
         self.texts = self.texts.max(later.texts);
-        raise_all(&mut self.votes, &later.votes);
+        for (own, later) in
+            [(&mut self.votes, &later.votes), (&mut self.withdrawn, &later.withdrawn)]
+        {
+            raise_all(own, later);
+            while own.len() > MAX_QUESTIONS_VOTED {
+                own.pop_first();
+            }
+        }
         raise_each(&mut self.generations, &later.generations);
         for count in later.shares {
             self.raise_share(count);
         }
+    }
+
+    /// What has changed since an earlier tally of the same run and life, in pieces that fit a message each: at least
+    /// one.
+    #[must_use]
+    pub fn since(&self, earlier: Option<&Self>) -> Vec<Self> {
+        let none = Self::unchanged(self.relay, self.name.clone(), self.life, self.run);
+        let same = |earlier: &&Self| earlier.life == self.life && earlier.run == self.run;
+        let earlier = earlier.filter(same).unwrap_or(&none);
+        let changed = |count: &&ShareCount| earlier.joins_by(count.share.id) != count.joins;
+        let shares: Vec<ShareCount> = self.shares.iter().filter(changed).cloned().collect();
+        let shares = shares
+            .chunks(SHARES_A_MESSAGE)
+            .map(|shares| Self { shares: shares.to_vec(), ..none.clone() });
+        let votes = chunks(&changes(&self.votes, &earlier.votes));
+        let votes = votes.into_iter().map(|votes| Self { votes, ..none.clone() });
+        let withdrawn = chunks(&changes(&self.withdrawn, &earlier.withdrawn));
+        let withdrawn = withdrawn.into_iter().map(|withdrawn| Self { withdrawn, ..none.clone() });
+        let first = Self {
+            inside: self.inside,
+            listened_ms: self.listened_ms,
+            joins: changes(&self.joins, &earlier.joins),
+            stayed: unless_same(&self.stayed, &earlier.stayed),
+            old_enough: unless_same(&self.old_enough, &earlier.old_enough),
+            reactions: changes(&self.reactions, &earlier.reactions),
+            texts: self.texts.filter(|_| self.texts != earlier.texts),
+            generations: unless_same(&self.generations, &earlier.generations),
+            ..none.clone()
+        };
+        std::iter::once(first).chain(shares).chain(votes).chain(withdrawn).collect()
     }
 
     /// Joins by one link so far.
@@ -109,7 +161,8 @@ impl RelayTally {
         self.shares.iter().find(|count| count.share.id == share).map_or(0, |count| count.joins)
     }
 
-    fn raise_share(&mut self, later: ShareCount) {
+    /// Takes over a later count of a link. Of too many, the one with the fewest joins makes room.
+    pub fn raise_share(&mut self, later: ShareCount) {
         let found = self.shares.iter().position(|count| count.share.id == later.share.id);
         match found {
             Some(at) => self.shares[at].joins = self.shares[at].joins.max(later.joins),
@@ -122,6 +175,23 @@ impl RelayTally {
             }
         }
     }
+}
+
+fn chunks(votes: &BTreeMap<QuestionId, u64>) -> Vec<BTreeMap<QuestionId, u64>> {
+    let votes: Vec<_> = votes.iter().map(|(question, count)| (*question, *count)).collect();
+    votes.chunks(VOTES_A_MESSAGE).map(|votes| votes.iter().copied().collect()).collect()
+}
+
+fn unless_same(counts: &[u64], earlier: &[u64]) -> Vec<u64> {
+    if counts == earlier { Vec::new() } else { counts.to_vec() }
+}
+
+fn changes<K: Ord + Copy>(
+    counts: &BTreeMap<K, u64>,
+    earlier: &BTreeMap<K, u64>,
+) -> BTreeMap<K, u64> {
+    let changed = |(key, count): &(&K, &u64)| earlier.get(*key) != Some(*count);
+    counts.iter().filter(changed).map(|(key, count)| (*key, *count)).collect()
 }
 
 fn raise_all<K: Ord + Copy>(counts: &mut BTreeMap<K, u64>, later: &BTreeMap<K, u64>) {

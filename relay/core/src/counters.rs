@@ -217,6 +217,10 @@ snapshot! {
         trunks_refused, "tribune_relay_trunks_refused_total", "Children refused, for want of proof.";
         one_shots, "tribune_relay_errands_total", "Requests of people who did not come in, by this relay.";
         reactions, "tribune_relay_reactions_total", "Reactions sent by participants of this relay.";
+        texts, "tribune_relay_audience_texts_total", "Messages that participants of this relay have written to a stage.";
+        votes, "tribune_relay_votes_total", "Votes for questions given or taken back by participants of this relay.";
+        shares_refused, "tribune_relay_share_links_refused_total", "Joins with a share link that is none of the room's; they count as without one.";
+        tallies_refused, "tribune_relay_tallies_refused_total", "Counts of relays below that were of another run or beyond a limit.";
         tokens_renewed, "tribune_relay_tokens_renewed_total", "Tokens replaced by newer ones in place.";
         tokens_expired, "tribune_relay_tokens_expired_total", "Connections closed because their token ran out.";
         reports_refused, "tribune_relay_listener_reports_refused_total", "Reports of participants that came too soon, or from somebody who hears nothing.";

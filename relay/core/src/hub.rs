@@ -39,7 +39,7 @@ use self::lists::Lists;
 use self::parent::ParentTrunk;
 use self::rooms::Rooms;
 use self::status::{Facts, SelfKnowledge};
-use self::storage::Storage;
+use self::storage::{Storage, Written};
 use crate::counters::load::Load;
 use crate::counters::{HubCounters, RoomMetrics, TrunkState};
 use crate::messages::{LinkId, RoomId, ShardCommand, ShardEvent, ShardId};
@@ -165,10 +165,16 @@ impl Hub {
     pub fn handle_stored(&mut self, now: Instant, reply: StoreReply) {
         match reply {
             StoreReply::Written { id, result } => {
-                let Some(room) = self.storage.take_write(id) else { return };
+                let Some(written) = self.storage.take_write(id) else { return };
                 self.counters.store_failures += u64::from(result.is_err());
+                let (Written::Decision(room) | Written::Statistics(room)) = written;
                 if let Some(room) = self.rooms.get_mut(room) {
-                    room.handle_stored(now, result, &mut self.out);
+                    match written {
+                        Written::Decision(_) => room.handle_stored(now, result, &mut self.out),
+                        Written::Statistics(_) => {
+                            room.handle_statistics_stored(now, result, &mut self.out);
+                        }
+                    }
                 }
             }
             StoreReply::Log { id, result } => {
@@ -176,6 +182,13 @@ impl Hub {
                 self.counters.store_failures += u64::from(result.is_err());
                 if let Some(room) = self.rooms.get_mut(room) {
                     room.handle_log(now, ticket, result, &mut self.out);
+                }
+            }
+            StoreReply::Statistics { id, result } => {
+                let Some((room, ticket)) = self.storage.take_read(id) else { return };
+                self.counters.store_failures += u64::from(result.is_err());
+                if let Some(room) = self.rooms.get_mut(room) {
+                    room.handle_statistics(now, ticket, result, &mut self.out);
                 }
             }
         }
@@ -376,6 +389,10 @@ impl Hub {
             Noted::Join(Err(code)) => self.counters.joins_refused.count(code),
             Noted::Redirected => self.counters.joins_redirected += 1,
             Noted::Reaction => self.counters.reactions += 1,
+            Noted::Text => self.counters.texts += 1,
+            Noted::Vote => self.counters.votes += 1,
+            Noted::ShareRefused => self.counters.shares_refused += 1,
+            Noted::TallyRefused => self.counters.tallies_refused += 1,
             Noted::TokenRenewed => self.counters.tokens_renewed += 1,
             Noted::TokenExpired => self.counters.tokens_expired += 1,
             Noted::Reported(report) => self.knowledge.add_report(now, &report),

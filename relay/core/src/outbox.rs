@@ -16,13 +16,22 @@ use tribune_protocol::quality::report::Report;
 
 use crate::counters::KindCounts;
 use crate::messages::{LinkId, RoomId, ShardCommand, ShardId, ShardSet};
-use crate::store::Batch;
+use crate::store::{Batch, StatisticsRow};
 
 /// Request of a room at its origin to the store. The hub numbers it.
 #[derive(Debug)]
 pub enum RoomRequest {
     /// Store a decision.
     Write(Batch),
+    /// Store statistics.
+    KeepStatistics(StatisticsRow),
+    /// Read the statistics of a run.
+    ReadStatistics {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// The run; `None`: the newest one.
+        run: Option<u32>,
+    },
     /// Read the log.
     ReadLog {
         /// Comes back with the answer.
@@ -43,6 +52,14 @@ pub enum Noted {
     Redirected,
     /// A reaction has been sent.
     Reaction,
+    /// A message of the audience has been written.
+    Text,
+    /// A vote has been given or taken back.
+    Vote,
+    /// A share link that is none of the room's has been shown.
+    ShareRefused,
+    /// A tally, sketch or report of speech of a relay below does not count.
+    TallyRefused,
     /// A newer token has been shown.
     TokenRenewed,
     /// A token has run out.

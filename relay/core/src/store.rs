@@ -28,6 +28,10 @@ pub const MAX_RECORD_BYTES: usize = 16 << 20;
 /// Bytes of one log entry at most: four times the largest control message, which an entry must fit
 /// into when it is shown.
 pub const MAX_ENTRY_BYTES: usize = 64 << 10;
+/// Bytes of one run's statistics at most: ten times what 2,048 relays and a day-long course take.
+pub const MAX_STATISTICS_BYTES: usize = 4 << 20;
+/// Runs whose statistics are forgotten at once at most: a bite between two writes.
+pub const MAX_FORGOTTEN: usize = 100;
 /// Log entries of one batch at most. A decision makes a handful; silencing a whole stage makes 32.
 pub const MAX_BATCH_ENTRIES: usize = 1024;
 /// Log entries of one page at most, however many were asked for.
@@ -63,13 +67,34 @@ pub struct Batch {
     /// Entries added to its log, in order; at most [`MAX_BATCH_ENTRIES`]. The first number is the one
     /// above the last that is stored.
     pub entries: Vec<LogRow>,
+    /// Statistics of one of its runs from now on; `None` leaves all as they are.
+    pub statistics: Option<StatisticsRow>,
+}
+
+/// Statistics of one run of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatisticsRow {
+    /// The run, from 1.
+    pub run: u32,
+    /// When it began, in Unix milliseconds.
+    pub began_ms: u64,
+    /// When it ended, in Unix milliseconds; 0 while it is on.
+    pub ended_ms: u64,
+    /// The statistics, opaque to the store; at most [`MAX_STATISTICS_BYTES`].
+    pub bytes: Bytes,
 }
 
 impl Batch {
+    /// A batch that changes nothing about a room.
+    #[must_use]
+    pub const fn new(room: RoomName) -> Self {
+        Self { room, record: None, entries: Vec::new(), statistics: None }
+    }
+
     /// Whether there is nothing to store.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.record.is_none() && self.entries.is_empty()
+        self.record.is_none() && self.entries.is_empty() && self.statistics.is_none()
     }
 }
 
@@ -94,6 +119,15 @@ pub enum StoreRequest {
         /// Entries at most; never more than [`MAX_PAGE_ENTRIES`].
         limit: usize,
     },
+    /// Reads the statistics of a run; answered by [`StoreReply::Statistics`].
+    ReadStatistics {
+        /// Comes back with the answer.
+        id: ReadId,
+        /// The room.
+        room: RoomName,
+        /// The run; `None`: the newest one.
+        run: Option<u32>,
+    },
 }
 
 /// Answers of a store, in the order of the requests.
@@ -113,6 +147,13 @@ pub enum StoreReply {
         /// The page.
         result: Result<LogPage, StoreError>,
     },
+    /// To [`StoreRequest::ReadStatistics`].
+    Statistics {
+        /// The read.
+        id: ReadId,
+        /// The statistics; `None` if there are none of that run.
+        result: Result<Option<StatisticsRow>, StoreError>,
+    },
 }
 
 /// A room as found at the start.
@@ -124,6 +165,8 @@ pub struct StoredRoom {
     pub record: Option<Bytes>,
     /// The last entry of its log, if it has one: the next one follows it.
     pub last: Option<LogRow>,
+    /// Statistics of its newest run, if there are any.
+    pub statistics: Option<StatisticsRow>,
 }
 
 /// A part of a room's log.
@@ -160,6 +203,23 @@ pub trait Store: Send {
     /// [`StoreError::Failed`], if the store cannot be read.
     fn read_log(&mut self, room: &RoomName, from: u64, limit: usize)
     -> Result<LogPage, StoreError>;
+
+    /// The statistics of a run of a room, or of its newest run; `None` if there are none.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], if the store cannot be read.
+    fn read_statistics(
+        &mut self,
+        room: &RoomName,
+        run: Option<u32>,
+    ) -> Result<Option<StatisticsRow>, StoreError>;
+
+    /// Forgets the statistics of runs that ended before a time, in Unix milliseconds: some of them, if there are many.
+    /// Whether there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], if the store cannot be written.
+    fn forget_statistics(&mut self, before_ms: u64) -> Result<bool, StoreError>;
 }
 
 /// Reason why something is not stored, or not found.
@@ -248,8 +308,10 @@ fn check_sizes(batch: &Batch) -> Result<(), StoreError> {
         if size <= limit { Ok(()) } else { Err(StoreError::TooLarge { room, what, size, limit }) }
     };
     let record = batch.record.as_ref().map_or(0, Bytes::len);
+    let statistics = batch.statistics.as_ref().map_or(0, |row| row.bytes.len());
     let largest = batch.entries.iter().map(|row| row.bytes.len()).max().unwrap_or(0);
     bound("state in bytes", record, MAX_RECORD_BYTES)?;
+    bound("statistics in bytes", statistics, MAX_STATISTICS_BYTES)?;
     bound("log entry in bytes", largest, MAX_ENTRY_BYTES)?;
     bound("decision in log entries", batch.entries.len(), MAX_BATCH_ENTRIES)
 }

@@ -133,7 +133,7 @@ impl Relay {
         let relay = relay_id(config.data.as_deref())?;
         let monitor = Arc::new(Monitor::new(config.shards, config.series)?);
         let now = Instant::now();
-        let setup = room_context(&config, now)?;
+        let setup = room_context(&config, relay, now)?;
         let wall = setup.wall;
         let mut hub = Hub::new(hub_config(&config, relay, keys, setup)?, now);
         let Worker { requests, replies, thread: store } =
@@ -201,12 +201,12 @@ impl Relay {
 }
 
 /// Clock, signing key and policy table, as all rooms use them.
-fn room_context(config: &Config, now: Instant) -> Result<Arc<RoomContext>> {
+fn room_context(config: &Config, relay: RelayId, now: Instant) -> Result<Arc<RoomContext>> {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall = WallClock { at: now, unix_us: unix.as_micros() as u64 };
     let (key, policy) = (log_key(config.data.as_deref())?, Arc::new(config.policy.clone()));
-    let audience_from = config.audience_from;
-    Ok(Arc::new(RoomContext { wall, key, policy, audience_from }))
+    let (name, audience_from) = (config.name.clone(), config.audience_from);
+    Ok(Arc::new(RoomContext { relay, name, wall, key, policy, audience_from }))
 }
 
 /// Publishes the capacities of queues, those of all shards together.

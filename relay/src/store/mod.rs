@@ -5,6 +5,7 @@ mod conformance;
 #[cfg(test)]
 mod memory_tests;
 mod sqlite;
+mod statistics;
 pub mod worker;
 
 pub use sqlite::SqliteStore;

@@ -21,8 +21,11 @@ use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use tribune_protocol::ids::RoomName;
 use tribune_relay_core::store::{
-    Batch, LogPage, LogRow, MAX_PAGE_ENTRIES, PageBuilder, Store, StoreError, StoredRoom, check,
+    Batch, LogPage, LogRow, MAX_PAGE_ENTRIES, PageBuilder, StatisticsRow, Store, StoreError,
+    StoredRoom, check,
 };
+
+use super::statistics;
 
 /// The database's name in the data directory.
 const DATABASE: &str = "tribune.sqlite";
@@ -37,7 +40,7 @@ const IDLE_WAL_BYTES: u32 = 8 << 20;
 
 /// The schema, step by step. Step n leads to version n, which the file's `user_version` names. A step
 /// that a released relay has taken is never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // 1: rooms and their logs. `log` has rowids, for entries are too large for an index of their own.
     "CREATE TABLE room (
          id INTEGER PRIMARY KEY,
@@ -58,6 +61,7 @@ const MIGRATIONS: [&str; 2] = [
      CREATE TRIGGER log_has_no_gaps BEFORE INSERT ON log
      WHEN NEW.number <> (SELECT coalesce(max(number), 0) + 1 FROM log WHERE room = NEW.room)
      BEGIN SELECT RAISE (ABORT, 'the log has no gaps'); END;",
+    statistics::TABLE,
 ];
 
 /// Keeps everything in a file of the data directory.
@@ -123,6 +127,18 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<LogPage, StoreError> {
         self.with(|connection| read_log(connection, room, from, limit))
+    }
+
+    fn read_statistics(
+        &mut self,
+        room: &RoomName,
+        run: Option<u32>,
+    ) -> Result<Option<StatisticsRow>, StoreError> {
+        self.with(|connection| Ok(statistics::read(connection, room, run)?))
+    }
+
+    fn forget_statistics(&mut self, before_ms: u64) -> Result<bool, StoreError> {
+        self.with(|connection| Ok(statistics::forget(connection, before_ms)?))
     }
 }
 
@@ -278,7 +294,11 @@ fn load(connection: &mut Connection) -> Result<Vec<StoredRoom>, SqliteError> {
             Some(number) => Some(log_row(number, row.get(3)?)?),
             None => None,
         };
-        rooms.push(StoredRoom { room, record, last });
+        rooms.push(StoredRoom { room, record, last, statistics: None });
+    }
+    drop(rows);
+    for stored in &mut rooms {
+        stored.statistics = statistics::read(connection, &stored.room, None)?;
     }
     Ok(rooms)
 }
@@ -303,6 +323,9 @@ fn write(connection: &mut Connection, batches: &[Batch]) -> Result<(), SqliteErr
             .prepare_cached("INSERT INTO log (room, number, bytes) VALUES (?1, ?2, ?3)")?;
         for row in &batch.entries {
             insert.execute(params![room, sql_number(row.number), &row.bytes[..]])?;
+        }
+        if let Some(row) = &batch.statistics {
+            statistics::write(&transaction, room, row)?;
         }
     }
     Ok(transaction.commit()?)

@@ -72,6 +72,9 @@ impl RequestSender {
                 StoreReply::Written { id, result }
             }
             StoreRequest::ReadLog { id, .. } => StoreReply::Log { id, result: Err(error) },
+            StoreRequest::ReadStatistics { id, .. } => {
+                StoreReply::Statistics { id, result: Err(error) }
+            }
         })
     }
 }
@@ -124,6 +127,10 @@ fn carry_out(
             StoreRequest::ReadLog { id, room, from, limit } => {
                 commit_together(store, &mut ids, &mut batches, metrics, &mut answer);
                 answer(StoreReply::Log { id, result: store.read_log(&room, from, limit) });
+            }
+            StoreRequest::ReadStatistics { id, room, run } => {
+                commit_together(store, &mut ids, &mut batches, metrics, &mut answer);
+                answer(StoreReply::Statistics { id, result: store.read_statistics(&room, run) });
             }
         }
     }

@@ -73,6 +73,8 @@ pub(super) fn hub_config(
             ..Auth::default()
         },
         setup: Arc::new(RoomContext {
+            relay: RelayId(number.0 as u64 + 1),
+            name: name(&format!("relay-{}", number.0)),
             wall: WallClock { at: base, unix_us: EPOCH_MS * 1_000 },
             key: LogKey::from_seed(&[7; 32]),
             policy: Arc::new(Policy::default()),

@@ -227,6 +227,8 @@ impl SimRelay {
                 ..Auth::default()
             },
             setup: Arc::new(RoomContext {
+                relay,
+                name: display_name(&self.name),
                 wall,
                 key: LogKey::from_seed(&[self.host.0 as u8; 32]),
                 policy: Arc::new(Policy::default()),

@@ -13,9 +13,9 @@ pub(super) fn handle(now: Instant, room: &mut Room, message: ToChild, out: &mut 
         ToChild::State { revision, state, .. } => room.handle_state(now, revision, state, out),
         ToChild::Reactions { counts, .. } => room.handle_reactions(counts, out),
         ToChild::Texts { total, texts, hidden, .. } => {
-            room.handle_texts(total, texts, hidden, out);
+            room.counting(now).handle_texts(total, texts, hidden, out);
         }
-        ToChild::Questions { questions, .. } => room.handle_questions(questions, out),
+        ToChild::Questions { questions, .. } => room.counting(now).handle_questions(questions, out),
         ToChild::Listeners { count, .. } => room.handle_count(count, out),
         ToChild::Protect { protection, .. } => room.handle_protection(protection, out),
         ToChild::Deliver { participant, request, message, .. } => {

@@ -25,6 +25,9 @@ use crate::room::edge::person::Shown;
 use crate::room::edge::refusal::Refusal;
 use crate::tree::query::{Answered, Asker, Ticket};
 
+/// Longest stay that is believed: the last point of the retention curve.
+const MAX_STAY: Duration = Duration::from_secs(86_400);
+
 impl Hub {
     /// An operator's query. The answer is a [`HubEffect::Answer`] with the ticket.
     pub fn handle_query(&mut self, now: Instant, ticket: Ticket, query: Query) {
@@ -221,7 +224,9 @@ impl Hub {
             mut heard,
             profile,
             redundancy,
-            ..
+            way,
+            share,
+            stay_s,
         } = join;
         heard.truncate(MAX_STAGE);
         if self.refuse_drained(from) {
@@ -253,6 +258,9 @@ impl Hub {
             transport: from.transport,
             profile,
             redundancy,
+            way,
+            share,
+            stayed: stay_s.map(|stay_s| MAX_STAY.min(Duration::from_secs(stay_s.into()))),
             heard,
             overload,
             greeting: Greeting { relay: self.config.name.clone(), depth },

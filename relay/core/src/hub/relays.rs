@@ -78,22 +78,22 @@ impl Hub {
             }
             ToParent::Tally { channel, tally } => {
                 if let Some((room, out)) = self.child_room(link, channel) {
-                    room.handle_tally(now, tally, out);
+                    room.counting(now).handle_tally(tally, out);
                 }
             }
             ToParent::Sketch { channel, sketch } => {
                 if let Some((room, out)) = self.child_room(link, channel) {
-                    room.handle_sketch(now, &sketch, out);
+                    room.counting(now).handle_sketch(&sketch, out);
                 }
             }
             ToParent::Talk { channel, at_s, tracks } => {
                 if let Some((room, out)) = self.child_room(link, channel) {
-                    room.handle_talk(now, at_s, tracks, out);
+                    room.counting(now).handle_talk(at_s, tracks, out);
                 }
             }
             ToParent::Texts { channel, texts } => {
                 if let Some((room, out)) = self.child_room(link, channel) {
-                    room.handle_texts_below(now, texts, out);
+                    room.counting(now).handle_texts_below(texts, out);
                 }
             }
             ToParent::Query { number, about } => {

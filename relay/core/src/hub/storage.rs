@@ -13,7 +13,7 @@ use crate::messages::RoomId;
 use crate::outbox::{Outbox, RoomRequest};
 use crate::room::Room;
 use crate::room::authority::commit::{Authority, Kept};
-use crate::store::{ReadId, StoreError, StoreRequest, StoredRoom, WriteId};
+use crate::store::{Batch, ReadId, StoreError, StoreRequest, StoredRoom, WriteId};
 
 /// Reads that wait for the store at the same time, over all rooms. More are refused as if the store
 /// had been too far behind, which it is.
@@ -23,11 +23,20 @@ const MAX_READS: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Storage {
     next: u64,
-    /// One for each room at most.
-    writes: BTreeMap<WriteId, RoomId>,
+    /// For each room one of a decision and one of statistics at most.
+    writes: BTreeMap<WriteId, Written>,
     reads: BTreeMap<ReadId, (RoomId, u64)>,
     /// As many rooms as the store holds.
     closed: BTreeMap<RoomName, Kept>,
+}
+
+/// What a write was of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// A decision of a room.
+    Decision(RoomId),
+    /// Statistics of a room.
+    Statistics(RoomId),
 }
 
 impl Storage {
@@ -41,11 +50,13 @@ impl Storage {
         config: &HubConfig,
         now: Instant,
     ) -> Result<bool, String> {
-        let StoredRoom { room, record, last } = stored;
+        let StoredRoom { room, record, last, statistics } = stored;
         let Some(record) = record else {
             return Err(format!("The store has a log of room {room}, and no record of it."));
         };
-        let kept = Kept { record, last: last.map(|row| row.bytes) };
+        // Those of a run that is over are read when somebody asks for them.
+        let statistics = statistics.filter(|row| row.ended_ms == 0).map(|row| row.bytes);
+        let kept = Kept { record, last: last.map(|row| row.bytes), statistics };
         let authority = authority(&room, Some(&kept), config, now);
         let authority = authority
             .map_err(|error| format!("What is stored of room {room} cannot be read: {error}"))?;
@@ -80,8 +91,8 @@ impl Storage {
         }
     }
 
-    /// Room of a write that the store has answered.
-    pub(super) fn take_write(&mut self, id: WriteId) -> Option<RoomId> {
+    /// What a write was of that the store has answered.
+    pub(super) fn take_write(&mut self, id: WriteId) -> Option<Written> {
         self.writes.remove(&id)
     }
 
@@ -104,8 +115,22 @@ impl Storage {
             let number = self.next;
             let request = match request {
                 RoomRequest::Write(batch) => {
-                    self.writes.insert(WriteId(number), id);
+                    self.writes.insert(WriteId(number), Written::Decision(id));
                     StoreRequest::Write { id: WriteId(number), batch }
+                }
+                RoomRequest::KeepStatistics(row) => {
+                    self.writes.insert(WriteId(number), Written::Statistics(id));
+                    let batch = Batch { statistics: Some(row), ..Batch::new(room.name().clone()) };
+                    StoreRequest::Write { id: WriteId(number), batch }
+                }
+                RoomRequest::ReadStatistics { ticket, .. } if self.reads.len() >= MAX_READS => {
+                    room.handle_statistics(now, ticket, Err(StoreError::Busy), out);
+                    continue;
+                }
+                RoomRequest::ReadStatistics { ticket, run } => {
+                    let room = room.name().clone();
+                    self.reads.insert(ReadId(number), (id, ticket));
+                    StoreRequest::ReadStatistics { id: ReadId(number), room, run }
                 }
                 RoomRequest::ReadLog { ticket, .. } if self.reads.len() >= MAX_READS => {
                     room.handle_log(now, ticket, Err(StoreError::Busy), out);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tribune_protocol::domain::attributes::Attributes;
 use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::role::Role;
-use tribune_protocol::ids::{RoomName, Subject};
+use tribune_protocol::ids::{DisplayName, RelayId, RoomName, Subject};
 use tribune_protocol::log::LogKey;
 use tribune_protocol::token::{Claims, Grants, TokenError};
 
@@ -20,6 +20,10 @@ pub const INVITED: &str = "invited";
 /// Clock, key and policy table of a relay, shared by its rooms.
 #[derive(Debug)]
 pub struct RoomContext {
+    /// The relay.
+    pub relay: RelayId,
+    /// The relay's name.
+    pub name: DisplayName,
     /// Unix time.
     pub wall: WallClock,
     /// Key that signs the log and invitations.

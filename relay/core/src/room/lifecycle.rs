@@ -12,13 +12,13 @@ use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
 use tribune_protocol::ids::{Note, ParticipantId, RequestId};
 use tribune_protocol::quality::report::Report;
 
-use super::Room;
 use super::edge::join::Admission;
 use super::edge::oneshot::{self, OneShotRequest};
 use super::edge::person::Shown;
 use super::edge::refusal::Refusal;
 use super::edge::{Dispatch, JoinFacts, JoinStep, TokenStep, answer, dispatch};
 use super::view::RoomView;
+use super::{CLOSING_PATIENCE, Room};
 use crate::messages::ShardCommand;
 use crate::outbox::{Noted, Outbox};
 
@@ -37,7 +37,7 @@ impl Room {
             was_in |= self.edge.connection_inside(who).is_some();
             acted |= self.edge.has_acted(who);
             out.close(older, CloseCode::Replaced, CloseCode::Replaced.to_string());
-            self.remove(now, who, out);
+            self.remove(now, who, true, out);
         }
         self.edge.begin_join(now, who, admission, acted, was_in);
         self.idle_since = None;
@@ -59,6 +59,11 @@ impl Room {
             let text = "The join has not been answered yet.";
             return answer(link, request, Err(Refusal::new(ErrorCode::NotJoined, text)), out);
         }
+        if let FromParticipant::Ask { text } = &message
+            && let Err(refusal) = self.counting(now).check_question(who, text)
+        {
+            return answer(link, request, Err(refusal), out);
+        }
         match dispatch(message) {
             Dispatch::Origin(action) => match self.edge.open_request(who, link, request) {
                 Ok(number) => {
@@ -72,9 +77,18 @@ impl Room {
                 let result = self.edge.react(view, now, who, reaction);
                 if result.is_ok() {
                     out.note(Noted::Reaction);
+                    self.counting(now).react(reaction, out);
                     self.replica.reactions().add(now, reaction, 1);
                     self.replica.send_reactions(now, out);
                 }
+                answer(link, request, result, out);
+            }
+            Dispatch::Write(text) => {
+                let result = self.counting(now).write(who, text, out);
+                answer(link, request, result, out);
+            }
+            Dispatch::Vote { question, on } => {
+                let result = self.counting(now).vote(who, question, on, out);
                 answer(link, request, result, out);
             }
             Dispatch::SetProfile(profile) => {
@@ -149,7 +163,7 @@ impl Room {
         if !for_good {
             self.edge.note_lost(now, who);
         }
-        self.remove(now, who, out);
+        self.remove(now, who, !for_good, out);
         if acted {
             let action = if for_good { Action::Left {} } else { Action::Away {} };
             self.act(now, who, None, None, action, out);
@@ -159,7 +173,7 @@ impl Room {
     /// The same session has joined elsewhere, or another one of the same subject in its place.
     pub fn handle_replaced(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
         if let Some(link) = self.edge.connection(who) {
-            self.remove(now, who, out);
+            self.remove(now, who, false, out);
             out.close(link, CloseCode::Replaced, CloseCode::Replaced.to_string());
         } else if self.replica.home_below(who).is_some() {
             self.set_home(now, who, None, out);
@@ -228,6 +242,7 @@ impl Room {
         let listeners = self.listeners_in_tree();
         let view = RoomView::new(&self.replica, &self.context);
         let Some((admission, key)) = self.edge.let_in(view, who, listeners) else { return };
+        self.counting(now).arrive(who, &admission, out);
         let Admission { link, request, greeting, heard, .. } = admission;
         self.idle_since = None;
         let here = self.stage_here();
@@ -286,12 +301,13 @@ impl Room {
     }
 
     /// The room is over: everybody here goes. Relays below have been told by the state.
-    pub(super) fn end(&mut self, out: &mut Outbox) {
-        out.over(self.id);
+    pub(super) fn end(&mut self, now: Instant, out: &mut Outbox) {
+        self.closing = Some(now + CLOSING_PATIENCE);
         for link in self.edge.clear() {
             let code = CloseCode::RoomEnded;
             out.close(link, code, code.to_string());
         }
+        self.check_closing(now, out);
     }
 
     /// Takes the next step of a join, as far as the state allows.
@@ -335,7 +351,7 @@ impl Room {
     fn expel(&mut self, now: Instant, who: ParticipantId, reason: &Note, out: &mut Outbox) {
         let Some(link) = self.edge.connection(who) else { return };
         let acted = self.edge.has_acted(who);
-        self.remove(now, who, out);
+        self.remove(now, who, false, out);
         if acted {
             // The person behind an address or an old token is not known to the origin.
             self.act(now, who, None, None, Action::Left {}, out);
@@ -348,10 +364,11 @@ impl Room {
         out.close(link, code, reason);
     }
 
-    fn remove(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
+    fn remove(&mut self, now: Instant, who: ParticipantId, is_lost: bool, out: &mut Outbox) {
         let Some(left) = self.edge.remove(who) else { return };
         if left.was_in {
             self.replica.detach(left.link, out);
+            self.counting(now).leave(who, is_lost, out);
             if self.replica.is_on_stage(who) {
                 self.send_routes(now, out);
             }

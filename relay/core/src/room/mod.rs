@@ -12,10 +12,12 @@
 
 pub mod authority;
 pub mod context;
+pub(crate) mod counting;
 pub mod edge;
 mod lifecycle;
 pub mod names;
 pub(crate) mod person_rulings;
+mod persons;
 pub mod replica;
 mod routing;
 #[cfg(test)]
@@ -36,16 +38,20 @@ use tribune_protocol::quality::QualitySummary;
 use self::authority::commit::{Authority, Kept};
 use self::authority::effect::OriginEffect;
 use self::context::RoomContext;
+use self::counting::Counting;
 use self::edge::Edge;
 use self::replica::{HeldAnswer, Replica, StageHere};
 use self::view::RoomView;
 use crate::messages::{LinkId, RoomId};
 use crate::outbox::{Outbox, RoomRequest};
-use crate::store::{LogPage, StoreError};
+use crate::store::{LogPage, StatisticsRow, StoreError};
 
 /// Time for which a relay keeps a room that nobody here or below wants, so that one listener's
 /// reconnect does not take it down and up again.
 pub const IDLE_LINGER: Duration = Duration::from_secs(10);
+/// Time for which a room that is over waits for its relays below to say what they have counted: the way to the
+/// deepest leaf and back.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A room on this relay.
 #[derive(Debug)]
@@ -57,6 +63,8 @@ pub struct Room {
     replica: Replica,
     edge: Edge,
     idle_since: Option<Instant>,
+    /// The room is over: until when its relays below may still say what they have counted.
+    closing: Option<Instant>,
 }
 
 impl Room {
@@ -91,7 +99,15 @@ impl Room {
         context: Arc<RoomContext>,
         now: Instant,
     ) -> Self {
-        Self { id, context, authority, replica, edge: Edge::default(), idle_since: Some(now) }
+        Self {
+            id,
+            context,
+            authority,
+            replica,
+            edge: Edge::new(now),
+            idle_since: Some(now),
+            closing: None,
+        }
     }
 
     /// Numbers the requests that go to the origin from there on; far from where other relays begin.
@@ -248,6 +264,8 @@ impl Room {
         self.send_count(now, out);
         self.replica.send_reactions(now, out);
         self.replica.send_quality(now, out);
+        self.counting(now).send(out);
+        self.check_closing(now, out);
         if self.replica.decide_protection(now, out) {
             self.edge.tell_protection(&self.stage_here(), self.replica.protection(), out);
         }
@@ -262,16 +280,47 @@ impl Room {
     /// When to call [`Self::handle_timeout`], or to ask [`Self::is_done`], next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let counting = counting::due(&self.edge, &self.replica, self.authority.as_deref());
         let decision = self.authority.as_ref().and_then(|authority| authority.poll_timeout());
         let count = self.replica.count_due(self.edge.listeners(self.replica.state()));
         let (replica, edge) = (self.replica.due(), self.edge.due(&self.context.wall));
-        [decision, self.idle_until(), count, replica, edge].into_iter().flatten().min()
+        [decision, self.idle_until(), count, counting, self.closing, replica, edge]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether the hub can forget the room: nobody has wanted it for a while.
     #[must_use]
     pub fn is_done(&self, now: Instant) -> bool {
         self.idle_until().is_some_and(|until| now >= until)
+    }
+
+    /// Statistics are stored, or are not.
+    pub fn handle_statistics_stored(
+        &mut self,
+        now: Instant,
+        result: Result<(), StoreError>,
+        out: &mut Outbox,
+    ) {
+        if let Some(authority) = &mut self.authority {
+            authority.handle_statistics_stored(now, result);
+        }
+        self.drain_authority(now, out);
+    }
+
+    /// Statistics that the authority has asked for.
+    pub fn handle_statistics(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        result: Result<Option<StatisticsRow>, StoreError>,
+        out: &mut Outbox,
+    ) {
+        if let Some(authority) = &mut self.authority {
+            authority.handle_statistics(ticket, result);
+        }
+        self.drain_authority(now, out);
     }
 
     /// Carries out the authority's effects.
@@ -298,6 +347,13 @@ impl Room {
                 Some(OriginEffect::Query { to, request, about }) => {
                     out.query(self.id, to, request, about);
                 }
+                Some(OriginEffect::HideText(text)) => self.counting(now).hide_text(text, out),
+                Some(OriginEffect::KeepStatistics(row)) => {
+                    out.store(self.id, RoomRequest::KeepStatistics(row));
+                }
+                Some(OriginEffect::ReadStatistics { ticket, run }) => {
+                    out.store(self.id, RoomRequest::ReadStatistics { ticket, run });
+                }
                 Some(OriginEffect::Displace { who }) => self.handle_replaced(now, who, out),
                 Some(OriginEffect::Deliver { to, request, message, after }) => match after {
                     Some(revision) if self.replica.in_force() < revision => {
@@ -307,7 +363,8 @@ impl Room {
                 },
                 // The room may have been opened again by what came in between.
                 Some(OriginEffect::Finished) if self.state().phase == Phase::Ended => {
-                    out.over(self.id);
+                    self.closing.get_or_insert(now + CLOSING_PATIENCE);
+                    self.check_closing(now, out);
                 }
                 Some(OriginEffect::Finished) => {}
             }
@@ -317,6 +374,8 @@ impl Room {
     /// Takes over a state: here first, then below.
     fn apply(&mut self, now: Instant, revision: Revision, state: RoomState, out: &mut Outbox) {
         let before = self.replica.replace(revision, state);
+        self.counting(now).follow_state(before.phase, out);
+        self.closing = self.closing.filter(|_| self.state().phase == Phase::Ended);
         self.send_routes(now, out);
         self.replica.send_state_to_all(now, out);
         let touched = before.stage.iter().chain(&self.state().stage).map(|entry| entry.participant);
@@ -334,11 +393,36 @@ impl Room {
         }
         self.relist(out);
         if self.state().phase == Phase::Ended && before.phase == Phase::Live {
-            self.end(out);
+            self.end(now, out);
         }
         self.proceed_all(now, out);
         self.proceed_one_shots(now, out);
         self.check_in_force(now, out);
+    }
+
+    /// Lets go of a room that is over, once all relays below have said what they have counted and it is stored.
+    fn check_closing(&mut self, now: Instant, out: &mut Outbox) {
+        let Some(until) = self.closing else { return };
+        let is_counted = !self.replica.has_subscribers();
+        let is_stored = self.authority.as_ref().is_none_or(|authority| !authority.is_busy());
+        if is_counted && is_stored || until <= now {
+            self.closing = None;
+            out.over(self.id);
+        } else if is_counted && let Some(authority) = &mut self.authority {
+            authority.write_statistics(now);
+        }
+    }
+
+    /// Parts that counts go through, for one input.
+    pub(crate) fn counting(&mut self, now: Instant) -> Counting<'_> {
+        Counting {
+            now,
+            id: self.id,
+            context: &self.context,
+            edge: &mut self.edge,
+            replica: &mut self.replica,
+            authority: self.authority.as_deref_mut(),
+        }
     }
 
     /// At the origin, the list of public rooms follows the state.

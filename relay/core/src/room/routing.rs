@@ -178,6 +178,7 @@ impl Room {
         self.idle_since = None;
         let here = self.stage_here();
         self.replica.add_subscriber(now, (link, channel), height, &here, out);
+        self.counting(now).greet(link, channel, out);
         out.resume(link, self.id, heard, self.replica.keeper_for(link.shard));
     }
 
@@ -200,6 +201,7 @@ impl Room {
         self.note_idle(now);
         self.send_count(now, out);
         self.check_in_force(now, out);
+        self.check_closing(now, out);
     }
 
     /// Number of listeners at a relay below.
@@ -273,6 +275,7 @@ impl Room {
             | Action::LowerHand {}
             | Action::LeaveStage {}
             | Action::OwnMute { .. }
+            | Action::Ask { .. }
             | Action::Govern { .. }
                 if self.replica.handoff().has_left(now, who, link) => {}
             Action::Enter { .. }
@@ -281,6 +284,7 @@ impl Room {
             | Action::LowerHand {}
             | Action::LeaveStage {}
             | Action::OwnMute { .. }
+            | Action::Ask { .. }
             | Action::Govern { .. }
             | Action::Unknown => {
                 if self.edge.connection(who).is_some() {
@@ -395,5 +399,6 @@ impl Room {
         }
         let (listeners, here) = (self.listeners(), self.stage_here());
         self.replica.finish_subscribe(now, channel, listeners, &here, out);
+        self.counting(now).begin_anew(channel, out);
     }
 }

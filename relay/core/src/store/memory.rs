@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tribune_protocol::ids::RoomName;
 
-use super::{Batch, LogPage, LogRow, PageBuilder, Store, StoreError, StoredRoom, check};
+use super::{
+    Batch, LogPage, LogRow, MAX_FORGOTTEN, PageBuilder, StatisticsRow, Store, StoreError,
+    StoredRoom, check,
+};
 
 /// Keeps everything in memory and forgets it when the process ends.
 #[derive(Debug, Default)]
@@ -40,6 +43,8 @@ struct Kept {
     record: Option<Bytes>,
     /// The entry with number n is at n − 1.
     log: Vec<Bytes>,
+    /// By run.
+    statistics: BTreeMap<u32, StatisticsRow>,
 }
 
 impl MemoryStore {
@@ -72,6 +77,11 @@ impl MemoryStore {
                     (kept.record.as_ref().map_or(0, Bytes::len), kept.log.len())
                 })
             };
+            if let Some(new) = &batch.statistics {
+                let old = kept.and_then(|kept| kept.statistics.get(&new.run));
+                // Of several of one run in a write, each counts: it is the least that may be too much.
+                bytes = bytes - old.map_or(0, |old| old.bytes.len()) + new.bytes.len();
+            }
             let (record, entries) = changed.entry(&batch.room).or_insert_with(before);
             if let Some(new) = &batch.record {
                 bytes = bytes - *record + new.len();
@@ -101,6 +111,7 @@ impl Store for MemoryStore {
             room: room.clone(),
             record: kept.record.clone(),
             last: kept.log.last().map(|bytes| row(kept.log.len() as u64, bytes)),
+            statistics: kept.statistics.values().next_back().cloned(),
         };
         Ok(self.rooms.iter().map(stored).collect())
     }
@@ -113,6 +124,10 @@ impl Store for MemoryStore {
             // Copies: what is given may be a small part of a large buffer, which it would keep alive.
             if let Some(record) = &batch.record {
                 kept.record = Some(Bytes::copy_from_slice(record));
+            }
+            if let Some(row) = &batch.statistics {
+                let bytes = Bytes::copy_from_slice(&row.bytes);
+                kept.statistics.insert(row.run, StatisticsRow { bytes, ..*row });
             }
             kept.log.extend(batch.entries.iter().map(|row| Bytes::copy_from_slice(&row.bytes)));
         }
@@ -134,6 +149,35 @@ impl Store for MemoryStore {
             }
         }
         Ok(LogPage { rows: page.into_rows(), total: kept.log.len() as u64 })
+    }
+
+    fn read_statistics(
+        &mut self,
+        room: &RoomName,
+        run: Option<u32>,
+    ) -> Result<Option<StatisticsRow>, StoreError> {
+        let Some(kept) = self.rooms.get(room) else { return Ok(None) };
+        let row = match run {
+            Some(run) => kept.statistics.get(&run),
+            None => kept.statistics.values().next_back(),
+        };
+        Ok(row.cloned())
+    }
+
+    fn forget_statistics(&mut self, before_ms: u64) -> Result<bool, StoreError> {
+        let mut forgotten = 0;
+        for kept in self.rooms.values_mut() {
+            kept.statistics.retain(|_, row| {
+                let is_old = row.ended_ms != 0 && row.ended_ms < before_ms;
+                let goes = is_old && forgotten < MAX_FORGOTTEN;
+                if goes {
+                    forgotten += 1;
+                    self.bytes -= row.bytes.len();
+                }
+                !goes
+            });
+        }
+        Ok(forgotten == MAX_FORGOTTEN)
     }
 }
 

@@ -11,16 +11,20 @@ use tribune_protocol::control::command::{Govern, RoomChange};
 use tribune_protocol::control::participant::{FromParticipant, Join, OneShot, ToParticipant};
 use tribune_protocol::control::trunk::{Action as Act, Credentials, ToChild, ToParent};
 use tribune_protocol::domain::access::Access;
+use tribune_protocol::domain::audience_text::{QuestionId, TextId};
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::RoomState;
 use tribune_protocol::domain::settings::RoomSettings;
+use tribune_protocol::domain::share::ShareTag;
 use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{Channel, Note, ParticipantId, RelayId, RequestId, SessionKey};
 use tribune_protocol::quality::Quality;
 use tribune_protocol::quality::report::{Ranking, Report};
+use tribune_protocol::statistics::StatisticsWanted;
+use tribune_protocol::statistics::tally::RelayTally;
 
 use super::tree::{EPOCH_S, LEAF, MID, ORIGIN, OTHER_LEAF, Tree, read, token};
 use crate::messages::ShardEvent;
@@ -97,6 +101,8 @@ enum First {
     Decided,
     /// An appeal of the speaker's.
     Appealed,
+    /// An open question.
+    Asked,
     /// No room: this one is not opened.
     NoRoom,
 }
@@ -199,12 +205,22 @@ fn attempts() -> Vec<Attempt> {
         free("raise a hand", P::RaiseHand, |_| FromParticipant::RaiseHand { note: Note::default() }),
         free("lower the own hand", P::RaiseHand, |_| FromParticipant::LowerHand {}),
         free("react", P::React, |_| FromParticipant::React { reaction: Reaction::Clap }),
+        free("write a message", P::Write, |_| FromParticipant::Write { text: note("Hello") }),
+        free("ask a question", P::Ask, |_| FromParticipant::Ask { text: note("Why?") }),
+        Attempt { first: First::Asked, ..free("vote for a question", P::Vote, |_| FromParticipant::Vote { question: QuestionId(1), on: true }) },
         free("mute oneself", P::MuteSelf, |_| FromParticipant::OwnMute { muted: true }),
         free("leave the stage", P::LeaveStage, |_| FromParticipant::LeaveStage {}),
         Attempt { first: First::Invited, ..act("accept an invitation", P::AnswerInvite, |_| Govern::AnswerInvite { accept: true }) },
         Attempt { first: First::Invited, ..act("decline an invitation", P::AnswerInvite, |_| Govern::AnswerInvite { accept: false }) },
+        act("share the room", P::Share, |_| Govern::MakeShare { tag: ShareTag::default() }),
+        act("ask to be told", P::ShowRoom, |_| Govern::TellMe { on: true }),
         act("show the room", P::ShowRoom, |_| Govern::Show {}),
         Attempt { first: First::Decided, ..act("appeal", P::Appeal, |s| Govern::Appeal { entry: s.entries, text: note("no") }) },
+        act("hide a message", P::HideText, |s| Govern::HideText { text: TextId(1), participant: s.id(s.hand), reason: note("") }),
+        Attempt { first: First::Asked, ..act("hide a question", P::HideText, |_| Govern::CloseQuestion { question: QuestionId(1), answered: false, reason: note("") }) },
+        Attempt { first: First::Asked, ..act("answer a question", P::HideText, |_| Govern::CloseQuestion { question: QuestionId(1), answered: true, reason: note("") }) },
+        set("open the messages", P::HideText, || RoomChange { texts: Some(false), ..RoomChange::default() }),
+        act("read the statistics", P::SeeStatistics, |_| Govern::ReadStatistics { run: None, part: StatisticsWanted::Numbers }),
         act("list hands", P::SeeHands, |_| Govern::ListHands {}),
         act("lower a hand", P::LowerHand, |s| Govern::LowerHand { participant: s.id(s.hand) }),
         act("grant a hand", P::Grant, |s| Govern::Grant { participant: s.id(s.hand) }),
@@ -359,7 +375,12 @@ impl Scene {
             scene.host_index = scene.tree.join_by_token(ORIGIN, 1, Role::Host, claims);
         }
         assert_eq!(scene.tree.joined(scene.host_index), Some(Role::Host));
-        let change = RoomChange { access: Some(Access::Open), ..RoomChange::default() };
+        let change = RoomChange {
+            access: Some(Access::Open),
+            texts: Some(true),
+            questions: Some(true),
+            ..RoomChange::default()
+        };
         scene.tree.set(scene.host_index, change);
         let claims = json!({"sub": "speaker", "role": "speaker"});
         scene.speaker = scene.tree.join_by_token(OTHER_LEAF, 3, Role::Speaker, claims);
@@ -436,6 +457,10 @@ impl Scene {
                 let act = Govern::Appeal { entry: self.log_entries(), text: note("no") };
                 let request = self.tree.govern(self.speaker, act);
                 assert!(self.tree.is_answered(self.speaker, request));
+            }
+            First::Asked => {
+                let text = note("Why?");
+                self.tree.ask(self.hand, FromParticipant::Ask { text });
             }
             First::NoRoom => self.by_host(Govern::EndRoom {}),
         }
@@ -532,6 +557,9 @@ impl Scene {
             heard: Vec::new(),
             profile: None,
             redundancy: false,
+            way: None,
+            share: None,
+            stay_s: None,
         })
     }
 
@@ -634,6 +662,13 @@ impl Scene {
             FromParticipant::LowerHand {} => act(Act::LowerHand {}),
             FromParticipant::LeaveStage {} => act(Act::LeaveStage {}),
             FromParticipant::OwnMute { muted } => act(Act::OwnMute { muted }),
+            FromParticipant::Write { .. } => ToParent::Texts { channel: CHANNEL, texts: vec![] },
+            FromParticipant::Vote { .. } => {
+                let relay = RelayId(99);
+                let tally = RelayTally::unchanged(relay, "below".parse().unwrap(), 1, 1);
+                ToParent::Tally { channel: CHANNEL, tally }
+            }
+            FromParticipant::Ask { text } => act(Act::Ask { text }),
             FromParticipant::React { reaction: of } => {
                 ToParent::Reactions { channel: CHANNEL, counts: [(of, 1)].into() }
             }
@@ -656,6 +691,8 @@ impl Scene {
             | ToChild::State { .. }
             | ToChild::Rulings { .. }
             | ToChild::Reactions { .. }
+            | ToChild::Texts { .. }
+            | ToChild::Questions { .. }
             | ToChild::Listeners { .. }
             | ToChild::Protect { .. }
             | ToChild::Deliver { .. }
@@ -879,7 +916,7 @@ fn there_is_no_untested_cell() {
 
 /// Messages that a participant sends, but the ones of a later version, and one-shot requests: each principal
 /// who is not in the room sends what it governs as one.
-const MESSAGES: usize = 12;
+const MESSAGES: usize = 15;
 
 /// Numbers them; a new one does not compile until it has a number, and fails until it has a line.
 fn message_number(message: &FromParticipant) -> usize {
@@ -896,11 +933,14 @@ fn message_number(message: &FromParticipant) -> usize {
         FromParticipant::ListRooms { .. } | FromParticipant::Unknown => 9,
         FromParticipant::Report(_) => 10,
         FromParticipant::SetProfile { .. } => 11,
+        FromParticipant::Write { .. } => 12,
+        FromParticipant::Ask { .. } => 13,
+        FromParticipant::Vote { .. } => 14,
     }
 }
 
 /// Requests to govern.
-const GOVERNS: usize = 30;
+const GOVERNS: usize = 35;
 
 /// The same for what can be asked of the origin.
 fn govern_number(act: &Govern) -> usize {
@@ -935,5 +975,10 @@ fn govern_number(act: &Govern) -> usize {
         Govern::Unknown => 27,
         Govern::ListListeners { .. } => 28,
         Govern::ShowListener { .. } => 29,
+        Govern::MakeShare { .. } => 30,
+        Govern::TellMe { .. } => 31,
+        Govern::HideText { .. } => 32,
+        Govern::CloseQuestion { .. } => 33,
+        Govern::ReadStatistics { .. } => 34,
     }
 }

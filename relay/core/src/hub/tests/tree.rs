@@ -189,6 +189,9 @@ impl Tree {
             heard: Vec::new(),
             profile: None,
             redundancy: false,
+            way: None,
+            share: None,
+            stay_s: None,
         };
         change(&mut join);
         self.ask(who, FromParticipant::Join(join));
@@ -308,6 +311,12 @@ impl Tree {
             }
             StoreRequest::ReadLog { id, .. } if self.store_fails => {
                 StoreReply::Log { id, result: Err(failure()) }
+            }
+            StoreRequest::ReadStatistics { id, .. } if self.store_fails => {
+                StoreReply::Statistics { id, result: Err(failure()) }
+            }
+            StoreRequest::ReadStatistics { id, room, run } => {
+                StoreReply::Statistics { id, result: self.store.read_statistics(&room, run) }
             }
             StoreRequest::Write { id, batch } => {
                 StoreReply::Written { id, result: self.store.write(&[batch]) }
@@ -582,7 +591,14 @@ fn policy() -> Policy {
 
 fn setup(relay: u64, wall: WallClock, policy: Policy) -> Arc<RoomContext> {
     let (key, policy) = (LogKey::from_seed(&[relay as u8; 32]), Arc::new(policy));
-    Arc::new(RoomContext { wall, key, policy, audience_from: 0 })
+    Arc::new(RoomContext {
+        relay: RelayId(1),
+        name: "relay".parse().unwrap(),
+        wall,
+        key,
+        policy,
+        audience_from: 0,
+    })
 }
 
 /// A token for the room that lets in as a host for a day; `claims` are put over it.

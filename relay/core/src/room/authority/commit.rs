@@ -7,33 +7,40 @@
 //! away and the request is refused. Inputs that arrive meanwhile wait in order. Audio waits for none
 //! of this.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::Govern;
-use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::participant::{Questions, ToParticipant};
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
 use tribune_protocol::domain::ruling::Ruling;
-use tribune_protocol::ids::{ParticipantId, RequestId, Revision, RoomName};
-use tribune_protocol::log::Draft;
+use tribune_protocol::ids::{ByteString, ParticipantId, RequestId, Revision, RoomName, TrackId};
+use tribune_protocol::log::{Draft, LogAction};
+use tribune_protocol::quality::Quality;
+use tribune_protocol::statistics::tally::RelayTally;
 
 use super::effect::{Asker, Effects, OriginEffect, Refusal};
 use super::inbox::{Inbox, Input};
 use super::ledger::Ledger;
 use super::log_reads::{self, ENTRIES_A_READ, LogReads, Reading};
 use super::record::Record;
+use super::runs::{self, Runs};
 use super::state::AuthorityState;
+use super::statistics::Fact;
 use super::{decide, lifecycle, rights};
 use crate::room::context::RoomContext;
-use crate::store::{self, Batch, StoreError};
+use crate::store::{self, Batch, StatisticsRow, StoreError};
 
 pub use super::ledger::Kept;
 
 /// The pause before a timeout is tried again with a store that has failed.
 const STORE_RETRY: Duration = Duration::from_secs(2);
+/// Time after which a change that is not logged is stored: a crash may cost as much as of the statistics.
+const RECORD_DELAY: Duration = Duration::from_secs(3);
 
 /// The authority of one room.
 ///
@@ -48,6 +55,9 @@ pub struct Authority {
     inbox: Inbox,
     retry_at: Option<Instant>,
     reads: LogReads,
+    runs: Runs,
+    /// When the record is to be stored for a change that is not logged.
+    record_at: Option<Instant>,
 }
 
 /// A decision that is being stored.
@@ -92,7 +102,12 @@ impl Authority {
         state.set_durable(ledger.entries());
         let mut effects = Effects::new(first);
         lifecycle::restore(&mut state.turn(now, &mut effects));
-        let mut restored = Self::of(state, effects, ledger);
+        let runs = Runs::restored(kept.statistics.as_deref())?;
+        if let Some(questions) = runs.questions() {
+            state.restore_questions(questions.questions);
+        }
+        let mut restored = Self { runs, ..Self::of(state, effects, ledger) };
+        restored.follow(now);
         if restored.state().phase == Phase::Live {
             restored.reserve_tracks();
         }
@@ -115,6 +130,8 @@ impl Authority {
             inbox: Inbox::default(),
             retry_at: None,
             reads: LogReads::default(),
+            runs: Runs::default(),
+            record_at: None,
         }
     }
 
@@ -157,7 +174,10 @@ impl Authority {
     /// Whether something is being stored or read for it.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.pending.is_some() || !self.inbox.is_empty() || !self.reads.is_empty()
+        self.pending.is_some()
+            || !self.inbox.is_empty()
+            || !self.reads.is_empty()
+            || self.runs.is_busy()
     }
 
     /// Whether the room goes on though nobody asks for it: it is live, or announced.
@@ -172,7 +192,8 @@ impl Authority {
     /// The durable part; `None` if nothing was ever stored.
     #[must_use]
     pub fn keep(&self) -> Option<Kept> {
-        self.ledger.kept()
+        let kept = self.ledger.kept()?;
+        Some(Kept { statistics: self.runs.kept().map(|row| row.bytes), ..kept })
     }
 
     /// A participant does something, or its edge reports something about it. `by` is checked by the
@@ -188,7 +209,8 @@ impl Authority {
         let asker = Asker { id: who, request };
         let input = Input { asker, by, action };
         if self.pending.is_none() {
-            return self.take(now, input);
+            self.take(now, input);
+            return self.follow(now);
         }
         if !self.inbox.push(input) {
             let message = "This room has more to decide than it can store at the moment.";
@@ -201,8 +223,30 @@ impl Authority {
         if self.pending.is_some() {
             self.inbox.set_audience(listeners);
         } else {
-            decide::audience(&mut self.state.turn(now, &mut self.effects), listeners);
+            decide::count_audience(&mut self.state.turn(now, &mut self.effects), listeners);
         }
+        self.runs.set_listeners(self.unix_ms(now), listeners);
+    }
+
+    /// A relay of the room has counted. Whether it counts.
+    pub fn handle_tally(&mut self, now: Instant, tally: RelayTally) -> bool {
+        let at_ms = self.unix_ms(now);
+        self.runs.take_tally(at_ms, tally, &mut self.state)
+    }
+
+    /// Persons at some relays of the room. Whether the sketch is one.
+    pub fn handle_sketch(&mut self, now: Instant, sketch: &ByteString) -> bool {
+        self.runs.take_sketch(self.unix_ms(now), sketch)
+    }
+
+    /// Speech of one second at one relay.
+    pub fn handle_talk(&mut self, now: Instant, at_s: u64, tracks: BTreeMap<TrackId, u64>) {
+        self.runs.take_talk(self.unix_ms(now), at_s, tracks);
+    }
+
+    /// Reports of how the room is heard.
+    pub fn handle_quality(&mut self, quality: &Quality) {
+        self.runs.take_quality(quality);
     }
 
     /// Time has passed.
@@ -210,10 +254,22 @@ impl Authority {
         if self.poll_timeout().is_none_or(|at| at > now) {
             return;
         }
+        if let Some(row) = self.runs.poll_write(self.unix_ms(now)) {
+            self.effects.push(OriginEffect::KeepStatistics(row));
+        }
+        if self.pending.is_none() && self.record_at.take_if(|at| *at <= now).is_some() {
+            let (mut state, effects) = self.copy();
+            state.interested_mut().note_stored();
+            self.write(state, effects, Vec::new(), None);
+        }
+        if self.decision_due().is_none_or(|at| at > now) {
+            return;
+        }
         self.retry_at = None;
         let (mut state, mut effects) = self.copy();
         decide::timeout(&mut state.turn(now, &mut effects));
         self.commit(state, effects, None);
+        self.follow(now);
     }
 
     /// A decision is stored, or cannot be.
@@ -230,6 +286,7 @@ impl Authority {
             Err(error) => {
                 tracing::error!(room = %self.state().room, %error, "a decision is not stored");
                 self.retry_at = Some(now + STORE_RETRY);
+                self.note_record(now);
                 if let Some(attendant) = asker {
                     let message = format!("It could not be stored, so it is not done: {error}.");
                     let refusal = Refusal::new(ErrorCode::NotDurable, message);
@@ -246,6 +303,33 @@ impl Authority {
         {
             self.handle_audience(now, listeners);
         }
+        self.follow(now);
+    }
+
+    /// Has the statistics stored now, if they have changed.
+    pub fn write_statistics(&mut self, now: Instant) {
+        if let Some(row) =
+            self.runs.poll_write(u64::MAX).filter(|_| now >= self.state.context().wall.at)
+        {
+            self.effects.push(OriginEffect::KeepStatistics(row));
+        }
+    }
+
+    /// Statistics are stored, or cannot be; then it is tried again.
+    pub fn handle_statistics_stored(&mut self, now: Instant, result: Result<(), StoreError>) {
+        if let Err(error) = result {
+            tracing::error!(room = %self.state().room, %error, "statistics are not stored");
+            self.runs.note_unwritten(self.unix_ms(now));
+        }
+    }
+
+    /// Statistics of an earlier run have been read, or cannot be.
+    pub fn handle_statistics(
+        &mut self,
+        ticket: u64,
+        result: Result<Option<StatisticsRow>, StoreError>,
+    ) {
+        self.runs.handle_read(ticket, result, &self.state, &mut self.effects);
     }
 
     /// A part of the log has been read, or cannot be.
@@ -274,6 +358,35 @@ impl Authority {
     /// When [`Self::handle_timeout`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let write = self.runs.write_at_ms().map(|at_ms| runs::instant(self.state.context(), at_ms));
+        let record = self.record_at.filter(|_| self.pending.is_none());
+        [self.decision_due(), write, record].into_iter().flatten().min()
+    }
+
+    /// Questions and totals, if everybody is to be told of a change now.
+    pub fn poll_questions(&mut self, now: Instant) -> Option<Questions> {
+        self.runs.poll_questions(now, &self.state)
+    }
+
+    /// When [`Self::poll_questions`] has something next; the first time from `epoch` on.
+    #[must_use]
+    pub fn questions_due(&self, epoch: Instant) -> Option<Instant> {
+        self.runs.questions_due(epoch)
+    }
+
+    /// Messages of the audience in this run.
+    #[must_use]
+    pub fn texts(&self) -> u64 {
+        self.runs.texts()
+    }
+
+    /// The next effect to carry out.
+    pub fn poll_effect(&mut self) -> Option<OriginEffect> {
+        self.effects.poll()
+    }
+
+    /// When time changes something about the room; not while a decision is being stored.
+    fn decision_due(&self) -> Option<Instant> {
         if self.pending.is_some() {
             return None;
         }
@@ -281,9 +394,20 @@ impl Authority {
         Some(self.retry_at.map_or(due, |retry| due.max(retry)))
     }
 
-    /// The next effect to carry out.
-    pub fn poll_effect(&mut self) -> Option<OriginEffect> {
-        self.effects.poll()
+    /// Has the statistics follow what has become durable.
+    fn follow(&mut self, now: Instant) {
+        self.runs.follow(now, &mut self.state, &mut self.effects);
+    }
+
+    /// Has the record stored soon, if it lacks a change that is not logged.
+    fn note_record(&mut self, now: Instant) {
+        if self.state.interested().is_new() {
+            self.record_at.get_or_insert(now + RECORD_DELAY);
+        }
+    }
+
+    fn unix_ms(&self, now: Instant) -> u64 {
+        runs::unix_ms(self.state.context(), now)
     }
 
     fn take(&mut self, now: Instant, input: Input) {
@@ -324,6 +448,7 @@ impl Authority {
         if let Err(refusal) = decide::action(turn, asker, by, action) {
             self.refuse(now, attendant, refusal);
         }
+        self.note_record(now);
         let strays = self.state.take_drafts();
         for stray in &strays {
             let (room, entry) = (&self.state().room, stray.action);
@@ -357,16 +482,23 @@ impl Authority {
     fn write(
         &mut self,
         state: AuthorityState,
-        effects: Effects,
+        mut effects: Effects,
         drafts: Vec<Draft>,
         asker: Option<Attendant>,
     ) {
         let record = state.record().to_bytes();
+        for draft in &drafts {
+            let target = draft.target.as_ref().and_then(|party| party.name.clone());
+            effects.fact(Fact::Logged { action: draft.action, target });
+        }
+        let is_end = drafts.iter().any(|draft| draft.action == LogAction::RoomEnded);
+        let at_ms = drafts.first().map_or(0, |draft| draft.at_ms);
+        let statistics = if is_end { self.runs.final_row(at_ms) } else { None };
         let (ledger, entries) = self.ledger.append(&state.context().key, drafts, record.clone());
         let room = state.published().room.clone();
         let state = Box::new(state);
         self.pending = Some(Pending { state, effects, ledger, asker });
-        let batch = Batch { room, record: Some(record), entries };
+        let batch = Batch { record: Some(record), entries, statistics, ..Batch::new(room) };
         self.effects.push(OriginEffect::Write(batch));
     }
 

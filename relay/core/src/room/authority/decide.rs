@@ -18,7 +18,8 @@ use super::effect::{Asker, OriginEffect, Refusal};
 use super::target::Actor;
 use super::turn::Turn;
 use super::{
-    appeals, entry, hands, lifecycle, moderation, presence, removal, rights, roles, settings, stage,
+    appeals, audience, entry, hands, lifecycle, moderation, presence, removal, rights, roles,
+    settings, stage,
 };
 
 /// Whether an action shows that its sender is in the room.
@@ -41,6 +42,7 @@ pub(super) fn may_be_logged(state: &RoomState, who: ParticipantId, action: &Acti
         | Action::RaiseHand { .. }
         | Action::LowerHand {}
         | Action::OwnMute { .. }
+        | Action::Ask { .. }
         | Action::Unknown => false,
     }
 }
@@ -79,7 +81,7 @@ pub(super) fn refuse(turn: &mut Turn<'_>, asker: Asker, is_there: bool, refusal:
 }
 
 /// Counts the participants without a role in the whole tree.
-pub(super) fn audience(turn: &mut Turn<'_>, listeners: u64) {
+pub(super) fn count_audience(turn: &mut Turn<'_>, listeners: u64) {
     turn.out.begin();
     turn.occupancy.set_listeners(listeners);
     lifecycle::settle(turn);
@@ -131,6 +133,10 @@ fn dispatch(turn: &mut Turn<'_>, actor: &Actor, action: Action) -> Result<(), Re
         Action::OwnMute { muted } => {
             turn.permit(actor, Permission::MuteSelf)?;
             stage::own_mute(turn, asker, muted)
+        }
+        Action::Ask { text } => {
+            turn.permit(actor, Permission::Ask)?;
+            audience::ask(turn, actor, text)
         }
         Action::OneShot { act: Govern::AnswerInvite { accept: true } } => {
             turn.permit(actor, Permission::AnswerInvite)?;
@@ -200,6 +206,18 @@ fn govern(turn: &mut Turn<'_>, actor: &Actor, act: Govern) -> Result<(), Refusal
         Govern::ShowListener { participant } => {
             let room = turn.room.name().clone();
             query_tree(turn, actor.asker, TreeQuery::Listener { room, participant })
+        }
+        Govern::MakeShare { tag } => audience::make_share(turn, actor, tag),
+        Govern::TellMe { on } => audience::tell_me(turn, actor, on),
+        Govern::HideText { text, participant, reason } => {
+            audience::hide_text(turn, actor, text, participant, reason)
+        }
+        Govern::CloseQuestion { question, answered, reason } => {
+            audience::close_question(turn, actor, question, answered, reason)
+        }
+        Govern::ReadStatistics { run, part } => {
+            audience::read_statistics(turn, actor, run, part);
+            Ok(())
         }
         Govern::EndRoom {} => end_room(turn, actor),
         Govern::Unknown => Err(Refusal::bad_request("This relay does not know that request.")),

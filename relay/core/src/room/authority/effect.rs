@@ -6,11 +6,15 @@ use std::collections::{BTreeMap, VecDeque};
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::query::TreeQuery;
+use tribune_protocol::domain::audience_text::TextId;
 use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::{ParticipantId, RequestId, Revision};
 
-use crate::store::Batch;
+use tribune_protocol::statistics::StatisticsWanted;
+
+use super::statistics::Fact;
+use crate::store::{Batch, StatisticsRow};
 
 /// An effect for the room's node at the origin to carry out, in the order of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +65,19 @@ pub enum OriginEffect {
         /// Only once that revision is in force at every relay of the room.
         after: Option<Revision>,
     },
+    /// A message of the audience is hidden from now on.
+    HideText(TextId),
+    /// Store statistics; the answer goes to
+    /// [`handle_statistics_stored`](super::commit::Authority::handle_statistics_stored).
+    KeepStatistics(StatisticsRow),
+    /// Read the statistics of an earlier run; the answer goes to
+    /// [`handle_statistics`](super::commit::Authority::handle_statistics).
+    ReadStatistics {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// The run; `None`: the last one.
+        run: Option<u32>,
+    },
     /// The room is over and can be forgotten, once the last state (phase `Ended`) is published.
     Finished,
 }
@@ -102,6 +119,17 @@ pub(in crate::room) struct Effects {
     ruled: BTreeMap<PersonKey, Option<Ruling>>,
     /// A participant who has just come in or back: a moderator has to be shown the queue of hands.
     newcomer: Option<ParticipantId>,
+    /// Facts for the statistics.
+    facts: Vec<Fact>,
+    wanted: Vec<WantedStatistics>,
+}
+
+/// Request for a part of the statistics, by somebody who may see it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WantedStatistics {
+    pub(super) asker: Asker,
+    pub(super) run: Option<u32>,
+    pub(super) part: StatisticsWanted,
 }
 
 impl Effects {
@@ -185,13 +213,15 @@ impl Effects {
 
     /// A queue for a decision on a copy: the same revision, and nothing queued.
     pub(super) fn fork(&self) -> Self {
-        let Self { queue: _, revision, published_at, ruled, newcomer } = self;
+        let Self { queue: _, revision, published_at, ruled, newcomer, facts: _, wanted: _ } = self;
         Self {
             queue: VecDeque::new(),
             revision: *revision,
             published_at: *published_at,
             ruled: ruled.clone(),
             newcomer: *newcomer,
+            facts: Vec::new(),
+            wanted: Vec::new(),
         }
     }
 
@@ -199,7 +229,27 @@ impl Effects {
     pub(super) fn join(&mut self, mut fork: Self) {
         let mut earlier = std::mem::take(&mut self.queue);
         earlier.append(&mut fork.queue);
-        *self = Self { queue: earlier, ..fork };
+        let (mut facts, mut wanted) = (self.take_facts(), self.take_wanted());
+        facts.append(&mut fork.facts);
+        wanted.append(&mut fork.wanted);
+        *self = Self { queue: earlier, facts, wanted, ..fork };
+    }
+
+    /// A fact for the statistics: counts once the decision is durable.
+    pub(super) fn fact(&mut self, fact: Fact) {
+        self.facts.push(fact);
+    }
+
+    pub(super) fn take_facts(&mut self) -> Vec<Fact> {
+        std::mem::take(&mut self.facts)
+    }
+
+    pub(super) fn want_statistics(&mut self, wanted: WantedStatistics) {
+        self.wanted.push(wanted);
+    }
+
+    pub(super) fn take_wanted(&mut self) -> Vec<WantedStatistics> {
+        std::mem::take(&mut self.wanted)
     }
 
     pub(super) fn finished(&mut self) {

@@ -208,6 +208,10 @@ fn open(turn: &mut Turn<'_>, actor: &Actor) {
     }
     turn.log(draft);
     turn.room.set_phase(Phase::Live);
+    turn.room.begin_run();
+    let (run, now_s) = (turn.room.state().run, turn.now_s());
+    turn.runs.begin(run, now_s);
+    turn.room.set_host_name(Some(actor.name.clone()));
     turn.occupancy.set_empty_until(None);
     turn.out.publish();
 }

@@ -162,6 +162,14 @@ impl HandQueue {
         Some(self.index(participant)? as u32 + 1)
     }
 
+    /// How long a participant's hand has been up, in milliseconds.
+    pub(crate) fn waited_ms(&self, now: Instant, participant: ParticipantId) -> u64 {
+        let raised = self.index(participant).map(|at| &self.queue[at]);
+        let waited =
+            raised.map_or(0, |raised| now.saturating_duration_since(raised.since).as_millis());
+        u64::try_from(waited).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }

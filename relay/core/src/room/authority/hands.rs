@@ -15,6 +15,7 @@ use super::entry::{refuse_confusable, remember, step_up};
 use super::hand_queue::no_hand;
 use super::presence::take_hand;
 use super::rights::{refuse_barred, refuse_mute, resolve, tell_place};
+use super::statistics::Fact;
 use super::target::Actor;
 use super::turn::{Turn, news};
 
@@ -34,6 +35,9 @@ pub(super) fn raise(turn: &mut Turn<'_>, actor: &Actor, note: Note) -> Result<()
     }
     let slow = Duration::from_secs(u64::from(turn.room.settings().hand_slow_s));
     turn.hands.raise(turn.now, who, actor.name.clone(), note, slow)?;
+    if !is_up {
+        turn.out.fact(Fact::HandRaised);
+    }
     remember(turn, actor);
     turn.out.ok(actor.asker);
     tell_place(turn, who, Note::default());
@@ -64,6 +68,7 @@ pub(super) fn grant(turn: &mut Turn<'_>, actor: &Actor, who: ParticipantId) -> R
         role: Role::Listener,
         may: PermissionSet::NONE,
         may_open: false,
+        came_by: None,
     };
     let ruled = turn.book.about(Some(who), Some(&person.subject));
     refuse_mute(&ruled)?;
@@ -74,6 +79,8 @@ pub(super) fn grant(turn: &mut Turn<'_>, actor: &Actor, who: ParticipantId) -> R
     let role = given.or(own).unwrap_or(Role::Speaker);
     // Granted to a participant who left the stage silenced, it lifts the silence.
     step_up(turn, &raised, role, false)?;
+    let waited_ms = turn.hands.waited_ms(turn.now, who);
+    turn.out.fact(Fact::HandGranted { waited_ms });
     turn.hands.remove(who)?;
     if given.is_none() {
         turn.book.forget_role(who, Some(&person.subject), turn.out);

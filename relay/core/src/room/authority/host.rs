@@ -38,6 +38,8 @@ pub(super) fn make_host(turn: &mut Turn<'_>, heir: ParticipantId) {
         turn.room.set_role(before, Role::Cohost);
     }
     turn.room.set_role(heir, Role::Host);
+    let name = turn.room.on_stage(heir).map(|entry| entry.name.clone());
+    turn.room.set_host_name(name);
     let subject = turn.people.subject(heir).cloned();
     turn.people.set_host(subject);
     for who in before.into_iter().chain([heir]) {

@@ -13,6 +13,8 @@ pub struct Kept {
     pub record: Bytes,
     /// The last entry of the log.
     pub last: Option<Bytes>,
+    /// Statistics of the newest run.
+    pub statistics: Option<Bytes>,
 }
 
 /// The record and the chain of signed entries, as they are or will be in the store.
@@ -75,6 +77,6 @@ impl Ledger {
 
     /// The part to keep; `None` if nothing was ever stored.
     pub(super) fn kept(&self) -> Option<Kept> {
-        Some(Kept { record: self.record.clone()?, last: self.last.clone() })
+        Some(Kept { record: self.record.clone()?, last: self.last.clone(), statistics: None })
     }
 }

@@ -10,6 +10,8 @@ use tribune_protocol::log::{Draft, LogAction, Party};
 
 use super::away::Away;
 use super::hand_queue::HandQueue;
+use super::interested::Interested;
+use super::question_list::QuestionList;
 use super::rights::tell_place;
 use super::silenced::SilencedLeavers;
 use super::turn::Turn;
@@ -100,6 +102,10 @@ pub(super) fn end(turn: &mut Turn<'_>) {
     *turn.hands = HandQueue::default();
     *turn.silenced = SilencedLeavers::default();
     *turn.away = Away::default();
+    let now_s = turn.now_s();
+    turn.runs.end(now_s);
+    *turn.questions = QuestionList::default();
+    *turn.interested = Interested::default();
     turn.occupancy.set_empty_until(None);
     turn.out.publish();
     turn.out.finished();

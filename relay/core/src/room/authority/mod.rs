@@ -8,14 +8,16 @@
 //!   `ledger` — the stored part; `log_reads` — readings of the log
 //! * `decide` — one input: the actor's permission, the decision, the consequences for others
 //! * decisions, as functions over a turn: `entry`, `stage`, `hands`, `moderation`, `removal`, `roles`,
-//!   `settings`, `appeals`; and shared steps: `presence`, `host`, `lifecycle`, `rights`
+//!   `settings`, `appeals`, `audience`; and shared steps: `presence`, `host`, `lifecycle`, `rights`
 //! * `state` — all parts as one value; `record` — its durable part as bytes; `turn` — the parts of one
 //!   input
 //! * parts, each with private fields: `published` (phase, settings, stage, tracks), `people`, `away`,
-//!   `hand_queue`, `ruling_book`, `docket`, `silenced`, `occupancy`, `drafts`
+//!   `hand_queue`, `ruling_book`, `docket`, `silenced`, `occupancy`, `question_list`, `interested`, `drafts`
+//! * `statistics` — what the host reads about the present run, from facts, tallies and speech
 //! * [`effect`] — effects and their queue; [`policy`] — the policy table; `target` — actor and target
 
 mod appeals;
+mod audience;
 mod away;
 pub mod commit;
 mod decide;
@@ -27,6 +29,7 @@ pub(in crate::room) mod hand_queue;
 mod hands;
 mod host;
 pub(in crate::room) mod inbox;
+mod interested;
 mod ledger;
 pub(in crate::room) mod lifecycle;
 mod log_reads;
@@ -36,14 +39,18 @@ mod people;
 pub mod policy;
 mod presence;
 mod published;
+mod question_list;
 mod record;
 mod removal;
 mod rights;
 mod roles;
 mod ruling_book;
+mod run_list;
+mod runs;
 mod settings;
 pub(in crate::room) mod silenced;
 mod stage;
 mod state;
+mod statistics;
 mod target;
 mod turn;

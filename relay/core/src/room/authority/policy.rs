@@ -67,7 +67,6 @@ const OWN: PermissionSet = PermissionSet::of(&[
 /// Permissions of moderators.
 const MODERATION: PermissionSet = OWN.with(&[
     Permission::Speak,
-    Permission::SeeTexts,
     Permission::HideText,
     Permission::SeeStatistics,
     Permission::SeeHands,
@@ -103,11 +102,7 @@ const HOST: PermissionSet = MODERATION.with(&[
 pub const DEFAULT_ROWS: [RolePolicy; 4] = [
     RolePolicy { role: Role::Host, rank: 100, may: HOST },
     RolePolicy { role: Role::Cohost, rank: 80, may: MODERATION },
-    RolePolicy {
-        role: Role::Speaker,
-        rank: 20,
-        may: OWN.with(&[Permission::Speak, Permission::SeeTexts]),
-    },
+    RolePolicy { role: Role::Speaker, rank: 20, may: OWN.with(&[Permission::Speak]) },
     RolePolicy { role: Role::Listener, rank: 10, may: OWN },
 ];
 
@@ -252,7 +247,6 @@ pub const fn overrules(permission: Permission) -> bool {
         | Permission::Write
         | Permission::Ask
         | Permission::Vote
-        | Permission::SeeTexts
         | Permission::HideText
         | Permission::SeeStatistics
         | Permission::OpenRoom

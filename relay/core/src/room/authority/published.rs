@@ -4,7 +4,7 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Phase, RoomState};
 use tribune_protocol::domain::settings::RoomSettings;
 use tribune_protocol::domain::stage::StageEntry;
-use tribune_protocol::ids::{ParticipantId, RoomName, TrackId};
+use tribune_protocol::ids::{DisplayName, ParticipantId, RoomName, TrackId};
 
 /// A room as every relay gets it. A change takes effect with the next
 /// [`Effects::publish`](super::effect::Effects::publish), which the caller queues.
@@ -130,6 +130,16 @@ impl Published {
             entry.away = true;
         }
         self.state.stage.iter().map(|entry| entry.participant).collect()
+    }
+
+    /// Begins another run of the room.
+    pub(super) fn begin_run(&mut self) {
+        self.state.run += 1;
+    }
+
+    /// Names the host.
+    pub(super) fn set_host_name(&mut self, name: Option<DisplayName>) {
+        self.state.host = name;
     }
 
     /// Ends the room: an empty stage, and neither a lock nor a start for the next room of that name.

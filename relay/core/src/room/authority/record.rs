@@ -5,11 +5,13 @@ use serde::{Deserialize, Serialize};
 use tribune_protocol::domain::room::Phase;
 use tribune_protocol::domain::settings::RoomSettings;
 use tribune_protocol::domain::stage::StageEntry;
-use tribune_protocol::ids::{ParticipantId, Subject};
+use tribune_protocol::ids::{DisplayName, ParticipantId, Subject};
 
 use super::docket::Docket;
+use super::interested::Interested;
 use super::people::Person;
 use super::ruling_book::RulingBook;
+use super::run_list::RunList;
 use super::silenced::SilencedLeavers;
 
 /// The form that is written. A reader refuses a later one.
@@ -30,6 +32,15 @@ pub(super) struct Record {
     pub(super) docket: Docket,
     pub(super) silenced_leavers: SilencedLeavers,
     pub(super) next_track: u32,
+    /// Number of runs so far.
+    #[serde(default)]
+    pub(super) run: u32,
+    #[serde(default)]
+    pub(super) host_name: Option<DisplayName>,
+    #[serde(default)]
+    pub(super) interested: Interested,
+    #[serde(default)]
+    pub(super) runs: RunList,
 }
 
 impl Record {

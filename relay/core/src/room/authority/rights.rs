@@ -26,6 +26,7 @@ fn permissions(policy: &Policy, role: Role, ruled: &Ruled) -> PermissionSet {
 /// The sender of a request, by the word of their edge and the state.
 pub(super) fn actor(turn: &Turn<'_>, asker: Asker, by: Option<Credentials>) -> Actor {
     let known = turn.people.get(asker.id);
+    let came_by = by.as_ref().and_then(|by| by.came_by.clone());
     let (subject, name, vouched, may_open, barred) = match (by, known) {
         (Some(by), _) => (by.subject, by.name, by.role, by.may_open, by.barred),
         (None, Some(person)) => {
@@ -48,7 +49,7 @@ pub(super) fn actor(turn: &Turn<'_>, asker: Asker, by: Option<Credentials>) -> A
     } else {
         permissions(&turn.context.policy, role, &ruled)
     };
-    Actor { asker, subject, name, entitled, role, may, may_open }
+    Actor { asker, subject, name, entitled, role, may, may_open, came_by }
 }
 
 /// A participant's own place: a listener's, if the origin does not know them.

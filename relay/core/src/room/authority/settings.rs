@@ -52,6 +52,7 @@ pub(super) fn create(
     // A guest does not come back under the same subject: the first host to come is the host.
     let host = Some(actor.subject.clone()).filter(|subject| !subject.is_guest());
     turn.people.set_host(host);
+    turn.room.set_host_name(Some(actor.name.clone()));
     wait_for_host(turn);
     let mut draft = Draft::new(0, actor.party(), LogAction::RoomCreated);
     draft.detail = detail.parse().unwrap_or_default();

@@ -15,6 +15,7 @@ use super::host::make_host;
 use super::presence::{give_up, take_hand};
 use super::rights::{outranks, refuse_mute, resolve, tell_place};
 use super::ruling_book::Ruled;
+use super::statistics::Fact;
 use super::target::Actor;
 use super::turn::{Turn, news};
 
@@ -86,6 +87,7 @@ pub(super) fn answer_invite(
     if ruled.invited_by.is_none() {
         return Err(Refusal::bad_request("Nobody has invited you to speak."));
     }
+    turn.out.fact(Fact::InvitationAnswered { accepted: accept });
     if accept {
         if !turn.room.is_on_stage(who) {
             accept_invite(turn, actor, &ruled)?;

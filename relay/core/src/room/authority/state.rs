@@ -6,21 +6,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tribune_protocol::domain::audience_text::Question;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
 use tribune_protocol::domain::ruling::Ruling;
+use tribune_protocol::domain::share::ShareKey;
 use tribune_protocol::ids::RoomName;
 use tribune_protocol::log::Draft;
+use tribune_protocol::statistics::RunListing;
 
 use super::away::Away;
 use super::docket::Docket;
 use super::drafts::Drafts;
 use super::effect::Effects;
 use super::hand_queue::HandQueue;
+use super::interested::Interested;
 use super::occupancy::Occupancy;
 use super::people::People;
 use super::published::Published;
+use super::question_list::QuestionList;
 use super::record::{self, Record};
 use super::ruling_book::RulingBook;
+use super::run_list::RunList;
 use super::silenced::SilencedLeavers;
 use super::turn::Turn;
 use crate::room::context::RoomContext;
@@ -42,6 +48,9 @@ pub(in crate::room) struct AuthorityState {
     docket: Docket,
     silenced: SilencedLeavers,
     occupancy: Occupancy,
+    questions: QuestionList,
+    interested: Interested,
+    runs: RunList,
     drafts: Drafts,
 }
 
@@ -50,6 +59,7 @@ impl AuthorityState {
     pub(super) fn new(room: RoomName, context: Arc<RoomContext>) -> Self {
         let mut state = RoomState::absent(room);
         state.key = Some(context.key.public());
+        state.share_key = Some(ShareKey::of(&context.key, &state.room));
         Self {
             context,
             room: Published::new(state, 1),
@@ -60,6 +70,9 @@ impl AuthorityState {
             docket: Docket::default(),
             silenced: SilencedLeavers::default(),
             occupancy: Occupancy::default(),
+            questions: QuestionList::default(),
+            interested: Interested::default(),
+            runs: RunList::default(),
             drafts: Drafts::default(),
         }
     }
@@ -67,8 +80,11 @@ impl AuthorityState {
     /// A room as its record has it.
     pub(super) fn restored(room: RoomName, context: Arc<RoomContext>, record: Record) -> Self {
         let (phase, settings, stage) = (record.phase, record.settings, record.stage);
+        let (host, run) = (record.host_name, record.run);
         let key = Some(context.key.public());
-        let state = RoomState { room: room.clone(), phase, stage, settings, key };
+        let share_key = Some(ShareKey::of(&context.key, &room));
+        let state =
+            RoomState { room: room.clone(), phase, stage, settings, key, share_key, host, run };
         let next_track = record.next_track.saturating_add(TRACKS_SKIPPED);
         let people: BTreeMap<_, _> = record.people.into_iter().collect();
         Self {
@@ -77,6 +93,8 @@ impl AuthorityState {
             book: record.rulings,
             docket: record.docket,
             silenced: record.silenced_leavers,
+            interested: record.interested,
+            runs: record.runs,
             ..Self::new(room, context)
         }
     }
@@ -96,6 +114,10 @@ impl AuthorityState {
             docket: self.docket.clone(),
             silenced_leavers: self.silenced.clone(),
             next_track: self.room.next_track(),
+            run: state.run,
+            host_name: state.host.clone(),
+            interested: self.interested.clone(),
+            runs: self.runs.clone(),
         }
     }
 
@@ -112,6 +134,9 @@ impl AuthorityState {
             docket: &mut self.docket,
             silenced: &mut self.silenced,
             occupancy: &mut self.occupancy,
+            questions: &mut self.questions,
+            interested: &mut self.interested,
+            runs: &mut self.runs,
             drafts: &mut self.drafts,
             out,
         }
@@ -136,6 +161,36 @@ impl AuthorityState {
     /// All rulings about persons.
     pub(super) fn rulings(&self) -> Vec<Ruling> {
         self.book.all()
+    }
+
+    /// Questions of the audience.
+    pub(super) const fn questions(&self) -> &QuestionList {
+        &self.questions
+    }
+
+    /// Questions of the audience, for their votes.
+    pub(super) const fn questions_mut(&mut self) -> &mut QuestionList {
+        &mut self.questions
+    }
+
+    /// Takes over questions as they were stored.
+    pub(super) fn restore_questions(&mut self, questions: Vec<Question>) {
+        self.questions = QuestionList::restored(questions);
+    }
+
+    /// Runs of the room, the newest first.
+    pub(super) fn runs(&self) -> &[RunListing] {
+        self.runs.all()
+    }
+
+    /// Persons who asked to be told of the room.
+    pub(super) const fn interested(&self) -> &Interested {
+        &self.interested
+    }
+
+    /// Persons who asked to be told of the room, to be noted as stored.
+    pub(super) const fn interested_mut(&mut self) -> &mut Interested {
+        &mut self.interested
     }
 
     /// Raised hands.

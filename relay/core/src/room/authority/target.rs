@@ -3,6 +3,7 @@
 use tribune_protocol::domain::permission::PermissionSet;
 use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::share::Share;
 use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{DisplayName, ParticipantId, Subject};
 use tribune_protocol::log::Party;
@@ -21,6 +22,8 @@ pub(super) struct Actor {
     pub(super) role: Role,
     pub(super) may: PermissionSet,
     pub(super) may_open: bool,
+    /// Share link by which they came.
+    pub(super) came_by: Option<Share>,
 }
 
 impl Actor {

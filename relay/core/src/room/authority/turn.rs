@@ -16,10 +16,13 @@ use super::docket::Docket;
 use super::drafts::Drafts;
 use super::effect::{Effects, Refusal};
 use super::hand_queue::HandQueue;
+use super::interested::Interested;
 use super::occupancy::Occupancy;
 use super::people::People;
 use super::published::Published;
+use super::question_list::QuestionList;
 use super::ruling_book::RulingBook;
+use super::run_list::RunList;
 use super::silenced::SilencedLeavers;
 use super::target::Actor;
 use crate::room::context::RoomContext;
@@ -37,6 +40,9 @@ pub(super) struct Turn<'a> {
     pub(super) docket: &'a mut Docket,
     pub(super) silenced: &'a mut SilencedLeavers,
     pub(super) occupancy: &'a mut Occupancy,
+    pub(super) questions: &'a mut QuestionList,
+    pub(super) interested: &'a mut Interested,
+    pub(super) runs: &'a mut RunList,
     pub(super) drafts: &'a mut Drafts,
     pub(super) out: &'a mut Effects,
 }

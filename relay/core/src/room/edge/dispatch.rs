@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::{FromParticipant, ToParticipant};
 use tribune_protocol::control::trunk::Action;
+use tribune_protocol::domain::audience_text::QuestionId;
 use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::reaction::Reaction;
-use tribune_protocol::ids::{ParticipantId, RequestId};
+use tribune_protocol::ids::{Note, ParticipantId, RequestId};
 
 use super::members::Members;
 use super::refusal::Refusal;
@@ -27,6 +28,8 @@ const REACTION_FLOOR: Duration = Duration::from_secs(1);
 pub(crate) enum Dispatch {
     Origin(Action),
     React(Reaction),
+    Write(Note),
+    Vote { question: QuestionId, on: bool },
     SetProfile(Option<Profile>),
     Leave,
     Nonsense(&'static str),
@@ -95,6 +98,9 @@ pub(crate) fn dispatch(message: FromParticipant) -> Dispatch {
         FromParticipant::Leave {} => return Dispatch::Leave,
         FromParticipant::React { reaction } => return Dispatch::React(reaction),
         FromParticipant::SetProfile { profile } => return Dispatch::SetProfile(profile),
+        FromParticipant::Write { text } => return Dispatch::Write(text),
+        FromParticipant::Vote { question, on } => return Dispatch::Vote { question, on },
+        FromParticipant::Ask { text } => Action::Ask { text },
         FromParticipant::RaiseHand { note } => Action::RaiseHand { note },
         FromParticipant::LowerHand {} => Action::LowerHand {},
         FromParticipant::LeaveStage {} => Action::LeaveStage {},

@@ -1,11 +1,14 @@
 //! Join of a participant at this relay, from the request until it is answered.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use tribune_protocol::control::participant::{Heard, Joined, You};
 use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::share::ShareText;
 use tribune_protocol::domain::stage::StageEntry;
+use tribune_protocol::domain::way::Way;
 use tribune_protocol::ids::{DisplayName, RequestId};
 
 use super::overload::Overload;
@@ -34,6 +37,12 @@ pub struct Admission {
     pub transport: Transport,
     /// Profile wanted.
     pub profile: Option<Profile>,
+    /// Way of arrival, where the connection does not tell it.
+    pub way: Option<Way>,
+    /// Share link shown, not checked.
+    pub share: Option<ShareText>,
+    /// Time for which the stay has lasted elsewhere.
+    pub stayed: Option<Duration>,
     /// Redundant frames are understood.
     pub redundancy: bool,
     /// The last frame heard of each track.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::share::Share;
 use tribune_protocol::ids::{DisplayName, ParticipantId};
 use tribune_protocol::limits::{MIN_REPORT_PERIOD, RECONNECT_GRACE, REPORT_PERIOD};
 use tribune_protocol::quality::report::Report;
@@ -32,6 +33,9 @@ pub(crate) struct Member {
     /// Place in the queue of hands, as the origin said last.
     hand: Option<u32>,
     reacted_at: Option<Instant>,
+    wrote_at: Option<Instant>,
+    /// Share link by which it came.
+    came_by: Option<Share>,
     report: Option<(Instant, Report)>,
     delivery: Delivery,
     /// When the next report would come at the pace of one in each period.
@@ -72,6 +76,8 @@ impl Member {
             acted,
             hand: None,
             reacted_at: None,
+            wrote_at: None,
+            came_by: None,
             report: None,
             delivery,
             report_due: None,
@@ -193,6 +199,30 @@ impl Member {
     /// Notes a protection as told. Whether it has been told something else before.
     pub(crate) fn set_protection(&mut self, protection: Protection) -> bool {
         std::mem::replace(&mut self.protection, protection) != protection
+    }
+
+    /// Share link by which it came.
+    pub(crate) const fn came_by(&self) -> Option<&Share> {
+        self.came_by.as_ref()
+    }
+
+    /// Notes the share link by which it came.
+    pub(crate) fn set_came_by(&mut self, share: Option<Share>) {
+        self.came_by = share;
+    }
+
+    /// Notes a message or question, unless the last one is less than `pause` ago.
+    ///
+    /// # Errors
+    /// When the next one can be sent.
+    pub(crate) fn write(&mut self, now: Instant, pause: Duration) -> Result<(), Instant> {
+        match self.wrote_at.map(|last| last + pause).filter(|next| *next > now) {
+            Some(next) => Err(next),
+            None => {
+                self.wrote_at = Some(now);
+                Ok(())
+            }
+        }
     }
 
     /// Notes a reaction, unless the last one is less than `pause` ago.

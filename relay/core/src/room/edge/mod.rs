@@ -6,21 +6,26 @@
 //!   how frames come to them
 //! * [`mod@dispatch`], [`pending`] — requests of members, and those that the origin has not answered
 //! * [`oneshot`] — requests of people who do not join
+//! * [`counts`] — what is counted here in a run: stays, joins by share link, reactions, messages, votes
 //! * [`expiry`], [`overload`], [`refusal`] — tokens that run out, a full relay, refusals
 
 mod admission;
 mod answers;
+pub(crate) mod counts;
 mod delivery;
 mod dispatch;
 pub mod expiry;
 pub mod join;
-mod members;
+pub(crate) mod members;
 pub mod oneshot;
 pub mod overload;
 mod pending;
 pub mod person;
+mod question_pace;
 pub mod refusal;
-mod rights;
+mod reports;
+pub(crate) mod rights;
+mod stays;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -39,6 +44,7 @@ use tribune_protocol::quality::report::{ListenerReport, Report};
 use self::admission::Admissions;
 pub(crate) use self::admission::{JoinFacts, JoinStep};
 pub(crate) use self::answers::Received;
+use self::counts::Counts;
 pub(crate) use self::dispatch::{Dispatch, answer, dispatch};
 use self::expiry::Expiries;
 pub(crate) use self::expiry::TokenStep;
@@ -47,21 +53,23 @@ use self::members::{Member, Members};
 use self::oneshot::OneShots;
 use self::pending::{Asked, Pending, PendingRequest};
 use self::person::Shown;
+use self::question_pace::QuestionPace;
 use self::refusal::Refusal;
 use crate::clock::WallClock;
 use crate::messages::{Hears, LinkId, ViewKey};
 use crate::outbox::Outbox;
-use crate::quality::worst_first;
 use crate::room::view::RoomView;
 
 /// See the module's documentation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Edge {
     members: Members,
     admissions: Admissions,
     pending: Pending,
     one_shots: OneShots,
     expiries: Expiries,
+    counts: Counts,
+    question_pace: QuestionPace,
 }
 
 /// Member that has left.
@@ -73,6 +81,19 @@ pub(crate) struct Left {
 }
 
 impl Edge {
+    /// Nobody, and no run that is counted.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            members: Members::default(),
+            admissions: Admissions::default(),
+            pending: Pending::default(),
+            one_shots: OneShots::default(),
+            expiries: Expiries::default(),
+            counts: Counts::new(now, 0, 0),
+            question_pace: QuestionPace::default(),
+        }
+    }
+
     /// Sets the number of the next request to the origin.
     pub(crate) const fn number_requests_from(&mut self, first: u32) {
         self.pending.count_from(first);
@@ -245,7 +266,8 @@ impl Edge {
     /// Credentials that the origin is sent with a member's action.
     pub(crate) fn credentials(&self, who: ParticipantId) -> Option<Credentials> {
         let member = self.members.get(who)?;
-        Some(member.person().credentials(who, member.name(), false))
+        let by = member.person().credentials(who, member.name(), false);
+        Some(Credentials { came_by: member.came_by().cloned(), ..by })
     }
 
     /// As [`Self::credentials`], to come on the stage.
@@ -324,26 +346,32 @@ impl Edge {
         about: &TreeQuery,
         relay: &DisplayName,
     ) -> Vec<ListenerReport> {
-        let report = |who: ParticipantId, member: &Member| {
-            let (at, report) = member.report()?;
-            let age = now.saturating_duration_since(at).as_millis();
-            let (name, relay) = (member.name().clone(), relay.clone());
-            let role = rights::role(view, who, Some(member));
-            let profile = rights::view_key(view, who, Some(member)).profile;
-            let age_ms = u32::try_from(age).unwrap_or(u32::MAX);
-            Some(ListenerReport { participant: who, name, role, relay, profile, age_ms, report })
-        };
-        match about {
-            TreeQuery::Listeners { worst, by, .. } => {
-                let all = self.members.iter().filter_map(|(who, member)| report(who, member));
-                worst_first(all.collect(), *by, (*worst).into())
-            }
-            TreeQuery::Listener { participant, .. } => {
-                let member = self.members.get(*participant);
-                member.and_then(|member| report(*participant, member)).into_iter().collect()
-            }
-            TreeQuery::Relays {} | TreeQuery::Unknown => Vec::new(),
-        }
+        reports::reports(&self.members, view, now, about, relay)
+    }
+
+    /// Members, for what is counted of them.
+    pub(crate) const fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Members, for what is noted with them.
+    pub(crate) const fn members_mut(&mut self) -> &mut Members {
+        &mut self.members
+    }
+
+    /// Counts of this relay in the present run.
+    pub(crate) const fn counts(&mut self) -> &mut Counts {
+        &mut self.counts
+    }
+
+    /// Counts of this relay in the present run, to be read.
+    pub(crate) const fn counted(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Pace of questions at this relay.
+    pub(crate) const fn question_pace(&mut self) -> &mut QuestionPace {
+        &mut self.question_pace
     }
 
     /// Takes a member's newer token.

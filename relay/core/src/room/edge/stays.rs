@@ -1,7 +1,7 @@
 //! Stays of participants at this relay: who came, how long they stay, at which lengths. A lost connection that is
 //! back within the grace goes on with its stay. Part of [`super::counts`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use tribune_protocol::ids::ParticipantId;
@@ -20,6 +20,7 @@ pub(crate) struct Stays {
     lost: BTreeMap<ParticipantId, (Stay, Instant)>,
     /// Stays that have been as long as each of [`RETENTION_S`] at this relay.
     reached: [u64; RETENTION_S.len()],
+    joins: Joins,
     /// Up to when `reached` is counted.
     counted_to: Instant,
     /// Time at this relay of stays that are over.
@@ -27,6 +28,19 @@ pub(crate) struct Stays {
     /// What the arrivals of open stays add up to, since `epoch`.
     arrivals: Duration,
     epoch: Instant,
+}
+
+/// Joins here, by their age.
+#[derive(Debug)]
+struct Joins {
+    /// When they were, joins of a second as one: as many as the longest stay has seconds at most.
+    at: VecDeque<(Instant, u64)>,
+    /// Number of the first one in the queue, over all that there ever were.
+    first: u64,
+    /// For each of [`RETENTION_S`], the number of the first one that is not as old.
+    next: [u64; RETENTION_S.len()],
+    /// Joins that are as old as each of [`RETENTION_S`].
+    old_enough: [u64; RETENTION_S.len()],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +59,12 @@ impl Stays {
             by_beginning: BTreeSet::new(),
             lost: BTreeMap::new(),
             reached: [0; RETENTION_S.len()],
+            joins: Joins {
+                at: VecDeque::new(),
+                first: 0,
+                next: [0; RETENTION_S.len()],
+                old_enough: [0; RETENTION_S.len()],
+            },
             counted_to: now,
             over: Duration::ZERO,
             arrivals: Duration::ZERO,
@@ -76,7 +96,11 @@ impl Stays {
         self.open.insert(who, stay);
         self.by_beginning.insert((stay.began, who));
         self.arrivals += stay.arrived.saturating_duration_since(self.epoch);
-        lost.is_none() && stayed.is_none()
+        let is_new = lost.is_none() && stayed.is_none();
+        if is_new {
+            self.joins.add(now);
+        }
+        is_new
     }
 
     /// Somebody has left, or the connection is lost.
@@ -102,6 +126,11 @@ impl Stays {
         self.lost.clear();
     }
 
+    /// When they began to be counted.
+    pub(crate) const fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
     /// Participants inside.
     pub(crate) fn inside(&self) -> u64 {
         self.open.len() as u64
@@ -120,12 +149,19 @@ impl Stays {
         &self.reached
     }
 
+    /// Joins as long ago as each of [`RETENTION_S`], up to now.
+    pub(crate) fn old_enough(&mut self, now: Instant) -> &[u64] {
+        self.joins.advance(now);
+        &self.joins.old_enough
+    }
+
     /// Counts the stays that have become as long as something since the last time.
     fn advance(&mut self, now: Instant) {
-        let from = std::mem::replace(&mut self.counted_to, now.max(self.counted_to));
+        let from = self.counted_to;
         if from >= now {
             return;
         }
+        self.counted_to = now;
         for (count, after_s) in self.reached.iter_mut().zip(RETENTION_S) {
             let after = Duration::from_secs(after_s.into());
             let Some(to) = now.checked_sub(after) else { break };
@@ -164,6 +200,36 @@ impl Stays {
     }
 }
 
+impl Joins {
+    fn add(&mut self, now: Instant) {
+        match self.at.back_mut() {
+            Some((at, count)) if now.saturating_duration_since(*at) < Duration::from_secs(1) => {
+                *count += 1;
+            }
+            Some(_) | None => self.at.push_back((now, 1)),
+        }
+    }
+
+    fn advance(&mut self, now: Instant) {
+        for ((next, count), after_s) in
+            self.next.iter_mut().zip(&mut self.old_enough).zip(RETENTION_S)
+        {
+            let after = Duration::from_secs(after_s.into());
+            while let Some((at, joins)) = self.at.get((*next - self.first) as usize)
+                && *at + after <= now
+            {
+                *count += joins;
+                *next += 1;
+            }
+        }
+        // The longest stay is the last.
+        while self.first < self.next[RETENTION_S.len() - 1] {
+            self.at.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -185,6 +251,7 @@ mod tests {
         assert!(stays.begin(start + s(5), B, None));
         assert_eq!(stays.listened(start + s(10)), s(15));
         assert_eq!(stays.reached(start + s(10))[..2], [1, 0]);
+        assert_eq!(stays.old_enough(start + s(34))[..3], [2, 1, 0]);
         stays.end(start + s(35), A, false);
         assert_eq!(stays.reached(start + s(35))[..3], [2, 2, 0]);
         assert_eq!((stays.listened(start + s(65)), stays.inside()), (s(35 + 60), 1));
@@ -245,6 +312,7 @@ mod tests {
             let end = start + s(9_000);
             let total: u64 = stays.iter().map(|(_, length)| length).sum();
             prop_assert_eq!(machine.listened(end), s(total));
+            prop_assert_eq!(machine.old_enough(end)[0], stays.len() as u64);
             for (reached, after_s) in machine.reached(end).to_vec().into_iter().zip(RETENTION_S) {
                 let long = stays.iter().filter(|(_, length)| *length >= after_s.into()).count();
                 prop_assert_eq!(reached, long as u64, "{} s", after_s);

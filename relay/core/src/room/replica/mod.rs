@@ -8,9 +8,11 @@
 //! * [`routing`], [`handoff`] — homes of participants; moves without a gap
 //! * [`attachments`] — connections per shard, counts of listeners
 //! * [`quality`], [`reactions`] — reports folded, reactions added up
+//! * [`tallies`], [`audience_texts`] — counts and messages of the audience on their way
 //! * [`protection`] — what speakers are to protect against, by the reports
 
 mod attachments;
+pub(crate) mod audience_texts;
 mod confirmation;
 mod handoff;
 mod protection;
@@ -20,6 +22,7 @@ pub mod routing;
 pub mod rulings;
 mod state;
 mod subscription;
+mod tallies;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +38,7 @@ use tribune_protocol::quality::report::Report;
 use tribune_protocol::quality::{Quality, QualitySummary};
 
 use self::attachments::{Attachments, ListenerCounts};
+use self::audience_texts::AudienceTexts;
 pub(crate) use self::confirmation::HeldAnswer;
 use self::confirmation::{HeldAnswers, Subscribers};
 use self::handoff::Handoff;
@@ -45,6 +49,7 @@ use self::reactions::Reactions;
 use self::routing::Homes;
 use self::rulings::RulingsCopy;
 use self::subscription::Subscription;
+use self::tallies::Tallies;
 use crate::messages::{
     FormerHome, LinkId, RoomId, ShardCommand, ShardId, ShardSet, TrackRoute, ViewKey,
 };
@@ -71,6 +76,8 @@ pub(crate) struct Replica {
     quality: RoomQuality,
     protection: RoomProtection,
     reactions: Reactions,
+    tallies: Tallies,
+    texts: AudienceTexts,
 }
 
 impl Replica {
@@ -101,6 +108,8 @@ impl Replica {
             quality: RoomQuality::default(),
             protection: RoomProtection::default(),
             reactions: Reactions::default(),
+            tallies: Tallies::default(),
+            texts: AudienceTexts::default(),
         }
     }
 
@@ -196,6 +205,37 @@ impl Replica {
     /// Reactions that wait to be sent on.
     pub(crate) const fn reactions(&mut self) -> &mut Reactions {
         &mut self.reactions
+    }
+
+    /// Tallies on their way up.
+    pub(crate) const fn tallies(&mut self) -> &mut Tallies {
+        &mut self.tallies
+    }
+
+    /// Tallies on their way up, to be read.
+    pub(crate) const fn tallies_sent(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    /// Messages of the audience, to be read.
+    pub(crate) const fn texts_waiting(&self) -> &AudienceTexts {
+        &self.texts
+    }
+
+    /// Messages of the audience, and questions.
+    pub(crate) const fn texts(&mut self) -> &mut AudienceTexts {
+        &mut self.texts
+    }
+
+    /// Another run begins.
+    pub(crate) fn begin_run(&mut self) {
+        self.tallies.begin_run();
+        self.texts = AudienceTexts::default();
+    }
+
+    /// Relays below, with the room's channel on each trunk.
+    pub(crate) fn channels_below(&self) -> Vec<(LinkId, Channel)> {
+        self.subscribers.channels().collect()
     }
 
     /// Adds the report of a participant of this relay.

@@ -40,6 +40,9 @@ fn answers(effects: &[OriginEffect]) -> Vec<(ParticipantId, Option<ErrorCode>)> 
         | OriginEffect::Publish
         | OriginEffect::Write(_)
         | OriginEffect::ReadLog { .. }
+        | OriginEffect::HideText(_)
+        | OriginEffect::KeepStatistics(_)
+        | OriginEffect::ReadStatistics { .. }
         | OriginEffect::Query { .. }
         | OriginEffect::Displace { .. }
         | OriginEffect::Finished => None,

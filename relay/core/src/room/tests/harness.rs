@@ -16,7 +16,9 @@ use tribune_protocol::domain::ruling::Moderated;
 use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::domain::target::Target;
-use tribune_protocol::ids::{Channel, Note, ParticipantId, RequestId, Revision, RoomName, Subject};
+use tribune_protocol::ids::{
+    Channel, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Subject,
+};
 use tribune_protocol::limits::MAX_STAGE;
 use tribune_protocol::log::{Chain, LogAction, LogKey, SignedEntry, Verifier, verify};
 
@@ -67,6 +69,8 @@ pub(super) struct Harness {
     open: BTreeSet<(ParticipantId, RequestId)>,
     /// Rulings, as known to a relay that follows the effects.
     followed: BTreeMap<PersonKey, Ruling>,
+    /// Statistics by run, as the store has them.
+    pub(super) statistics: std::collections::BTreeMap<u32, crate::store::StatisticsRow>,
 }
 
 /// Answer and effects of one request.
@@ -86,7 +90,14 @@ impl Harness {
         let wall = WallClock { at: now, unix_us: START_S * 1_000_000 };
         let key = LogKey::from_seed(&[7; 32]);
         let public = key.public();
-        let setup = Arc::new(RoomContext { wall, key, policy: Arc::new(policy), audience_from: 0 });
+        let setup = Arc::new(RoomContext {
+            relay: RelayId(1),
+            name: "relay".parse().unwrap(),
+            wall,
+            key,
+            policy: Arc::new(policy),
+            audience_from: 0,
+        });
         let authority = Authority::new(room(), Revision(0), Arc::clone(&setup));
         Self {
             authority,
@@ -95,6 +106,7 @@ impl Harness {
             storing: Storing::AtOnce,
             people: BTreeMap::new(),
             held: None,
+            statistics: std::collections::BTreeMap::new(),
             store: MemoryStore::default(),
             log: Vec::new(),
             verifier: Verifier::new(room(), public),
@@ -174,6 +186,9 @@ impl Harness {
                 | OriginEffect::Rule { .. }
                 | OriginEffect::Write(_)
                 | OriginEffect::ReadLog { .. }
+                | OriginEffect::HideText(_)
+                | OriginEffect::KeepStatistics(_)
+                | OriginEffect::ReadStatistics { .. }
                 | OriginEffect::Query { .. }
                 | OriginEffect::Displace { .. }
                 | OriginEffect::Finished => None,
@@ -234,6 +249,7 @@ impl Harness {
             | Action::LowerHand {}
             | Action::LeaveStage {}
             | Action::OwnMute { .. }
+            | Action::Ask { .. }
             | Action::Govern { .. }
             | Action::OneShot { .. }
             | Action::Unknown => Some(self.by(who)),
@@ -298,7 +314,20 @@ impl Harness {
                     let page = self.store.read_log(&room(), from, limit);
                     self.authority.handle_log(self.now, ticket, page);
                 }
-                OriginEffect::Rule { .. }
+                // With a store of its own, so that what is written of decisions stays as it is.
+                OriginEffect::KeepStatistics(row) => {
+                    self.statistics.insert(row.run, row);
+                    self.authority.handle_statistics_stored(self.now, Ok(()));
+                }
+                OriginEffect::ReadStatistics { ticket, run } => {
+                    let row = match run {
+                        Some(run) => self.statistics.get(&run),
+                        None => self.statistics.values().next_back(),
+                    };
+                    self.authority.handle_statistics(ticket, Ok(row.cloned()));
+                }
+                OriginEffect::HideText(_)
+                | OriginEffect::Rule { .. }
                 | OriginEffect::Publish
                 | OriginEffect::Query { .. }
                 | OriginEffect::Displace { .. }
@@ -356,6 +385,9 @@ impl Harness {
                 }
                 OriginEffect::Write(_)
                 | OriginEffect::ReadLog { .. }
+                | OriginEffect::HideText(_)
+                | OriginEffect::KeepStatistics(_)
+                | OriginEffect::ReadStatistics { .. }
                 | OriginEffect::Query { .. }
                 | OriginEffect::Displace { .. }
                 | OriginEffect::Finished => {}
@@ -438,7 +470,7 @@ pub(super) fn failure() -> StoreError {
 
 pub(super) fn credentials(subject: &str, name: &str, role: Role) -> Credentials {
     let (subject, name) = (subject.parse().unwrap(), name.parse().unwrap());
-    Credentials { subject, name, role, may_open: false, barred: false }
+    Credentials { subject, name, role, may_open: false, barred: false, came_by: None }
 }
 
 pub(super) fn subject(name: &str) -> Target {
@@ -521,6 +553,9 @@ pub(super) fn news(effects: &[OriginEffect]) -> Vec<(PersonKey, Moderated)> {
         OriginEffect::Publish
         | OriginEffect::Write(_)
         | OriginEffect::ReadLog { .. }
+        | OriginEffect::HideText(_)
+        | OriginEffect::KeepStatistics(_)
+        | OriginEffect::ReadStatistics { .. }
         | OriginEffect::Query { .. }
         | OriginEffect::Displace { .. }
         | OriginEffect::Deliver { .. }
@@ -539,6 +574,9 @@ pub(super) fn delivered<T>(
         | OriginEffect::Rule { .. }
         | OriginEffect::Write(_)
         | OriginEffect::ReadLog { .. }
+        | OriginEffect::HideText(_)
+        | OriginEffect::KeepStatistics(_)
+        | OriginEffect::ReadStatistics { .. }
         | OriginEffect::Query { .. }
         | OriginEffect::Displace { .. }
         | OriginEffect::Finished => None,
