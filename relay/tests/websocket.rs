@@ -142,6 +142,9 @@ fn join(session: u8, role: Role) -> FromParticipant {
         heard: Vec::new(),
         profile: None,
         redundancy: true,
+        way: None,
+        share: None,
+        stay_s: None,
     })
 }
 

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tribune_protocol::ids::RoomName;
 use tribune_relay_core::store::{
-    Batch, LogPage, LogRow, MAX_BATCH_ENTRIES, MAX_ENTRY_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ENTRIES,
-    MAX_RECORD_BYTES, Store, StoreError, StoredRoom,
+    Batch, LogPage, LogRow, MAX_BATCH_ENTRIES, MAX_ENTRY_BYTES, MAX_FORGOTTEN, MAX_PAGE_BYTES,
+    MAX_PAGE_ENTRIES, MAX_RECORD_BYTES, MAX_STATISTICS_BYTES, StatisticsRow, Store, StoreError,
+    StoredRoom,
 };
 
 /// A store under test, with the place that it keeps things in.
@@ -32,7 +33,7 @@ macro_rules! conformance {
             a_fresh_store_is_empty, what_is_written_is_found_again, entries_follow_without_gaps,
             a_write_is_stored_whole_or_not_at_all, rooms_do_not_mix, a_log_is_read_in_pages,
             what_is_too_large_is_refused, the_largest_batch_fits, a_full_store_refuses_and_goes_on,
-            any_sequence_of_writes_is_as_the_model_says);
+            statistics_are_replaced_and_forgotten, any_sequence_of_writes_is_as_the_model_says);
     };
     ($case:ty: $($check:ident),*) => {
         $(
@@ -53,11 +54,17 @@ pub(super) fn room(name: &str) -> RoomName {
 pub(super) fn batch(name: &str, record: Option<&str>, first: u64, count: u64) -> Batch {
     let record = record.map(|record| Bytes::copy_from_slice(record.as_bytes()));
     let entries = (0..count).map(|n| first + n).map(|n| row(n, format!("{name} {n}")));
-    Batch { room: room(name), record, entries: entries.collect() }
+    Batch { record, entries: entries.collect(), ..Batch::new(room(name)) }
 }
 
 fn row(number: u64, bytes: impl Into<Bytes>) -> LogRow {
     LogRow { number, bytes: bytes.into() }
+}
+
+/// Statistics of a run that began at 1,000 and ended then, or is on.
+fn statistics(run: u32, ended_ms: u64, bytes: &str) -> StatisticsRow {
+    let bytes = Bytes::copy_from_slice(bytes.as_bytes());
+    StatisticsRow { run, began_ms: 1_000, ended_ms, bytes }
 }
 
 fn numbers(page: &LogPage) -> Vec<u64> {
@@ -102,11 +109,16 @@ pub(super) fn what_is_written_is_found_again<C: Case>() {
         room: room("forum"),
         record: Some(binary.clone()),
         entries: vec![row(1, binary.clone()), row(2, Bytes::new())],
+        statistics: Some(statistics(1, 0, "so far")),
     };
     case.store().write(std::slice::from_ref(&first)).unwrap();
     case.reopen();
-    let found =
-        StoredRoom { room: room("forum"), record: Some(binary), last: Some(row(2, Bytes::new())) };
+    let found = StoredRoom {
+        room: room("forum"),
+        record: Some(binary),
+        last: Some(row(2, Bytes::new())),
+        statistics: first.statistics.clone(),
+    };
     assert_eq!(contents(case.store()), [(found, first.entries)]);
     // A batch without a record leaves it; an empty record is one.
     case.store().write(&[batch("forum", None, 3, 1)]).unwrap();
@@ -204,7 +216,7 @@ pub(super) fn a_log_is_read_in_pages<C: Case>() {
     // Large entries make shorter pages.
     let large = Bytes::from(vec![7; MAX_ENTRY_BYTES]);
     let entries = (1..=40).map(|number| row(number, large.clone())).collect();
-    case.store().write(&[Batch { room: room("large"), record: None, entries }]).unwrap();
+    case.store().write(&[Batch { entries, ..Batch::new(room("large")) }]).unwrap();
     let page = case.store().read_log(&room("large"), 1, 40).unwrap();
     assert_eq!(page.rows.len(), MAX_PAGE_BYTES / MAX_ENTRY_BYTES);
     assert_eq!(page.total, 40);
@@ -219,9 +231,9 @@ pub(super) fn what_is_too_large_is_refused<C: Case>() {
     };
     let over = |bytes: usize| Bytes::from(vec![0; bytes + 1]);
     let record = Some(over(MAX_RECORD_BYTES));
-    refused(Batch { room: room("a"), record, entries: Vec::new() }, "state in bytes of room a");
+    refused(Batch { record, ..Batch::new(room("a")) }, "state in bytes of room a");
     let entries = vec![row(1, over(MAX_ENTRY_BYTES))];
-    refused(Batch { room: room("a"), record: None, entries }, "65537, at most 65536");
+    refused(Batch { entries, ..Batch::new(room("a")) }, "65537, at most 65536");
     refused(batch("a", None, 1, MAX_BATCH_ENTRIES as u64 + 1), "1025, at most 1024");
     assert_eq!(contents(case.store()), []);
 }
@@ -233,6 +245,7 @@ pub(super) fn the_largest_batch_fits<C: Case>() {
         room: room("forum"),
         record: Some(Bytes::from(vec![9; MAX_RECORD_BYTES])),
         entries: (1..=MAX_BATCH_ENTRIES as u64).map(|n| row(n, entry.clone())).collect(),
+        statistics: None,
     };
     case.store().write(std::slice::from_ref(&largest)).unwrap();
     case.reopen();
@@ -298,6 +311,39 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     )
 }
 
+pub(super) fn statistics_are_replaced_and_forgotten<C: Case>() {
+    let mut case = C::fresh();
+    let of =
+        |row: &StatisticsRow| Batch { statistics: Some(row.clone()), ..Batch::new(room("forum")) };
+    let [first, second] = [statistics(1, 5_000, "over"), statistics(2, 0, "on")];
+    case.store().write(&[of(&statistics(1, 0, "so far")), of(&first)]).unwrap();
+    case.store().write(&[of(&second)]).unwrap();
+    case.reopen();
+    assert_eq!(case.store().load().unwrap()[0].statistics, Some(second.clone()));
+    let read = |case: &mut C, run| case.store().read_statistics(&room("forum"), run).unwrap();
+    assert_eq!(read(&mut case, Some(1)), Some(first.clone()));
+    assert_eq!((read(&mut case, None), read(&mut case, Some(3))), (Some(second.clone()), None));
+    assert_eq!(case.store().read_statistics(&room("nobody"), None).unwrap(), None);
+    // A write that is refused leaves them.
+    let refused = Batch { entries: vec![row(7, "a gap")], ..of(&statistics(2, 9_000, "wrong")) };
+    assert!(case.store().write(&[refused]).is_err());
+    assert_eq!(read(&mut case, None), Some(second.clone()));
+    let large = Bytes::from(vec![0; MAX_STATISTICS_BYTES + 1]);
+    let large = StatisticsRow { bytes: large, ..second.clone() };
+    assert!(matches!(case.store().write(&[of(&large)]), Err(StoreError::TooLarge { .. })));
+    // What ended before that time is forgotten; what is on never is.
+    assert!(!case.store().forget_statistics(5_000).unwrap());
+    assert_eq!(read(&mut case, Some(1)), Some(first));
+    assert!(!case.store().forget_statistics(5_001).unwrap());
+    case.reopen();
+    assert_eq!((read(&mut case, Some(1)), read(&mut case, None)), (None, Some(second)));
+    let many: Vec<Batch> =
+        (0..=MAX_FORGOTTEN as u32).map(|run| of(&statistics(run + 10, 2_000, ""))).collect();
+    case.store().write(&many).unwrap();
+    assert!(case.store().forget_statistics(3_000).unwrap(), "a bite at a time");
+    assert!(!case.store().forget_statistics(3_000).unwrap());
+}
+
 #[derive(Debug, Clone, Default)]
 struct Model(BTreeMap<RoomName, (Option<Bytes>, Vec<LogRow>)>);
 
@@ -327,7 +373,7 @@ impl Model {
     fn contents(&self) -> Vec<(StoredRoom, Vec<LogRow>)> {
         let stored = |(room, (record, log)): (&RoomName, &(Option<Bytes>, Vec<LogRow>))| {
             let (room, record, last) = (room.clone(), record.clone(), log.last().cloned());
-            (StoredRoom { room, record, last }, log.clone())
+            (StoredRoom { room, record, last, statistics: None }, log.clone())
         };
         self.0.iter().map(stored).collect()
     }
@@ -358,7 +404,7 @@ fn run_steps<C: Case>(steps: &[Step]) -> Result<(), TestCaseError> {
                     let entries = (first..).zip(&draft.entries).map(|(n, e)| row(n, e.clone()));
                     let (record, entries) =
                         (draft.record.clone().map(Bytes::from), entries.collect());
-                    let batch = Batch { room, record, entries };
+                    let batch = Batch { record, entries, ..Batch::new(room) };
                     after = after.and_then(|model| model.with(&batch));
                     batches.push(batch);
                 }

@@ -189,7 +189,7 @@ mod tests {
     use super::super::conformance::{batch, room};
     use super::*;
     use crate::metrics::SeriesLimits;
-    use tribune_relay_core::store::{LogPage, MemoryStore, ReadId, StoredRoom};
+    use tribune_relay_core::store::{LogPage, MemoryStore, ReadId, StatisticsRow, StoredRoom};
 
     /// A memory store that notes how many batches each write had, and fails if it is told to.
     #[derive(Default)]
@@ -219,6 +219,18 @@ mod tests {
             limit: usize,
         ) -> Result<LogPage, StoreError> {
             self.store.read_log(room, from, limit)
+        }
+
+        fn read_statistics(
+            &mut self,
+            room: &RoomName,
+            run: Option<u32>,
+        ) -> Result<Option<StatisticsRow>, StoreError> {
+            self.store.read_statistics(room, run)
+        }
+
+        fn forget_statistics(&mut self, before_ms: u64) -> Result<bool, StoreError> {
+            self.store.forget_statistics(before_ms)
         }
     }
 

@@ -323,6 +323,9 @@ impl HubNet {
             StoreRequest::ReadLog { id, room, from, limit } => {
                 StoreReply::Log { id, result: disk.read_log(&room, from, limit) }
             }
+            StoreRequest::ReadStatistics { id, room, run } => {
+                StoreReply::Statistics { id, result: disk.read_statistics(&room, run) }
+            }
         };
         let life = self.relays[relay.0].life;
         let due = &mut self.relays[relay.0].disk_busy;

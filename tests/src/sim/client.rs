@@ -200,6 +200,8 @@ impl SimClient {
             | ToParticipant::Log(_)
             | ToParticipant::Hands { .. }
             | ToParticipant::Invitation { .. }
+            | ToParticipant::Share { .. }
+            | ToParticipant::Statistics { .. }
             | ToParticipant::ListenerReports(_) => Some((*at, Answer::Ok)),
             ToParticipant::Err { code, .. } => Some((*at, Answer::Err(*code))),
             ToParticipant::Stage { .. }
@@ -207,6 +209,8 @@ impl SimClient {
             | ToParticipant::You(_)
             | ToParticipant::Moderated(_)
             | ToParticipant::Reactions { .. }
+            | ToParticipant::Texts { .. }
+            | ToParticipant::Questions(_)
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
             | ToParticipant::Protect { .. }

@@ -281,10 +281,12 @@ impl Room {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let counting = counting::due(&self.edge, &self.replica, self.authority.as_deref());
-        let decision = self.authority.as_ref().and_then(|authority| authority.poll_timeout());
+        let authority = self.authority.as_deref();
+        let decision = authority.and_then(Authority::poll_timeout);
+        let statistics = authority.and_then(Authority::statistics_due);
         let count = self.replica.count_due(self.edge.listeners(self.replica.state()));
         let (replica, edge) = (self.replica.due(), self.edge.due(&self.context.wall));
-        [decision, self.idle_until(), count, counting, self.closing, replica, edge]
+        [decision, statistics, self.idle_until(), count, counting, self.closing, replica, edge]
             .into_iter()
             .flatten()
             .min()
@@ -400,16 +402,16 @@ impl Room {
         self.check_in_force(now, out);
     }
 
-    /// Lets go of a room that is over, once all relays below have said what they have counted and it is stored.
+    /// Lets go of a room that is over, once all relays below have said what they have counted.
     fn check_closing(&mut self, now: Instant, out: &mut Outbox) {
         let Some(until) = self.closing else { return };
         let is_counted = !self.replica.has_subscribers();
-        let is_stored = self.authority.as_ref().is_none_or(|authority| !authority.is_busy());
-        if is_counted && is_stored || until <= now {
+        if let Some(authority) = self.authority.as_mut().filter(|_| is_counted) {
+            authority.write_statistics(now);
+        }
+        if is_counted || until <= now {
             self.closing = None;
             out.over(self.id);
-        } else if is_counted && let Some(authority) = &mut self.authority {
-            authority.write_statistics(now);
         }
     }
 
@@ -453,6 +455,7 @@ impl Room {
     fn idle_until(&self) -> Option<Instant> {
         let since = self.idle_since?;
         match (&self.authority, self.replica.state().phase) {
+            _ if self.closing.is_some() => None,
             (Some(authority), _) if authority.is_busy() => None,
             (_, Phase::Absent | Phase::Ended) => Some(since),
             (None, Phase::Live | Phase::Announced) => Some(since + IDLE_LINGER),

@@ -164,6 +164,10 @@ impl SimClient {
             | ToParticipant::Invitation { .. }
             | ToParticipant::ListenerReports(_)
             | ToParticipant::Reactions { .. }
+            | ToParticipant::Texts { .. }
+            | ToParticipant::Questions(_)
+            | ToParticipant::Share { .. }
+            | ToParticipant::Statistics { .. }
             | ToParticipant::TokenExpires { .. }
             | ToParticipant::PleaseMute { .. }
             | ToParticipant::Protect { .. }

@@ -192,5 +192,8 @@ fn store(disk: &mut MemoryStore, request: StoreRequest) -> StoreReply {
         StoreRequest::ReadLog { id, room, from, limit } => {
             StoreReply::Log { id, result: disk.read_log(&room, from, limit) }
         }
+        StoreRequest::ReadStatistics { id, room, run } => {
+            StoreReply::Statistics { id, result: disk.read_statistics(&room, run) }
+        }
     }
 }

@@ -461,6 +461,8 @@ impl Scene {
             First::Asked => {
                 let text = note("Why?");
                 self.tree.ask(self.hand, FromParticipant::Ask { text });
+                // Everybody is told of it.
+                self.tree.pass(std::time::Duration::from_secs(1));
             }
             First::NoRoom => self.by_host(Govern::EndRoom {}),
         }

@@ -177,7 +177,7 @@ impl Authority {
         self.pending.is_some()
             || !self.inbox.is_empty()
             || !self.reads.is_empty()
-            || self.runs.is_busy()
+            || self.runs.is_reading()
     }
 
     /// Whether the room goes on though nobody asks for it: it is live, or announced.
@@ -251,9 +251,6 @@ impl Authority {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.poll_timeout().is_none_or(|at| at > now) {
-            return;
-        }
         if let Some(row) = self.runs.poll_write(self.unix_ms(now)) {
             self.effects.push(OriginEffect::KeepStatistics(row));
         }
@@ -308,11 +305,21 @@ impl Authority {
 
     /// Has the statistics stored now, if they have changed.
     pub fn write_statistics(&mut self, now: Instant) {
-        if let Some(row) =
-            self.runs.poll_write(u64::MAX).filter(|_| now >= self.state.context().wall.at)
-        {
+        if let Some(row) = self.runs.take_unwritten(self.unix_ms(now)) {
             self.effects.push(OriginEffect::KeepStatistics(row));
         }
+    }
+
+    /// Whether the statistics of a run that is over lack something in the store.
+    #[must_use]
+    pub fn has_unwritten_statistics(&self) -> bool {
+        self.runs.is_unwritten()
+    }
+
+    /// When statistics are to be stored: [`Self::handle_timeout`] has that to do too.
+    #[must_use]
+    pub fn statistics_due(&self) -> Option<Instant> {
+        self.runs.write_at_ms().map(|at_ms| runs::instant(self.state.context(), at_ms))
     }
 
     /// Statistics are stored, or cannot be; then it is tried again.
@@ -358,9 +365,8 @@ impl Authority {
     /// When [`Self::handle_timeout`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let write = self.runs.write_at_ms().map(|at_ms| runs::instant(self.state.context(), at_ms));
         let record = self.record_at.filter(|_| self.pending.is_none());
-        [self.decision_due(), write, record].into_iter().flatten().min()
+        [self.decision_due(), record].into_iter().flatten().min()
     }
 
     /// Questions and totals, if everybody is to be told of a change now.

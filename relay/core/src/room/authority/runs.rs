@@ -221,11 +221,23 @@ impl Runs {
         }
     }
 
-    /// Whether something is read, or is to be written at the end of the run.
-    pub(super) fn is_busy(&self) -> bool {
-        let unwritten =
-            |run: &RunStatistics| run.ended_ms().is_some() && run.write_at_ms().is_some();
-        !self.reads.is_empty() || self.present.as_ref().is_some_and(|run| unwritten(run))
+    /// Statistics to be stored, though it is not time yet.
+    pub(super) fn take_unwritten(&mut self, at_ms: u64) -> Option<StatisticsRow> {
+        let present = self.present.as_mut()?;
+        present.write_at_ms()?;
+        present.note_written(at_ms);
+        Some(row(present))
+    }
+
+    /// Whether something is being read.
+    pub(super) fn is_reading(&self) -> bool {
+        !self.reads.is_empty()
+    }
+
+    /// Whether the run is over, and its statistics are not stored as they are.
+    pub(super) fn is_unwritten(&self) -> bool {
+        let present = self.present.as_ref();
+        present.is_some_and(|run| run.ended_ms().is_some() && run.write_at_ms().is_some())
     }
 
     fn answer(

@@ -214,8 +214,8 @@ mod tests {
         }
         // A pause of 1.5 s is in the turn, one of 2.02 s begins another.
         says(&mut talk, 1_005, 1, WHOLE << 25 & WHOLE);
-        says(&mut talk, 1_008, 1, 1 << 1);
         says(&mut talk, 1_003, 2, 0b1111);
+        says(&mut talk, 1_008, 1, 1 << 1);
         says(&mut talk, 1_020, 2, WHOLE);
         talk.complete(u64::MAX);
         let report = talk.report(1_021_000);
