@@ -87,13 +87,13 @@ pub(super) fn answer_invite(
     if ruled.invited_by.is_none() {
         return Err(Refusal::bad_request("Nobody has invited you to speak."));
     }
-    turn.out.fact(Fact::InvitationAnswered { accepted: accept });
     if accept {
         if !turn.room.is_on_stage(who) {
             accept_invite(turn, actor, &ruled)?;
         }
         take_hand(turn, who);
     }
+    turn.out.fact(Fact::InvitationAnswered { accepted: accept });
     for key in [PersonKey::of_participant(who), actor.key()] {
         turn.book.amend(key, turn.out, |ruling| ruling.invited_by = None);
     }
