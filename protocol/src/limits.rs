@@ -28,7 +28,7 @@ pub const DEFAULT_PLAYOUT_DELAY: Duration = Duration::from_millis(500);
 pub const MAX_NACK_FRAMES: usize = 50;
 /// A control message, without its length prefix. Large enough for a full stage, small enough to buffer per connection.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
-/// Nesting of maps and arrays in a control message. The deepest message of this version has 6 levels.
+/// Nesting of maps and arrays in a control message. The deepest message of this version has 7 levels.
 pub const MAX_MESSAGE_DEPTH: usize = 12;
 /// A room's name, in bytes.
 pub const MAX_ROOM_NAME_BYTES: usize = 64;
@@ -73,19 +73,19 @@ pub const MAX_SHARE_GENERATION: u8 = 8;
 /// Share links whose joins a relay keeps apart in one run of a room. Further ones are added up.
 pub const MAX_SHARES_COUNTED: usize = 256;
 /// Share links, relays and speakers named in one room's statistics. With names at their longest they fit a message.
-pub const MAX_STATISTICS_ROWS: usize = 32;
+pub const MAX_STATISTICS_ROWS: usize = 20;
 /// Relays that one room's statistics keep apart. As many as a tree answers with.
 pub const MAX_RELAYS_COUNTED: usize = 2_048;
 /// Buckets of the course of a run: as many as a picture has pixels.
 pub const MAX_STATISTICS_BUCKETS: usize = 1_024;
 /// Buckets in one `statistics` message.
-pub const MAX_BUCKETS_A_MESSAGE: usize = 256;
+pub const MAX_BUCKETS_A_MESSAGE: usize = 128;
 /// Marks on the course of a run: more would be one beside the other.
 pub const MAX_STATISTICS_MARKS: usize = 400;
 /// Marks in one `statistics` message. With names at their longest they fit.
 pub const MAX_MARKS_A_MESSAGE: usize = 120;
 /// Runs of a room named in its statistics.
-pub const MAX_RUNS_LISTED: usize = 100;
+pub const MAX_RUNS_LISTED: usize = 50;
 /// Messages of the audience in one sample, and so a second: as many as people on a stage can read.
 pub const MAX_TEXTS_A_SAMPLE: usize = 8;
 /// Open questions of one room. The one with the fewest votes makes room.

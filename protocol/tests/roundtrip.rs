@@ -22,6 +22,7 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
 use tribune_protocol::domain::ruling::{Moderated, Ruling};
 use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
+use tribune_protocol::domain::share::ShareKey;
 use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::{
@@ -194,6 +195,9 @@ fn the_largest_messages_between_relays_fit() {
         stage: stage(),
         settings: settings(),
         key: Some(LogPublicKey([0xff; 32])),
+        share_key: Some(ShareKey::of(&LogKey::from_seed(&[7; 32]), &room())),
+        host: Some(name()),
+        run: u32::MAX,
     };
     let (channel, revision) = (Channel(u32::MAX), Revision(u64::MAX));
     fits("state", &ToChild::State { channel, revision, state });
@@ -302,12 +306,14 @@ fn rulings_and_lists_of_rooms_fit() {
         phase: Phase::Announced,
         title: note(),
         starts_s: u64::MAX,
+        duration_s: u32::MAX,
+        host: Some(name()),
         listeners: u64::MAX,
     };
-    let rooms = vec![listing.clone(); 45];
+    let rooms = vec![listing.clone(); 35];
     fits("the largest rooms", &ToChild::Rooms { rooms, more: true });
     let (room, title) = ("r".repeat(32).parse().unwrap(), "t".repeat(100).parse().unwrap());
-    let rooms = vec![Listing { room, title, ..listing }; MAX_ROOMS_A_MESSAGE];
+    let rooms = vec![Listing { room, title, host: None, ..listing }; MAX_ROOMS_A_MESSAGE];
     fits("rooms", &ToParticipant::Rooms { rooms, more: true });
 }
 
@@ -415,6 +421,11 @@ fn settings() -> RoomSettings {
         duplicates: Duplicates::Allow(u8::MAX),
         audience_from: u32::MAX,
         playout_delay_ms: u16::MAX,
+        duration_s: u32::MAX,
+        pinned: note(),
+        texts: true,
+        questions: true,
+        text_slow_s: u32::MAX,
     }
 }
 

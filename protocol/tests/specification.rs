@@ -16,6 +16,7 @@ use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
 use tribune_protocol::control::trunk::{self, Action, ToChild, ToParent};
 use tribune_protocol::domain::access::{Access, Credentials};
 use tribune_protocol::domain::attributes::Attributes;
+use tribune_protocol::domain::audience_text::{Question, QuestionId, TextId};
 use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
@@ -26,8 +27,10 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
 use tribune_protocol::domain::ruling::{Moderated, Ruling};
 use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
+use tribune_protocol::domain::share::ShareText;
 use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::domain::target::Target;
+use tribune_protocol::domain::way::Way;
 use tribune_protocol::ids::{
     ByteString, Channel, DisplayName, InvalidName, Note, ParticipantId, RelayId, RequestId,
     Revision, RoomName, Seq, SessionKey, Subject, TrackId,
@@ -35,7 +38,14 @@ use tribune_protocol::ids::{
 use tribune_protocol::log::{Chain, Detail, Draft, LogAction, LogKey, LogPublicKey, Party};
 use tribune_protocol::quality::report::{ListenerReport, Ranking, Report};
 use tribune_protocol::quality::{FrameCounts, Measure, Quality, QualitySummary, Spread};
+use tribune_protocol::statistics::{
+    Bucket, LinkStatistics, Mark, RETENTION_S, RelayStatistics, Retention, RunListing,
+    ShareStatistics, SpeakerStatistics, Statistics, StatisticsPart, StatisticsWanted,
+    TalkStatistics,
+};
 use tribune_protocol::{ALPN_PARTICIPANT, ALPN_TRUNK, ALPN_WEB, WEB_PATH, limits};
+
+mod samples;
 
 const SPEC: &str = include_str!("../SPEC.md");
 
@@ -91,6 +101,30 @@ fn limits_of_the_code() -> Vec<[String; 3]> {
         ("MAX_RULE_DEPTH", (limits::MAX_RULE_DEPTH, "levels")),
         ("MAX_RULE_NUMBER_DIGITS", (limits::MAX_RULE_NUMBER_DIGITS, "digits")),
         ("MAX_STAGE", (limits::MAX_STAGE, "participants")),
+        ("MAX_SHARE_TEXT_BYTES", (limits::MAX_SHARE_TEXT_BYTES, "bytes")),
+        ("MAX_SHARE_TAG_BYTES", (limits::MAX_SHARE_TAG_BYTES, "bytes")),
+        ("MAX_SHARE_GENERATION", (limits::MAX_SHARE_GENERATION.into(), "generations")),
+        ("MAX_SHARES_COUNTED", (limits::MAX_SHARES_COUNTED, "links")),
+        ("MAX_STATISTICS_ROWS", (limits::MAX_STATISTICS_ROWS, "rows")),
+        ("MAX_RELAYS_COUNTED", (limits::MAX_RELAYS_COUNTED, "relays")),
+        ("MAX_STATISTICS_BUCKETS", (limits::MAX_STATISTICS_BUCKETS, "buckets")),
+        ("MAX_BUCKETS_A_MESSAGE", (limits::MAX_BUCKETS_A_MESSAGE, "buckets")),
+        ("MAX_STATISTICS_MARKS", (limits::MAX_STATISTICS_MARKS, "marks")),
+        ("MAX_MARKS_A_MESSAGE", (limits::MAX_MARKS_A_MESSAGE, "marks")),
+        ("MAX_RUNS_LISTED", (limits::MAX_RUNS_LISTED, "runs")),
+        ("MAX_TEXTS_A_SAMPLE", (limits::MAX_TEXTS_A_SAMPLE, "messages")),
+        ("MAX_QUESTIONS", (limits::MAX_QUESTIONS, "questions")),
+        ("MAX_QUESTIONS_VOTED", (limits::MAX_QUESTIONS_VOTED, "questions")),
+        ("MAX_QUESTIONS_SHOWN", (limits::MAX_QUESTIONS_SHOWN, "questions")),
+        ("MAX_QUESTIONS_REPORTED", (limits::MAX_QUESTIONS_REPORTED, "questions")),
+        ("TALLY_PERIOD", ms(limits::TALLY_PERIOD)),
+        ("STAY_PERIOD", s(limits::STAY_PERIOD)),
+        ("SKETCH_PERIOD", s(limits::SKETCH_PERIOD)),
+        ("MAX_SKETCH_BYTES", (limits::MAX_SKETCH_BYTES, "bytes")),
+        ("TEXT_PERIOD", s(limits::TEXT_PERIOD)),
+        ("QUESTIONS_A_SECOND", (limits::QUESTIONS_A_SECOND as usize, "questions")),
+        ("TURN_PAUSE", s(limits::TURN_PAUSE)),
+        ("MAX_DURATION_S", (limits::MAX_DURATION_S as usize, "s")),
         ("MAX_HANDS", (limits::MAX_HANDS, "hands")),
         ("MAX_HANDS_SHOWN", (limits::MAX_HANDS_SHOWN, "hands")),
         ("MAX_RULINGS", (limits::MAX_RULINGS, "rulings")),
@@ -261,9 +295,9 @@ one_of_each!(from_participant, FromParticipant, FromParticipant::Unknown, {
         heard: heard(),
         profile: Some(Profile::Audience),
         redundancy: true,
-        way: None,
-        share: None,
-        stay_s: None,
+        way: Some(Way::Embed),
+        share: Some(samples::share().seal(&samples::share_key())),
+        stay_s: Some(1),
     }),
     FromParticipant::Leave {} => FromParticipant::Leave {},
     FromParticipant::RaiseHand { .. } => FromParticipant::RaiseHand { note: note() },
@@ -271,6 +305,10 @@ one_of_each!(from_participant, FromParticipant, FromParticipant::Unknown, {
     FromParticipant::LeaveStage {} => FromParticipant::LeaveStage {},
     FromParticipant::OwnMute { .. } => FromParticipant::OwnMute { muted: true },
     FromParticipant::React { .. } => FromParticipant::React { reaction: Reaction::Clap },
+    FromParticipant::Write { .. } => FromParticipant::Write { text: note() },
+    FromParticipant::Ask { .. } => FromParticipant::Ask { text: note() },
+    FromParticipant::Vote { .. } =>
+        FromParticipant::Vote { question: QuestionId(1), on: true },
     FromParticipant::RenewToken { .. } => FromParticipant::RenewToken { token: "t".into() },
     FromParticipant::Govern { .. } => FromParticipant::Govern { act: Govern::ListHands {} },
     FromParticipant::OneShot(_) => FromParticipant::OneShot(OneShot {
@@ -327,6 +365,16 @@ one_of_each!(to_participant, ToParticipant, ToParticipant::Unknown, {
         missing: 1,
     }),
     ToParticipant::Reactions { .. } => ToParticipant::Reactions { counts: counts() },
+    ToParticipant::Texts { .. } => ToParticipant::Texts {
+        total: 1,
+        texts: vec![samples::audience_text()],
+        hidden: vec![TextId(1)],
+    },
+    ToParticipant::Questions(_) => ToParticipant::Questions(samples::questions()),
+    ToParticipant::Share { .. } =>
+        ToParticipant::Share { text: samples::share().seal(&samples::share_key()) },
+    ToParticipant::Statistics { .. } =>
+        ToParticipant::Statistics { part: samples::statistics_part(summary()) },
     ToParticipant::TokenExpires { .. } => ToParticipant::TokenExpires { in_s: 1 },
     ToParticipant::PleaseMute { .. } => ToParticipant::PleaseMute { by: name(), reason: note() },
     ToParticipant::Protect { .. } => ToParticipant::Protect { protection: BURSTS },
@@ -352,6 +400,13 @@ one_of_each!(to_parent, ToParent, ToParent::Unknown, {
     ToParent::Reactions { .. } => ToParent::Reactions { channel: ROOM, counts: counts() },
     ToParent::ListRooms { .. } => ToParent::ListRooms { after: Some(room()) },
     ToParent::Quality { .. } => ToParent::Quality { channel: ROOM, quality: quality() },
+    ToParent::Tally { .. } => ToParent::Tally { channel: ROOM, tally: samples::tally() },
+    ToParent::Sketch { .. } =>
+        ToParent::Sketch { channel: ROOM, sketch: ByteString(vec![1]) },
+    ToParent::Talk { .. } =>
+        ToParent::Talk { channel: ROOM, at_s: 1, tracks: BTreeMap::from([(TrackId(1), 1)]) },
+    ToParent::Texts { .. } =>
+        ToParent::Texts { channel: ROOM, texts: vec![samples::audience_text()] },
     ToParent::Query { .. } => ToParent::Query { number: 1, about: TreeQuery::Relays {} },
     ToParent::Answer { .. } => ToParent::Answer { number: 1, answer: sight(), more: true },
 });
@@ -365,6 +420,7 @@ one_of_each!(actions, Action, Action::Unknown, {
     Action::LowerHand {} => Action::LowerHand {},
     Action::LeaveStage {} => Action::LeaveStage {},
     Action::OwnMute { .. } => Action::OwnMute { muted: true },
+    Action::Ask { .. } => Action::Ask { text: note() },
     Action::Govern { .. } => Action::Govern { act: Govern::ListHands {} },
     Action::OneShot { .. } => Action::OneShot { act: Govern::ListHands {} },
 });
@@ -417,6 +473,17 @@ one_of_each!(governs, Govern, Govern::Unknown, {
         Govern::AnswerAppeal { entry: 1, uphold: true, reason: note() },
     Govern::ListListeners { .. } => Govern::ListListeners { worst: 1, by: Ranking::Lost },
     Govern::ShowListener { .. } => Govern::ShowListener { participant: ID },
+    Govern::MakeShare { .. } => Govern::MakeShare { tag: samples::tag() },
+    Govern::TellMe { .. } => Govern::TellMe { on: true },
+    Govern::HideText { .. } =>
+        Govern::HideText { text: TextId(1), participant: ID, reason: note() },
+    Govern::CloseQuestion { .. } => Govern::CloseQuestion {
+        question: QuestionId(1),
+        answered: true,
+        reason: note(),
+    },
+    Govern::ReadStatistics { .. } =>
+        Govern::ReadStatistics { run: Some(1), part: StatisticsWanted::Numbers },
     Govern::EndRoom {} => Govern::EndRoom {},
 });
 
@@ -441,6 +508,14 @@ one_of_each!(to_child, ToChild, ToChild::Unknown, {
     },
     ToChild::Reactions { .. } => ToChild::Reactions { channel: ROOM, counts: counts() },
     ToChild::Rooms { .. } => ToChild::Rooms { rooms: vec![listing()], more: true },
+    ToChild::Texts { .. } => ToChild::Texts {
+        channel: ROOM,
+        total: 1,
+        texts: vec![samples::audience_text()],
+        hidden: vec![TextId(1)],
+    },
+    ToChild::Questions { .. } =>
+        ToChild::Questions { channel: ROOM, questions: samples::questions() },
     ToChild::Listeners { .. } => ToChild::Listeners { channel: ROOM, count: 0 },
     ToChild::Protect { .. } => ToChild::Protect { channel: ROOM, protection: BURSTS },
     ToChild::Deliver { .. } => ToChild::Deliver {
@@ -511,6 +586,10 @@ fn parts_of_messages_are_those_of_the_cddl() {
     check_fields(&common, "ban", &ban());
     check_fields(&common, "listing", &listing());
     check_fields(&cddl("### 4.4 "), "credentials", &credentials());
+    check_fields(&common, "share", &samples::share());
+    check_fields(&common, "audience-text", &samples::audience_text());
+    check_fields(&common, "question", &samples::question());
+    check_words(&common, "way", &Way::ALL);
     check_fields(&common, "listener-report", &listener());
     check_fields(&common, "report-body", &report());
     check_fields(&common, "quality", &quality());
@@ -522,6 +601,119 @@ fn parts_of_messages_are_those_of_the_cddl() {
     check_words(&common, "permission", Permission::ALL);
     check_words(&common, "log-action", LogAction::ALL);
     check_words(&common, "reaction", &reactions());
+}
+
+#[test]
+fn statistics_are_those_of_the_cddl() {
+    let rules = cddl("### 8.23 ");
+    let statistics = samples::statistics(summary());
+    check_messages(&rules, "statistics-part", "part", &samples::statistics_parts(summary()));
+    check_fields(&rules, "statistics", &statistics);
+    check_fields(&rules, "estimate", &statistics.audience.unique);
+    check_fields(&rules, "audience", &statistics.audience);
+    check_fields(&rules, "retention", &statistics.retention[0]);
+    check_fields(&rules, "relay-row", &samples::relay());
+    check_fields(&rules, "talk", &statistics.talk);
+    check_fields(&rules, "speaker", &samples::speaker());
+    check_fields(&rules, "hand-numbers", &statistics.hands);
+    check_fields(&rules, "invitation-numbers", &statistics.invitations);
+    check_fields(&rules, "text-numbers", &statistics.texts);
+    check_fields(&rules, "share-numbers", &statistics.shares);
+    check_fields(&rules, "link", &samples::link());
+    check_fields(&rules, "moment", &statistics.moments[0]);
+    check_fields(&rules, "bucket", &Bucket::default());
+    check_fields(&rules, "mark", &samples::mark());
+    check_fields(&rules, "run", &samples::run_listing());
+    check_fields(&rules, "tally", &samples::tally());
+    check_fields(&rules, "share-count", &samples::share_count());
+}
+
+#[test]
+fn the_share_link_of_the_specification_is_read() {
+    let vector = section("### 8.24 ").split("Test vector").nth(1).expect("a vector");
+    let text =
+        vector.split('`').find(|text| text.len() > 40 && !text.contains(' ')).expect("a link");
+    let share = samples::share();
+    assert_eq!(share.seal(&samples::share_key()).as_str(), text);
+    assert_eq!(text.parse::<ShareText>().expect("a text").open(&samples::share_key()), Ok(share));
+}
+
+#[test]
+fn statistics_of_the_largest_size_fit_a_message() {
+    let longest: DisplayName = "n".repeat(limits::MAX_NAME_BYTES).parse().expect("a name");
+    let note: Note = "n".repeat(limits::MAX_NOTE_BYTES).parse().expect("a note");
+    let rows = limits::MAX_STATISTICS_ROWS;
+    let relay = RelayStatistics {
+        relay: RelayId(u64::MAX),
+        name: longest.clone(),
+        joins: u64::MAX,
+        listened_s: u64::MAX,
+    };
+    let speaker = SpeakerStatistics {
+        name: longest.clone(),
+        talk_ms: u64::MAX,
+        turns: u32::MAX,
+        longest_ms: u64::MAX,
+    };
+    let question = Question {
+        name: longest.clone(),
+        text: note.clone(),
+        votes: u64::MAX,
+        participant: ParticipantId(u64::MAX),
+        ..samples::question()
+    };
+    let link = LinkStatistics { joins: u64::MAX, ..samples::link() };
+    let statistics = Statistics {
+        title: note.clone(),
+        pinned: note,
+        retention: vec![
+            Retention { after_s: u32::MAX, stayed: u64::MAX, of: u64::MAX };
+            RETENTION_S.len()
+        ],
+        relays: vec![relay; rows],
+        talk: TalkStatistics {
+            speakers: vec![speaker; rows],
+            ..samples::statistics(summary()).talk
+        },
+        reactions: reactions().into_iter().map(|reaction| (reaction, u64::MAX)).collect(),
+        questions: vec![question; limits::MAX_QUESTIONS_REPORTED],
+        moderation: LogAction::ALL.iter().map(|action| (*action, u64::MAX)).collect(),
+        shares: ShareStatistics {
+            generations: vec![u64::MAX; limits::MAX_SHARE_GENERATION.into()],
+            links: vec![link; rows],
+            ..ShareStatistics::default()
+        },
+        ..samples::statistics(largest_summary())
+    };
+    let runs = vec![
+        RunListing { run: u32::MAX, began_at_s: u64::MAX, ended_at_s: u64::MAX };
+        limits::MAX_RUNS_LISTED
+    ];
+    let bucket = Bucket {
+        listeners: u64::MAX,
+        joins: u64::MAX,
+        leaves: u64::MAX,
+        reactions: u64::MAX,
+        texts: u64::MAX,
+        hands: u32::MAX,
+        speech_ms: u32::MAX,
+    };
+    let mark = Mark { after_s: u32::MAX, name: Some(longest), ..samples::mark() };
+    let parts = [
+        StatisticsPart::Numbers { statistics: Box::new(statistics), runs },
+        StatisticsPart::Buckets {
+            from: u32::MAX,
+            buckets: vec![bucket; limits::MAX_BUCKETS_A_MESSAGE],
+        },
+        StatisticsPart::Marks { from: u32::MAX, marks: vec![mark; limits::MAX_MARKS_A_MESSAGE] },
+    ];
+    for part in parts {
+        let message = ToParticipant::Statistics { part };
+        let (participant, request) = (ParticipantId(u64::MAX), Some(RequestId(u32::MAX)));
+        let deliver =
+            ToChild::Deliver { channel: Channel(u32::MAX), participant, request, message };
+        println!("{} bytes", encode(None, &deliver).expect("a part fits a message").len());
+    }
 }
 
 fn largest_listener(longest: &str) -> ListenerReport {
@@ -1034,6 +1226,11 @@ fn settings() -> RoomSettings {
         duplicates: Duplicates::Allow(2),
         audience_from: 1,
         playout_delay_ms: 1,
+        duration_s: 1,
+        pinned: note(),
+        texts: true,
+        questions: true,
+        text_slow_s: 1,
     }
 }
 
@@ -1052,11 +1249,24 @@ fn change() -> RoomChange {
         duplicates: Some(Duplicates::Refuse),
         audience_from: Some(0),
         playout_delay_ms: Some(0),
+        duration_s: Some(0),
+        pinned: Some(note()),
+        texts: Some(true),
+        questions: Some(true),
+        text_slow_s: Some(0),
     }
 }
 
 fn listing() -> Listing {
-    Listing { room: room(), phase: Phase::Live, title: note(), starts_s: 1, listeners: 1 }
+    Listing {
+        room: room(),
+        phase: Phase::Live,
+        title: note(),
+        starts_s: 1,
+        duration_s: 1,
+        host: Some(name()),
+        listeners: 1,
+    }
 }
 
 fn ban() -> Ban {
@@ -1065,7 +1275,14 @@ fn ban() -> Ban {
 
 fn credentials() -> trunk::Credentials {
     let (subject, name) = (subject(), name());
-    trunk::Credentials { subject, name, role: Role::Host, may_open: true, barred: true }
+    trunk::Credentials {
+        subject,
+        name,
+        role: Role::Host,
+        may_open: true,
+        barred: true,
+        came_by: Some(samples::share()),
+    }
 }
 
 fn counts() -> BTreeMap<Reaction, u32> {
@@ -1103,6 +1320,9 @@ fn state() -> RoomState {
         stage: vec![entry()],
         settings: settings(),
         key: Some(KEY),
+        share_key: Some(samples::share_key()),
+        host: Some(name()),
+        run: 1,
     }
 }
 

@@ -23,6 +23,7 @@ pub struct QuestionId(pub u32);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudienceText {
     /// The message.
+    #[serde(rename = "message")]
     pub id: TextId,
     /// Its writer.
     pub participant: ParticipantId,

@@ -41,6 +41,7 @@ pub struct ShareTag(String);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// The share.
+    #[serde(rename = "share")]
     pub id: ShareId,
     /// The share by which the sharer came; absent in the first generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -50,7 +50,7 @@ pub struct Statistics {
     pub audience: AudienceStatistics,
     /// Retention: for each of [`RETENTION_S`] that has passed, how many stays were as long.
     pub retention: Vec<Retention>,
-    /// Joins and time by relay, the most joins first; at most 32.
+    /// Joins and time by relay, the most joins first; at most 20.
     pub relays: Vec<RelayStatistics>,
     /// Relays beyond those.
     #[serde(default)]
@@ -149,7 +149,7 @@ pub struct RelayStatistics {
 /// Speech in a room, by the voice activity of the frames' levels.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TalkStatistics {
-    /// Speakers, the most talk first; at most 32.
+    /// Speakers, the most talk first; at most 20.
     pub speakers: Vec<SpeakerStatistics>,
     /// Time in which somebody spoke, in milliseconds.
     pub speech_ms: u64,
@@ -226,7 +226,7 @@ pub struct ShareStatistics {
     pub joins: u64,
     /// Joins by generation of the link: the first generation first.
     pub generations: Vec<u64>,
-    /// Links, the most joins first; at most 32.
+    /// Links, the most joins first; at most 20.
     pub links: Vec<LinkStatistics>,
     /// Joins by links beyond those that relays keep apart (256 each).
     pub other: u64,
@@ -320,16 +320,12 @@ pub enum MarkKind {
 /// A part of the statistics: the numbers, or a part of the course.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "part", rename_all = "snake_case")]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "a message is read, acted on and dropped; none is kept"
-)]
 pub enum StatisticsPart {
     /// The numbers.
     Numbers {
         /// The numbers.
-        statistics: Statistics,
-        /// Runs of which statistics are kept, the newest first; at most 100.
+        statistics: Box<Statistics>,
+        /// Runs of which statistics are kept, the newest first; at most 50.
         runs: Vec<RunListing>,
     },
     /// A part of the course: buckets from the one asked for, as many as fit.

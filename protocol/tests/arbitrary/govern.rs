@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::option;
 use proptest::prelude::*;
 use tribune_protocol::control::command::{Govern, RoomChange};
+use tribune_protocol::domain::audience_text::{QuestionId, TextId};
 use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::target::Target;
 
 use super::governed::{access, duplicates, settings};
-use super::{note, participant, role, subject};
+use super::{note, participant, role, statistics, subject};
 
 /// Any request.
 pub(super) fn govern() -> impl Strategy<Value = Govern> {
@@ -91,20 +92,37 @@ fn of_rooms() -> impl Strategy<Value = Govern> {
         (any::<u64>(), any::<bool>(), note())
             .prop_map(|(entry, uphold, reason)| Govern::AnswerAppeal { entry, uphold, reason }),
         Just(Govern::EndRoom {}),
+        statistics::tag().prop_map(|tag| Govern::MakeShare { tag }),
+        any::<bool>().prop_map(|on| Govern::TellMe { on }),
+        (any::<u64>(), participant(), note()).prop_map(|(text, participant, reason)| {
+            Govern::HideText { text: TextId(text), participant, reason }
+        }),
+        (any::<u32>(), any::<bool>(), note()).prop_map(|(question, answered, reason)| {
+            Govern::CloseQuestion { question: QuestionId(question), answered, reason }
+        }),
+        (option::of(any::<u32>()), statistics::wanted())
+            .prop_map(|(run, part)| Govern::ReadStatistics { run, part }),
     ]
 }
 
 fn change() -> impl Strategy<Value = RoomChange> {
-    let texts = (option::of(note()), option::of(access()), option::of(duplicates()));
-    let flags = proptest::array::uniform3(option::of(any::<bool>()));
+    let texts =
+        ((option::of(note()), option::of(note())), option::of(access()), option::of(duplicates()));
+    let flags = proptest::array::uniform5(option::of(any::<bool>()));
     let numbers = (option::of(any::<u64>()), option::of(any::<u8>()), option::of(any::<u16>()));
-    let counts = proptest::array::uniform4(option::of(any::<u32>()));
+    let counts = proptest::array::uniform6(option::of(any::<u32>()));
     (texts, flags, numbers, counts).prop_map(|(texts, flags, numbers, counts)| {
-        let (title, access, duplicates) = texts;
-        let [listed, locked, hands_closed] = flags;
+        let ((title, pinned), access, duplicates) = texts;
+        let [listed, locked, hands_closed, texts, questions] = flags;
         let (starts_s, stage_size, playout_delay_ms) = numbers;
-        let [capacity, hand_slow_s, reaction_slow_s, audience_from] = counts;
+        let [capacity, hand_slow_s, reaction_slow_s, audience_from, duration_s, text_slow_s] =
+            counts;
         RoomChange {
+            duration_s,
+            pinned,
+            texts,
+            questions,
+            text_slow_s,
             title,
             starts_s,
             listed,

@@ -22,13 +22,20 @@ use super::{name, note, phase, role, room, stage};
 
 /// Any settings of a room.
 pub(crate) fn settings() -> impl Strategy<Value = RoomSettings> {
-    let flags = any::<[bool; 3]>();
-    let numbers = (any::<u64>(), any::<u8>(), any::<[u32; 4]>(), any::<u16>());
-    (note(), access(), duplicates(), flags, numbers).prop_map(
-        |(title, access, duplicates, [listed, locked, hands_closed], numbers)| {
+    let flags = any::<[bool; 5]>();
+    let numbers = (any::<u64>(), any::<u8>(), any::<[u32; 6]>(), any::<u16>());
+    ((note(), note()), access(), duplicates(), flags, numbers).prop_map(
+        |((title, pinned), access, duplicates, flags, numbers)| {
+            let [listed, locked, hands_closed, texts, questions] = flags;
             let (starts_s, stage_size, counts, playout_delay_ms) = numbers;
-            let [capacity, hand_slow_s, reaction_slow_s, audience_from] = counts;
+            let [capacity, hand_slow_s, reaction_slow_s, audience_from, duration_s, text_slow_s] =
+                counts;
             RoomSettings {
+                duration_s,
+                pinned,
+                texts,
+                questions,
+                text_slow_s,
                 title,
                 starts_s,
                 listed,
@@ -108,8 +115,11 @@ pub(super) fn ruling() -> impl Strategy<Value = Ruling> {
 }
 
 pub(super) fn listing() -> impl Strategy<Value = Listing> {
-    (room(), phase(), note(), any::<u64>(), any::<u64>()).prop_map(
-        |(room, phase, title, starts_s, listeners)| Listing {
+    let planned = (any::<u64>(), any::<u32>(), option::of(name()));
+    (room(), phase(), note(), planned, any::<u64>()).prop_map(
+        |(room, phase, title, (starts_s, duration_s, host), listeners)| Listing {
+            duration_s,
+            host,
             room,
             phase,
             title,

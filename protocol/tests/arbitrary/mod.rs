@@ -1,6 +1,6 @@
 //! Any value of each control message, within the limits of SPEC.md section 9.
 
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use tribune_protocol::codes::ErrorCode;
@@ -8,14 +8,15 @@ use tribune_protocol::control::participant::{
     FromParticipant, Heard, Join, Joined, OneShot, ToParticipant, You,
 };
 use tribune_protocol::control::trunk::{Action, Credentials, ToChild, ToParent};
+use tribune_protocol::domain::audience_text::QuestionId;
 use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Phase, RoomState};
 use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::ids::{
-    Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, Seq,
-    SessionKey, Subject, TrackId,
+    ByteString, Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
+    Seq, SessionKey, Subject, TrackId,
 };
 use tribune_protocol::limits::{MAX_STAGE, MAX_TREE_DEPTH};
 use tribune_protocol::token::TokenText;
@@ -27,6 +28,7 @@ pub(crate) use self::governed::settings;
 mod govern;
 mod governed;
 mod heard;
+mod statistics;
 
 /// Any message of a participant.
 pub(crate) fn from_participant() -> impl Strategy<Value = FromParticipant> {
@@ -38,6 +40,12 @@ pub(crate) fn from_participant() -> impl Strategy<Value = FromParticipant> {
         Just(FromParticipant::LeaveStage {}),
         any::<bool>().prop_map(|muted| FromParticipant::OwnMute { muted }),
         reaction().prop_map(|reaction| FromParticipant::React { reaction }),
+        note().prop_map(|text| FromParticipant::Write { text }),
+        note().prop_map(|text| FromParticipant::Ask { text }),
+        (any::<u32>(), any::<bool>()).prop_map(|(question, on)| FromParticipant::Vote {
+            question: QuestionId(question),
+            on
+        }),
         token_text().prop_map(|token| FromParticipant::RenewToken { token }),
         govern::govern().prop_map(|act| FromParticipant::Govern { act }),
         one_shot().prop_map(FromParticipant::OneShot),
@@ -74,6 +82,14 @@ pub(crate) fn to_participant() -> impl Strategy<Value = ToParticipant> {
         protection().prop_map(|protection| ToParticipant::Protect { protection }),
         (option::of("[a-z.]{1,30}:[0-9]{1,5}"), any::<u32>())
             .prop_map(|(to, within_ms)| ToParticipant::Moved { to, within_ms }),
+        statistics::texts().prop_map(|(total, texts, hidden)| ToParticipant::Texts {
+            total,
+            texts,
+            hidden
+        }),
+        statistics::questions().prop_map(ToParticipant::Questions),
+        statistics::share_text().prop_map(|text| ToParticipant::Share { text }),
+        statistics::part().prop_map(|part| ToParticipant::Statistics { part }),
         Just(ToParticipant::Unknown),
     ]
 }
@@ -109,6 +125,14 @@ pub(crate) fn to_parent() -> impl Strategy<Value = ToParent> {
             .prop_map(|(number, about)| ToParent::Query { number, about }),
         (any::<u32>(), heard::sight(), any::<bool>())
             .prop_map(|(number, sight, more)| ToParent::Answer { number, answer: sight, more }),
+        (channel(), statistics::tally())
+            .prop_map(|(channel, tally)| ToParent::Tally { channel, tally }),
+        (channel(), vec(any::<u8>(), 0..60))
+            .prop_map(|(channel, sketch)| ToParent::Sketch { channel, sketch: ByteString(sketch) }),
+        (channel(), any::<u64>(), btree_map(track(), any::<u64>(), 0..4))
+            .prop_map(|(channel, at_s, tracks)| ToParent::Talk { channel, at_s, tracks }),
+        (channel(), vec(statistics::audience_text(), 0..4))
+            .prop_map(|(channel, texts)| ToParent::Texts { channel, texts }),
         Just(ToParent::Unknown),
     ]
 }
@@ -144,6 +168,11 @@ pub(crate) fn to_child() -> impl Strategy<Value = ToChild> {
             .prop_map(|(number, sight, more)| ToChild::Answer { number, answer: sight, more }),
         (option::of("[a-z.]{1,30}:[0-9]{1,5}"), any::<u32>())
             .prop_map(|(to, within_ms)| ToChild::GoAway { to, within_ms }),
+        (channel(), statistics::texts()).prop_map(|(channel, (total, texts, hidden))| {
+            ToChild::Texts { channel, total, texts, hidden }
+        }),
+        (channel(), statistics::questions())
+            .prop_map(|(channel, questions)| ToChild::Questions { channel, questions }),
         Just(ToChild::Unknown),
     ]
 }
@@ -173,6 +202,7 @@ fn action() -> impl Strategy<Value = Action> {
         Just(Action::LowerHand {}),
         Just(Action::LeaveStage {}),
         any::<bool>().prop_map(|muted| Action::OwnMute { muted }),
+        note().prop_map(|text| Action::Ask { text }),
         govern::govern().prop_map(|act| Action::Govern { act }),
         govern::govern().prop_map(|act| Action::OneShot { act }),
         Just(Action::Unknown),
@@ -180,8 +210,10 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 fn credentials() -> impl Strategy<Value = Credentials> {
-    (subject(), name(), role(), any::<bool>(), any::<bool>()).prop_map(
-        |(subject, name, role, may_open, barred)| Credentials {
+    let came_by = option::of(statistics::share());
+    (subject(), name(), role(), any::<bool>(), any::<bool>(), came_by).prop_map(
+        |(subject, name, role, may_open, barred, came_by)| Credentials {
+            came_by,
             subject,
             name,
             role,
@@ -205,7 +237,7 @@ fn one_shot() -> impl Strategy<Value = OneShot> {
 }
 
 fn join() -> impl Strategy<Value = Join> {
-    let delivery = (option::of(profile()), any::<bool>());
+    let delivery = (option::of(profile()), any::<bool>(), statistics::arrival());
     (room(), any::<[u8; 16]>(), name(), role(), token(), (any::<bool>(), heard()), delivery)
         .prop_map(|(room, session, name, role, token, (returning, heard), delivery)| Join {
             room,
@@ -217,6 +249,9 @@ fn join() -> impl Strategy<Value = Join> {
             heard,
             profile: delivery.0,
             redundancy: delivery.1,
+            way: delivery.2.0,
+            share: delivery.2.1,
+            stay_s: delivery.2.2,
         })
 }
 
@@ -257,8 +292,18 @@ fn you() -> impl Strategy<Value = You> {
 }
 
 fn room_state() -> impl Strategy<Value = RoomState> {
-    (room(), phase(), stage(), settings(), option::of(key())).prop_map(
-        |(room, phase, stage, settings, key)| RoomState { room, phase, stage, settings, key },
+    let run = (option::of(Just(statistics::share_key())), option::of(name()), any::<u32>());
+    (room(), phase(), stage(), settings(), option::of(key()), run).prop_map(
+        |(room, phase, stage, settings, key, (share_key, host, run))| RoomState {
+            room,
+            phase,
+            stage,
+            settings,
+            key,
+            share_key,
+            host,
+            run,
+        },
     )
 }
 

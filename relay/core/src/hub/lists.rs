@@ -24,7 +24,7 @@ const MAX_QUESTIONS: usize = 64;
 /// Bytes of rooms in one answer: the rest of 16 KiB beside the envelope.
 const PAGE_BYTES: usize = 15 * 1024;
 /// Bytes of a room in a list without its texts.
-const LISTING_BYTES: usize = 64;
+const LISTING_BYTES: usize = 96;
 /// Time for which a participant waits for a list.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -161,7 +161,9 @@ impl Lists {
         let (mut page, mut bytes) = (Vec::new(), 0);
         for name in self.listed.range((from, Bound::Unbounded)) {
             let Some(listing) = rooms.named(name).and_then(Room::listing) else { continue };
-            bytes += LISTING_BYTES + listing.room.as_str().len() + listing.title.as_str().len();
+            let host = listing.host.as_ref().map_or(0, |host| host.as_str().len());
+            let texts = listing.room.as_str().len() + listing.title.as_str().len() + host;
+            bytes += LISTING_BYTES + texts;
             if page.len() == MAX_ROOMS_A_MESSAGE || bytes > PAGE_BYTES {
                 return (page, true);
             }

@@ -20,7 +20,7 @@ impl RunStatistics {
     ) -> StatisticsPart {
         match wanted {
             StatisticsWanted::Numbers => {
-                StatisticsPart::Numbers { statistics: self.numbers(at_ms), runs }
+                StatisticsPart::Numbers { statistics: Box::new(self.numbers(at_ms)), runs }
             }
             StatisticsWanted::Buckets(from) => {
                 let buckets = self.course.buckets().iter().skip(from as usize);
