@@ -231,6 +231,10 @@ impl JoinClient {
                 | ToParticipant::Invitation { .. }
                 | ToParticipant::ListenerReports(_)
                 | ToParticipant::Reactions { .. }
+                | ToParticipant::Texts { .. }
+                | ToParticipant::Questions(_)
+                | ToParticipant::Share { .. }
+                | ToParticipant::Statistics { .. }
                 | ToParticipant::TokenExpires { .. }
                 | ToParticipant::Protect { .. }
                 | ToParticipant::Unknown => {}

@@ -355,6 +355,10 @@ fn news_of(member: MemberId, received: Received) -> Option<News> {
         | ToParticipant::Invitation { .. }
         | ToParticipant::ListenerReports(_)
         | ToParticipant::Reactions { .. }
+        | ToParticipant::Texts { .. }
+        | ToParticipant::Questions(_)
+        | ToParticipant::Share { .. }
+        | ToParticipant::Statistics { .. }
         | ToParticipant::TokenExpires { .. }
         | ToParticipant::Protect { .. }
         | ToParticipant::Unknown => None,

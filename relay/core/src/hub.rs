@@ -150,6 +150,11 @@ impl Hub {
                     room.handle_in_force(now, shard, revision, &mut self.out);
                 }
             }
+            ShardEvent::Talk { room, at_s, tracks } => {
+                if let Some(room) = self.rooms.get_mut(room) {
+                    room.counting(now).handle_talk(at_s, tracks, &mut self.out);
+                }
+            }
             ShardEvent::Clock { offset, rtt } => {
                 self.counters.clock_error_us = u64::from(offset.error_us);
                 self.counters.trunk_rtt_us = rtt.as_micros() as u64;

@@ -4,6 +4,7 @@
 //! into the other. Everything here is small or reference-counted, and is sent once per shard, never
 //! once per listener.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +116,15 @@ pub enum ShardEvent {
         room: RoomId,
         /// The revision.
         revision: Revision,
+    },
+    /// Speech of participants of this shard in one second.
+    Talk {
+        /// The room.
+        room: RoomId,
+        /// The second, in origin time.
+        at_s: u64,
+        /// Frame periods of the second in which each track has voice: the first is bit 0.
+        tracks: BTreeMap<TrackId, u64>,
     },
     /// A new estimate of the origin's clock, from the trunk to the parent.
     Clock {

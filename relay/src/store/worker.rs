@@ -261,6 +261,7 @@ mod tests {
             replies.push(match reply {
                 StoreReply::Written { id, result } => (id.0, result.map(|()| 0)),
                 StoreReply::Log { id, result } => (id.0, result.map(|page| page.total)),
+                StoreReply::Statistics { id, result } => (id.0, result.map(|_| 0)),
             });
         });
         let writes = store.writes.lock().unwrap().clone();

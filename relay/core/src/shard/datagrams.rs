@@ -107,6 +107,11 @@ impl Shard {
             self.shard_messages
                 .push_back((shard, ShardMessage::Frames(SharedFrames { room: id, frames })));
         }
+        if side == Side::Participant
+            && let Some(origin_us) = self.origin_us(now)
+        {
+            self.speech.note(now, origin_us, id, &accepted);
+        }
         self.forward(now, id, &accepted);
         if asks {
             self.ask_for_missing(now, id);
@@ -116,11 +121,16 @@ impl Shard {
 
     /// Counts how old frames are, of those that say so.
     fn note_ages(&mut self, now: Instant, side: Side, frames: &Accepted) {
-        let Some((clock, _)) = self.clock else { return };
+        let Some(here_us) = self.origin_us(now) else { return };
         for captured in frames.iter().filter_map(|frame| frame.captured) {
-            let here = clock.to_origin(self.config.wall.unix_us(now));
-            self.counters.frame_age.observe(side, here.0.saturating_sub(captured.at.0));
+            self.counters.frame_age.observe(side, here_us.saturating_sub(captured.at.0));
         }
+    }
+
+    /// Origin time in microseconds, as far as it is known.
+    pub(super) fn origin_us(&self, now: Instant) -> Option<u64> {
+        let (clock, _) = self.clock?;
+        Some(clock.to_origin(self.config.wall.unix_us(now)).0)
     }
 
     /// Asks the neighbours that a room's tracks come from, relays and speakers, for the frames that have not

@@ -29,6 +29,7 @@ mod message;
 mod pressure;
 mod replay;
 mod resume;
+mod speech;
 pub mod steering;
 mod timers;
 mod trunk;
@@ -50,6 +51,7 @@ use self::datagrams::Departing;
 use self::farewell::Farewell;
 use self::limits::{REPLIES_WAITING, TIMEOUTS_PER_TURN};
 use self::pressure::Pressure;
+use self::speech::Speech;
 use self::timers::{Timers, pop_due};
 use crate::counters::{DropCause, HandshakeResult, ShardCounters};
 use crate::media::fanout::RoomMedia;
@@ -70,6 +72,8 @@ pub struct Shard {
     bundles_due: BTreeSet<(Instant, RoomId)>,
     /// When a room is to be looked at for missing frames; one entry a room, while somebody talks.
     repairs_due: BTreeSet<(Instant, RoomId)>,
+    /// Speech of this shard's participants.
+    speech: Speech,
     /// Offset of the origin's clock, and the time of the estimate.
     clock: Option<(Offset, Instant)>,
     timers: Timers,
@@ -102,6 +106,7 @@ impl Shard {
             rooms: FxHashMap::default(),
             bundles_due: BTreeSet::new(),
             repairs_due: BTreeSet::new(),
+            speech: Speech::default(),
             clock: None,
             timers: Timers::new(config.wall.at),
             incoming: VecDeque::new(),
@@ -202,6 +207,7 @@ impl Shard {
             }
             ShardCommand::Hosts { room, shards } => self.room_mut(room).set_hosts(shards),
             ShardCommand::Forget { room } => {
+                self.speech.forget(room);
                 let Some(media) = self.rooms.remove(&room) else { return };
                 if let Some(check) = media.repair_check() {
                     self.repairs_due.remove(&(check, room));
@@ -233,6 +239,9 @@ impl Shard {
             let Some(slot) = self.timers.poll_due(now) else { break };
             self.handle_deadline(now, slot);
         }
+        if let Some(origin_us) = self.origin_us(now) {
+            self.events.extend(self.speech.take_complete(now, origin_us));
+        }
         self.read_unread(now);
         self.admit(now);
     }
@@ -255,7 +264,8 @@ impl Shard {
         }
         let first = |due: &BTreeSet<(Instant, RoomId)>| due.first().map(|(due, _)| *due);
         let due = [first(&self.bundles_due), first(&self.repairs_due), self.timers.poll_timeout()];
-        due.into_iter().flatten().min()
+        let speech = self.speech.check_at().filter(|_| self.clock.is_some());
+        due.into_iter().chain([speech]).flatten().min()
     }
 
     /// The next event for the hub.

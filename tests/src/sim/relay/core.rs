@@ -179,7 +179,7 @@ fn in_words(event: &ShardEvent) -> Option<String> {
         ShardEvent::LastHeard { room, heard } => {
             Some(format!("last heard in {}: {heard:?}", room.0))
         }
-        ShardEvent::InForce { .. } | ShardEvent::Clock { .. } => None,
+        ShardEvent::InForce { .. } | ShardEvent::Talk { .. } | ShardEvent::Clock { .. } => None,
     }
 }
 
