@@ -107,7 +107,7 @@ pub struct AudienceStatistics {
     pub peak_at_s: u64,
     /// Joins. One who loses the connection and is back within 30 s, or moves to another relay, has not left.
     pub joins: u64,
-    /// Leaves: joins less those inside.
+    /// Leaves. A lost connection counts as one once its 30 s are over.
     pub leaves: u64,
     /// Distinct persons: subjects, and sessions of guests.
     pub unique: Estimate,

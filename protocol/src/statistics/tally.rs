@@ -38,6 +38,12 @@ pub struct RelayTally {
     /// Joins by way of arrival.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub joins: BTreeMap<Way, u64>,
+    /// Stays that are over, or go on at another relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<u64>,
+    /// Stays that go on here after another relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<u64>,
     /// Stays that have been as long as each of [`super::RETENTION_S`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stayed: Vec<u64>,
@@ -85,6 +91,8 @@ impl RelayTally {
             inside: None,
             listened_ms: None,
             joins: BTreeMap::new(),
+            gone: None,
+            resumed: None,
             stayed: Vec::new(),
             old_enough: Vec::new(),
             reactions: BTreeMap::new(),
@@ -107,6 +115,8 @@ impl RelayTally {
             self.listened_ms = listened_ms.or(self.listened_ms);
         }
         raise_all(&mut self.joins, joins);
+        self.gone = self.gone.max(later.gone);
+        self.resumed = self.resumed.max(later.resumed);
         raise_each(&mut self.stayed, stayed);
         raise_each(&mut self.old_enough, &later.old_enough);
         raise_all(&mut self.reactions, &later.reactions);
@@ -145,6 +155,8 @@ impl RelayTally {
             inside: self.inside,
             listened_ms: self.listened_ms,
             joins: changes(&self.joins, &earlier.joins),
+            gone: self.gone.filter(|_| self.gone != earlier.gone),
+            resumed: self.resumed.filter(|_| self.resumed != earlier.resumed),
             stayed: unless_same(&self.stayed, &earlier.stayed),
             old_enough: unless_same(&self.old_enough, &earlier.old_enough),
             reactions: changes(&self.reactions, &earlier.reactions),

@@ -69,18 +69,20 @@ pub(super) fn questions() -> impl Strategy<Value = Questions> {
 
 pub(super) fn tally() -> impl Strategy<Value = RelayTally> {
     let who = (relay(), name(), any::<u64>(), any::<u32>());
-    let stays = (option::of(any::<u64>()), option::of(any::<u64>()), counts(), counts());
+    let stays = (any::<[Option<u64>; 4]>(), counts(), counts());
     let kinds = (btree_map(way(), any::<u64>(), 0..4), btree_map(reaction(), any::<u64>(), 0..4));
     let texts = (option::of(any::<u64>()), votes(), votes());
     let joins = (share(), any::<u64>()).prop_map(|(share, joins)| ShareCount { share, joins });
     (who, stays, kinds, texts, counts(), vec(joins, 0..4)).prop_map(
         |(who, stays, kinds, (texts, votes, withdrawn), generations, shares)| {
             let (relay, name, life, run) = who;
-            let (inside, listened_ms, stayed, old_enough) = stays;
+            let ([inside, listened_ms, gone, resumed], stayed, old_enough) = stays;
             let (joins, reactions) = kinds;
             RelayTally {
                 inside,
                 listened_ms,
+                gone,
+                resumed,
                 joins,
                 stayed,
                 old_enough,

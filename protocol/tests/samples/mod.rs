@@ -60,6 +60,8 @@ pub(crate) fn tally() -> RelayTally {
         inside: Some(1),
         listened_ms: Some(1),
         joins: BTreeMap::from([(Way::Browser, 1)]),
+        gone: Some(1),
+        resumed: Some(1),
         stayed: vec![1],
         old_enough: vec![1],
         reactions: BTreeMap::from([(Reaction::Clap, 1)]),

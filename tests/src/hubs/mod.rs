@@ -57,6 +57,8 @@ use crate::schedule::Schedule;
 pub const ROOM: &str = "stage";
 /// Unix time at virtual time 0, in milliseconds.
 const EPOCH_MS: u64 = 1_700_000_000_000;
+/// The same in seconds.
+pub const EPOCH_S: u64 = EPOCH_MS / 1_000;
 /// Longest write: a disk that flushes.
 const DISK: Duration = Duration::from_millis(15);
 /// Turns of one hub at one instant after which it is taken to spin. A storm of joins stays below.

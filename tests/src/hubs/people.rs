@@ -7,9 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::RngExt;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
+use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::encode;
-use tribune_protocol::control::participant::{FromParticipant, Join, ToParticipant};
+use tribune_protocol::control::participant::{FromParticipant, Join, OneShot, ToParticipant};
 use tribune_protocol::domain::role::Role;
+use tribune_protocol::domain::share::ShareText;
+use tribune_protocol::domain::way::Way;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RequestId, SessionKey, TrackId};
 use tribune_protocol::token::SigningKey;
 use tribune_relay_core::auth::keys::{Key, Keys};
@@ -84,6 +87,19 @@ struct Conn {
     ticking: bool,
     asked: Vec<Asked>,
     last_said: Duration,
+    /// Answers with content, and what is sent to this connection alone.
+    told: Vec<(Duration, ToParticipant)>,
+}
+
+/// Arrival of a participant, beside the usual one.
+#[derive(Debug, Clone, Default)]
+pub struct Arrival {
+    /// The way that the client names.
+    pub way: Option<Way>,
+    /// The share link that it shows.
+    pub share: Option<ShareText>,
+    /// How long its stay has lasted elsewhere, in seconds.
+    pub stay_s: Option<u32>,
 }
 
 /// Everybody.
@@ -184,13 +200,18 @@ impl HubNet {
 
     /// Has a participant join at a relay now. An earlier connection stays open.
     pub fn join(&mut self, person: PersonNo, relay: RelayNo, role: Role) -> ConnNo {
-        let number = ConnNo(self.people.conns.len());
-        let shards = self.relays[relay.0].shards.len();
-        let shard = ShardId(self.rng.random_range(0..shards) as u8);
-        let link = self.shard(relay, shard).open(Peer::Person(number));
-        let (stay, ticking, asked) = (Stay::Joining, false, Vec::new());
-        let last_said = self.now;
-        self.people.conns.push(Conn { person, relay, link, stay, ticking, asked, last_said });
+        self.arrive(person, relay, role, Arrival::default())
+    }
+
+    /// As [`Self::join`], by some way.
+    pub fn arrive(
+        &mut self,
+        person: PersonNo,
+        relay: RelayNo,
+        role: Role,
+        arrival: Arrival,
+    ) -> ConnNo {
+        let number = self.connect(person, relay);
         let Person { session, name, tracks, token, .. } = &self.people.all[person.0];
         let join = Join {
             room: self.room.clone(),
@@ -202,13 +223,49 @@ impl HubNet {
             heard: Vec::new(),
             profile: None,
             redundancy: false,
-            way: None,
-            share: None,
-            stay_s: None,
+            way: arrival.way,
+            share: arrival.share,
+            stay_s: arrival.stay_s,
         };
         let message = self.ask(number, &FromParticipant::Join(join)).1;
         self.handle_said(number, &message);
         self.let_talk(number);
+        number
+    }
+
+    /// Has a participant ask something at a relay without joining.
+    pub fn one_shot(
+        &mut self,
+        person: PersonNo,
+        relay: RelayNo,
+        role: Role,
+        act: Govern,
+    ) -> (ConnNo, RequestId) {
+        let number = self.connect(person, relay);
+        let Person { session, name, token, .. } = &self.people.all[person.0];
+        let one_shot = OneShot {
+            room: self.room.clone(),
+            session: session.clone(),
+            name: name.clone(),
+            role,
+            token: token.clone().map(Into::into),
+            act,
+        };
+        let (id, message) = self.ask(number, &FromParticipant::OneShot(one_shot));
+        self.handle_said(number, &message);
+        (number, id)
+    }
+
+    fn connect(&mut self, person: PersonNo, relay: RelayNo) -> ConnNo {
+        let number = ConnNo(self.people.conns.len());
+        let shards = self.relays[relay.0].shards.len();
+        let shard = ShardId(self.rng.random_range(0..shards) as u8);
+        let link = self.shard(relay, shard).open(Peer::Person(number));
+        let (stay, ticking, asked) = (Stay::Joining, false, Vec::new());
+        let last_said = self.now;
+        let told = Vec::new();
+        let conn = Conn { person, relay, link, stay, ticking, asked, last_said, told };
+        self.people.conns.push(conn);
         number
     }
 
@@ -239,6 +296,12 @@ impl HubNet {
             let why = "gone".to_owned();
             self.tell_hub(relay, link.shard, ShardEvent::Closed { link, why });
         }
+    }
+
+    /// Answers with content, and messages to this connection alone, with their times.
+    #[must_use]
+    pub fn told(&self, conn: ConnNo) -> &[(Duration, ToParticipant)] {
+        &self.people.conns[conn.0].told
     }
 
     /// State of a connection.
@@ -304,6 +367,10 @@ impl HubNet {
             self.note_answer(conn, request, Answer::Done);
         } else if let Some(you) = message.as_you() {
             self.note_track(conn, you.track);
+        } else if message.answers_request() || matches!(message, ToParticipant::Texts { .. }) {
+            self.note_answer(conn, request, Answer::Done);
+            let now = self.now;
+            self.people.conns[conn.0].told.push((now, message));
         }
     }
 

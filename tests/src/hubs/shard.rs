@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tribune_protocol::codes::CloseCode;
-use tribune_protocol::control::participant::ToParticipant;
+use tribune_protocol::control::participant::{Questions, ToParticipant};
 use tribune_protocol::ids::{Channel, Revision, TrackId};
 use tribune_relay_core::messages::{
     Hears, LinkId, RoomId, ShardCommand, ShardEvent, ShardId, ShardSet, TrackRoute,
@@ -59,6 +59,10 @@ pub(super) struct RoomModel {
     pub(super) trunks: Vec<(LinkId, Channel)>,
     /// The last count of listeners that was sent to everybody.
     pub(super) count_said: Option<u64>,
+    /// Questions and totals, as everybody was told last, and when.
+    pub(super) questions: Option<(Duration, Questions)>,
+    /// Messages of the audience, as everybody was told last, and when.
+    pub(super) texts: Option<(Duration, u64)>,
     /// Frames that have come, oldest first, as many as a ring keeps of a few speakers.
     seen: BTreeSet<(Duration, PersonNo)>,
 }
@@ -264,10 +268,32 @@ impl HubNet {
     fn broadcast(&mut self, relay: RelayNo, shard: ShardId, room: RoomId, message: &Bytes) {
         self.witness(relay, message);
         let (_, message) = read::<ToParticipant>(message);
-        if let ToParticipant::Listeners { count } = message
-            && let Some(room) = self.shard(relay, shard).rooms.get_mut(&room)
-        {
-            room.count_said = Some(count);
+        let now = self.now;
+        let Some(room) = self.shard(relay, shard).rooms.get_mut(&room) else { return };
+        match message {
+            ToParticipant::Listeners { count } => room.count_said = Some(count),
+            ToParticipant::Questions(questions) => room.questions = Some((now, questions)),
+            ToParticipant::Texts { total, .. } => room.texts = Some((now, total)),
+            // What single ones do with the rest is none of a shard's business.
+            other => drop(other),
+        }
+    }
+
+    /// Questions, and messages in all, as those at a relay were told last; `None` before.
+    #[must_use]
+    pub fn totals(&self, relay: RelayNo) -> Option<(Questions, u64)> {
+        let mut rooms = self.relays[relay.0].shards.iter().flat_map(ShardModel::rooms);
+        let room = rooms.find(|room| room.questions.is_some())?;
+        let (_, questions) = room.questions.clone()?;
+        Some((questions, room.texts.map_or(0, |(_, total)| total)))
+    }
+
+    /// Voice activity of speakers at a relay in one second.
+    pub fn report_talk(&mut self, relay: RelayNo, at_s: u64, tracks: BTreeMap<TrackId, u64>) {
+        let shards = self.relays[relay.0].shards.iter();
+        let room = shards.flat_map(|shard| shard.rooms.keys()).next().copied();
+        if let Some(room) = room {
+            self.tell_hub(relay, ShardId(0), ShardEvent::Talk { room, at_s, tracks });
         }
     }
 

@@ -408,7 +408,7 @@ fn tally_due(edge: &Edge, replica: &Replica, is_origin: bool) -> Option<Instant>
         return None;
     }
     let counts = edge.counted();
-    replica.tallies_sent().due(counts.epoch(), counts.has_changed(), counts.inside())
+    replica.tallies_sent().due(counts.epoch(), counts.has_changed(), counts.runs_on())
 }
 
 /// Way of arrival that a connection tells by itself.

@@ -130,9 +130,9 @@ impl Counts {
         is_change
     }
 
-    /// Participants inside.
-    pub(crate) fn inside(&self) -> u64 {
-        self.stays.inside()
+    /// Whether time changes the tally: somebody is inside, or may come back.
+    pub(crate) fn runs_on(&self) -> bool {
+        self.stays.inside() > 0 || self.stays.has_lost()
     }
 
     /// The whole tally is to be sent, for nobody knows it.
@@ -157,6 +157,8 @@ impl Counts {
         RelayTally {
             inside: Some(self.stays.inside()),
             listened_ms: Some(u64::try_from(listened).unwrap_or(u64::MAX)),
+            gone: Some(self.stays.gone(now)),
+            resumed: Some(self.stays.resumed()),
             joins: self.joins.clone(),
             stayed: self.stays.reached(now).to_vec(),
             old_enough: self.stays.old_enough(now).to_vec(),

@@ -21,6 +21,8 @@ pub(crate) struct Stays {
     /// Stays that have been as long as each of [`RETENTION_S`] at this relay.
     reached: [u64; RETENTION_S.len()],
     joins: Joins,
+    gone: u64,
+    resumed: u64,
     /// Up to when `reached` is counted.
     counted_to: Instant,
     /// Time at this relay of stays that are over.
@@ -65,6 +67,8 @@ impl Stays {
                 next: [0; RETENTION_S.len()],
                 old_enough: [0; RETENTION_S.len()],
             },
+            gone: 0,
+            resumed: 0,
             counted_to: now,
             over: Duration::ZERO,
             arrivals: Duration::ZERO,
@@ -81,7 +85,8 @@ impl Stays {
         stayed: Option<Duration>,
     ) -> bool {
         self.advance(now);
-        let lost = self.lost.remove(&who).filter(|(_, at)| now < *at + RECONNECT_GRACE);
+        self.expire_lost(now);
+        let lost = self.lost.remove(&who);
         let stay = match (lost, stayed) {
             (Some((stay, at)), _) => {
                 self.over += now.saturating_duration_since(at);
@@ -89,6 +94,7 @@ impl Stays {
                 Stay { arrived: now, ..stay }
             }
             (None, Some(stayed)) => {
+                self.resumed += 1;
                 Stay { began: now.checked_sub(stayed).unwrap_or(now), arrived: now }
             }
             (None, None) => Stay { began: now, arrived: now },
@@ -114,6 +120,8 @@ impl Stays {
         if is_lost {
             self.forget_lost(now);
             self.lost.insert(who, (stay, now));
+        } else {
+            self.gone += 1;
         }
     }
 
@@ -123,12 +131,29 @@ impl Stays {
         for who in everybody {
             self.end(now, who, false);
         }
+        self.gone += self.lost.len() as u64;
         self.lost.clear();
     }
 
     /// When they began to be counted.
     pub(crate) const fn epoch(&self) -> Instant {
         self.epoch
+    }
+
+    /// Stays that are over, or go on elsewhere, up to now.
+    pub(crate) fn gone(&mut self, now: Instant) -> u64 {
+        self.expire_lost(now);
+        self.gone
+    }
+
+    /// Stays that go on here after another relay.
+    pub(crate) const fn resumed(&self) -> u64 {
+        self.resumed
+    }
+
+    /// Whether connections are lost that may come back.
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
     }
 
     /// Participants inside.
@@ -192,11 +217,18 @@ impl Stays {
         if self.lost.len() < MAX_LOST {
             return;
         }
-        self.lost.retain(|_, (_, at)| now < *at + RECONNECT_GRACE);
+        self.expire_lost(now);
         if self.lost.len() >= MAX_LOST {
             let oldest = self.lost.iter().min_by_key(|(_, (_, at))| *at).map(|(who, _)| *who);
-            oldest.and_then(|who| self.lost.remove(&who));
+            let forgotten = oldest.and_then(|who| self.lost.remove(&who));
+            self.gone += u64::from(forgotten.is_some());
         }
+    }
+
+    fn expire_lost(&mut self, now: Instant) {
+        let before = self.lost.len();
+        self.lost.retain(|_, (_, at)| now < *at + RECONNECT_GRACE);
+        self.gone += (before - self.lost.len()) as u64;
     }
 }
 
@@ -270,6 +302,7 @@ mod tests {
         stays.end(start + s(20), A, true);
         assert!(stays.begin(start + s(51), A, None), "another stay");
         assert_eq!(stays.listened(start + s(51)), s(20));
+        assert_eq!(stays.gone(start + s(51)), 1);
     }
 
     #[test]

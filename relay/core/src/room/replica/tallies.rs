@@ -38,12 +38,12 @@ struct SentSketch {
 }
 
 impl Tallies {
-    /// When the own tally is to be sent: soon if something `has_changed`, and later if only time has passed for those
-    /// inside. The first one from `epoch` on.
-    pub(crate) fn due(&self, epoch: Instant, has_changed: bool, inside: u64) -> Option<Instant> {
+    /// When the own tally is to be sent: soon if something `has_changed`, and later if only
+    /// time `runs_on` for those inside. The first one from `epoch` on.
+    pub(crate) fn due(&self, epoch: Instant, has_changed: bool, runs_on: bool) -> Option<Instant> {
         let period = if has_changed {
             TALLY_PERIOD
-        } else if inside > 0 {
+        } else if runs_on {
             STAY_PERIOD
         } else {
             return None;

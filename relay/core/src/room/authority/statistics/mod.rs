@@ -209,6 +209,8 @@ impl RunStatistics {
 
     /// Notes that it is being stored. Those inside go on, so that it is not the last time while there are any.
     pub(super) fn note_written(&mut self, at_ms: u64) {
+        let speech_ms = self.talk.complete((at_ms / 1_000).saturating_sub(talk::WAIT_S));
+        self.add_speech(at_ms, speech_ms);
         let goes_on = self.ended_ms.is_none() && self.inside() > 0;
         self.write_at_ms = goes_on.then_some(at_ms + WRITE_PERIOD_MS);
         self.written_at_ms = at_ms;
@@ -267,7 +269,6 @@ impl RunStatistics {
             (self.peak, self.peak_at_ms) = (listeners, at_ms);
         }
         self.course.set_listeners(at_ms, listeners);
-        self.count_leaves(at_ms);
         self.change(at_ms);
     }
 
@@ -285,7 +286,6 @@ impl RunStatistics {
         if stage != self.stage {
             self.talk.set_stage(stage);
             self.stage = stage.to_vec();
-            self.count_leaves(at_ms);
             self.change(at_ms);
         }
     }
@@ -334,7 +334,6 @@ impl RunStatistics {
             self.listeners = 0;
             let speech_ms = self.talk.complete(u64::MAX);
             self.add_speech(at_ms, speech_ms);
-            self.count_leaves(at_ms);
             self.ended_ms = Some(at_ms);
             self.change(at_ms);
         }
@@ -361,7 +360,7 @@ impl RunStatistics {
     }
 
     fn count_leaves(&mut self, at_ms: u64) {
-        let leaves = self.seen.joins.saturating_sub(self.inside());
+        let leaves = self.relays.leaves().min(self.seen.joins);
         if leaves > self.seen.leaves {
             self.course.bucket(at_ms).leaves += leaves - self.seen.leaves;
             self.seen.leaves = leaves;

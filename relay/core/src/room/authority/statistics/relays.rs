@@ -63,6 +63,13 @@ impl Relays {
         self.tallies().flat_map(|tally| tally.joins.values()).sum()
     }
 
+    /// Stays that are over.
+    pub(super) fn leaves(&self) -> u64 {
+        let gone: u64 = self.tallies().filter_map(|tally| tally.gone).sum();
+        let resumed: u64 = self.tallies().filter_map(|tally| tally.resumed).sum();
+        gone.saturating_sub(resumed)
+    }
+
     /// Joins by way of arrival.
     pub(super) fn ways(&self) -> BTreeMap<Way, u64> {
         sum_maps(self.tallies().map(|tally| &tally.joins))
@@ -171,6 +178,8 @@ fn add(sum: &mut RelayTally, life: RelayTally) {
     let both = |a: Option<u64>, b: Option<u64>| Some(a.unwrap_or(0) + b.unwrap_or(0));
     sum.listened_ms = both(sum.listened_ms, life.listened_ms);
     sum.texts = both(sum.texts, life.texts);
+    sum.gone = both(sum.gone, life.gone);
+    sum.resumed = both(sum.resumed, life.resumed);
     sum.joins = sum_maps([&sum.joins, &life.joins].into_iter());
     sum.reactions = sum_maps([&sum.reactions, &life.reactions].into_iter());
     sum.votes = sum_maps([&sum.votes, &life.votes].into_iter());

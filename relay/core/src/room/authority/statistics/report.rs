@@ -53,7 +53,7 @@ impl RunStatistics {
             retention: self.retention(),
             relays,
             more_relays,
-            talk: self.talk.report(at_ms),
+            talk: self.talk.report_now(at_ms),
             hands: self.hands(),
             invitations: self.invitations.clone(),
             reactions: self.relays.reactions(),
@@ -84,7 +84,8 @@ impl RunStatistics {
             peak: self.peak,
             peak_at_s: self.peak_at_ms / 1_000,
             joins,
-            leaves: joins.saturating_sub(inside),
+            // A relay that is lost says of nobody that they have left.
+            leaves: if self.ended_ms.is_some() { joins } else { self.seen.leaves },
             unique: self.persons.estimate(),
             listened_s: listened_ms / 1_000,
             average_s: listened_ms.checked_div(joins).unwrap_or(0) / 1_000,

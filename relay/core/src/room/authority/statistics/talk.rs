@@ -16,7 +16,7 @@ const PERIODS_A_SECOND: u64 = 1_000 / PERIOD_MS;
 /// Frame periods after which a new turn begins.
 const TURN_PAUSE_PERIODS: u64 = TURN_PAUSE.as_millis() as u64 / PERIOD_MS;
 /// Seconds that wait for reports of all edges: they come once a second, over the tree, by clocks that differ.
-const WAIT_S: u64 = 4;
+pub(super) const WAIT_S: u64 = 4;
 /// Persons who speak in one run and are told apart; the one with the least talk makes room.
 const MAX_SPEAKERS: usize = 256;
 
@@ -91,6 +91,13 @@ impl Talk {
         }
         self.done_s = self.done_s.max(to_s);
         (self.speech - before) * PERIOD_MS
+    }
+
+    /// The report as of now: of seconds that are complete by then, though nobody has spoken since.
+    pub(super) fn report_now(&self, at_ms: u64) -> TalkStatistics {
+        let mut talk = self.clone();
+        talk.complete((at_ms / 1_000).saturating_sub(WAIT_S));
+        talk.report(at_ms)
     }
 
     /// The report, up to a time.
