@@ -102,8 +102,9 @@ pub const MAX_QUESTIONS_REPORTED: usize = 10;
 pub const TALLY_PERIOD: Duration = Duration::from_millis(750);
 /// Time after which a relay tells that stays have grown longer, where nothing else has changed.
 pub const STAY_PERIOD: Duration = Duration::from_secs(30);
-/// The shortest time between two sketches of a relay: 2 KiB, where new persons have come.
-pub const SKETCH_PERIOD: Duration = Duration::from_secs(10);
+/// The shortest time between two sketches of a relay, where new persons have come: 2 KiB beside what 30 s of counts
+/// cost.
+pub const SKETCH_PERIOD: Duration = Duration::from_secs(30);
 /// A sketch of distinct persons, in bytes.
 pub const MAX_SKETCH_BYTES: usize = 8 * 1024;
 /// The shortest time between two messages of a participant, where the room asks for no more.

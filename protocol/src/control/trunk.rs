@@ -123,7 +123,7 @@ pub enum ToParent {
         /// The tally.
         tally: RelayTally,
     },
-    /// Sketch of distinct persons at and below the child, when it has changed; at most once in ten seconds.
+    /// Sketch of distinct persons at and below the child, when it has changed; at most once in 30 seconds.
     Sketch {
         /// The room.
         channel: Channel,

@@ -7,6 +7,7 @@
 //! Its parts own their state: `rooms`, `connections` of participants, the trunk to the `parent`,
 //! `draining`, `lists` of public rooms, `storage`. Pure functions: `status`, `queries` and `news`.
 
+mod below;
 mod config;
 mod connections;
 mod draining;
@@ -39,7 +40,7 @@ use self::lists::Lists;
 use self::parent::ParentTrunk;
 use self::rooms::Rooms;
 use self::status::{Facts, SelfKnowledge};
-use self::storage::{Storage, Written};
+use self::storage::Storage;
 use crate::counters::load::Load;
 use crate::counters::{HubCounters, RoomMetrics, TrunkState};
 use crate::messages::{LinkId, RoomId, ShardCommand, ShardEvent, ShardId};
@@ -168,34 +169,10 @@ impl Hub {
 
     /// The store has carried out a request, or has not.
     pub fn handle_stored(&mut self, now: Instant, reply: StoreReply) {
-        match reply {
-            StoreReply::Written { id, result } => {
-                let Some(written) = self.storage.take_write(id) else { return };
-                self.counters.store_failures += u64::from(result.is_err());
-                let (Written::Decision(room) | Written::Statistics(room)) = written;
-                if let Some(room) = self.rooms.get_mut(room) {
-                    match written {
-                        Written::Decision(_) => room.handle_stored(now, result, &mut self.out),
-                        Written::Statistics(_) => {
-                            room.handle_statistics_stored(now, result, &mut self.out);
-                        }
-                    }
-                }
-            }
-            StoreReply::Log { id, result } => {
-                let Some((room, ticket)) = self.storage.take_read(id) else { return };
-                self.counters.store_failures += u64::from(result.is_err());
-                if let Some(room) = self.rooms.get_mut(room) {
-                    room.handle_log(now, ticket, result, &mut self.out);
-                }
-            }
-            StoreReply::Statistics { id, result } => {
-                let Some((room, ticket)) = self.storage.take_read(id) else { return };
-                self.counters.store_failures += u64::from(result.is_err());
-                if let Some(room) = self.rooms.get_mut(room) {
-                    room.handle_statistics(now, ticket, result, &mut self.out);
-                }
-            }
+        let Some((room, reply)) = self.storage.take(reply) else { return };
+        self.counters.store_failures += u64::from(reply.is_failure());
+        if let Some(room) = self.rooms.get_mut(room) {
+            room.handle_store(now, reply, &mut self.out);
         }
         self.settle(now);
     }

@@ -13,11 +13,10 @@ use tribune_protocol::ids::{Channel, DisplayName, RelayId, RoomName};
 use tribune_protocol::limits::MAX_STAGE;
 
 use super::lists::TooManyQuestions;
-use super::{Hub, HubEffect, news};
+use super::{Hub, HubEffect, below, news};
 use crate::messages::{LinkId, ShardCommand};
 use crate::outbox::Outbox;
 use crate::room::Room;
-use crate::room::replica::routing::RelayedAction;
 use crate::room::replica::rulings::TooManyRulings;
 use crate::tree::query::Asker;
 use crate::tree::uplink::AttachEffect;
@@ -49,53 +48,21 @@ impl Hub {
                 self.handle_subscribe(now, (link, channel), room, heard);
             }
             ToParent::Unsubscribe { channel } => self.handle_unsubscribe(now, link, channel),
-            ToParent::Audience { channel, listeners } => {
+            message @ (ToParent::Audience { channel, .. }
+            | ToParent::Applied { channel, .. }
+            | ToParent::Act { channel, .. }
+            | ToParent::Reactions { channel, .. }
+            | ToParent::Quality { channel, .. }
+            | ToParent::Tally { channel, .. }
+            | ToParent::Sketch { channel, .. }
+            | ToParent::Talk { channel, .. }
+            | ToParent::Texts { channel, .. }) => {
+                self.counters.actions += u64::from(matches!(message, ToParent::Act { .. }));
                 if let Some((room, out)) = self.child_room(link, channel) {
-                    room.handle_audience(now, link, listeners, out);
-                }
-            }
-            ToParent::Applied { channel, revision } => {
-                if let Some((room, out)) = self.child_room(link, channel) {
-                    room.handle_applied(now, link, revision, out);
-                }
-            }
-            ToParent::Act { channel, participant: who, request, by, action } => {
-                if let Some((room, out)) = self.child_room(link, channel) {
-                    room.handle_act(now, link, RelayedAction { who, request, by, action }, out);
-                    self.counters.actions += 1;
-                }
-            }
-            ToParent::Reactions { channel, counts } => {
-                if let Some((room, out)) = self.child_room(link, channel) {
-                    room.handle_reactions_below(now, &counts, out);
+                    below::handle(now, room, link, message, out);
                 }
             }
             ToParent::ListRooms { after } => self.handle_list_below(now, link, after),
-            ToParent::Quality { channel, quality } => {
-                if let Some((room, out)) = self.child_room(link, channel) {
-                    room.handle_quality_below(now, link, &quality, out);
-                }
-            }
-            ToParent::Tally { channel, tally } => {
-                if let Some((room, out)) = self.child_room(link, channel) {
-                    room.counting(now).handle_tally(tally, out);
-                }
-            }
-            ToParent::Sketch { channel, sketch } => {
-                if let Some((room, out)) = self.child_room(link, channel) {
-                    room.counting(now).handle_sketch(&sketch, out);
-                }
-            }
-            ToParent::Talk { channel, at_s, tracks } => {
-                if let Some((room, out)) = self.child_room(link, channel) {
-                    room.counting(now).handle_talk(at_s, tracks, out);
-                }
-            }
-            ToParent::Texts { channel, texts } => {
-                if let Some((room, out)) = self.child_room(link, channel) {
-                    room.counting(now).handle_texts_below(texts, out);
-                }
-            }
             ToParent::Query { number, about } => {
                 if self.children.get(link).is_some() {
                     self.ask_root(now, Asker::Relay { link, number }, about);

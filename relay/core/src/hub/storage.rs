@@ -11,9 +11,9 @@ use super::config::{HubConfig, HubEffect};
 use super::rooms::Rooms;
 use crate::messages::RoomId;
 use crate::outbox::{Outbox, RoomRequest};
-use crate::room::Room;
 use crate::room::authority::commit::{Authority, Kept};
-use crate::store::{Batch, ReadId, StoreError, StoreRequest, StoredRoom, WriteId};
+use crate::room::{Room, RoomReply};
+use crate::store::{Batch, ReadId, StoreError, StoreReply, StoreRequest, StoredRoom, WriteId};
 
 /// Reads that wait for the store at the same time, over all rooms. More are refused as if the store
 /// had been too far behind, which it is.
@@ -24,19 +24,17 @@ const MAX_READS: usize = 256;
 pub(super) struct Storage {
     next: u64,
     /// For each room one of a decision and one of statistics at most.
-    writes: BTreeMap<WriteId, Written>,
+    writes: BTreeMap<WriteId, (RoomId, Written)>,
     reads: BTreeMap<ReadId, (RoomId, u64)>,
     /// As many rooms as the store holds.
     closed: BTreeMap<RoomName, Kept>,
 }
 
-/// What a write was of.
+/// Content of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Written {
-    /// A decision of a room.
-    Decision(RoomId),
-    /// Statistics of a room.
-    Statistics(RoomId),
+enum Written {
+    Decision,
+    Statistics,
 }
 
 impl Storage {
@@ -91,14 +89,26 @@ impl Storage {
         }
     }
 
-    /// What a write was of that the store has answered.
-    pub(super) fn take_write(&mut self, id: WriteId) -> Option<Written> {
-        self.writes.remove(&id)
-    }
-
-    /// Room and ticket of a read that the store has answered.
-    pub(super) fn take_read(&mut self, id: ReadId) -> Option<(RoomId, u64)> {
-        self.reads.remove(&id)
+    /// Room that a reply of the store is for, and the reply as the room takes it.
+    pub(super) fn take(&mut self, reply: StoreReply) -> Option<(RoomId, RoomReply)> {
+        match reply {
+            StoreReply::Written { id, result } => {
+                let (room, written) = self.writes.remove(&id)?;
+                let reply = match written {
+                    Written::Decision => RoomReply::Decided(result),
+                    Written::Statistics => RoomReply::Kept(result),
+                };
+                Some((room, reply))
+            }
+            StoreReply::Log { id, result } => {
+                let (room, ticket) = self.reads.remove(&id)?;
+                Some((room, RoomReply::Log { ticket, result }))
+            }
+            StoreReply::Statistics { id, result } => {
+                let (room, ticket) = self.reads.remove(&id)?;
+                Some((room, RoomReply::Statistics { ticket, result }))
+            }
+        }
     }
 
     /// Hands the rooms' requests on to the store.
@@ -115,16 +125,17 @@ impl Storage {
             let number = self.next;
             let request = match request {
                 RoomRequest::Write(batch) => {
-                    self.writes.insert(WriteId(number), Written::Decision(id));
+                    self.writes.insert(WriteId(number), (id, Written::Decision));
                     StoreRequest::Write { id: WriteId(number), batch }
                 }
                 RoomRequest::KeepStatistics(row) => {
-                    self.writes.insert(WriteId(number), Written::Statistics(id));
+                    self.writes.insert(WriteId(number), (id, Written::Statistics));
                     let batch = Batch { statistics: Some(row), ..Batch::new(room.name().clone()) };
                     StoreRequest::Write { id: WriteId(number), batch }
                 }
                 RoomRequest::ReadStatistics { ticket, .. } if self.reads.len() >= MAX_READS => {
-                    room.handle_statistics(now, ticket, Err(StoreError::Busy), out);
+                    let result = Err(StoreError::Busy);
+                    room.handle_store(now, RoomReply::Statistics { ticket, result }, out);
                     continue;
                 }
                 RoomRequest::ReadStatistics { ticket, run } => {
@@ -133,7 +144,8 @@ impl Storage {
                     StoreRequest::ReadStatistics { id: ReadId(number), room, run }
                 }
                 RoomRequest::ReadLog { ticket, .. } if self.reads.len() >= MAX_READS => {
-                    room.handle_log(now, ticket, Err(StoreError::Busy), out);
+                    let result = Err(StoreError::Busy);
+                    room.handle_store(now, RoomReply::Log { ticket, result }, out);
                     continue;
                 }
                 RoomRequest::ReadLog { ticket, from, limit } => {

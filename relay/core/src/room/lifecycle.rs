@@ -16,9 +16,9 @@ use super::edge::join::Admission;
 use super::edge::oneshot::{self, OneShotRequest};
 use super::edge::person::Shown;
 use super::edge::refusal::Refusal;
-use super::edge::{Dispatch, JoinFacts, JoinStep, TokenStep, answer, dispatch};
+use super::edge::{Dispatch, JoinFacts, JoinStep, answer, dispatch};
 use super::view::RoomView;
-use super::{CLOSING_PATIENCE, Room};
+use super::{CLOSING_PATIENCE, Room, tokens};
 use crate::messages::ShardCommand;
 use crate::outbox::{Noted, Outbox};
 
@@ -122,7 +122,7 @@ impl Room {
         let result = self.edge.renew(view, now_s, who, shown);
         if result.is_ok() {
             out.note(Noted::TokenRenewed);
-            self.watch_token(now, who, out);
+            tokens::watch(self, now, who, out);
         }
         answer(link, request, result, out);
     }
@@ -140,8 +140,7 @@ impl Room {
             return out.note(Noted::ReportRefused);
         };
         out.note(Noted::Reported(report));
-        self.replica.add_report(now, &report);
-        self.replica.send_quality(now, out);
+        self.counting(now).report(&report, out);
         self.follow_rights(who, out);
     }
 
@@ -220,23 +219,6 @@ impl Room {
         }
     }
 
-    /// Warns members whose tokens run out, and parts with those whose have.
-    pub(super) fn check_tokens(&mut self, now: Instant, out: &mut Outbox) {
-        let now_s = self.context.unix_s(now);
-        while let Some((who, link, step)) = self.edge.pop_expiry(now_s) {
-            match step {
-                TokenStep::Warn { in_s } => {
-                    out.to_participant(link, None, &ToParticipant::TokenExpires { in_s });
-                }
-                TokenStep::Close => {
-                    out.note(Noted::TokenExpired);
-                    out.close(link, CloseCode::TokenExpired, CloseCode::TokenExpired.to_string());
-                    self.handle_leave(now, who, false, out);
-                }
-            }
-        }
-    }
-
     /// Lets a member in: it hears the room, and is told its rights.
     pub(super) fn admit(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
         let listeners = self.listeners_in_tree();
@@ -264,7 +246,7 @@ impl Room {
         }
         // The token may have run out by now, and with it the membership.
         let older = self.edge.other_sessions(who);
-        self.watch_token(now, who, out);
+        tokens::watch(self, now, who, out);
         // Last, because it can lead to another state.
         if self.replica.state().settings.duplicates == Duplicates::Replace {
             for older in older {
@@ -375,13 +357,6 @@ impl Room {
             self.check_in_force(now, out);
         }
         self.note_idle(now);
-    }
-
-    /// Notes when a member's token runs out.
-    fn watch_token(&mut self, now: Instant, who: ParticipantId, out: &mut Outbox) {
-        if self.edge.watch_token(who) {
-            self.check_tokens(now, out);
-        }
     }
 
     /// Asks the origin, once the room's state is known.

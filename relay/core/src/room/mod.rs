@@ -10,10 +10,12 @@
 //! participants' joins, requests and departures in `lifecycle`. The edge reads the replica through a
 //! [`view`]; both compute with [`person_rulings`]. [`names`] and [`context`] are shared by all.
 
+mod audience;
 pub mod authority;
 pub mod context;
 pub(crate) mod counting;
 pub mod edge;
+mod effects;
 mod lifecycle;
 pub mod names;
 pub(crate) mod person_rulings;
@@ -22,6 +24,7 @@ pub mod replica;
 mod routing;
 #[cfg(test)]
 mod tests;
+mod tokens;
 pub(crate) mod view;
 
 use std::sync::Arc;
@@ -36,14 +39,13 @@ use tribune_protocol::limits::MAX_LISTENERS_A_MESSAGE;
 use tribune_protocol::quality::QualitySummary;
 
 use self::authority::commit::{Authority, Kept};
-use self::authority::effect::OriginEffect;
 use self::context::RoomContext;
 use self::counting::Counting;
 use self::edge::Edge;
-use self::replica::{HeldAnswer, Replica, StageHere};
+use self::replica::{Replica, StageHere};
 use self::view::RoomView;
 use crate::messages::{LinkId, RoomId};
-use crate::outbox::{Outbox, RoomRequest};
+use crate::outbox::Outbox;
 use crate::store::{LogPage, StatisticsRow, StoreError};
 
 /// Time for which a relay keeps a room that nobody here or below wants, so that one listener's
@@ -52,6 +54,29 @@ pub const IDLE_LINGER: Duration = Duration::from_secs(10);
 /// Time for which a room that is over waits for its relays below to say what they have counted: the way to the
 /// deepest leaf and back.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Reply of the store to a room at its origin.
+#[derive(Debug)]
+pub enum RoomReply {
+    /// A decision is stored, or is not.
+    Decided(Result<(), StoreError>),
+    /// Statistics are stored, or are not.
+    Kept(Result<(), StoreError>),
+    /// A part of the log.
+    Log {
+        /// Ticket of the read.
+        ticket: u64,
+        /// The page.
+        result: Result<LogPage, StoreError>,
+    },
+    /// Statistics of an earlier run.
+    Statistics {
+        /// Ticket of the read.
+        ticket: u64,
+        /// The statistics; `None`: none are kept.
+        result: Result<Option<StatisticsRow>, StoreError>,
+    },
+}
 
 /// A room on this relay.
 #[derive(Debug)]
@@ -65,6 +90,18 @@ pub struct Room {
     idle_since: Option<Instant>,
     /// The room is over: until when its relays below may still say what they have counted.
     closing: Option<Instant>,
+}
+
+impl RoomReply {
+    /// Whether the store has refused or failed.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        match self {
+            Self::Decided(result) | Self::Kept(result) => result.is_err(),
+            Self::Log { result, .. } => result.is_err(),
+            Self::Statistics { result, .. } => result.is_err(),
+        }
+    }
 }
 
 impl Room {
@@ -81,7 +118,7 @@ impl Room {
         let replica = Replica::at_origin(id, state, revision, now);
         let mut room = Self::new(id, Some(Box::new(authority)), replica, context, now);
         room.relist(out);
-        room.drain_authority(now, out);
+        effects::carry_out(&mut room, now, out);
         room
     }
 
@@ -227,32 +264,20 @@ impl Room {
         self.replica.set_height(link, height);
     }
 
-    /// The store has kept a decision of the authority, or has not.
-    pub fn handle_stored(
-        &mut self,
-        now: Instant,
-        result: Result<(), StoreError>,
-        out: &mut Outbox,
-    ) {
+    /// A reply of the store.
+    pub fn handle_store(&mut self, now: Instant, reply: RoomReply, out: &mut Outbox) {
         if let Some(authority) = &mut self.authority {
-            authority.handle_stored(now, result);
+            match reply {
+                RoomReply::Decided(result) => authority.handle_stored(now, result),
+                RoomReply::Log { ticket, result } => authority.handle_log(now, ticket, result),
+                RoomReply::Kept(result) => authority.counts().handle_stored(now, result),
+                RoomReply::Statistics { ticket, result } => {
+                    authority.counts().handle_read(ticket, result);
+                }
+            }
         }
-        self.drain_authority(now, out);
+        effects::carry_out(self, now, out);
         self.note_idle(now);
-    }
-
-    /// A part of the log that the authority has asked for.
-    pub fn handle_log(
-        &mut self,
-        now: Instant,
-        ticket: u64,
-        result: Result<LogPage, StoreError>,
-        out: &mut Outbox,
-    ) {
-        if let Some(authority) = &mut self.authority {
-            authority.handle_log(now, ticket, result);
-        }
-        self.drain_authority(now, out);
     }
 
     /// Handles the passing of time.
@@ -260,7 +285,7 @@ impl Room {
         if let Some(authority) = &mut self.authority {
             authority.handle_timeout(now);
         }
-        self.drain_authority(now, out);
+        effects::carry_out(self, now, out);
         self.send_count(now, out);
         self.replica.send_reactions(now, out);
         self.replica.send_quality(now, out);
@@ -271,7 +296,7 @@ impl Room {
         }
         self.replica.check_subscribers(now, out);
         self.check_handoff(now, out);
-        self.check_tokens(now, out);
+        tokens::check(self, now, out);
         self.edge.give_up_joins(now, out);
         self.edge.one_shots().give_up(now, out);
         self.note_idle(now);
@@ -283,7 +308,8 @@ impl Room {
         let counting = counting::due(&self.edge, &self.replica, self.authority.as_deref());
         let authority = self.authority.as_deref();
         let decision = authority.and_then(Authority::poll_timeout);
-        let statistics = authority.and_then(Authority::statistics_due);
+        let statistics =
+            authority.and_then(|authority| authority.counted().write_due(&self.context));
         let count = self.replica.count_due(self.edge.listeners(self.replica.state()));
         let (replica, edge) = (self.replica.due(), self.edge.due(&self.context.wall));
         [decision, statistics, self.idle_until(), count, counting, self.closing, replica, edge]
@@ -296,81 +322,6 @@ impl Room {
     #[must_use]
     pub fn is_done(&self, now: Instant) -> bool {
         self.idle_until().is_some_and(|until| now >= until)
-    }
-
-    /// Statistics are stored, or are not.
-    pub fn handle_statistics_stored(
-        &mut self,
-        now: Instant,
-        result: Result<(), StoreError>,
-        out: &mut Outbox,
-    ) {
-        if let Some(authority) = &mut self.authority {
-            authority.handle_statistics_stored(now, result);
-        }
-        self.drain_authority(now, out);
-    }
-
-    /// Statistics that the authority has asked for.
-    pub fn handle_statistics(
-        &mut self,
-        now: Instant,
-        ticket: u64,
-        result: Result<Option<StatisticsRow>, StoreError>,
-        out: &mut Outbox,
-    ) {
-        if let Some(authority) = &mut self.authority {
-            authority.handle_statistics(ticket, result);
-        }
-        self.drain_authority(now, out);
-    }
-
-    /// Carries out the authority's effects.
-    fn drain_authority(&mut self, now: Instant, out: &mut Outbox) {
-        while let Some(authority) = &mut self.authority {
-            match authority.poll_effect() {
-                None => return,
-                Some(OriginEffect::Rule { rulings, lifted }) => {
-                    if self.handle_rulings(false, &rulings, &lifted, out).is_err() {
-                        let room = self.name();
-                        tracing::error!(%room, "the origin has made more rulings than it may");
-                    }
-                }
-                Some(OriginEffect::Publish) => {
-                    let (revision, state) = (authority.revision(), authority.state().clone());
-                    self.apply(now, revision, state, out);
-                }
-                Some(OriginEffect::Write(batch)) => {
-                    out.store(self.id, RoomRequest::Write(batch));
-                }
-                Some(OriginEffect::ReadLog { ticket, from, limit }) => {
-                    out.store(self.id, RoomRequest::ReadLog { ticket, from, limit });
-                }
-                Some(OriginEffect::Query { to, request, about }) => {
-                    out.query(self.id, to, request, about);
-                }
-                Some(OriginEffect::HideText(text)) => self.counting(now).hide_text(text, out),
-                Some(OriginEffect::KeepStatistics(row)) => {
-                    out.store(self.id, RoomRequest::KeepStatistics(row));
-                }
-                Some(OriginEffect::ReadStatistics { ticket, run }) => {
-                    out.store(self.id, RoomRequest::ReadStatistics { ticket, run });
-                }
-                Some(OriginEffect::Displace { who }) => self.handle_replaced(now, who, out),
-                Some(OriginEffect::Deliver { to, request, message, after }) => match after {
-                    Some(revision) if self.replica.in_force() < revision => {
-                        self.replica.hold(HeldAnswer { revision, to, request, message });
-                    }
-                    Some(_) | None => self.handle_deliver(now, to, request, message, out),
-                },
-                // The room may have been opened again by what came in between.
-                Some(OriginEffect::Finished) if self.state().phase == Phase::Ended => {
-                    self.closing.get_or_insert(now + CLOSING_PATIENCE);
-                    self.check_closing(now, out);
-                }
-                Some(OriginEffect::Finished) => {}
-            }
-        }
     }
 
     /// Takes over a state: here first, then below.
@@ -407,7 +358,7 @@ impl Room {
         let Some(until) = self.closing else { return };
         let is_counted = !self.replica.has_subscribers();
         if let Some(authority) = self.authority.as_mut().filter(|_| is_counted) {
-            authority.write_statistics(now);
+            authority.counts().write(now);
         }
         if is_counted || until <= now {
             self.closing = None;
@@ -444,7 +395,7 @@ impl Room {
         if let Some(authority) = &mut self.authority {
             authority.handle_audience(now, listeners);
             self.handle_count(listeners, out);
-            self.drain_authority(now, out);
+            effects::carry_out(self, now, out);
         } else if let Some(channel) = self.replica.channel() {
             out.to_parent(&ToParent::Audience { channel, listeners });
         }

@@ -1,4 +1,4 @@
-//! Sketch of distinct persons: how many there are, within its error, in 4 KiB however many they are. Sketches of
+//! Sketch of distinct persons: how many there are, within its error, in 2 KiB however many they are. Sketches of
 //! relays merge in any order, as often as one likes. Shared by edge, replica and authority.
 
 use std::fmt;
@@ -46,7 +46,7 @@ impl Persons {
 
     /// The sketch as it travels and is stored.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        self.0.to_sketch(HllType::Hll8).serialize()
+        self.0.to_sketch(HllType::Hll4).serialize()
     }
 
     /// Number of distinct persons.

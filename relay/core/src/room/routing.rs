@@ -12,9 +12,7 @@ use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::room::RoomState;
 use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::{Channel, ParticipantId, RequestId, Revision};
-use tribune_protocol::quality::Quality;
 
-use super::Room;
 use super::edge::Received;
 use super::edge::oneshot::WayBack;
 use super::edge::refusal::unavailable;
@@ -22,6 +20,7 @@ use super::replica::routing::RelayedAction;
 use super::replica::rulings::TooManyRulings;
 use super::replica::{HandoffEnd, HeldAnswer};
 use super::view::RoomView;
+use super::{Room, effects};
 use crate::messages::{LinkId, ShardId};
 use crate::outbox::Outbox;
 
@@ -223,32 +222,6 @@ impl Room {
         }
     }
 
-    /// Reactions at a relay below.
-    pub fn handle_reactions_below(
-        &mut self,
-        now: Instant,
-        counts: &BTreeMap<Reaction, u32>,
-        out: &mut Outbox,
-    ) {
-        for (reaction, count) in counts {
-            self.replica.reactions().add(now, *reaction, *count);
-        }
-        self.replica.send_reactions(now, out);
-    }
-
-    /// Quality at a relay below.
-    pub fn handle_quality_below(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        quality: &Quality,
-        out: &mut Outbox,
-    ) {
-        if self.replica.merge_quality(now, link, quality) {
-            self.replica.send_quality(now, out);
-        }
-    }
-
     /// Action of a participant below a child.
     pub fn handle_act(
         &mut self,
@@ -337,7 +310,7 @@ impl Room {
     ) {
         if let Some(authority) = &mut self.authority {
             authority.handle_action(now, who, request, by, action);
-            self.drain_authority(now, out);
+            effects::carry_out(self, now, out);
         } else if let Some(channel) = self.replica.channel() {
             out.to_parent(&ToParent::Act { channel, participant: who, request, by, action });
         } else if request.is_some() {

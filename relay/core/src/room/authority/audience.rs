@@ -81,8 +81,9 @@ pub(super) fn read_statistics(
     actor: &Actor,
     run: Option<u32>,
     part: StatisticsWanted,
-) {
+) -> Result<(), Refusal> {
     turn.out.want_statistics(WantedStatistics { asker: actor.asker, run, part });
+    Ok(())
 }
 
 /// Makes a share link of the sender's.

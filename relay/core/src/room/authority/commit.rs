@@ -7,33 +7,30 @@
 //! away and the request is refused. Inputs that arrive meanwhile wait in order. Audio waits for none
 //! of this.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::command::Govern;
-use tribune_protocol::control::participant::{Questions, ToParticipant};
+use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
 use tribune_protocol::domain::ruling::Ruling;
-use tribune_protocol::ids::{ByteString, ParticipantId, RequestId, Revision, RoomName, TrackId};
+use tribune_protocol::ids::{ParticipantId, RequestId, Revision, RoomName};
 use tribune_protocol::log::{Draft, LogAction};
-use tribune_protocol::quality::Quality;
-use tribune_protocol::statistics::tally::RelayTally;
 
 use super::effect::{Asker, Effects, OriginEffect, Refusal};
 use super::inbox::{Inbox, Input};
 use super::ledger::Ledger;
 use super::log_reads::{self, ENTRIES_A_READ, LogReads, Reading};
 use super::record::Record;
-use super::runs::{self, Runs};
+use super::runs::{self, RunCounts, Runs};
 use super::state::AuthorityState;
 use super::statistics::Fact;
 use super::{decide, lifecycle, rights};
 use crate::room::context::RoomContext;
-use crate::store::{self, Batch, StatisticsRow, StoreError};
+use crate::store::{self, Batch, StoreError};
 
 pub use super::ledger::Kept;
 
@@ -228,32 +225,19 @@ impl Authority {
         self.runs.set_listeners(self.unix_ms(now), listeners);
     }
 
-    /// A relay of the room has counted. Whether it counts.
-    pub fn handle_tally(&mut self, now: Instant, tally: RelayTally) -> bool {
-        let at_ms = self.unix_ms(now);
-        self.runs.take_tally(at_ms, tally, &mut self.state)
+    /// Statistics of the present run, to be counted in.
+    pub(in crate::room) const fn counts(&mut self) -> RunCounts<'_> {
+        RunCounts { runs: &mut self.runs, state: &mut self.state, effects: &mut self.effects }
     }
 
-    /// Persons at some relays of the room. Whether the sketch is one.
-    pub fn handle_sketch(&mut self, now: Instant, sketch: &ByteString) -> bool {
-        self.runs.take_sketch(self.unix_ms(now), sketch)
-    }
-
-    /// Speech of one second at one relay.
-    pub fn handle_talk(&mut self, now: Instant, at_s: u64, tracks: BTreeMap<TrackId, u64>) {
-        self.runs.take_talk(self.unix_ms(now), at_s, tracks);
-    }
-
-    /// Reports of how the room is heard.
-    pub fn handle_quality(&mut self, quality: &Quality) {
-        self.runs.take_quality(quality);
+    /// Statistics of the present run, to be read.
+    pub(in crate::room) const fn counted(&self) -> &Runs {
+        &self.runs
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Some(row) = self.runs.poll_write(self.unix_ms(now)) {
-            self.effects.push(OriginEffect::KeepStatistics(row));
-        }
+        self.counts().write_due(now);
         if self.pending.is_none() && self.record_at.take_if(|at| *at <= now).is_some() {
             let (mut state, effects) = self.copy();
             state.interested_mut().note_stored();
@@ -303,42 +287,6 @@ impl Authority {
         self.follow(now);
     }
 
-    /// Has the statistics stored now, if they have changed.
-    pub fn write_statistics(&mut self, now: Instant) {
-        if let Some(row) = self.runs.take_unwritten(self.unix_ms(now)) {
-            self.effects.push(OriginEffect::KeepStatistics(row));
-        }
-    }
-
-    /// Whether the statistics of a run that is over lack something in the store.
-    #[must_use]
-    pub fn has_unwritten_statistics(&self) -> bool {
-        self.runs.is_unwritten()
-    }
-
-    /// When statistics are to be stored: [`Self::handle_timeout`] has that to do too.
-    #[must_use]
-    pub fn statistics_due(&self) -> Option<Instant> {
-        self.runs.write_at_ms().map(|at_ms| runs::instant(self.state.context(), at_ms))
-    }
-
-    /// Statistics are stored, or cannot be; then it is tried again.
-    pub fn handle_statistics_stored(&mut self, now: Instant, result: Result<(), StoreError>) {
-        if let Err(error) = result {
-            tracing::error!(room = %self.state().room, %error, "statistics are not stored");
-            self.runs.note_unwritten(self.unix_ms(now));
-        }
-    }
-
-    /// Statistics of an earlier run have been read, or cannot be.
-    pub fn handle_statistics(
-        &mut self,
-        ticket: u64,
-        result: Result<Option<StatisticsRow>, StoreError>,
-    ) {
-        self.runs.handle_read(ticket, result, &self.state, &mut self.effects);
-    }
-
     /// A part of the log has been read, or cannot be.
     pub fn handle_log(
         &mut self,
@@ -367,23 +315,6 @@ impl Authority {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let record = self.record_at.filter(|_| self.pending.is_none());
         [self.decision_due(), record].into_iter().flatten().min()
-    }
-
-    /// Questions and totals, if everybody is to be told of a change now.
-    pub fn poll_questions(&mut self, now: Instant) -> Option<Questions> {
-        self.runs.poll_questions(now, &self.state)
-    }
-
-    /// When [`Self::poll_questions`] has something next; the first time from `epoch` on.
-    #[must_use]
-    pub fn questions_due(&self, epoch: Instant) -> Option<Instant> {
-        self.runs.questions_due(epoch)
-    }
-
-    /// Messages of the audience in this run.
-    #[must_use]
-    pub fn texts(&self) -> u64 {
-        self.runs.texts()
     }
 
     /// The next effect to carry out.

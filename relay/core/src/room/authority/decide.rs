@@ -158,10 +158,7 @@ fn govern(turn: &mut Turn<'_>, actor: &Actor, act: Govern) -> Result<(), Refusal
         Govern::Grant { participant } => hands::grant(turn, actor, participant),
         Govern::Deny { participant, reason } => hands::deny(turn, actor, participant, reason),
         Govern::ClearHands { reason } => hands::clear(turn, actor, &reason),
-        Govern::ListHands {} => {
-            turn.out.reply(actor.asker, turn.hands.message(turn.now));
-            Ok(())
-        }
+        Govern::ListHands {} => hands::list(turn, actor.asker),
         Govern::Invite { target } => stage::invite(turn, actor, &target),
         Govern::Uninvite { target } => stage::uninvite(turn, actor.asker, &target),
         Govern::AnswerInvite { accept } => stage::answer_invite(turn, actor, accept),
@@ -215,10 +212,7 @@ fn govern(turn: &mut Turn<'_>, actor: &Actor, act: Govern) -> Result<(), Refusal
         Govern::CloseQuestion { question, answered, reason } => {
             audience::close_question(turn, actor, question, answered, reason)
         }
-        Govern::ReadStatistics { run, part } => {
-            audience::read_statistics(turn, actor, run, part);
-            Ok(())
-        }
+        Govern::ReadStatistics { run, part } => audience::read_statistics(turn, actor, run, part),
         Govern::EndRoom {} => end_room(turn, actor),
         Govern::Unknown => Err(Refusal::bad_request("This relay does not know that request.")),
     }

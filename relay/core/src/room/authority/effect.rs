@@ -68,10 +68,10 @@ pub enum OriginEffect {
     /// A message of the audience is hidden from now on.
     HideText(TextId),
     /// Store statistics; the answer goes to
-    /// [`handle_statistics_stored`](super::commit::Authority::handle_statistics_stored).
+    /// [`RunCounts`](super::runs::RunCounts)`::handle_stored`.
     KeepStatistics(StatisticsRow),
     /// Read the statistics of an earlier run; the answer goes to
-    /// [`handle_statistics`](super::commit::Authority::handle_statistics).
+    /// [`RunCounts`](super::runs::RunCounts)`::handle_read`.
     ReadStatistics {
         /// Comes back with the answer.
         ticket: u64,

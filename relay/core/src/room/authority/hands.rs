@@ -115,6 +115,12 @@ pub(super) fn deny(
     Ok(())
 }
 
+/// Lists the queue of hands.
+pub(super) fn list(turn: &mut Turn<'_>, asker: Asker) -> Result<(), Refusal> {
+    turn.out.reply(asker, turn.hands.message(turn.now));
+    Ok(())
+}
+
 /// Lowers all hands.
 pub(super) fn clear(turn: &mut Turn<'_>, actor: &Actor, reason: &Note) -> Result<(), Refusal> {
     turn.require_live()?;

@@ -24,11 +24,20 @@ const MAX_READS: usize = 8;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct Runs {
+pub(in crate::room) struct Runs {
     present: Option<Box<RunStatistics>>,
     reads: BTreeMap<u64, (Asker, StatisticsWanted)>,
     next_ticket: u64,
     published: Published,
+}
+
+/// Statistics of the present run, borrowed from the authority for one input. What is counted does not wait for the
+/// store: only decisions do.
+#[derive(Debug)]
+pub(in crate::room) struct RunCounts<'a> {
+    pub(super) runs: &'a mut Runs,
+    pub(super) state: &'a mut AuthorityState,
+    pub(super) effects: &'a mut Effects,
 }
 
 /// Questions and totals, as everybody was told last.
@@ -94,43 +103,6 @@ impl Runs {
         }
     }
 
-    /// Takes a relay's tally. Whether it counts.
-    pub(super) fn take_tally(
-        &mut self,
-        at_ms: u64,
-        tally: RelayTally,
-        state: &mut AuthorityState,
-    ) -> bool {
-        let Some(present) = &mut self.present else { return false };
-        let is_old =
-            !tally.votes.is_empty() || !tally.withdrawn.is_empty() || !tally.reactions.is_empty();
-        let counts = present.take_tally(at_ms, tally);
-        if counts && is_old {
-            state.questions_mut().set_votes(present.votes());
-            self.published.is_old = true;
-        }
-        counts
-    }
-
-    /// Takes a sketch of persons. Whether it is one.
-    pub(super) fn take_sketch(&mut self, at_ms: u64, sketch: &ByteString) -> bool {
-        self.present.as_mut().is_none_or(|present| present.take_sketch(at_ms, sketch))
-    }
-
-    /// Takes the speech of one second.
-    pub(super) fn take_talk(&mut self, at_ms: u64, at_s: u64, tracks: BTreeMap<TrackId, u64>) {
-        if let Some(present) = &mut self.present {
-            present.take_talk(at_ms, at_s, tracks);
-        }
-    }
-
-    /// Takes reports of quality.
-    pub(super) fn take_quality(&mut self, quality: &Quality) {
-        if let Some(present) = &mut self.present {
-            present.take_quality(quality);
-        }
-    }
-
     /// There are so many listeners.
     pub(super) fn set_listeners(&mut self, at_ms: u64, listeners: u64) {
         if let Some(present) = &mut self.present {
@@ -139,43 +111,20 @@ impl Runs {
     }
 
     /// Messages written in the run.
-    pub(super) fn texts(&self) -> u64 {
+    pub(in crate::room) fn texts(&self) -> u64 {
         self.present.as_ref().map_or(0, |present| present.texts())
     }
 
-    /// When [`Self::poll_questions`] has something; the first time from `epoch` on.
-    pub(super) fn questions_due(&self, epoch: Instant) -> Option<Instant> {
+    /// When [`RunCounts::poll_questions`] has something; the first time from `epoch` on.
+    pub(in crate::room) fn questions_due(&self, epoch: Instant) -> Option<Instant> {
         self.published.is_old.then(|| self.published.from.unwrap_or(epoch))
     }
 
-    /// Questions and totals, if everybody is to be told of a change now.
-    pub(super) fn poll_questions(
-        &mut self,
-        now: Instant,
-        state: &AuthorityState,
-    ) -> Option<Questions> {
-        self.questions_due(now).filter(|due| *due <= now)?;
-        self.published.is_old = false;
-        let questions = self.message(state)?;
-        if questions == self.published.last {
-            return None;
-        }
-        self.published.from = Some(now + TALLY_PERIOD);
-        self.published.last.clone_from(&questions);
-        Some(questions)
-    }
-
-    /// When [`Self::poll_write`] has something, in Unix milliseconds.
-    pub(super) fn write_at_ms(&self) -> Option<u64> {
-        self.present.as_ref()?.write_at_ms()
-    }
-
-    /// Statistics to be stored now.
-    pub(super) fn poll_write(&mut self, at_ms: u64) -> Option<StatisticsRow> {
-        let present = self.present.as_mut()?;
-        present.write_at_ms().filter(|due| *due <= at_ms)?;
-        present.note_written(at_ms);
-        Some(row(present))
+    /// When statistics are to be stored.
+    pub(in crate::room) fn write_due(&self, context: &RoomContext) -> Option<Instant> {
+        let at_ms = self.present.as_ref()?.write_at_ms()?;
+        let ahead_us = at_ms.saturating_mul(1_000).saturating_sub(context.wall.unix_us);
+        Some(context.wall.at + Duration::from_micros(ahead_us))
     }
 
     /// Statistics to be stored with a decision that ends the run, as they are.
@@ -184,60 +133,14 @@ impl Runs {
         present.ended_ms().is_none().then(|| row_ended(present, at_ms))
     }
 
-    /// The statistics have not been stored.
-    pub(super) fn note_unwritten(&mut self, at_ms: u64) {
-        if let Some(present) = &mut self.present {
-            present.note_unwritten(at_ms);
-        }
-    }
-
     /// The stored form of the present run, or of the last one.
     pub(super) fn kept(&self) -> Option<StatisticsRow> {
         self.present.as_ref().map(|present| row(present))
     }
 
-    /// Statistics of an earlier run have been read, or cannot be.
-    pub(super) fn handle_read(
-        &mut self,
-        ticket: u64,
-        result: Result<Option<StatisticsRow>, StoreError>,
-        state: &AuthorityState,
-        effects: &mut Effects,
-    ) {
-        let Some((asker, part)) = self.reads.remove(&ticket) else { return };
-        let run = match result {
-            Ok(Some(row)) => RunStatistics::from_bytes(&row.bytes).map_err(|why| {
-                Refusal::new(ErrorCode::NotDurable, format!("The run cannot be shown: {why}."))
-            }),
-            Ok(None) => Err(none_kept()),
-            Err(error) => {
-                let message = format!("The statistics cannot be read: {error}.");
-                Err(Refusal::new(ErrorCode::NotDurable, message))
-            }
-        };
-        match run {
-            Ok(run) => reply(effects, asker, &run, u64::MAX, part, state),
-            Err(refusal) => effects.refuse(asker, refusal),
-        }
-    }
-
-    /// Statistics to be stored, though it is not time yet.
-    pub(super) fn take_unwritten(&mut self, at_ms: u64) -> Option<StatisticsRow> {
-        let present = self.present.as_mut()?;
-        present.write_at_ms()?;
-        present.note_written(at_ms);
-        Some(row(present))
-    }
-
     /// Whether something is being read.
     pub(super) fn is_reading(&self) -> bool {
         !self.reads.is_empty()
-    }
-
-    /// Whether the run is over, and its statistics are not stored as they are.
-    pub(super) fn is_unwritten(&self) -> bool {
-        let present = self.present.as_ref();
-        present.is_some_and(|run| run.ended_ms().is_some() && run.write_at_ms().is_some())
     }
 
     fn answer(
@@ -271,15 +174,118 @@ impl Runs {
     }
 }
 
+impl RunCounts<'_> {
+    /// A relay of the room has counted. Whether it counts.
+    pub(in crate::room) fn handle_tally(&mut self, now: Instant, tally: RelayTally) -> bool {
+        let at_ms = self.unix_ms(now);
+        let Some(present) = &mut self.runs.present else { return false };
+        let is_old =
+            !tally.votes.is_empty() || !tally.withdrawn.is_empty() || !tally.reactions.is_empty();
+        let counts = present.take_tally(at_ms, tally);
+        if counts && is_old {
+            self.state.questions_mut().set_votes(present.votes());
+            self.runs.published.is_old = true;
+        }
+        counts
+    }
+
+    /// Persons at some relays of the room. Whether the sketch is one.
+    pub(in crate::room) fn handle_sketch(&mut self, now: Instant, sketch: &ByteString) -> bool {
+        let at_ms = self.unix_ms(now);
+        self.runs.present.as_mut().is_none_or(|present| present.take_sketch(at_ms, sketch))
+    }
+
+    /// Speech of one second at one relay.
+    pub(in crate::room) fn handle_talk(
+        &mut self,
+        now: Instant,
+        at_s: u64,
+        tracks: BTreeMap<TrackId, u64>,
+    ) {
+        let at_ms = self.unix_ms(now);
+        if let Some(present) = &mut self.runs.present {
+            present.take_talk(at_ms, at_s, tracks);
+        }
+    }
+
+    /// Reports of how the room is heard.
+    pub(in crate::room) fn handle_quality(&mut self, quality: &Quality) {
+        if let Some(present) = &mut self.runs.present {
+            present.take_quality(quality);
+        }
+    }
+
+    /// Questions and totals, if everybody is to be told of a change now.
+    pub(in crate::room) fn poll_questions(&mut self, now: Instant) -> Option<Questions> {
+        self.runs.questions_due(now).filter(|due| *due <= now)?;
+        self.runs.published.is_old = false;
+        let questions = self.runs.message(self.state)?;
+        if questions == self.runs.published.last {
+            return None;
+        }
+        self.runs.published.from = Some(now + TALLY_PERIOD);
+        self.runs.published.last.clone_from(&questions);
+        Some(questions)
+    }
+
+    /// Has the statistics stored, if it is time.
+    pub(in crate::room) fn write_due(&mut self, now: Instant) {
+        let at_ms = self.unix_ms(now);
+        let due = self.runs.present.as_ref().and_then(|present| present.write_at_ms());
+        if due.is_some_and(|due| due <= at_ms) {
+            self.write(now);
+        }
+    }
+
+    /// Has the statistics stored now, if they have changed.
+    pub(in crate::room) fn write(&mut self, now: Instant) {
+        let at_ms = self.unix_ms(now);
+        let present = self.runs.present.as_mut();
+        if let Some(present) = present.filter(|present| present.write_at_ms().is_some()) {
+            present.note_written(at_ms);
+            self.effects.push(OriginEffect::KeepStatistics(row(present)));
+        }
+    }
+
+    /// Statistics are stored, or cannot be; then it is tried again.
+    pub(in crate::room) fn handle_stored(&mut self, now: Instant, result: Result<(), StoreError>) {
+        let Err(error) = result else { return };
+        let room = &self.state.published().room;
+        tracing::error!(%room, %error, "statistics are not stored");
+        let at_ms = self.unix_ms(now);
+        if let Some(present) = &mut self.runs.present {
+            present.note_unwritten(at_ms);
+        }
+    }
+
+    /// Statistics of an earlier run have been read, or cannot be.
+    pub(in crate::room) fn handle_read(
+        &mut self,
+        ticket: u64,
+        result: Result<Option<StatisticsRow>, StoreError>,
+    ) {
+        let Some((asker, part)) = self.runs.reads.remove(&ticket) else { return };
+        let refusal = |message: String| Refusal::new(ErrorCode::NotDurable, message);
+        let run = match result {
+            Ok(Some(row)) => RunStatistics::from_bytes(&row.bytes)
+                .map_err(|why| refusal(format!("The run cannot be shown: {why}."))),
+            Ok(None) => Err(none_kept()),
+            Err(error) => Err(refusal(format!("The statistics cannot be read: {error}."))),
+        };
+        match run {
+            Ok(run) => reply(self.effects, asker, &run, u64::MAX, part, self.state),
+            Err(refusal) => self.effects.refuse(asker, refusal),
+        }
+    }
+
+    fn unix_ms(&self, now: Instant) -> u64 {
+        unix_ms(self.state.context(), now)
+    }
+}
+
 /// Unix time in milliseconds.
 pub(super) fn unix_ms(context: &RoomContext, now: Instant) -> u64 {
     context.wall.unix_us(now) / 1_000
-}
-
-/// The instant of a Unix time in milliseconds.
-pub(super) fn instant(context: &RoomContext, at_ms: u64) -> Instant {
-    let ahead_us = at_ms.saturating_mul(1_000).saturating_sub(context.wall.unix_us);
-    context.wall.at + Duration::from_micros(ahead_us)
 }
 
 fn reply(

@@ -227,17 +227,6 @@ impl Replica {
         &mut self.texts
     }
 
-    /// Another run begins.
-    pub(crate) fn begin_run(&mut self) {
-        self.tallies.begin_run();
-        self.texts = AudienceTexts::default();
-    }
-
-    /// Relays below, with the room's channel on each trunk.
-    pub(crate) fn channels_below(&self) -> Vec<(LinkId, Channel)> {
-        self.subscribers.channels().collect()
-    }
-
     /// Adds the report of a participant of this relay.
     pub(crate) fn add_report(&mut self, now: Instant, report: &Report) {
         self.quality.add(now, report, self.subscription.is_some());

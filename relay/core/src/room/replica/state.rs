@@ -13,6 +13,7 @@ use tribune_protocol::domain::room::RoomState;
 use tribune_protocol::domain::ruling::Ruling;
 use tribune_protocol::ids::{Channel, Revision};
 
+use super::audience_texts::AudienceTexts;
 use super::confirmation::HeldAnswer;
 use super::handoff::HandoffEnd;
 use super::rulings::{TooManyRulings, send_pages};
@@ -123,6 +124,17 @@ impl Replica {
     pub(crate) fn replace(&mut self, revision: Revision, state: RoomState) -> RoomState {
         self.revision = revision;
         std::mem::replace(&mut self.state, state)
+    }
+
+    /// Another run begins.
+    pub(crate) fn begin_run(&mut self) {
+        self.tallies.begin_run();
+        self.texts = AudienceTexts::default();
+    }
+
+    /// Relays below, with the room's channel on each trunk.
+    pub(crate) fn channels_below(&self) -> Vec<(LinkId, Channel)> {
+        self.subscribers.channels().collect()
     }
 
     /// Sends the state to all relays below.

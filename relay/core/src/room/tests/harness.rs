@@ -317,14 +317,14 @@ impl Harness {
                 // With a store of its own, so that what is written of decisions stays as it is.
                 OriginEffect::KeepStatistics(row) => {
                     self.statistics.insert(row.run, row);
-                    self.authority.handle_statistics_stored(self.now, Ok(()));
+                    self.authority.counts().handle_stored(self.now, Ok(()));
                 }
                 OriginEffect::ReadStatistics { ticket, run } => {
                     let row = match run {
                         Some(run) => self.statistics.get(&run),
                         None => self.statistics.values().next_back(),
                     };
-                    self.authority.handle_statistics(ticket, Ok(row.cloned()));
+                    self.authority.counts().handle_read(ticket, Ok(row.cloned()));
                 }
                 OriginEffect::HideText(_)
                 | OriginEffect::Rule { .. }
