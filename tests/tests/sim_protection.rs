@@ -75,7 +75,7 @@ fn single_losses_that_repair_leaves_are_protected_against_until_they_end() {
     for_seeds(3, |seed| {
         let mut sim = Sim::new(seed);
         let room = Room::new(&mut sim, 3);
-        room.set(&mut sim, 1, lossy(FAR, 0.08, 1));
+        room.set(&mut sim, 1, lossy(FAR, 0.12, 1));
         sim.run_for(40 * SECOND);
         let protection = room.last(&sim);
         assert!(

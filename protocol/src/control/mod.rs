@@ -31,8 +31,10 @@ macro_rules! kinds {
 }
 
 pub mod command;
+mod credentials;
 pub mod participant;
 pub mod query;
+mod room_change;
 pub mod trunk;
 
 /// A message with the number that ties answers to requests.

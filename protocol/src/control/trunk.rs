@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::command::Govern;
+pub use super::credentials::Credentials;
 use super::participant::{Heard, Questions, ToParticipant};
 use super::query::{TreeAnswer, TreeQuery};
 use crate::domain::audience_text::{AudienceText, TextId};
@@ -17,10 +18,8 @@ use crate::domain::reaction::Reaction;
 use crate::domain::role::Role;
 use crate::domain::room::{Listing, RoomState};
 use crate::domain::ruling::Ruling;
-use crate::domain::share::Share;
 use crate::ids::{
-    ByteString, Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
-    Subject, TrackId,
+    ByteString, Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, TrackId,
 };
 use crate::quality::Quality;
 use crate::statistics::tally::RelayTally;
@@ -190,26 +189,6 @@ kinds!(ToParent {
     Self::Answer { .. } => "seen",
     Self::Unknown => "unknown",
 });
-
-/// Credentials of a participant, as its edge has checked them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credentials {
-    /// The subject.
-    pub subject: Subject,
-    /// The name.
-    pub name: DisplayName,
-    /// The highest role that they may come in with.
-    pub role: Role,
-    /// Whether they may open the room.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub may_open: bool,
-    /// The edge has found them barred: they can read the entries of the log about them, and appeal.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub barred: bool,
-    /// The share link by which they came.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub came_by: Option<Share>,
-}
 
 /// Action of a participant, on its way to the origin. The edge has checked their identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

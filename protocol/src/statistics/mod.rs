@@ -55,7 +55,7 @@ pub struct Statistics {
     /// Relays beyond those.
     #[serde(default)]
     pub more_relays: u32,
-    /// Who spoke.
+    /// Speech.
     pub talk: TalkStatistics,
     /// Raised hands.
     pub hands: HandStatistics,
@@ -293,7 +293,7 @@ pub struct Mark {
     pub after_s: u32,
     /// The kind.
     pub kind: MarkKind,
-    /// Who it is about; absent where it is nobody.
+    /// Name of the person it is about; absent where it is nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<DisplayName>,
 }

@@ -135,7 +135,7 @@ impl RelayTally {
         }
     }
 
-    /// What has changed since an earlier tally of the same run and life, in pieces that fit a message each: at least
+    /// Changes since an earlier tally of the same run and life, in pieces that fit a message each: at least
     /// one.
     #[must_use]
     pub fn since(&self, earlier: Option<&Self>) -> Vec<Self> {

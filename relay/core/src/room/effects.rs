@@ -1,4 +1,4 @@
-//! Effects of the authority, carried out in order: states and rulings to this relay and those below, answers,
+//! Effects of the authority, carried out in order, and replies of the store to them: states and rulings to this relay and those below, answers,
 //! requests to the store.
 
 use std::time::Instant;
@@ -9,6 +9,42 @@ use super::authority::effect::OriginEffect;
 use super::replica::HeldAnswer;
 use super::{CLOSING_PATIENCE, Room};
 use crate::outbox::{Outbox, RoomRequest};
+use crate::store::{LogPage, StatisticsRow, StoreError};
+
+/// Reply of the store to a room at its origin.
+#[derive(Debug)]
+pub enum RoomReply {
+    /// A decision is stored, or is not.
+    Decided(Result<(), StoreError>),
+    /// Statistics are stored, or are not.
+    Kept(Result<(), StoreError>),
+    /// A part of the log.
+    Log {
+        /// Ticket of the read.
+        ticket: u64,
+        /// The page.
+        result: Result<LogPage, StoreError>,
+    },
+    /// Statistics of an earlier run.
+    Statistics {
+        /// Ticket of the read.
+        ticket: u64,
+        /// The statistics; `None`: none are kept.
+        result: Result<Option<StatisticsRow>, StoreError>,
+    },
+}
+
+impl RoomReply {
+    /// Whether the store has refused or failed.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        match self {
+            Self::Decided(result) | Self::Kept(result) => result.is_err(),
+            Self::Log { result, .. } => result.is_err(),
+            Self::Statistics { result, .. } => result.is_err(),
+        }
+    }
+}
 
 /// Carries out the authority's effects.
 pub(super) fn carry_out(room: &mut Room, now: Instant, out: &mut Outbox) {

@@ -42,11 +42,11 @@ use self::authority::commit::{Authority, Kept};
 use self::context::RoomContext;
 use self::counting::Counting;
 use self::edge::Edge;
+pub use self::effects::RoomReply;
 use self::replica::{Replica, StageHere};
 use self::view::RoomView;
 use crate::messages::{LinkId, RoomId};
 use crate::outbox::Outbox;
-use crate::store::{LogPage, StatisticsRow, StoreError};
 
 /// Time for which a relay keeps a room that nobody here or below wants, so that one listener's
 /// reconnect does not take it down and up again.
@@ -54,29 +54,6 @@ pub const IDLE_LINGER: Duration = Duration::from_secs(10);
 /// Time for which a room that is over waits for its relays below to say what they have counted: the way to the
 /// deepest leaf and back.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(3);
-
-/// Reply of the store to a room at its origin.
-#[derive(Debug)]
-pub enum RoomReply {
-    /// A decision is stored, or is not.
-    Decided(Result<(), StoreError>),
-    /// Statistics are stored, or are not.
-    Kept(Result<(), StoreError>),
-    /// A part of the log.
-    Log {
-        /// Ticket of the read.
-        ticket: u64,
-        /// The page.
-        result: Result<LogPage, StoreError>,
-    },
-    /// Statistics of an earlier run.
-    Statistics {
-        /// Ticket of the read.
-        ticket: u64,
-        /// The statistics; `None`: none are kept.
-        result: Result<Option<StatisticsRow>, StoreError>,
-    },
-}
 
 /// A room on this relay.
 #[derive(Debug)]
@@ -90,18 +67,6 @@ pub struct Room {
     idle_since: Option<Instant>,
     /// The room is over: until when its relays below may still say what they have counted.
     closing: Option<Instant>,
-}
-
-impl RoomReply {
-    /// Whether the store has refused or failed.
-    #[must_use]
-    pub const fn is_failure(&self) -> bool {
-        match self {
-            Self::Decided(result) | Self::Kept(result) => result.is_err(),
-            Self::Log { result, .. } => result.is_err(),
-            Self::Statistics { result, .. } => result.is_err(),
-        }
-    }
 }
 
 impl Room {

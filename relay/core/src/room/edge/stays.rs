@@ -27,7 +27,7 @@ pub(crate) struct Stays {
     counted_to: Instant,
     /// Time at this relay of stays that are over.
     over: Duration,
-    /// What the arrivals of open stays add up to, since `epoch`.
+    /// Sum of the arrivals of open stays, since `epoch`.
     arrivals: Duration,
     epoch: Instant,
 }

@@ -60,7 +60,7 @@ impl AudienceTexts {
         is_news.then(|| self.send_from.unwrap_or(epoch))
     }
 
-    /// What is to be sent on, if it is time.
+    /// News to be sent on, if it is time.
     pub(crate) fn take_due(&mut self, now: Instant, total: Option<u64>) -> Option<TextNews> {
         self.due(now, total).filter(|due| *due <= now)?;
         self.send_from = Some(now + TALLY_PERIOD);
