@@ -69,9 +69,22 @@ macro_rules! one_of_each {
 
 /// Name, value and unit of each limit of the code.
 fn limits_of_the_code() -> Vec<[String; 3]> {
-    let ms = |duration: Duration| (duration.as_millis() as usize, "ms");
-    let s = |duration: Duration| (duration.as_secs() as usize, "s");
-    let limits = [
+    let all = limits_of_media_and_tokens().into_iter().chain(limits_of_rooms());
+    all.map(|(name, (value, unit))| [name.to_owned(), value.to_string(), unit.to_owned()]).collect()
+}
+
+type Limit = (&'static str, (usize, &'static str));
+
+const fn ms(duration: Duration) -> (usize, &'static str) {
+    (duration.as_millis() as usize, "ms")
+}
+
+const fn s(duration: Duration) -> (usize, &'static str) {
+    (duration.as_secs() as usize, "s")
+}
+
+fn limits_of_media_and_tokens() -> Vec<Limit> {
+    vec![
         ("FRAME_PERIOD", ms(limits::FRAME_PERIOD)),
         ("MAX_OPUS_BYTES", (limits::MAX_OPUS_BYTES, "bytes")),
         ("MAX_EXTENSION_BYTES", (limits::MAX_EXTENSION_BYTES, "bytes")),
@@ -125,6 +138,11 @@ fn limits_of_the_code() -> Vec<[String; 3]> {
         ("QUESTIONS_A_SECOND", (limits::QUESTIONS_A_SECOND as usize, "questions")),
         ("TURN_PAUSE", s(limits::TURN_PAUSE)),
         ("MAX_DURATION_S", (limits::MAX_DURATION_S as usize, "s")),
+    ]
+}
+
+fn limits_of_rooms() -> Vec<Limit> {
+    vec![
         ("MAX_HANDS", (limits::MAX_HANDS, "hands")),
         ("MAX_HANDS_SHOWN", (limits::MAX_HANDS_SHOWN, "hands")),
         ("MAX_RULINGS", (limits::MAX_RULINGS, "rulings")),
@@ -155,10 +173,7 @@ fn limits_of_the_code() -> Vec<[String; 3]> {
         ("MAX_DETAIL_BYTES", (limits::MAX_DETAIL_BYTES, "bytes")),
         ("MAX_ADDRESS_BYTES", (limits::MAX_ADDRESS_BYTES, "bytes")),
         ("MAX_LOG_ENTRY_BYTES", (limits::MAX_LOG_ENTRY_BYTES, "bytes")),
-    ];
-    limits
-        .map(|(name, (value, unit))| [name.to_owned(), value.to_string(), unit.to_owned()])
-        .to_vec()
+    ]
 }
 
 #[test]
@@ -640,6 +655,39 @@ fn the_share_link_of_the_specification_is_read() {
 
 #[test]
 fn statistics_of_the_largest_size_fit_a_message() {
+    let longest = "n".repeat(limits::MAX_NAME_BYTES).parse().expect("a name");
+    let runs = vec![
+        RunListing { run: u32::MAX, began_at_s: u64::MAX, ended_at_s: u64::MAX };
+        limits::MAX_RUNS_LISTED
+    ];
+    let bucket = Bucket {
+        listeners: u64::MAX,
+        joins: u64::MAX,
+        leaves: u64::MAX,
+        reactions: u64::MAX,
+        texts: u64::MAX,
+        hands: u32::MAX,
+        speech_ms: u32::MAX,
+    };
+    let mark = Mark { after_s: u32::MAX, name: Some(longest), ..samples::mark() };
+    let parts = [
+        StatisticsPart::Numbers { statistics: Box::new(largest_statistics()), runs },
+        StatisticsPart::Buckets {
+            from: u32::MAX,
+            buckets: vec![bucket; limits::MAX_BUCKETS_A_MESSAGE],
+        },
+        StatisticsPart::Marks { from: u32::MAX, marks: vec![mark; limits::MAX_MARKS_A_MESSAGE] },
+    ];
+    for part in parts {
+        let message = ToParticipant::Statistics { part };
+        let (participant, request) = (ParticipantId(u64::MAX), Some(RequestId(u32::MAX)));
+        let deliver =
+            ToChild::Deliver { channel: Channel(u32::MAX), participant, request, message };
+        println!("{} bytes", encode(None, &deliver).expect("a part fits a message").len());
+    }
+}
+
+fn largest_statistics() -> Statistics {
     let longest: DisplayName = "n".repeat(limits::MAX_NAME_BYTES).parse().expect("a name");
     let note: Note = "n".repeat(limits::MAX_NOTE_BYTES).parse().expect("a note");
     let rows = limits::MAX_STATISTICS_ROWS;
@@ -663,7 +711,7 @@ fn statistics_of_the_largest_size_fit_a_message() {
         ..samples::question()
     };
     let link = LinkStatistics { joins: u64::MAX, ..samples::link() };
-    let statistics = Statistics {
+    Statistics {
         title: note.clone(),
         pinned: note,
         retention: vec![
@@ -684,35 +732,6 @@ fn statistics_of_the_largest_size_fit_a_message() {
             ..ShareStatistics::default()
         },
         ..samples::statistics(largest_summary())
-    };
-    let runs = vec![
-        RunListing { run: u32::MAX, began_at_s: u64::MAX, ended_at_s: u64::MAX };
-        limits::MAX_RUNS_LISTED
-    ];
-    let bucket = Bucket {
-        listeners: u64::MAX,
-        joins: u64::MAX,
-        leaves: u64::MAX,
-        reactions: u64::MAX,
-        texts: u64::MAX,
-        hands: u32::MAX,
-        speech_ms: u32::MAX,
-    };
-    let mark = Mark { after_s: u32::MAX, name: Some(longest), ..samples::mark() };
-    let parts = [
-        StatisticsPart::Numbers { statistics: Box::new(statistics), runs },
-        StatisticsPart::Buckets {
-            from: u32::MAX,
-            buckets: vec![bucket; limits::MAX_BUCKETS_A_MESSAGE],
-        },
-        StatisticsPart::Marks { from: u32::MAX, marks: vec![mark; limits::MAX_MARKS_A_MESSAGE] },
-    ];
-    for part in parts {
-        let message = ToParticipant::Statistics { part };
-        let (participant, request) = (ParticipantId(u64::MAX), Some(RequestId(u32::MAX)));
-        let deliver =
-            ToChild::Deliver { channel: Channel(u32::MAX), participant, request, message };
-        println!("{} bytes", encode(None, &deliver).expect("a part fits a message").len());
     }
 }
 

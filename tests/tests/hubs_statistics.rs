@@ -35,6 +35,8 @@ struct Evening {
     host: (PersonNo, ConnNo),
     /// Listeners by leaf.
     seats: Vec<Vec<(PersonNo, ConnNo)>>,
+    /// When the room was opened.
+    began: Duration,
 }
 
 impl Evening {
@@ -49,7 +51,8 @@ impl Evening {
         net.vanish(conn);
         let conn = net.join(host, tree.leaves[0], Role::Host);
         assert!(net.run_until(10 * SECOND, |net| net.joined(conn) == Some(Answer::Done)));
-        Self { net, tree, host: (host, conn), seats: vec![Vec::new(); 4] }
+        let began = net.now();
+        Self { net, tree, host: (host, conn), seats: vec![Vec::new(); 4], began }
     }
 
     /// Somebody new comes in at a leaf.
@@ -110,6 +113,12 @@ impl Evening {
         }
     }
 
+    /// Lets time pass up to that second of the run.
+    fn at(&mut self, second: u64) {
+        let until = self.began + Duration::from_secs(second);
+        self.net.run_for(until - self.net.now());
+    }
+
     /// Unix seconds of now, as the origin has them.
     fn now_s(&self) -> u64 {
         EPOCH_S + self.net.now().as_secs()
@@ -123,14 +132,22 @@ fn a_scripted_evening_is_counted_as_by_hand() {
 
 fn scripted(seed: u64, weather: Weather) {
     let mut evening = Evening::begin(seed, weather);
-    let began = evening.net.now();
-    let at = |evening: &mut Evening, second: u64| {
-        let until = began + Duration::from_secs(second);
-        evening.net.run_for(until - evening.net.now());
-    };
+    arrivals(&mut evening);
+    let guest = hands_and_invitations(&mut evening);
+    speech(&mut evening, guest);
+    applause_and_questions(&mut evening);
+    departures(&mut evening);
+    evening.at(200);
+    check(&mut evening, false);
+    let ended = FromParticipant::Govern { act: Govern::EndRoom {} };
+    evening.net.request(evening.host.1, &ended);
+    evening.net.run_for(10 * SECOND);
+    check(&mut evening, true);
+}
 
-    // Ten at each leaf: by command line, in a frame, by the host's link, by a link of one of those.
-    at(&mut evening, 20);
+/// Ten at each leaf: by command line, in a frame, by the host's link, by a link of one of those.
+fn arrivals(evening: &mut Evening) {
+    evening.at(20);
     for _ in 0..10 {
         evening.come(0, Arrival::default());
         evening.come(1, Arrival { way: Some(Way::Embed), ..Arrival::default() });
@@ -149,14 +166,16 @@ fn scripted(seed: u64, weather: Weather) {
     for text in ["AQIJlOl0ZnqOE8VMln8IbWFzdG9kb26CvglhP_bMd4Cf", "AQEAAAAAAAAAAAAAAAA"] {
         evening.come(0, by(&text.parse().expect("a text")));
     }
+}
 
-    // Hands: one is granted after 10 s, one is denied, one is lowered. An invitation is accepted.
-    at(&mut evening, 60);
+/// One hand is granted after 10 s, one is denied, one is lowered. An invitation is accepted; gives by whom.
+fn hands_and_invitations(evening: &mut Evening) -> (PersonNo, ConnNo) {
+    evening.at(60);
     let hands: Vec<_> = evening.seats[0][..3].to_vec();
     for (_, conn) in &hands {
         evening.done(*conn, &FromParticipant::RaiseHand { note: Note::default() });
     }
-    at(&mut evening, 70);
+    evening.at(70);
     let id = |evening: &Evening, who: usize| evening.net.id(hands[who].0);
     let (first, denied) = (id(&evening, 0), id(&evening, 1));
     evening.by_host(Govern::Grant { participant: first });
@@ -168,9 +187,12 @@ fn scripted(seed: u64, weather: Weather) {
     evening.net.run_for(SECOND);
     let accept = Govern::AnswerInvite { accept: true };
     evening.done(guest.1, &FromParticipant::Govern { act: accept });
+    guest
+}
 
-    // Speech: the host for ten seconds, the guest over the last two of them and three more.
-    at(&mut evening, 80);
+/// The host speaks for ten seconds, the guest over the last two of them and three more.
+fn speech(evening: &mut Evening, guest: (PersonNo, ConnNo)) {
+    evening.at(80);
     let stage = evening.net.room(evening.tree.origin).expect("a room").state().stage.clone();
     let track = |who| stage.iter().find(|entry| entry.participant == who).expect("a place").track;
     let host_track = track(evening.net.id(evening.host.0));
@@ -186,9 +208,11 @@ fn scripted(seed: u64, weather: Weather) {
             evening.net.report_talk(leaves[1], at_s, BTreeMap::from([(guest_track, WHOLE)]));
         }
     }
+}
 
-    // Reactions, messages, questions and votes.
-    at(&mut evening, 100);
+/// Reactions, messages, questions and votes.
+fn applause_and_questions(evening: &mut Evening) {
+    evening.at(100);
     for leaf in 0..4 {
         for seat in 3..8 {
             let conn = evening.seats[leaf][seat].1;
@@ -197,7 +221,7 @@ fn scripted(seed: u64, weather: Weather) {
             evening.net.say(conn, &FromParticipant::Write { text });
         }
     }
-    at(&mut evening, 110);
+    evening.at(110);
     for (leaf, seat) in [(0, 3), (1, 3), (3, 3)] {
         let text = "Why is that?".parse().expect("a text");
         let conn = evening.seats[leaf][seat].1;
@@ -220,9 +244,11 @@ fn scripted(seed: u64, weather: Weather) {
     let pinned = Some("https://example.org/notes".parse().expect("a note"));
     let change = RoomChange { pinned, ..RoomChange::default() };
     evening.by_host(Govern::Set { change, reason: Note::default() });
+}
 
-    // Five leave; one is lost and back within ten seconds; one goes to another relay.
-    at(&mut evening, 140);
+/// Five leave; one is lost and back within ten seconds; one goes to another relay.
+fn departures(evening: &mut Evening) {
+    evening.at(140);
     for seat in 5..10 {
         let conn = evening.seats[3][seat].1;
         evening.net.say(conn, &FromParticipant::Leave {});
@@ -230,7 +256,7 @@ fn scripted(seed: u64, weather: Weather) {
     let lost = evening.seats[1][9];
     evening.net.vanish(lost.1);
     let moved = evening.seats[0][9];
-    let stay_s = Some((evening.net.now() - began).as_secs() as u32 - 20);
+    let stay_s = Some((evening.net.now() - evening.began).as_secs() as u32 - 20);
     evening.net.arrive(
         moved.0,
         evening.tree.leaves[2],
@@ -238,15 +264,8 @@ fn scripted(seed: u64, weather: Weather) {
         Arrival { stay_s, ..Arrival::default() },
     );
     evening.net.say(moved.1, &FromParticipant::Leave {});
-    at(&mut evening, 148);
+    evening.at(148);
     evening.net.join(lost.0, evening.tree.leaves[1], Role::Listener);
-
-    at(&mut evening, 200);
-    check(&mut evening, false);
-    let ended = FromParticipant::Govern { act: Govern::EndRoom {} };
-    evening.net.request(evening.host.1, &ended);
-    evening.net.run_for(10 * SECOND);
-    check(&mut evening, true);
 }
 
 /// Holds the numbers against those counted by hand.

@@ -30,6 +30,7 @@ macro_rules! kinds {
     };
 }
 
+mod action;
 pub mod command;
 mod credentials;
 pub mod participant;

@@ -328,9 +328,9 @@ impl ToParticipant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::{Envelope, decode, encode, tests::spec_vector};
     use crate::domain::permission::PermissionSet;
     use crate::domain::role::Role;
-    use crate::control::{Envelope, decode, encode, tests::spec_vector};
     use crate::ids::{ParticipantId, RequestId, SessionKey, TrackId};
 
     #[test]

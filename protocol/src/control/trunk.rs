@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::Govern;
+pub use super::action::Action;
 pub use super::credentials::Credentials;
 use super::participant::{Heard, Questions, ToParticipant};
 use super::query::{TreeAnswer, TreeQuery};
@@ -15,11 +15,11 @@ use crate::domain::audience_text::{AudienceText, TextId};
 use crate::domain::person::PersonKey;
 use crate::domain::protection::Protection;
 use crate::domain::reaction::Reaction;
-use crate::domain::role::Role;
 use crate::domain::room::{Listing, RoomState};
 use crate::domain::ruling::Ruling;
 use crate::ids::{
-    ByteString, Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName, TrackId,
+    ByteString, Channel, DisplayName, ParticipantId, RelayId, RequestId, Revision, RoomName,
+    TrackId,
 };
 use crate::quality::Quality;
 use crate::statistics::tally::RelayTally;
@@ -190,58 +190,6 @@ kinds!(ToParent {
     Self::Unknown => "unknown",
 });
 
-/// Action of a participant, on its way to the origin. The edge has checked their identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
-pub enum Action {
-    /// Comes in, with a role that needs the origin.
-    Enter {
-        /// The role wanted; the edge has seen the right to it.
-        role: Role,
-    },
-    /// Is (still, or again) at the relay that says so; the origin answers with `you`.
-    Present {},
-    /// Has lost the connection; the place is kept for a while.
-    Away {},
-    /// Has left for good.
-    Left {},
-    /// Raises a hand.
-    RaiseHand {
-        /// The note on it.
-        #[serde(default)]
-        note: Note,
-    },
-    /// Lowers the own hand.
-    LowerHand {},
-    /// Gives the right to speak back.
-    LeaveStage {},
-    /// Tells the state of one's own microphone.
-    OwnMute {
-        /// Whether it is off.
-        muted: bool,
-    },
-    /// Asks a question.
-    #[serde(rename = "ask_question")]
-    Ask {
-        /// The text.
-        text: Note,
-    },
-    /// A request from inside the room.
-    Govern {
-        /// The request.
-        act: Govern,
-    },
-    /// A request from outside the room.
-    #[serde(rename = "errand")]
-    OneShot {
-        /// The request.
-        act: Govern,
-    },
-    /// An action of a later version. Answered with `bad_request`.
-    #[serde(other)]
-    Unknown,
-}
-
 /// From a parent to its child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -406,6 +354,7 @@ kinds!(ToChild {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::command::Govern;
     use crate::control::{Envelope, decode, encode, tests::spec_vector};
 
     #[test]

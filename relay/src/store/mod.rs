@@ -2,10 +2,13 @@
 
 #[cfg(test)]
 mod conformance;
+mod files;
 #[cfg(test)]
 mod memory_tests;
 mod sqlite;
 mod statistics;
+#[cfg(test)]
+mod statistics_conformance;
 pub mod worker;
 
 pub use sqlite::SqliteStore;

@@ -12,8 +12,7 @@
 //! database is then the truth: the write is answered `Ok` if it is there and refused if it is not.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,12 +24,10 @@ use tribune_relay_core::store::{
     StoredRoom, check,
 };
 
-use super::statistics;
+use super::{files, statistics};
 
 /// The database's name in the data directory.
 const DATABASE: &str = "tribune.sqlite";
-/// The lock's name in the data directory. It holds nothing, and stays when the relay has ended.
-const LOCK: &str = "tribune.lock";
 /// Owner in the file's header: "Trbn".
 const APPLICATION_ID: i32 = 0x5472_626e;
 /// Longest wait for a lock of another process, such as a tool that inspects the file.
@@ -82,8 +79,8 @@ impl SqliteStore {
     /// if the file in it is not a relay's or is a newer relay's. The file is left as it is then.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(DATABASE);
-        let lock = take_lock(directory)?;
-        make_file(directory, &path).map_err(|error| unusable(&path, error))?;
+        let lock = files::take_lock(directory)?;
+        files::make_file(directory, &path).map_err(|error| unusable(&path, error))?;
         let connection = Some(connect(&path)?);
         Ok(Self { path, connection, _lock: lock })
     }
@@ -169,53 +166,8 @@ impl From<SqliteError> for StoreError {
     }
 }
 
-fn unusable(path: &Path, why: impl ToString) -> StoreError {
+pub(super) fn unusable(path: &Path, why: impl ToString) -> StoreError {
     StoreError::Unusable { path: path.to_owned(), why: why.to_string() }
-}
-
-/// Takes the directory for this relay alone.
-fn take_lock(directory: &Path) -> Result<File, StoreError> {
-    let path = directory.join(LOCK);
-    let open = fs::create_dir_all(directory).and_then(|()| private().truncate(false).open(&path));
-    let lock = open.map_err(|error| unusable(&path, error))?;
-    lock.try_lock().map_err(|error| match error {
-        fs::TryLockError::WouldBlock => unusable(directory, "another relay uses it"),
-        fs::TryLockError::Error(error) => unusable(&path, error),
-    })?;
-    Ok(lock)
-}
-
-/// Makes the database's file, if there is none, so that nobody else may read it; SQLite gives the
-/// files that it puts beside it the same mode.
-fn make_file(directory: &Path, path: &Path) -> io::Result<()> {
-    if !path.try_exists()? {
-        private().open(path)?;
-        // The names of new files and directories have to reach the disk too.
-        for directory in [Some(directory), directory.parent()].into_iter().flatten() {
-            sync_directory(directory)?;
-        }
-    }
-    Ok(())
-}
-
-/// For a file that nobody else may read, where the system has modes.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    let here = Path::new(".");
-    File::open(if directory == Path::new("") { here } else { directory })?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// Opens the file, sees whether it is ours, and brings its schema up to date.
@@ -341,6 +293,7 @@ fn flush_everything(connection: &Connection) -> Result<(), SqliteError> {
 /// Whether a write of unknown outcome is in the file.
 fn is_stored(connection: &Connection, batches: &[Batch]) -> Result<bool, SqliteError> {
     let mut records: BTreeMap<&RoomName, &Bytes> = BTreeMap::new();
+    let mut runs: BTreeMap<(&RoomName, u32), &StatisticsRow> = BTreeMap::new();
     for batch in batches {
         for row in &batch.entries {
             let page = read_log(connection, &batch.room, row.number, 1)?;
@@ -349,6 +302,9 @@ fn is_stored(connection: &Connection, batches: &[Batch]) -> Result<bool, SqliteE
             }
         }
         // Of several the last one stays.
+        if let Some(row) = &batch.statistics {
+            runs.insert((&batch.room, row.run), row);
+        }
         records.extend(batch.record.as_ref().map(|record| (&batch.room, record)));
     }
     for (room, record) in records {
@@ -358,6 +314,11 @@ fn is_stored(connection: &Connection, batches: &[Batch]) -> Result<bool, SqliteE
             .optional()?
             .flatten();
         if stored.as_deref() != Some(&record[..]) {
+            return Ok(false);
+        }
+    }
+    for ((room, run), row) in runs {
+        if statistics::read(connection, room, Some(run))?.as_ref() != Some(row) {
             return Ok(false);
         }
     }
@@ -414,6 +375,8 @@ fn damaged(error: &impl ToString) -> StoreError {
 mod tests {
     use super::super::conformance::{Case, batch, conformance, contents, room};
     use super::*;
+    use crate::store::files::LOCK;
+    use std::fs;
     use std::process::Command;
     use tempfile::TempDir;
 

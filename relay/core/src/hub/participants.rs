@@ -9,7 +9,6 @@ use tribune_protocol::control::participant::{FromParticipant, Join, OneShot, ToP
 use tribune_protocol::control::query::{RelayStatus, TreeAnswer, TreeQuery};
 use tribune_protocol::control::trunk::ToChild;
 use tribune_protocol::ids::{ParticipantId, RoomName};
-use tribune_protocol::limits::MAX_STAGE;
 use tribune_protocol::token::TokenError;
 
 use super::connections::Sender;
@@ -18,15 +17,12 @@ use crate::auth::participant_id;
 use crate::messages::{LinkId, RoomId, ShardSet};
 use crate::query::{Answer, Query, Status};
 use crate::room::Room;
-use crate::room::edge::join::{Admission, Greeting};
+use crate::room::edge::join::{Admission, Connected, Greeting};
 use crate::room::edge::oneshot::{OneShotRequest, routing_id};
 use crate::room::edge::overload::Overload;
 use crate::room::edge::person::Shown;
 use crate::room::edge::refusal::Refusal;
 use crate::tree::query::{Answered, Asker, Ticket};
-
-/// Longest stay that is believed: the last point of the retention curve.
-const MAX_STAY: Duration = Duration::from_secs(86_400);
 
 impl Hub {
     /// An operator's query. The answer is a [`HubEffect::Answer`] with the ticket.
@@ -214,21 +210,6 @@ impl Hub {
     }
 
     fn handle_join(&mut self, now: Instant, from: Sender, join: Join) {
-        let Join {
-            room,
-            session,
-            name,
-            role,
-            token,
-            returning,
-            mut heard,
-            profile,
-            redundancy,
-            way,
-            share,
-            stay_s,
-        } = join;
-        heard.truncate(MAX_STAGE);
         if self.refuse_drained(from) {
             return;
         }
@@ -236,35 +217,21 @@ impl Hub {
             let text = "A connection with errands has no join; it takes another one.";
             return self.refuse(from, Refusal::new(ErrorCode::BadRequest, text));
         }
-        let shown = match self.check_shown(now, from.remote, token.as_deref(), &room) {
+        let shown = match self.check_shown(now, from.remote, join.token.as_deref(), &join.room) {
             Ok(shown) => shown,
             Err(error) => return self.refuse(from, error.into()),
         };
         let overload = self.overload();
-        if self.refuse_overload(from, &room, returning, overload.as_ref()) {
+        if self.refuse_overload(from, &join.room, join.returning, overload.as_ref()) {
             return;
         }
-        let Some(room) = self.open(now, room) else { return self.refuse_room(from) };
-        let who = participant_id(&session);
+        let Some(room) = self.open(now, join.room.clone()) else { return self.refuse_room(from) };
+        let who = participant_id(&join.session);
         let depth = u8::try_from(self.uplink.path().len()).unwrap_or(u8::MAX);
-        let admission = Admission {
-            link: from.link,
-            request: from.request,
-            name,
-            role,
-            shown,
-            address: from.remote.ip(),
-            returning,
-            transport: from.transport,
-            profile,
-            redundancy,
-            way,
-            share,
-            stayed: stay_s.map(|stay_s| MAX_STAY.min(Duration::from_secs(stay_s.into()))),
-            heard,
-            overload,
-            greeting: Greeting { relay: self.config.name.clone(), depth },
-        };
+        let greeting = Greeting { relay: self.config.name.clone(), depth };
+        let Sender { link, remote, transport, request } = from;
+        let arrival = Connected { link, request, address: remote.ip(), transport };
+        let admission = Admission::new(join, arrival, shown, overload, greeting);
         self.connections.join(from.link, room, who);
         if let Some(room) = self.rooms.get_mut(room) {
             room.handle_join(now, who, admission, &mut self.out);

@@ -107,21 +107,19 @@ impl Shard {
             self.shard_messages
                 .push_back((shard, ShardMessage::Frames(SharedFrames { room: id, frames })));
         }
-        if side == Side::Participant
-            && let Some(origin_us) = self.origin_us(now)
-        {
-            self.speech.note(now, origin_us, id, &accepted);
-        }
         self.forward(now, id, &accepted);
         if asks {
             self.ask_for_missing(now, id);
         }
-        self.note_ages(now, side, &accepted);
+        self.note_arrivals(now, side, id, &accepted);
     }
 
-    /// Counts how old frames are, of those that say so.
-    fn note_ages(&mut self, now: Instant, side: Side, frames: &Accepted) {
+    /// Counts how old frames are, of those that say so, and notes the speech of participants here.
+    fn note_arrivals(&mut self, now: Instant, side: Side, id: RoomId, frames: &Accepted) {
         let Some(here_us) = self.origin_us(now) else { return };
+        if side == Side::Participant {
+            self.speech.note(now, here_us, id, frames);
+        }
         for captured in frames.iter().filter_map(|frame| frame.captured) {
             self.counters.frame_age.observe(side, here_us.saturating_sub(captured.at.0));
         }

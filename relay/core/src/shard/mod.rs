@@ -72,7 +72,6 @@ pub struct Shard {
     bundles_due: BTreeSet<(Instant, RoomId)>,
     /// When a room is to be looked at for missing frames; one entry a room, while somebody talks.
     repairs_due: BTreeSet<(Instant, RoomId)>,
-    /// Speech of this shard's participants.
     speech: Speech,
     /// Offset of the origin's clock, and the time of the estimate.
     clock: Option<(Offset, Instant)>,
@@ -207,7 +206,6 @@ impl Shard {
             }
             ShardCommand::Hosts { room, shards } => self.room_mut(room).set_hosts(shards),
             ShardCommand::Forget { room } => {
-                self.speech.forget(room);
                 let Some(media) = self.rooms.remove(&room) else { return };
                 if let Some(check) = media.repair_check() {
                     self.repairs_due.remove(&(check, room));
@@ -239,9 +237,7 @@ impl Shard {
             let Some(slot) = self.timers.poll_due(now) else { break };
             self.handle_deadline(now, slot);
         }
-        if let Some(origin_us) = self.origin_us(now) {
-            self.events.extend(self.speech.take_complete(now, origin_us));
-        }
+        self.events.extend(self.speech.take_complete(now, self.origin_us(now)));
         self.read_unread(now);
         self.admit(now);
     }
@@ -264,8 +260,7 @@ impl Shard {
         }
         let first = |due: &BTreeSet<(Instant, RoomId)>| due.first().map(|(due, _)| *due);
         let due = [first(&self.bundles_due), first(&self.repairs_due), self.timers.poll_timeout()];
-        let speech = self.speech.check_at().filter(|_| self.clock.is_some());
-        due.into_iter().chain([speech]).flatten().min()
+        due.into_iter().chain([self.speech.check_at()]).flatten().min()
     }
 
     /// The next event for the hub.

@@ -45,21 +45,22 @@ impl Speech {
         }
     }
 
-    /// Forgets a room.
-    pub(super) fn forget(&mut self, room: RoomId) {
-        self.rooms.remove(&room);
-    }
-
     /// When [`Self::take_complete`] is to be called.
     pub(super) const fn check_at(&self) -> Option<Instant> {
         self.check_at
     }
 
-    /// Seconds that are complete, if it is time to look.
-    pub(super) fn take_complete(&mut self, now: Instant, origin_us: u64) -> Vec<ShardEvent> {
+    /// Seconds that are complete, if it is time to look; none while origin time is not known.
+    pub(super) fn take_complete(
+        &mut self,
+        now: Instant,
+        origin_us: Option<u64>,
+    ) -> Vec<ShardEvent> {
         if self.check_at.is_none_or(|at| now < at) {
             return Vec::new();
         }
+        self.check_at = Some(now + CHECK);
+        let Some(origin_us) = origin_us else { return Vec::new() };
         let complete = (origin_us / 1_000_000).saturating_sub(1);
         let mut events = Vec::new();
         for (room, speech) in &mut self.rooms {
@@ -69,8 +70,8 @@ impl Speech {
                 events.push(ShardEvent::Talk { room: *room, at_s, tracks });
             }
         }
-        let is_left = self.rooms.values().any(|speech| !speech.seconds.is_empty());
-        self.check_at = is_left.then_some(now + CHECK);
+        self.rooms.retain(|_, speech| !speech.seconds.is_empty());
+        self.check_at = self.check_at.filter(|_| !self.rooms.is_empty());
         events
     }
 }
@@ -127,8 +128,8 @@ mod tests {
             speech.note(now, at_us, ROOM, &[frame(seq, seq % 5 != 1)]);
         }
         let at = start + Duration::from_millis(2_100);
-        assert!(speech.take_complete(start, origin_us).is_empty(), "it is not time");
-        let events = speech.take_complete(at, origin_us + 3_100_000);
+        assert!(speech.take_complete(start, Some(origin_us)).is_empty(), "it is not time");
+        let events = speech.take_complete(at, Some(origin_us + 3_100_000));
         let voiced: u32 = events
             .iter()
             .map(|event| match event {

@@ -193,11 +193,15 @@ fn role(name: &str) -> Role {
     name.parse().unwrap()
 }
 
-#[rustfmt::skip]
 fn attempts() -> Vec<Attempt> {
+    let mut all = of_everybody();
+    all.extend(of_moderators());
+    all
+}
+
+#[rustfmt::skip]
+fn of_everybody() -> Vec<Attempt> {
     use Permission as P;
-    let host = Some(Role::Host);
-    let speaker = Some(Role::Speaker);
     vec![
         free("join as a listener", P::Listen, |s| s.join(Role::Listener)),
         free("join as a speaker", P::Speak, |s| s.join(Role::Speaker)),
@@ -216,6 +220,15 @@ fn attempts() -> Vec<Attempt> {
         act("ask to be told", P::ShowRoom, |_| Govern::TellMe { on: true }),
         act("show the room", P::ShowRoom, |_| Govern::Show {}),
         Attempt { first: First::Decided, ..act("appeal", P::Appeal, |s| Govern::Appeal { entry: s.entries, text: note("no") }) },
+    ]
+}
+
+#[rustfmt::skip]
+fn of_moderators() -> Vec<Attempt> {
+    use Permission as P;
+    let host = Some(Role::Host);
+    let speaker = Some(Role::Speaker);
+    vec![
         act("hide a message", P::HideText, |s| Govern::HideText { text: TextId(1), participant: s.id(s.hand), reason: note("") }),
         Attempt { first: First::Asked, ..act("hide a question", P::HideText, |_| Govern::CloseQuestion { question: QuestionId(1), answered: false, reason: note("") }) },
         Attempt { first: First::Asked, ..act("answer a question", P::HideText, |_| Govern::CloseQuestion { question: QuestionId(1), answered: true, reason: note("") }) },
@@ -648,41 +661,7 @@ impl Scene {
             barred: false,
             came_by: None,
         });
-        let participant = self.host;
-        let act = |action| ToParent::Act {
-            channel: CHANNEL,
-            participant,
-            request: Some(REQUEST),
-            by: by.clone(),
-            action,
-        };
-        let message = match message {
-            FromParticipant::Join(join) if join.role == Role::Listener => act(Act::Present {}),
-            FromParticipant::Join(join) => act(Act::Enter { role: join.role }),
-            FromParticipant::Leave {} => act(Act::Left {}),
-            FromParticipant::RaiseHand { note } => act(Act::RaiseHand { note }),
-            FromParticipant::LowerHand {} => act(Act::LowerHand {}),
-            FromParticipant::LeaveStage {} => act(Act::LeaveStage {}),
-            FromParticipant::OwnMute { muted } => act(Act::OwnMute { muted }),
-            FromParticipant::Write { .. } => ToParent::Texts { channel: CHANNEL, texts: vec![] },
-            FromParticipant::Vote { .. } => {
-                let relay = RelayId(99);
-                let tally = RelayTally::unchanged(relay, "below".parse().unwrap(), 1, 1);
-                ToParent::Tally { channel: CHANNEL, tally }
-            }
-            FromParticipant::Ask { text } => act(Act::Ask { text }),
-            FromParticipant::React { reaction: of } => {
-                ToParent::Reactions { channel: CHANNEL, counts: [(of, 1)].into() }
-            }
-            FromParticipant::RenewToken { .. } | FromParticipant::Unknown => act(Act::Unknown),
-            FromParticipant::SetProfile { .. } => act(Act::Unknown),
-            FromParticipant::Report(_) => {
-                ToParent::Quality { channel: CHANNEL, quality: Quality::default() }
-            }
-            FromParticipant::Govern { act: what } => act(Act::Govern { act: what }),
-            FromParticipant::OneShot(one_shot) => act(Act::OneShot { act: one_shot.act }),
-            FromParticipant::ListRooms { after } => ToParent::ListRooms { after },
-        };
+        let message = from_below(self.host, by.as_ref(), message);
         self.send_from_below(link, message);
         let to_us = self.tree.strays.iter().filter(|(relay, to, _)| (*relay, *to) == (place, link));
         to_us.map(|(_, _, bytes)| read::<ToChild>(bytes).1).find_map(|message| match message {
@@ -726,6 +705,48 @@ impl Scene {
         // A room that is over is read in when somebody asks for it.
         let rulings = room.filter(|_| state.is_some()).map_or(0, |room| room.rulings());
         (state, rulings, self.log_entries())
+    }
+}
+
+/// A participant's message, as a relay below would pass it on.
+fn from_below(
+    participant: ParticipantId,
+    by: Option<&Credentials>,
+    message: FromParticipant,
+) -> ToParent {
+    let act = |action| ToParent::Act {
+        channel: CHANNEL,
+        participant,
+        request: Some(REQUEST),
+        by: by.cloned(),
+        action,
+    };
+    match message {
+        FromParticipant::Join(join) if join.role == Role::Listener => act(Act::Present {}),
+        FromParticipant::Join(join) => act(Act::Enter { role: join.role }),
+        FromParticipant::Leave {} => act(Act::Left {}),
+        FromParticipant::RaiseHand { note } => act(Act::RaiseHand { note }),
+        FromParticipant::LowerHand {} => act(Act::LowerHand {}),
+        FromParticipant::LeaveStage {} => act(Act::LeaveStage {}),
+        FromParticipant::OwnMute { muted } => act(Act::OwnMute { muted }),
+        FromParticipant::Write { .. } => ToParent::Texts { channel: CHANNEL, texts: vec![] },
+        FromParticipant::Vote { .. } => {
+            let relay = RelayId(99);
+            let tally = RelayTally::unchanged(relay, "below".parse().unwrap(), 1, 1);
+            ToParent::Tally { channel: CHANNEL, tally }
+        }
+        FromParticipant::Ask { text } => act(Act::Ask { text }),
+        FromParticipant::React { reaction: of } => {
+            ToParent::Reactions { channel: CHANNEL, counts: [(of, 1)].into() }
+        }
+        FromParticipant::RenewToken { .. } | FromParticipant::Unknown => act(Act::Unknown),
+        FromParticipant::SetProfile { .. } => act(Act::Unknown),
+        FromParticipant::Report(_) => {
+            ToParent::Quality { channel: CHANNEL, quality: Quality::default() }
+        }
+        FromParticipant::Govern { act: what } => act(Act::Govern { act: what }),
+        FromParticipant::OneShot(one_shot) => act(Act::OneShot { act: one_shot.act }),
+        FromParticipant::ListRooms { after } => ToParent::ListRooms { after },
     }
 }
 

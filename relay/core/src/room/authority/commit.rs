@@ -7,6 +7,8 @@
 //! away and the request is refused. Inputs that arrive meanwhile wait in order. Audio waits for none
 //! of this.
 
+mod reading;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,8 +17,7 @@ use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::ToParticipant;
 use tribune_protocol::control::trunk::{Action, Credentials};
 use tribune_protocol::domain::permission::Permission;
-use tribune_protocol::domain::room::{Listing, Phase, RoomState};
-use tribune_protocol::domain::ruling::Ruling;
+use tribune_protocol::domain::room::Phase;
 use tribune_protocol::ids::{ParticipantId, RequestId, Revision, RoomName};
 use tribune_protocol::log::{Draft, LogAction};
 
@@ -132,67 +133,6 @@ impl Authority {
         }
     }
 
-    /// The state to publish.
-    #[must_use]
-    pub fn state(&self) -> &RoomState {
-        self.state.published()
-    }
-
-    /// Number of changes of the state.
-    #[must_use]
-    pub fn revision(&self) -> Revision {
-        self.effects.revision()
-    }
-
-    /// All rulings about persons.
-    #[must_use]
-    pub fn rulings(&self) -> Vec<Ruling> {
-        self.state.rulings()
-    }
-
-    /// Participants on the stage, those away included.
-    #[must_use]
-    pub fn actors(&self) -> usize {
-        self.state().stage.len()
-    }
-
-    /// Raised hands.
-    #[must_use]
-    pub fn hands(&self) -> usize {
-        self.state.hands()
-    }
-
-    /// The room as the list of public rooms has it, if it is public.
-    #[must_use]
-    pub fn listing(&self) -> Option<Listing> {
-        self.state.listing()
-    }
-
-    /// Whether something is being stored or read for it.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.pending.is_some()
-            || !self.inbox.is_empty()
-            || !self.reads.is_empty()
-            || self.runs.is_reading()
-    }
-
-    /// Whether the room goes on though nobody asks for it: it is live, or announced.
-    #[must_use]
-    pub fn is_kept_awake(&self) -> bool {
-        match self.state().phase {
-            Phase::Live | Phase::Announced => true,
-            Phase::Absent | Phase::Ended => false,
-        }
-    }
-
-    /// The durable part; `None` if nothing was ever stored.
-    #[must_use]
-    pub fn keep(&self) -> Option<Kept> {
-        let kept = self.ledger.kept()?;
-        Some(Kept { statistics: self.runs.kept().map(|row| row.bytes), ..kept })
-    }
-
     /// A participant does something, or its edge reports something about it. `by` is checked by the
     /// edge. A request gets exactly one answer; an input without a request gets none.
     pub fn handle_action(
@@ -295,40 +235,16 @@ impl Authority {
         result: Result<store::LogPage, StoreError>,
     ) {
         let Some(Reading { asker, only }) = self.reads.close(ticket) else { return };
-        let page = match result {
-            Ok(page) => {
-                let context = self.state.context();
-                let at_ms = context.wall.unix_us(now) / 1_000;
-                log_reads::answer(&page, only.as_ref(), &self.ledger, &context.key, at_ms)
-            }
-            Err(error) => {
-                let message = format!("The log cannot be read: {error}.");
-                let refusal = Refusal::new(ErrorCode::NotDurable, message);
-                return self.effects.refuse(asker, refusal);
-            }
-        };
-        self.effects.reply(asker, ToParticipant::Log(page));
-    }
-
-    /// When [`Self::handle_timeout`] has something to do.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let record = self.record_at.filter(|_| self.pending.is_none());
-        [self.decision_due(), record].into_iter().flatten().min()
+        let (key, at_ms) = (&self.state.context().key, self.unix_ms(now));
+        match log_reads::answered(result, only.as_ref(), &self.ledger, key, at_ms) {
+            Ok(page) => self.effects.reply(asker, ToParticipant::Log(page)),
+            Err(refusal) => self.effects.refuse(asker, refusal),
+        }
     }
 
     /// The next effect to carry out.
     pub fn poll_effect(&mut self) -> Option<OriginEffect> {
         self.effects.poll()
-    }
-
-    /// When time changes something about the room; not while a decision is being stored.
-    fn decision_due(&self) -> Option<Instant> {
-        if self.pending.is_some() {
-            return None;
-        }
-        let due = self.state.poll_timeout()?;
-        Some(self.retry_at.map_or(due, |retry| due.max(retry)))
     }
 
     /// Has the statistics follow what has become durable.

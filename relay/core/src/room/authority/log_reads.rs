@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::LogPage;
 use tribune_protocol::ids::{ByteString, Subject};
 use tribune_protocol::limits::MAX_LOG_PAGE_BYTES;
 use tribune_protocol::log::{LogKey, Party, SignedEntry};
 
-use super::effect::Asker;
+use super::effect::{Asker, Refusal};
 use super::ledger::Ledger;
-use crate::store;
+use crate::store::{self, StoreError};
 
 /// Readings of the log under way at the same time.
 const MAX_READS: usize = 64;
@@ -55,9 +56,29 @@ impl LogReads {
     }
 }
 
+/// Answer to a reading, whatever came of it.
+///
+/// # Errors
+/// A refusal, if the log cannot be read.
+pub(super) fn answered(
+    result: Result<store::LogPage, StoreError>,
+    only: Option<&Subject>,
+    ledger: &Ledger,
+    key: &LogKey,
+    at_ms: u64,
+) -> Result<LogPage, Refusal> {
+    match result {
+        Ok(page) => Ok(answer(&page, only, ledger, key, at_ms)),
+        Err(error) => {
+            let message = format!("The log cannot be read: {error}.");
+            Err(Refusal::new(ErrorCode::NotDurable, message))
+        }
+    }
+}
+
 /// The answer to a reading: as many entries as fit a message, and the signed head of the log if they
 /// reach the end of the log.
-pub(super) fn answer(
+fn answer(
     page: &store::LogPage,
     only: Option<&Subject>,
     ledger: &Ledger,

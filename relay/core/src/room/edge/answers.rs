@@ -1,13 +1,15 @@
-//! Answers of the origin to participants of this relay, and the answers that are lost on the way.
+//! Requests of participants of this relay to the origin, its answers, and the answers that are lost on the way.
 
 use tribune_protocol::codes::ErrorCode;
 use tribune_protocol::control::participant::{ToParticipant, You};
+use tribune_protocol::control::trunk::Credentials;
 use tribune_protocol::ids::{Note, ParticipantId, RequestId};
 
 use super::Edge;
-use super::pending::Asked;
+use super::pending::{Asked, PendingRequest};
 use super::refusal::{Refusal, lost};
 use super::rights;
+use crate::messages::LinkId;
 use crate::outbox::{Noted, Outbox};
 use crate::room::view::RoomView;
 
@@ -24,6 +26,37 @@ pub(crate) enum Received {
 }
 
 impl Edge {
+    /// Credentials that the origin is sent with a member's action.
+    pub(crate) fn credentials(&self, who: ParticipantId) -> Option<Credentials> {
+        let member = self.members.get(who)?;
+        let by = member.person().credentials(who, member.name(), false);
+        Some(Credentials { came_by: member.came_by().cloned(), ..by })
+    }
+
+    /// As [`Self::credentials`], to come on the stage.
+    pub(crate) fn credentials_to_enter(&self, who: ParticipantId) -> Option<Credentials> {
+        let member = self.members.get(who)?;
+        Some(member.person().credentials_to_enter(who, member.name()))
+    }
+
+    /// Numbers a member's request to the origin; a message without a request has no number.
+    ///
+    /// # Errors
+    /// A refusal, if too many wait.
+    pub(crate) fn open_request(
+        &mut self,
+        who: ParticipantId,
+        link: LinkId,
+        request: Option<RequestId>,
+    ) -> Result<Option<RequestId>, Refusal> {
+        if let Some(member) = self.members.get_mut(who) {
+            member.note_acted();
+        }
+        let Some(own) = request else { return Ok(None) };
+        let number = self.pending.open(PendingRequest { who, link, asked: Asked::Other(own) });
+        number.map(Some).ok_or_else(Refusal::too_many_pending)
+    }
+
     /// Hands a message of the origin to a member; `request` is this relay's number of the request.
     pub(crate) fn receive(
         &mut self,

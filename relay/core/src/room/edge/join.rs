@@ -3,18 +3,22 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tribune_protocol::control::participant::{Heard, Joined, You};
+use tribune_protocol::control::participant::{Heard, Join, Joined, You};
 use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::share::ShareText;
 use tribune_protocol::domain::stage::StageEntry;
 use tribune_protocol::domain::way::Way;
 use tribune_protocol::ids::{DisplayName, RequestId};
+use tribune_protocol::limits::MAX_STAGE;
 
 use super::overload::Overload;
 use super::person::Shown;
 use crate::counters::Transport;
 use crate::messages::{LinkId, ViewKey};
+
+/// Longest stay that is believed: the last point of the retention curve.
+const MAX_STAY: Duration = Duration::from_secs(86_400);
 
 /// A join under way.
 #[derive(Debug, Clone)]
@@ -53,6 +57,19 @@ pub struct Admission {
     pub greeting: Greeting,
 }
 
+/// Connection of somebody who joins.
+#[derive(Debug, Clone, Copy)]
+pub struct Connected {
+    /// The connection.
+    pub link: LinkId,
+    /// The request to answer.
+    pub request: Option<RequestId>,
+    /// Address of the participant.
+    pub address: IpAddr,
+    /// Way it comes.
+    pub transport: Transport,
+}
+
 /// This relay, as the answer to a join describes it.
 #[derive(Debug, Clone)]
 pub struct Greeting {
@@ -60,6 +77,41 @@ pub struct Greeting {
     pub relay: DisplayName,
     /// Relays from here to the origin, both counted.
     pub depth: u8,
+}
+
+impl Admission {
+    /// A join as it came, with what has been found out about it.
+    #[must_use]
+    pub fn new(
+        join: Join,
+        connected: Connected,
+        shown: Shown,
+        overload: Option<Overload>,
+        greeting: Greeting,
+    ) -> Self {
+        let Join { name, role, returning, mut heard, profile, redundancy, way, share, .. } = join;
+        heard.truncate(MAX_STAGE);
+        let Connected { link, request, address, transport } = connected;
+        let stayed = join.stay_s.map(|stay_s| Duration::from_secs(stay_s.into()).min(MAX_STAY));
+        Self {
+            link,
+            request,
+            name,
+            role,
+            shown,
+            address,
+            returning,
+            transport,
+            profile,
+            way,
+            share,
+            stayed,
+            redundancy,
+            heard,
+            overload,
+            greeting,
+        }
+    }
 }
 
 impl Greeting {

@@ -32,13 +32,12 @@ use std::time::Instant;
 
 use tribune_protocol::control::participant::{ToParticipant, You};
 use tribune_protocol::control::query::TreeQuery;
-use tribune_protocol::control::trunk::Credentials;
 use tribune_protocol::domain::person::PersonKey;
 use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::protection::Protection;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::room::RoomState;
-use tribune_protocol::ids::{DisplayName, Note, ParticipantId, RequestId};
+use tribune_protocol::ids::{DisplayName, Note, ParticipantId};
 use tribune_protocol::quality::report::{ListenerReport, Report};
 
 use self::admission::Admissions;
@@ -51,7 +50,7 @@ pub(crate) use self::expiry::TokenStep;
 use self::join::Admission;
 use self::members::{Member, Members};
 use self::oneshot::OneShots;
-use self::pending::{Asked, Pending, PendingRequest};
+use self::pending::Pending;
 use self::person::Shown;
 use self::question_pace::QuestionPace;
 use self::refusal::Refusal;
@@ -261,37 +260,6 @@ impl Edge {
         }
         let reason = rulings.news.last().map(|news| news.reason.clone()).unwrap_or_default();
         Some((reason, rulings.bar.is_some()))
-    }
-
-    /// Credentials that the origin is sent with a member's action.
-    pub(crate) fn credentials(&self, who: ParticipantId) -> Option<Credentials> {
-        let member = self.members.get(who)?;
-        let by = member.person().credentials(who, member.name(), false);
-        Some(Credentials { came_by: member.came_by().cloned(), ..by })
-    }
-
-    /// As [`Self::credentials`], to come on the stage.
-    pub(crate) fn credentials_to_enter(&self, who: ParticipantId) -> Option<Credentials> {
-        let member = self.members.get(who)?;
-        Some(member.person().credentials_to_enter(who, member.name()))
-    }
-
-    /// Numbers a member's request to the origin; a message without a request has no number.
-    ///
-    /// # Errors
-    /// A refusal, if too many wait.
-    pub(crate) fn open_request(
-        &mut self,
-        who: ParticipantId,
-        link: LinkId,
-        request: Option<RequestId>,
-    ) -> Result<Option<RequestId>, Refusal> {
-        if let Some(member) = self.members.get_mut(who) {
-            member.note_acted();
-        }
-        let Some(own) = request else { return Ok(None) };
-        let number = self.pending.open(PendingRequest { who, link, asked: Asked::Other(own) });
-        number.map(Some).ok_or_else(Refusal::too_many_pending)
     }
 
     /// Checks a member's reaction, and notes it with the member.

@@ -2,9 +2,11 @@
 //! reads. Outside the state that decisions are tried on: it takes what is durable. Times are Unix milliseconds.
 //!
 //! * [`relays`](self::relays) — tallies and their sums; [`course`](self::course) — the course over time
+//! * [`decided`](self::decided) — what moderators and the queue of hands have decided
 //! * [`talk`](self::talk) — speech; [`report`](self::report) — the numbers as they are read
 
 mod course;
+mod decided;
 mod relays;
 mod report;
 mod talk;
@@ -14,16 +16,17 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tribune_protocol::control::participant::Questions;
-use tribune_protocol::domain::action::LogAction;
 use tribune_protocol::domain::audience_text::{Question, QuestionId};
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::stage::StageEntry;
-use tribune_protocol::ids::{ByteString, DisplayName, Note, RoomName, TrackId};
+use tribune_protocol::ids::{ByteString, Note, RoomName, TrackId};
 use tribune_protocol::quality::Quality;
+use tribune_protocol::statistics::MarkKind;
 use tribune_protocol::statistics::tally::RelayTally;
-use tribune_protocol::statistics::{HandStatistics, InvitationStatistics, MarkKind};
 
 use self::course::Course;
+use self::decided::Decided;
+pub(in crate::room) use self::decided::Fact;
 use self::relays::Relays;
 use self::talk::Talk;
 use crate::room::persons::Persons;
@@ -52,13 +55,8 @@ pub(in crate::room) struct RunStatistics {
     peak_at_ms: u64,
     /// Counts that the course has taken over.
     seen: Seen,
-    hands: HandStatistics,
-    waited_ms: u64,
-    invitations: InvitationStatistics,
-    moderation: BTreeMap<LogAction, u64>,
-    hidden: u64,
-    asked: u64,
-    answered: u64,
+    decided: Decided,
+    hands_up: u64,
     questions: Vec<Question>,
     interested: u64,
     quality: Quality,
@@ -75,45 +73,6 @@ struct Seen {
     leaves: u64,
     reactions: u64,
     texts: u64,
-}
-
-/// Fact for the statistics, of a decision that is durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::room) enum Fact {
-    /// An entry of the log.
-    Logged {
-        /// The action.
-        action: LogAction,
-        /// Its target's name.
-        target: Option<DisplayName>,
-    },
-    /// A hand has been raised.
-    HandRaised,
-    /// A hand has been granted.
-    HandGranted {
-        /// How long it was up.
-        waited_ms: u64,
-    },
-    /// An invitation to the stage has been answered.
-    InvitationAnswered {
-        /// Whether the stage was taken.
-        accepted: bool,
-    },
-    /// A question has been asked.
-    Asked,
-    /// A question has been answered.
-    Answered,
-}
-
-impl Fact {
-    /// Whether everybody is told of questions anew.
-    pub(super) const fn is_of_questions(&self) -> bool {
-        match self {
-            Self::Asked | Self::Answered => true,
-            Self::Logged { action, .. } => matches!(action, LogAction::TextHidden),
-            Self::HandRaised | Self::HandGranted { .. } | Self::InvitationAnswered { .. } => false,
-        }
-    }
 }
 
 impl RunStatistics {
@@ -135,13 +94,8 @@ impl RunStatistics {
             peak: 0,
             peak_at_ms: 0,
             seen: Seen::default(),
-            hands: HandStatistics::default(),
-            waited_ms: 0,
-            invitations: InvitationStatistics::default(),
-            moderation: BTreeMap::new(),
-            hidden: 0,
-            asked: 0,
-            answered: 0,
+            decided: Decided::default(),
+            hands_up: 0,
             questions: Vec::new(),
             interested,
             quality: Quality::default(),
@@ -300,29 +254,16 @@ impl RunStatistics {
 
     /// Takes over the questions with the most votes, and how many hands are up.
     pub(super) fn set_open(&mut self, questions: Vec<Question>, hands_up: u64) {
-        (self.questions, self.hands.up) = (questions, hands_up);
+        (self.questions, self.hands_up) = (questions, hands_up);
     }
 
     /// Takes a fact.
     pub(super) fn note(&mut self, at_ms: u64, fact: &Fact) {
-        match fact {
-            Fact::Logged { action, target } => self.note_action(at_ms, *action, target.as_ref()),
-            Fact::HandRaised => {
-                self.hands.raised += 1;
-                self.course.bucket(at_ms).hands += 1;
-            }
-            Fact::HandGranted { waited_ms } => {
-                self.hands.granted += 1;
-                self.waited_ms += waited_ms;
-                self.hands.longest_wait_ms = self.hands.longest_wait_ms.max(*waited_ms);
-            }
-            Fact::InvitationAnswered { accepted: true } => self.invitations.accepted += 1,
-            Fact::InvitationAnswered { accepted: false } => self.invitations.declined += 1,
-            Fact::Asked => self.asked += 1,
-            Fact::Answered => {
-                self.answered += 1;
-                self.course.mark(at_ms, MarkKind::Answered, None);
-            }
+        if *fact == Fact::HandRaised {
+            self.course.bucket(at_ms).hands += 1;
+        }
+        if let Some((kind, name)) = self.decided.note(fact) {
+            self.course.mark(at_ms, kind, name);
         }
         self.change(at_ms);
     }
@@ -372,45 +313,6 @@ impl RunStatistics {
             let bucket = self.course.bucket(at_ms);
             bucket.speech_ms = bucket.speech_ms.saturating_add(speech_ms as u32);
             self.change(at_ms);
-        }
-    }
-
-    fn note_action(&mut self, at_ms: u64, action: LogAction, target: Option<&DisplayName>) {
-        *self.moderation.entry(action).or_default() += 1;
-        match action {
-            LogAction::HandDenied => self.hands.denied += 1,
-            LogAction::InvitedToSpeak => self.invitations.made += 1,
-            LogAction::TextHidden => self.hidden += 1,
-            LogAction::AskedToMute
-            | LogAction::Silenced
-            | LogAction::AllSilenced
-            | LogAction::RemovedFromStage
-            | LogAction::Kicked
-            | LogAction::Banned => {
-                self.course.mark(at_ms, MarkKind::Moderated, target.cloned());
-            }
-            LogAction::RoomCreated
-            | LogAction::RoomOpened
-            | LogAction::RoomEnded
-            | LogAction::RoomChanged
-            | LogAction::Locked
-            | LogAction::Unlocked
-            | LogAction::Unsilenced
-            | LogAction::AllUnsilenced
-            | LogAction::Unbanned
-            | LogAction::BanRanOut
-            | LogAction::HandGranted
-            | LogAction::HandsCleared
-            | LogAction::HandsClosed
-            | LogAction::HandsOpened
-            | LogAction::RoleChanged
-            | LogAction::PermissionChanged
-            | LogAction::HostHandedOver
-            | LogAction::HostSucceeded
-            | LogAction::InvitationMade
-            | LogAction::Appealed
-            | LogAction::AppealUpheld
-            | LogAction::AppealRejected => {}
         }
     }
 

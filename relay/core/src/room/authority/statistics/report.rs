@@ -4,8 +4,8 @@ use tribune_protocol::limits::{
     MAX_BUCKETS_A_MESSAGE, MAX_MARKS_A_MESSAGE, MAX_QUESTIONS_REPORTED,
 };
 use tribune_protocol::statistics::{
-    AudienceStatistics, HandStatistics, RETENTION_S, Retention, RunListing, Statistics,
-    StatisticsPart, StatisticsWanted, TextStatistics,
+    AudienceStatistics, RETENTION_S, Retention, RunListing, Statistics, StatisticsPart,
+    StatisticsWanted,
 };
 
 use super::RunStatistics;
@@ -54,18 +54,12 @@ impl RunStatistics {
             relays,
             more_relays,
             talk: self.talk.report_now(at_ms),
-            hands: self.hands(),
-            invitations: self.invitations.clone(),
+            hands: self.decided.hands(self.hands_up),
+            invitations: self.decided.invitations(),
             reactions: self.relays.reactions(),
-            texts: TextStatistics {
-                written: self.relays.texts(),
-                hidden: self.hidden,
-                asked: self.asked,
-                answered: self.answered,
-                votes: self.relays.votes().values().sum(),
-            },
+            texts: self.decided.texts(self.relays.texts(), self.relays.votes().values().sum()),
             questions,
-            moderation: self.moderation.clone(),
+            moderation: self.decided.moderation(),
             shares: self.relays.shares(),
             quality: self.quality.summary(),
             moments: self.course.moments(),
@@ -103,15 +97,5 @@ impl RunStatistics {
                 Retention { after_s: *after_s, stayed, of: of.max(stayed) }
             });
         points.take_while(|point| point.of > 0).collect()
-    }
-
-    fn hands(&self) -> HandStatistics {
-        let hands = &self.hands;
-        let counted = hands.granted + hands.denied + hands.up;
-        HandStatistics {
-            lowered: hands.raised.saturating_sub(counted),
-            wait_ms: self.waited_ms.checked_div(hands.granted).unwrap_or(0),
-            ..hands.clone()
-        }
     }
 }
