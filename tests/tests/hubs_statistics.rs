@@ -79,11 +79,11 @@ impl Evening {
         let tag: ShareTag = tag.parse().expect("a tag");
         self.done(conn, &FromParticipant::Govern { act: Govern::MakeShare { tag } });
         let told = self.net.told(conn).iter().rev();
-        let links = told.filter_map(|(_, message)| match message {
-            ToParticipant::Share { text } => Some(text.clone()),
-            _ => None,
+        let mut links = told.filter_map(|(_, message)| {
+            let ToParticipant::Share { text } = message else { return None };
+            Some(text.clone())
         });
-        links.take(1).next().expect("a link")
+        links.next().expect("a link")
     }
 
     /// Parts of the statistics, as the host reads them at the origin without being in the room.
@@ -92,25 +92,23 @@ impl Evening {
         let act = Govern::ReadStatistics { run: None, part };
         let (conn, request) = self.net.one_shot(host, origin, Role::Host, act);
         self.net.run_until(5 * SECOND, |net| net.answer(conn, request).is_some());
-        let told = self.net.told(conn).iter().rev().find_map(|(_, message)| match message {
-            ToParticipant::Statistics { part } => Some(part.clone()),
-            _ => None,
+        let told = self.net.told(conn).iter().rev().find_map(|(_, message)| {
+            let ToParticipant::Statistics { part } = message else { return None };
+            Some(part.clone())
         });
         told.unwrap_or_else(|| panic!("no statistics: {:?}", self.net.answer(conn, request)))
     }
 
     fn numbers(&mut self) -> Statistics {
-        match self.read(StatisticsWanted::Numbers) {
-            StatisticsPart::Numbers { statistics, .. } => *statistics,
-            other => panic!("{other:?}"),
-        }
+        let part = self.read(StatisticsWanted::Numbers);
+        let StatisticsPart::Numbers { statistics, .. } = part else { panic!("{part:?}") };
+        *statistics
     }
 
     fn buckets(&mut self) -> Vec<Bucket> {
-        match self.read(StatisticsWanted::Buckets(0)) {
-            StatisticsPart::Buckets { buckets, .. } => buckets,
-            other => panic!("{other:?}"),
-        }
+        let part = self.read(StatisticsWanted::Buckets(0));
+        let StatisticsPart::Buckets { buckets, .. } = part else { panic!("{part:?}") };
+        buckets
     }
 
     /// Lets time pass up to that second of the run.
@@ -177,7 +175,7 @@ fn hands_and_invitations(evening: &mut Evening) -> (PersonNo, ConnNo) {
     }
     evening.at(70);
     let id = |evening: &Evening, who: usize| evening.net.id(hands[who].0);
-    let (first, denied) = (id(&evening, 0), id(&evening, 1));
+    let (first, denied) = (id(evening, 0), id(evening, 1));
     evening.by_host(Govern::Grant { participant: first });
     evening.by_host(Govern::Deny { participant: denied, reason: Note::default() });
     evening.done(hands[2].1, &FromParticipant::LowerHand {});
@@ -350,12 +348,13 @@ fn active(seed: u64, audience: u64) -> Traffic {
         seats.push(evening.come(seat as usize % 4, Arrival::default()));
     }
     evening.net.run_for(15 * SECOND);
-    for seat in 0..4 {
+    for (seat, (_, conn)) in seats.iter().enumerate().take(4) {
         let text = format!("Question {seat}?").parse().expect("a text");
-        evening.net.say(seats[seat].1, &FromParticipant::Ask { text });
+        evening.net.say(*conn, &FromParticipant::Ask { text });
         evening.net.run_for(SECOND);
     }
-    evening.net.run_for(15 * SECOND);
+    // The sketch of those who came is told by now, by the leaves and then by the relays above them.
+    evening.net.run_for(75 * SECOND);
     let before = evening.net.traffic(evening.tree.origin).0;
     let (mut reactions, mut texts) = (0_u64, 0_u64);
     // In each round everybody acts once, the small audience as often as the large one would have to.

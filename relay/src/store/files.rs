@@ -7,8 +7,6 @@ use std::path::Path;
 
 use tribune_relay_core::store::StoreError;
 
-use super::sqlite::unusable;
-
 /// The lock's name in the data directory. It holds nothing, and stays when the relay has ended.
 pub(super) const LOCK: &str = "tribune.lock";
 
@@ -55,4 +53,9 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// The refusal of files that cannot be a store.
+pub(super) fn unusable(path: &Path, why: impl ToString) -> StoreError {
+    StoreError::Unusable { path: path.to_owned(), why: why.to_string() }
 }

@@ -1,6 +1,8 @@
 //! Stores with a disk under them, and the thread that carries requests out.
 
 #[cfg(test)]
+mod case;
+#[cfg(test)]
 mod conformance;
 mod files;
 #[cfg(test)]

@@ -24,6 +24,7 @@ use tribune_relay_core::store::{
     StoredRoom, check,
 };
 
+use super::files::unusable;
 use super::{files, statistics};
 
 /// The database's name in the data directory.
@@ -164,10 +165,6 @@ impl From<SqliteError> for StoreError {
             Some(_) | None => Self::Failed(error.to_string()),
         }
     }
-}
-
-pub(super) fn unusable(path: &Path, why: impl ToString) -> StoreError {
-    StoreError::Unusable { path: path.to_owned(), why: why.to_string() }
 }
 
 /// Opens the file, sees whether it is ours, and brings its schema up to date.
@@ -494,7 +491,7 @@ mod tests {
         drop(case.store.take());
         let before = fs::read(case.path(DATABASE)).unwrap();
         let said = refusal(case.directory.path());
-        assert!(said.ends_with("its schema is version 7, and this relay knows 2"), "{said}");
+        assert!(said.ends_with("its schema is version 7, and this relay knows 3"), "{said}");
         assert_eq!(fs::read(case.path(DATABASE)).unwrap(), before);
     }
 
@@ -530,7 +527,7 @@ mod tests {
         let number = |case: &mut OnDisk, sql: &str| {
             case.connection().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
         };
-        assert_eq!(number(&mut case, "PRAGMA user_version"), 2);
+        assert_eq!(number(&mut case, "PRAGMA user_version"), MIGRATIONS.len() as i64);
         let triggers = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'";
         assert_eq!(number(&mut case, triggers), 3);
         let found = contents(case.store()).remove(0);

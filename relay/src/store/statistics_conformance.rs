@@ -1,11 +1,11 @@
-//! Conformance of stores about statistics; see [`super::conformance`].
+//! Conformance of stores about statistics.
 
 use bytes::Bytes;
 use tribune_relay_core::store::{
     Batch, MAX_FORGOTTEN, MAX_STATISTICS_BYTES, StatisticsRow, StoreError,
 };
 
-use super::conformance::{Case, room, row, statistics};
+use super::case::{Case, room, row, statistics};
 
 pub(super) fn statistics_are_replaced_and_forgotten<C: Case>() {
     let mut case = C::fresh();

@@ -270,12 +270,13 @@ impl HubNet {
         let (_, message) = read::<ToParticipant>(message);
         let now = self.now;
         let Some(room) = self.shard(relay, shard).rooms.get_mut(&room) else { return };
-        match message {
-            ToParticipant::Listeners { count } => room.count_said = Some(count),
-            ToParticipant::Questions(questions) => room.questions = Some((now, questions)),
-            ToParticipant::Texts { total, .. } => room.texts = Some((now, total)),
-            // What single ones do with the rest is none of a shard's business.
-            other => drop(other),
+        // What single ones do with the rest is none of a shard's business.
+        if let ToParticipant::Listeners { count } = message {
+            room.count_said = Some(count);
+        } else if let ToParticipant::Questions(questions) = message {
+            room.questions = Some((now, questions));
+        } else if let ToParticipant::Texts { total, .. } = message {
+            room.texts = Some((now, total));
         }
     }
 

@@ -253,10 +253,11 @@ impl Counting<'_> {
     }
 }
 
-/// When to call [`Counting::send`] next.
+/// When to call [`Counting::send`] next, or to have the statistics stored.
 pub(super) fn due(
     edge: &Edge,
     replica: &Replica,
+    context: &RoomContext,
     authority: Option<&Authority>,
 ) -> Option<Instant> {
     let epoch = edge.counted().epoch();
@@ -266,7 +267,8 @@ pub(super) fn due(
     let has_way = authority.is_some() || replica.channel().is_some();
     let sketch = replica.tallies_sent().sketch_due(epoch).filter(|_| has_way);
     let tally = tally_due(edge, replica, authority.is_some());
-    [tally, sketch, texts, questions].into_iter().flatten().min()
+    let write = authority.and_then(|authority| authority.counted().write_due(context));
+    [tally, sketch, texts, questions, write].into_iter().flatten().min()
 }
 
 /// When the own tally is to be sent; never without a way to the origin.

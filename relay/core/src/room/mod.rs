@@ -6,9 +6,9 @@
 //! * [`replica`] — copy of the room that every relay holds: state, confirmation, rulings, routes, counts
 //! * [`edge`] — participants connected to this relay: joins, requests, rights, tokens
 //!
-//! [`Room`] joins them: its constructors and clock are here, the ways up and down the tree in `routing`,
-//! participants' joins, requests and departures in `lifecycle`. The edge reads the replica through a
-//! [`view`]; both compute with [`person_rulings`]. [`names`] and [`context`] are shared by all.
+//! [`Room`] joins them: constructors and clock are here, the ways up and down the tree in `routing`, participants'
+//! joins, requests and departures in `lifecycle`, counts in [`counting`] and `audience`. The edge reads the replica
+//! through a [`view`]; both compute with [`person_rulings`]. [`names`] and [`context`] are shared by all.
 
 mod audience;
 pub mod authority;
@@ -51,8 +51,7 @@ use crate::outbox::Outbox;
 /// Time for which a relay keeps a room that nobody here or below wants, so that one listener's
 /// reconnect does not take it down and up again.
 pub const IDLE_LINGER: Duration = Duration::from_secs(10);
-/// Time for which a room that is over waits for its relays below to say what they have counted: the way to the
-/// deepest leaf and back.
+/// Time for which a room that is over waits for the last counts of its relays below.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A room on this relay.
@@ -65,7 +64,7 @@ pub struct Room {
     replica: Replica,
     edge: Edge,
     idle_since: Option<Instant>,
-    /// The room is over: until when its relays below may still say what they have counted.
+    /// Until when a room that is over waits for the counts of its relays below.
     closing: Option<Instant>,
 }
 
@@ -270,17 +269,13 @@ impl Room {
     /// When to call [`Self::handle_timeout`], or to ask [`Self::is_done`], next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let counting = counting::due(&self.edge, &self.replica, self.authority.as_deref());
         let authority = self.authority.as_deref();
+        let counting = counting::due(&self.edge, &self.replica, &self.context, authority);
         let decision = authority.and_then(Authority::poll_timeout);
-        let statistics =
-            authority.and_then(|authority| authority.counted().write_due(&self.context));
         let count = self.replica.count_due(self.edge.listeners(self.replica.state()));
         let (replica, edge) = (self.replica.due(), self.edge.due(&self.context.wall));
-        [decision, statistics, self.idle_until(), count, counting, self.closing, replica, edge]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = [decision, self.idle_until(), count, counting, self.closing, replica, edge];
+        due.into_iter().flatten().min()
     }
 
     /// Whether the hub can forget the room: nobody has wanted it for a while.

@@ -19,8 +19,9 @@ use tribune_protocol::time::Offset;
 use super::browser;
 use super::connection::PeerKind;
 use super::limits::{ANSWER_WITHIN, MTU_BYTES, SMALL_PACKET_BYTES};
+use super::speech::origin_us;
 use super::{Outgoing, Shard};
-use crate::counters::{DropCause, Side};
+use crate::counters::DropCause;
 use crate::media::bundle::Bundled;
 use crate::media::fanout::Accepted;
 use crate::media::ingress::Question;
@@ -111,24 +112,10 @@ impl Shard {
         if asks {
             self.ask_for_missing(now, id);
         }
-        self.note_arrivals(now, side, id, &accepted);
-    }
-
-    /// Counts how old frames are, of those that say so, and notes the speech of participants here.
-    fn note_arrivals(&mut self, now: Instant, side: Side, id: RoomId, frames: &Accepted) {
-        let Some(here_us) = self.origin_us(now) else { return };
-        if side == Side::Participant {
-            self.speech.note(now, here_us, id, frames);
+        if let Some(here_us) = origin_us(self.clock, self.config.wall.unix_us(now)) {
+            let (speech, counters) = (&mut self.speech, &mut self.counters);
+            speech.note_arrivals(now, here_us, (id, side), &accepted, counters);
         }
-        for captured in frames.iter().filter_map(|frame| frame.captured) {
-            self.counters.frame_age.observe(side, here_us.saturating_sub(captured.at.0));
-        }
-    }
-
-    /// Origin time in microseconds, as far as it is known.
-    pub(super) fn origin_us(&self, now: Instant) -> Option<u64> {
-        let (clock, _) = self.clock?;
-        Some(clock.to_origin(self.config.wall.unix_us(now)).0)
     }
 
     /// Asks the neighbours that a room's tracks come from, relays and speakers, for the frames that have not

@@ -1,19 +1,17 @@
-//! Shard of a relay: an event loop's worth of connections and the rooms that they hear. Pure: it takes
-//! the time, packets and commands, and gives packets and events. A driver runs it on a
-//! thread and a socket; the simulated network runs it in virtual time.
+//! Shard of a relay: an event loop's worth of connections and the rooms that they hear. Pure: it takes the time,
+//! packets and commands, and gives packets and events. A driver runs it on a thread, the simulated network in tests.
 //!
-//! Call `handle_*` with the input, then drain [`Shard::poll_transmit`], [`Shard::poll_event`] and
-//! [`Shard::poll_shard_message`], then wait until [`Shard::poll_timeout`] or the next input.
+//! Call `handle_*` with the input, drain [`Shard::poll_transmit`], [`Shard::poll_event`] and
+//! [`Shard::poll_shard_message`], wait until [`Shard::poll_timeout`] or the next input.
 //!
 //! * [`connection`] — state of each connection
 //! * [`intake`] — connections from their attempt to their end, control streams
 //! * [`message`] — a message of the control stream as an event
 //! * [`browser`], [`farewell`] — HTTP/3 around a browser's session; the close of any connection
 //! * [`datagrams`] — frames in, through a room's views, and packets out
-//! * [`groups`] — frames on streams
+//! * [`groups`], [`speech`] — frames on streams; who speaks, for the statistics
 //! * [`resume`], [`replay`], [`pressure`] — frames for a connection that comes back; packing when behind
-//! * [`steering`], [`timers`], [`bucket`], [`limits`] — parts
-//! * [`keys`] — keys under resets, Retry tokens and connection IDs
+//! * [`steering`], [`timers`], [`bucket`], [`limits`], [`keys`] (under resets, Retry tokens, connection IDs) — parts
 
 mod browser;
 mod bucket;
@@ -51,7 +49,7 @@ use self::datagrams::Departing;
 use self::farewell::Farewell;
 use self::limits::{REPLIES_WAITING, TIMEOUTS_PER_TURN};
 use self::pressure::Pressure;
-use self::speech::Speech;
+use self::speech::{Speech, origin_us};
 use self::timers::{Timers, pop_due};
 use crate::counters::{DropCause, HandshakeResult, ShardCounters};
 use crate::media::fanout::RoomMedia;
@@ -68,12 +66,12 @@ pub struct Shard {
     generation: u32,
     handshaking: usize,
     rooms: FxHashMap<RoomId, RoomMedia>,
-    /// When a room is to be looked at for ready views; one entry a room, while a bundle waits.
+    /// Rooms to be looked at for ready views; one entry a room, while a bundle waits.
     bundles_due: BTreeSet<(Instant, RoomId)>,
     /// When a room is to be looked at for missing frames; one entry a room, while somebody talks.
     repairs_due: BTreeSet<(Instant, RoomId)>,
     speech: Speech,
-    /// Offset of the origin's clock, and the time of the estimate.
+    /// Offset of the origin's clock, and the estimate's time.
     clock: Option<(Offset, Instant)>,
     timers: Timers,
     incoming: VecDeque<Incoming>,
@@ -81,9 +79,8 @@ pub struct Shard {
     ready: VecDeque<RoomId>,
     /// Frames on their way to the connections of their views.
     departing: VecDeque<Departing>,
-    /// Connections that may have something to send.
+    /// Connections that may have something to send; those whose control stream waits for the hub.
     dirty: VecDeque<u32>,
-    /// Connections whose control stream waits until the hub has caught up.
     unread: VecDeque<u32>,
     replies: VecDeque<Outgoing>,
     events: VecDeque<ShardEvent>,
@@ -141,8 +138,8 @@ impl Shard {
             ShardMessage::Frames(shared) => {
                 self.counters.handover_in += shared.frames.len() as u64;
                 let Some(room) = self.rooms.get_mut(&shared.room) else {
-                    let frames = shared.frames.len() as u64;
-                    return self.counters.frames_dropped.count(DropCause::RoomGone, frames);
+                    let (cause, frames) = (DropCause::RoomGone, shared.frames.len() as u64);
+                    return self.counters.frames_dropped.count(cause, frames);
                 };
                 let frames = room.handle_shared(&shared.frames, &mut self.counters);
                 self.forward(now, shared.room, &frames);
@@ -223,8 +220,7 @@ impl Shard {
         }
     }
 
-    /// Handles the passing of time: waiting bundles, QUIC's timers, connection attempts that wait their
-    /// turn.
+    /// Handles the passing of time: waiting bundles, QUIC's timers, connection attempts that wait.
     /// To be called in every turn of the loop, after the packets.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(room) = pop_due(&mut self.bundles_due, now) {
@@ -237,7 +233,8 @@ impl Shard {
             let Some(slot) = self.timers.poll_due(now) else { break };
             self.handle_deadline(now, slot);
         }
-        self.events.extend(self.speech.take_complete(now, self.origin_us(now)));
+        let origin_us = origin_us(self.clock, self.config.wall.unix_us(now));
+        self.events.extend(self.speech.take_complete(now, origin_us));
         self.read_unread(now);
         self.admit(now);
     }
@@ -259,8 +256,8 @@ impl Shard {
             return Some(now);
         }
         let first = |due: &BTreeSet<(Instant, RoomId)>| due.first().map(|(due, _)| *due);
-        let due = [first(&self.bundles_due), first(&self.repairs_due), self.timers.poll_timeout()];
-        due.into_iter().chain([self.speech.check_at()]).flatten().min()
+        let rooms = [first(&self.bundles_due), first(&self.repairs_due), self.speech.check_at()];
+        rooms.into_iter().chain([self.timers.poll_timeout()]).flatten().min()
     }
 
     /// The next event for the hub.

@@ -8,6 +8,9 @@ use tribune_protocol::ids::{Seq, TrackId};
 use tribune_protocol::limits::FRAME_PERIOD;
 use tribune_protocol::media::datagram::Frame;
 
+use tribune_protocol::time::Offset;
+
+use crate::counters::{ShardCounters, Side};
 use crate::messages::{RoomId, ShardEvent};
 
 /// Microseconds of a frame period.
@@ -21,6 +24,11 @@ const CHECK: Duration = Duration::from_secs(1);
 const MAX_AWAY: u64 = 25;
 /// Seconds of one room that wait: the last ones, and the one that goes on.
 const MAX_WAITING: usize = 4;
+
+/// Origin time in microseconds, as far as it is known: this relay's Unix time by the estimate of the origin's clock.
+pub(super) fn origin_us(clock: Option<(Offset, Instant)>, unix_us: u64) -> Option<u64> {
+    Some(clock?.0.to_origin(unix_us).0)
+}
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -37,11 +45,20 @@ struct RoomSpeech {
 }
 
 impl Speech {
-    /// Notes frames of a participant here, which have been let in.
-    pub(super) fn note(&mut self, now: Instant, origin_us: u64, room: RoomId, frames: &[Frame]) {
-        for frame in frames.iter().filter(|frame| frame.level.voice && !frame.opus.is_empty()) {
-            self.rooms.entry(room).or_default().note(origin_us, frame);
-            self.check_at.get_or_insert(now + CHECK);
+    /// Notes frames that have been let in: how old they are, of those that say so, and the speech of participants here.
+    pub(super) fn note_arrivals(
+        &mut self,
+        now: Instant,
+        origin_us: u64,
+        (room, side): (RoomId, Side),
+        frames: &[Frame],
+        counters: &mut ShardCounters,
+    ) {
+        for captured in frames.iter().filter_map(|frame| frame.captured) {
+            counters.frame_age.observe(side, origin_us.saturating_sub(captured.at.0));
+        }
+        if side == Side::Participant {
+            self.note(now, origin_us, room, frames);
         }
     }
 
@@ -73,6 +90,13 @@ impl Speech {
         self.rooms.retain(|_, speech| !speech.seconds.is_empty());
         self.check_at = self.check_at.filter(|_| !self.rooms.is_empty());
         events
+    }
+
+    fn note(&mut self, now: Instant, origin_us: u64, room: RoomId, frames: &[Frame]) {
+        for frame in frames.iter().filter(|frame| frame.level.voice && !frame.opus.is_empty()) {
+            self.rooms.entry(room).or_default().note(origin_us, frame);
+            self.check_at.get_or_insert(now + CHECK);
+        }
     }
 }
 
@@ -132,9 +156,9 @@ mod tests {
         let events = speech.take_complete(at, Some(origin_us + 3_100_000));
         let voiced: u32 = events
             .iter()
-            .map(|event| match event {
-                ShardEvent::Talk { tracks, .. } => tracks[&TrackId(1)].count_ones(),
-                other => panic!("{other:?}"),
+            .map(|event| {
+                let ShardEvent::Talk { tracks, .. } = event else { panic!("{event:?}") };
+                tracks[&TrackId(1)].count_ones()
             })
             .sum();
         assert_eq!(voiced, 40);

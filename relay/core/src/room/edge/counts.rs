@@ -10,7 +10,9 @@ use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::share::Share;
 use tribune_protocol::domain::way::Way;
 use tribune_protocol::ids::{DisplayName, ParticipantId, RelayId};
-use tribune_protocol::limits::{MAX_QUESTIONS_VOTED, MAX_SHARE_GENERATION, MAX_SHARES_COUNTED};
+use tribune_protocol::limits::{
+    MAX_QUESTIONS_VOTED, MAX_SHARE_GENERATION, MAX_SHARES_COUNTED, STAY_PERIOD,
+};
 use tribune_protocol::statistics::tally::{RelayTally, ShareCount};
 
 use super::stays::Stays;
@@ -31,6 +33,8 @@ pub(crate) struct Counts {
     reactions: BTreeMap<Reaction, u64>,
     texts: u64,
     votes: Votes,
+    /// When lengths of stays were in a tally last: they change all the time, and are told as seldom as time is.
+    lengths_at: Option<Instant>,
     /// Something has changed but the time, since the last [`Self::take_changed`].
     changed: bool,
 }
@@ -71,6 +75,7 @@ impl Counts {
                 given: BTreeMap::new(),
                 withdrawn: BTreeMap::new(),
             },
+            lengths_at: None,
             changed: false,
         }
     }
@@ -108,6 +113,7 @@ impl Counts {
     /// Everybody has left: the run is over.
     pub(crate) fn leave_all(&mut self, now: Instant) {
         self.changed = true;
+        self.lengths_at = None;
         self.stays.end_all(now);
     }
 
@@ -138,6 +144,7 @@ impl Counts {
     /// The whole tally is to be sent, for nobody knows it.
     pub(crate) const fn note_unsent(&mut self) {
         self.changed |= self.run != 0;
+        self.lengths_at = None;
     }
 
     /// Life and number of messages: they make ids of messages.
@@ -154,14 +161,21 @@ impl Counts {
     pub(crate) fn tally(&mut self, now: Instant, relay: RelayId, name: DisplayName) -> RelayTally {
         self.changed = false;
         let listened = self.stays.listened(now).as_millis();
+        let with_lengths = self.lengths_at.is_none_or(|at| now >= at + STAY_PERIOD);
+        let (mut stayed, mut old_enough) = (Vec::new(), Vec::new());
+        if with_lengths {
+            self.lengths_at = Some(now);
+            stayed = self.stays.reached(now).to_vec();
+            old_enough = self.stays.old_enough(now).to_vec();
+        }
         RelayTally {
             inside: Some(self.stays.inside()),
             listened_ms: Some(u64::try_from(listened).unwrap_or(u64::MAX)),
             gone: Some(self.stays.gone(now)),
             resumed: Some(self.stays.resumed()),
             joins: self.joins.clone(),
-            stayed: self.stays.reached(now).to_vec(),
-            old_enough: self.stays.old_enough(now).to_vec(),
+            stayed,
+            old_enough,
             reactions: self.reactions.clone(),
             texts: Some(self.texts),
             votes: self.votes.given.clone(),

@@ -1,4 +1,4 @@
-//! What the authority says when it is asked: the state, counts, what is to be kept, when it has something to do.
+//! Answers of the authority when it is asked: the state, counts, the part to keep, its next deadline.
 
 use std::time::Instant;
 
