@@ -139,6 +139,7 @@ export default {
     permission_changed: ['changed what {whom} may do', 'changed what you may do'],
     host_handed_over: ['handed the room over to {whom}', 'handed the room over to you'],
     host_succeeded: ['passed the room on to {whom}', 'made you the host'], invitation_made: ['made an invitation'],
+    text_hidden: ['hid a message of {whom}', 'hid a message of yours'],
     appealed: ['appealed against #{about}'], appeal_upheld: ['upheld the appeal #{about}', 'upheld your appeal'],
     appeal_rejected: ['rejected the appeal #{about}', 'rejected your appeal'], other: ['decided something'],
   },

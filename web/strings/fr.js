@@ -141,6 +141,7 @@ export default {
     permission_changed: ['a changé les droits de {whom}', 'a changé vos droits'],
     host_handed_over: ['a confié la salle à {whom}', 'vous a confié la salle'],
     host_succeeded: ['a transmis la salle à {whom}', 'vous a nommé hôte'], invitation_made: ['a créé une invitation'],
+    text_hidden: ['a masqué un message de {whom}', 'a masqué l’un de vos messages'],
     appealed: ['a fait appel de #{about}'], appeal_upheld: ['a donné raison à l’appel #{about}', 'vous a donné raison en appel'],
     appeal_rejected: ['a rejeté l’appel #{about}', 'a rejeté votre appel'], other: ['a pris une décision'],
   },
