@@ -83,12 +83,13 @@ impl Hub {
                 out.shard(ShardId(shard), ShardCommand::Clock(Some(Offset::ORIGIN)));
             }
         }
+        let storage = Storage::new(&config, now);
         Self {
             config,
             rooms: Rooms::default(),
             connections: Connections::default(),
             lists: Lists::default(),
-            storage: Storage::default(),
+            storage,
             uplink,
             parent: ParentTrunk::default(),
             children: Children::default(),
@@ -169,7 +170,7 @@ impl Hub {
 
     /// The store has carried out a request, or has not.
     pub fn handle_stored(&mut self, now: Instant, reply: StoreReply) {
-        let Some((room, reply)) = self.storage.take(reply) else { return };
+        let Some((room, reply)) = self.storage.take(now, reply) else { return };
         self.counters.store_failures += u64::from(reply.is_failure());
         if let Some(room) = self.rooms.get_mut(room) {
             room.handle_store(now, reply, &mut self.out);
@@ -194,6 +195,7 @@ impl Hub {
             self.forget(now, room);
         }
         self.check_old_parent(now);
+        self.storage.forget_old(now, &self.config, &mut self.effects);
         self.settle(now);
     }
 
@@ -201,7 +203,7 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let rooms = self.rooms.values().filter_map(Room::poll_timeout).min();
-        let asked = [self.lists.due(), self.queries.poll_timeout()];
+        let asked = [self.lists.due(), self.queries.poll_timeout(), self.storage.forget_due()];
         let due = [rooms, self.parent.old_until(), self.drain.until(), self.uplink.poll_timeout()];
         due.into_iter().chain(asked).flatten().min()
     }

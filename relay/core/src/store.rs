@@ -128,6 +128,11 @@ pub enum StoreRequest {
         /// The run; `None`: the newest one.
         run: Option<u32>,
     },
+    /// Forgets statistics of runs that ended before a time; answered by [`StoreReply::Forgotten`].
+    ForgetStatistics {
+        /// The time, in Unix milliseconds.
+        before_ms: u64,
+    },
 }
 
 /// Answers of a store, in the order of the requests.
@@ -153,6 +158,11 @@ pub enum StoreReply {
         id: ReadId,
         /// The statistics; `None` if there are none of that run.
         result: Result<Option<StatisticsRow>, StoreError>,
+    },
+    /// To [`StoreRequest::ForgetStatistics`].
+    Forgotten {
+        /// Whether there may be more to forget.
+        result: Result<bool, StoreError>,
     },
 }
 

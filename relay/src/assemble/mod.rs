@@ -282,6 +282,7 @@ fn hub_config(
         redirect_to: config.redirect_to.iter().map(ToString::to_string).collect(),
         drain_to: config.drain_to.as_ref().map(ToString::to_string),
         drain_timeout: config.drain_timeout,
+        keep_statistics: config.keep_statistics,
         seed: random()?,
     })
 }

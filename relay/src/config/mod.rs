@@ -52,6 +52,8 @@ pub const MAX_TOP_N: usize = 16;
 pub const MAX_COUNT: usize = 1_000_000;
 /// The most rooms with metrics of their own: as many as a person can look at.
 pub const MAX_METRICS_ROOMS: usize = 200;
+/// The longest `keep_statistics` that is a time.
+pub const MAX_KEPT_STATISTICS: Duration = Duration::from_secs(100 * 366 * 86_400);
 /// The longest `drain_timeout`.
 pub const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -118,6 +120,8 @@ pub struct Config {
     pub drain_to: Option<HostPort>,
     /// Time from SIGTERM to the last close. Default 10 s, the grace that container runtimes give.
     pub drain_timeout: Duration,
+    /// Time for which statistics of a run are kept after its end; `None`: for as long as its room.
+    pub keep_statistics: Option<Duration>,
     /// Rooms with metrics of their own, at most [`MAX_METRICS_ROOMS`], and all series together, no fewer
     /// than the relay has without any room. Default 20 and 5,000.
     pub series: SeriesLimits,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tribune_protocol::ids::DisplayName;
 use tribune_relay_core::auth::secret::Secret;
 
-use super::{MAX_DRAIN_TIMEOUT, MAX_METRICS_ROOMS, MAX_SHARDS};
+use super::{MAX_DRAIN_TIMEOUT, MAX_KEPT_STATISTICS, MAX_METRICS_ROOMS, MAX_SHARDS};
 
 /// The shortest operator token, in bytes.
 const OPERATOR_TOKEN_BYTES: usize = 16;
@@ -72,5 +72,16 @@ pub(super) fn drain_timeout(text: &str) -> Result<Duration, &'static str> {
     match humantime::parse_duration(text) {
         Ok(time) if time <= MAX_DRAIN_TIMEOUT => Ok(time),
         Ok(_) | Err(_) => Err("is not a time up to 1h, such as 10s or 2m"),
+    }
+}
+
+/// `None`: for as long as there is a store.
+pub(super) fn keep_statistics(text: &str) -> Result<Option<Duration>, &'static str> {
+    if text == "forever" {
+        return Ok(None);
+    }
+    match humantime::parse_duration(text) {
+        Ok(time) if time <= MAX_KEPT_STATISTICS => Ok(Some(time)),
+        Ok(_) | Err(_) => Err("is neither forever nor a time up to 100years, such as 30days"),
     }
 }

@@ -89,6 +89,8 @@ pub(super) const SETTINGS: [Setting; 32] = [
         "Rooms at the same time; 1 to 1000000"),
     setting("data", "data", "TRIBUNE_RELAY_DATA", "DIR", Kind::One, OPERATION, "none, so nothing is kept",
         "Directory for what outlives a restart: the relay's id, its keys, the self-signed certificate, rooms and their logs; for one relay only"),
+    setting("keep_statistics", "keep-statistics", "TRIBUNE_RELAY_KEEP_STATISTICS", "TIME", Kind::One, OPERATION, "forever",
+        "Time for which statistics of a room are kept after its end, such as 90days; forever: as long as its log. They name speakers, and no listener"),
     setting("drain_timeout", "drain-timeout", "TRIBUNE_RELAY_DRAIN_TIMEOUT", "TIME", Kind::One, OPERATION, "10s",
         "Time from SIGTERM until the last connection is closed, such as \"30s\" or \"2m\"; at most 1h"),
     setting("metrics_rooms", "metrics-rooms", "TRIBUNE_RELAY_METRICS_ROOMS", "N", Kind::One, OPERATION, "20",

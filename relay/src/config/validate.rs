@@ -15,8 +15,8 @@ use super::certificate::CertificateSource;
 use super::error::ConfigError;
 use super::fingerprint::Fingerprint;
 use super::parsers::{
-    address, audience_from, drain_timeout, http_address, metrics_rooms, name, non_empty_path,
-    number, operator_token, shards, truth,
+    address, audience_from, drain_timeout, http_address, keep_statistics, metrics_rooms, name,
+    non_empty_path, number, operator_token, shards, truth,
 };
 use super::settings::Settings;
 use super::web::{EmbedOrigin, WebAddress, WebScheme, WebSetting};
@@ -80,6 +80,7 @@ pub(super) fn validate(
         drain_timeout: given
             .one("drain_timeout", drain_timeout)?
             .unwrap_or(Duration::from_secs(10)),
+        keep_statistics: given.one("keep_statistics", keep_statistics)?.flatten(),
         series: series_limits(given, shards)?,
         log: given.one("log", LogFilter::from_str)?.unwrap_or_default(),
         log_format: given.one("log_format", LogFormat::from_str)?.unwrap_or(LogFormat::Text),

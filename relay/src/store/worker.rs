@@ -75,6 +75,7 @@ impl RequestSender {
             StoreRequest::ReadStatistics { id, .. } => {
                 StoreReply::Statistics { id, result: Err(error) }
             }
+            StoreRequest::ForgetStatistics { .. } => StoreReply::Forgotten { result: Err(error) },
         })
     }
 }
@@ -131,6 +132,10 @@ fn carry_out(
             StoreRequest::ReadStatistics { id, room, run } => {
                 commit_together(store, &mut ids, &mut batches, metrics, &mut answer);
                 answer(StoreReply::Statistics { id, result: store.read_statistics(&room, run) });
+            }
+            StoreRequest::ForgetStatistics { before_ms } => {
+                commit_together(store, &mut ids, &mut batches, metrics, &mut answer);
+                answer(StoreReply::Forgotten { result: store.forget_statistics(before_ms) });
             }
         }
     }

@@ -328,6 +328,9 @@ impl HubNet {
             StoreRequest::ReadStatistics { id, room, run } => {
                 StoreReply::Statistics { id, result: disk.read_statistics(&room, run) }
             }
+            StoreRequest::ForgetStatistics { before_ms } => {
+                StoreReply::Forgotten { result: disk.forget_statistics(before_ms) }
+            }
         };
         let life = self.relays[relay.0].life;
         let due = &mut self.relays[relay.0].disk_busy;

@@ -45,6 +45,8 @@ pub struct HubConfig {
     pub drain_to: Option<String>,
     /// Length of a drain.
     pub drain_timeout: Duration,
+    /// Time for which statistics of a run are kept after its end; `None`: for as long as the store is.
+    pub keep_statistics: Option<Duration>,
     /// Seed of the pauses between attempts to reach a parent.
     pub seed: [u8; 32],
 }

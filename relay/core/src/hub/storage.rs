@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tribune_protocol::ids::RoomName;
 
@@ -18,6 +18,10 @@ use crate::store::{Batch, ReadId, StoreError, StoreReply, StoreRequest, StoredRo
 /// Reads that wait for the store at the same time, over all rooms. More are refused as if the store
 /// had been too far behind, which it is.
 const MAX_READS: usize = 256;
+/// Time from one search for statistics that are too old to the next: small beside the days for which they are kept.
+const FORGET_PERIOD: Duration = Duration::from_secs(3_600);
+/// Time from one part of a search to the next, so that decisions do not wait for it.
+const FORGET_PAUSE: Duration = Duration::from_secs(1);
 
 /// Requests that the store has not answered, and rooms that it holds and that are not open.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ pub(super) struct Storage {
     reads: BTreeMap<ReadId, (RoomId, u64)>,
     /// As many rooms as the store holds.
     closed: BTreeMap<RoomName, Kept>,
+    /// When to search for statistics that are too old; `None` while the store searches, or if they are kept.
+    forget_due: Option<Instant>,
 }
 
 /// Content of a write.
@@ -38,6 +44,11 @@ enum Written {
 }
 
 impl Storage {
+    /// A store with nothing to do.
+    pub(super) fn new(config: &HubConfig, now: Instant) -> Self {
+        Self { forget_due: config.keep_statistics.map(|_| now), ..Self::default() }
+    }
+
     /// Takes over a room of an earlier life. Whether it is to be opened at once.
     ///
     /// # Errors
@@ -90,8 +101,16 @@ impl Storage {
     }
 
     /// Room that a reply of the store is for, and the reply as the room takes it.
-    pub(super) fn take(&mut self, reply: StoreReply) -> Option<(RoomId, RoomReply)> {
+    pub(super) fn take(&mut self, now: Instant, reply: StoreReply) -> Option<(RoomId, RoomReply)> {
         match reply {
+            StoreReply::Forgotten { result } => {
+                let has_more = result.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "old statistics cannot be removed");
+                    false
+                });
+                self.forget_due = Some(now + if has_more { FORGET_PAUSE } else { FORGET_PERIOD });
+                None
+            }
             StoreReply::Written { id, result } => {
                 let (room, written) = self.writes.remove(&id)?;
                 let reply = match written {
@@ -108,6 +127,27 @@ impl Storage {
                 let (room, ticket) = self.reads.remove(&id)?;
                 Some((room, RoomReply::Statistics { ticket, result }))
             }
+        }
+    }
+
+    /// When to call [`Self::forget_old`] next.
+    pub(super) const fn forget_due(&self) -> Option<Instant> {
+        self.forget_due
+    }
+
+    /// Has statistics forgotten that are too old, if it is time.
+    pub(super) fn forget_old(
+        &mut self,
+        now: Instant,
+        config: &HubConfig,
+        effects: &mut VecDeque<HubEffect>,
+    ) {
+        let Some(keep) = config.keep_statistics else { return };
+        if self.forget_due.is_some_and(|due| due <= now) {
+            self.forget_due = None;
+            let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+            let before_ms = (config.setup.wall.unix_us(now) / 1_000).saturating_sub(keep_ms);
+            effects.push_back(HubEffect::Store(StoreRequest::ForgetStatistics { before_ms }));
         }
     }
 

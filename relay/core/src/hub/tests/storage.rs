@@ -13,6 +13,7 @@ use tribune_protocol::domain::target::Target;
 use tribune_protocol::ids::Note;
 
 use super::tree::{LEAF, ORIGIN, OTHER_LEAF, Tree};
+use crate::store::Store;
 
 fn ban(subject: &str) -> Govern {
     let target = Target::Subject(subject.parse().unwrap());
@@ -103,4 +104,26 @@ fn a_store_that_holds_something_else_is_not_taken_over() {
     let now = tree.now;
     let error = tree.hubs[ORIGIN].restore(rooms, now).unwrap_err();
     assert!(error.contains("stage"), "{error}");
+}
+
+#[test]
+fn statistics_are_kept_for_as_long_as_the_operator_says() {
+    let keep = Duration::from_secs(7_200);
+    let mut tree = Tree::with_spare(|_, config| config.keep_statistics = Some(keep));
+    let host = tree.join(LEAF, 1, Role::Host);
+    let room = tree.room(ORIGIN).name().clone();
+    tree.pass(Duration::from_secs(5));
+    tree.govern(host, Govern::EndRoom {});
+    tree.pass(Duration::from_secs(60));
+    let is_kept = |tree: &mut Tree| tree.store.read_statistics(&room, None).unwrap().is_some();
+    assert!(is_kept(&mut tree));
+    tree.pass(keep - Duration::from_secs(120));
+    assert!(is_kept(&mut tree), "it is not time");
+    // A failure is no reason to stop.
+    tree.store_fails = true;
+    tree.pass(Duration::from_secs(3_600));
+    assert!(is_kept(&mut tree));
+    tree.store_fails = false;
+    tree.pass(Duration::from_secs(3_600));
+    assert!(!is_kept(&mut tree));
 }

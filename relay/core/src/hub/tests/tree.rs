@@ -318,6 +318,12 @@ impl Tree {
             StoreRequest::ReadStatistics { id, room, run } => {
                 StoreReply::Statistics { id, result: self.store.read_statistics(&room, run) }
             }
+            StoreRequest::ForgetStatistics { .. } if self.store_fails => {
+                StoreReply::Forgotten { result: Err(failure()) }
+            }
+            StoreRequest::ForgetStatistics { before_ms } => {
+                StoreReply::Forgotten { result: self.store.forget_statistics(before_ms) }
+            }
             StoreRequest::Write { id, batch } => {
                 StoreReply::Written { id, result: self.store.write(&[batch]) }
             }
@@ -572,6 +578,7 @@ fn config(relay: u64, parents: &[usize], now: Instant) -> HubConfig {
         first_revision: Revision(0),
         drain_to: None,
         drain_timeout: Duration::from_secs(10),
+        keep_statistics: None,
         seed: [0; 32],
     }
 }
