@@ -71,7 +71,19 @@ pub fn settings(settings: &RoomSettings) -> Vec<(&'static str, String)> {
         ("duplicates", duplicates(settings.duplicates)),
         ("audience from", audience_from(settings.audience_from)),
         ("playout delay", format!("{} ms", settings.playout_delay().as_millis())),
+        ("duration", duration(settings.duration_s)),
+        ("pinned", settings.pinned.to_string()),
+        ("messages", yes(settings.texts)),
+        ("questions", yes(settings.questions)),
+        ("time between texts", seconds(settings.text_slow_s)),
     ]
+}
+
+fn duration(duration_s: u32) -> String {
+    match duration_s {
+        0 => String::new(),
+        duration_s => tribune_protocol::log::span(duration_s.into()),
+    }
 }
 
 fn audience_from(listeners: u32) -> String {
