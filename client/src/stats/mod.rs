@@ -96,11 +96,15 @@ pub(crate) mod tests {
     use tribune_protocol::domain::share::{Share, ShareKey, ShareTag};
     use tribune_protocol::domain::way::Way;
     use tribune_protocol::ids::{ParticipantId, RelayId};
+    use tribune_protocol::limits::{
+        MAX_QUESTIONS_REPORTED, MAX_STATISTICS_MARKS, MAX_STATISTICS_ROWS,
+    };
+    use tribune_protocol::log::LogKey;
     use tribune_protocol::quality::{FrameCounts, QualitySummary, Spread};
     use tribune_protocol::statistics::{
         AudienceStatistics, Estimate, HandStatistics, InvitationStatistics, LinkStatistics,
-        MarkKind, Moment, RelayStatistics, Retention, ShareStatistics, SpeakerStatistics,
-        TalkStatistics, TextStatistics,
+        MarkKind, Moment, RETENTION_S, RelayStatistics, Retention, ShareStatistics,
+        SpeakerStatistics, TalkStatistics, TextStatistics,
     };
 
     use super::*;
@@ -115,6 +119,34 @@ pub(crate) mod tests {
             RunListing { run: 2, began_at_s: BEGAN_S - 86_400, ended_at_s: BEGAN_S - 82_800 },
         ];
         RunReport::new(numbers(), runs).with_course(buckets(), marks())
+    }
+
+    /// An evening with as much of everything as a relay tells, and names and texts at their longest.
+    pub(crate) fn largest() -> RunReport {
+        let mut report = evening();
+        let numbers = &mut report.numbers;
+        let name = "Ŵ".repeat(32);
+        numbers.title = "W".repeat(200).parse().unwrap();
+        numbers.pinned = "W".repeat(200).parse().unwrap();
+        numbers.relays = vec![numbers.relays[0].clone(); MAX_STATISTICS_ROWS];
+        numbers.relays.iter_mut().for_each(|relay| relay.name = name.parse().unwrap());
+        numbers.talk.speakers = vec![numbers.talk.speakers[0].clone(); MAX_STATISTICS_ROWS];
+        numbers.talk.speakers.iter_mut().for_each(|speaker| speaker.name = name.parse().unwrap());
+        numbers.shares.links = vec![numbers.shares.links[1].clone(); MAX_STATISTICS_ROWS];
+        numbers.shares.generations = vec![1_000_000; 8];
+        numbers.questions = vec![numbers.questions[0].clone(); MAX_QUESTIONS_REPORTED];
+        for question in &mut numbers.questions {
+            question.name = name.parse().unwrap();
+            question.text = "a question ".repeat(18).trim().parse().unwrap();
+        }
+        numbers.retention = RETENTION_S
+            .map(|after_s| Retention { after_s, stayed: 900_000, of: 1_000_000 })
+            .to_vec();
+        numbers.moments = vec![numbers.moments[0]; 5];
+        numbers.moderation = LogAction::ALL.iter().map(|action| (*action, 1_000)).collect();
+        let mark = Mark { name: Some(name.parse().unwrap()), ..report.marks[0].clone() };
+        report.marks = vec![mark; MAX_STATISTICS_MARKS];
+        report
     }
 
     /// A room that has been opened just now.
@@ -229,7 +261,7 @@ pub(crate) mod tests {
     }
 
     fn shares() -> ShareStatistics {
-        let key = ShareKey::derive(b"secret", &"agora".parse().unwrap());
+        let key = ShareKey::of(&LogKey::from_seed(&[7; 32]), &"agora".parse().unwrap());
         let ada = "ada".parse().unwrap();
         let first = Share::new(&key, &ada, None, "mastodon".parse().unwrap());
         let second = Share::new(&key, &ada, Some(&first), ShareTag::default());

@@ -5,6 +5,7 @@ use tribune_protocol::log::span;
 use tribune_protocol::statistics::{Estimate, Mark, MarkKind};
 
 use crate::session::words;
+use crate::status::phrases::percent;
 
 /// A count with commas between thousands.
 pub(super) fn count(count: u64) -> String {
@@ -23,9 +24,7 @@ pub(super) fn count(count: u64) -> String {
 pub(super) fn estimate(estimate: Estimate) -> String {
     match estimate.error_ppm {
         0 => count(estimate.value),
-        error_ppm => {
-            format!("~{} (± {:.1} %)", count(estimate.value), f64::from(error_ppm) / 10_000.0)
-        }
+        error_ppm => format!("~{} (± {} %)", count(estimate.value), percent(error_ppm)),
     }
 }
 
@@ -95,7 +94,7 @@ mod tests {
             ["0", "999", "1,000", "12,345,678"].map(str::to_owned)
         );
         let unique = Estimate { value: 12_345, error_ppm: 16_250 };
-        assert_eq!(estimate(unique), "~12,345 (± 1.6 %)");
+        assert_eq!(estimate(unique), "~12,345 (± 1.62 %)");
         assert_eq!(estimate(Estimate { value: 3, error_ppm: 0 }), "3");
         assert_eq!(share(1, 3), "33.3 %");
         assert_eq!(share(0, 0), "–");

@@ -6,11 +6,11 @@ use tribune_protocol::statistics::{Bucket, MarkKind};
 use super::RunReport;
 use super::axis::{Scale, time_ticks};
 use super::phrases::{count, mark, minute, share, time_ms, time_of_day};
-use super::svg::Picture;
+use super::svg::{HALF, Picture, WHOLE};
 
 /// Bars in one picture: more are too narrow to be told apart.
 const BARS_MAX: usize = 72;
-/// Labels of a time axis.
+/// Labels of the time axis of a picture that stands beside another one.
 const TIME_LABELS: u64 = 8;
 /// Speakers in the picture of talk; the table has them all.
 const SPEAKERS_SHOWN: usize = 8;
@@ -50,11 +50,11 @@ fn listeners(report: &RunReport) -> Figure {
         count(audience.peak),
         minute(audience.peak_at_s),
     );
-    let mut picture = Picture::new("listeners", title, description, 260.0);
+    let mut picture = Picture::new("listeners", title, description, (WHOLE, 300.0));
     let buckets = &report.buckets;
     let scale = Scale::up_to(buckets.iter().map(|bucket| bucket.listeners).max().unwrap_or(0));
     picture.count_axis(scale, 0.0, "listeners");
-    time_axis(&mut picture, report);
+    time_axis(&mut picture, report, TIME_LABELS * 2);
     // A bucket's peak stands at its middle, and the line reaches both ends.
     let length_s = report.lasted_s() as f64;
     let bucket_s = f64::from(numbers.bucket_s.max(1));
@@ -94,11 +94,11 @@ fn comings(report: &RunReport) -> Figure {
     let audience = &report.numbers().audience;
     let (joins, leaves) = (count(audience.joins), count(audience.leaves));
     let description = format!("{joins} joins and {leaves} leaves, in parts of {}.", span(part_s));
-    let mut picture = Picture::new("comings", title, description, 220.0);
+    let mut picture = Picture::new("comings", title, description, (HALF, 220.0));
     let most = parts.iter().map(|part| part.joins.max(part.leaves)).max().unwrap_or(0);
     let scale = Scale::up_to(most);
     picture.count_axis(scale, 0.5, &format!("people in {}", span(part_s)));
-    time_axis(&mut picture, report);
+    time_axis(&mut picture, report, TIME_LABELS);
     bars(&mut picture, report, part_s, &parts, |picture, across, when, part| {
         let height = |count| 0.5 * scale.part(count);
         let says = format!("{when}: {} joins, {} leaves", count(part.joins), count(part.leaves));
@@ -120,11 +120,11 @@ fn moved(report: &RunReport) -> Figure {
         count(numbers.texts.written),
         span(part_s)
     );
-    let mut picture = Picture::new("moved", title, description, 220.0);
+    let mut picture = Picture::new("moved", title, description, (HALF, 220.0));
     let scale =
         Scale::up_to(parts.iter().map(|part| part.reactions + part.texts).max().unwrap_or(0));
     picture.count_axis(scale, 0.0, &format!("in {}", span(part_s)));
-    time_axis(&mut picture, report);
+    time_axis(&mut picture, report, TIME_LABELS);
     bars(&mut picture, report, part_s, &parts, |picture, across, when, part| {
         let (reactions, texts) = (part.reactions, part.texts);
         let says = format!("{when}: {} reactions, {} messages", count(reactions), count(texts));
@@ -143,10 +143,10 @@ fn hands(report: &RunReport) -> Figure {
     let (raised, granted) = (count(hands.raised), count(hands.granted));
     let description =
         format!("{raised} hands raised, {granted} granted, in parts of {}.", span(part_s));
-    let mut picture = Picture::new("hands", title, description, 220.0);
+    let mut picture = Picture::new("hands", title, description, (HALF, 220.0));
     let scale = Scale::up_to(parts.iter().map(|part| part.hands.into()).max().unwrap_or(0));
     picture.count_axis(scale, 0.0, &format!("hands in {}", span(part_s)));
-    time_axis(&mut picture, report);
+    time_axis(&mut picture, report, TIME_LABELS);
     bars(&mut picture, report, part_s, &parts, |picture, across, when, part| {
         let raised = u64::from(part.hands);
         let says = format!("{when}: {} hands", count(raised));
@@ -165,7 +165,7 @@ fn retention(report: &RunReport) -> Option<Figure> {
         share(last.stayed, last.of),
         span(last.after_s.into())
     );
-    let mut picture = Picture::new("retention", title, description, 220.0);
+    let mut picture = Picture::new("retention", title, description, (HALF, 220.0));
     picture.count_axis(Scale { top: 100, step: 25 }, 0.0, "% of stays");
     let at = |place: usize| (place as f64 + 0.5) / points.len() as f64;
     let every = points.len().div_ceil(9);
@@ -198,7 +198,8 @@ fn talk(report: &RunReport) -> Option<Figure> {
     };
     // A row is as thick as ever, however few there are.
     let rows = shown.len().max(5);
-    let mut picture = Picture::new("talk", title, description, 30.0 * rows as f64).with_left(150.0);
+    let mut picture =
+        Picture::new("talk", title, description, (HALF, 30.0 * rows as f64)).with_left(150.0);
     for (place, speaker) in shown.iter().enumerate() {
         let mut name: String = speaker.name.as_str().chars().take(NAME_CHARS).collect();
         if name.len() < speaker.name.as_str().len() {
@@ -210,9 +211,9 @@ fn talk(report: &RunReport) -> Option<Figure> {
     Some(Figure { title, keys: Vec::new(), svg: picture.finish(), is_wide: false })
 }
 
-fn time_axis(picture: &mut Picture, report: &RunReport) {
+fn time_axis(picture: &mut Picture, report: &RunReport, labels: u64) {
     let (began_at_s, lasted_s) = (report.numbers().began_at_s, report.lasted_s());
-    let ticks = time_ticks(began_at_s, lasted_s, TIME_LABELS);
+    let ticks = time_ticks(began_at_s, lasted_s, labels);
     let across = |(after_s, label): (u64, String)| (after_s as f64 / lasted_s as f64, label);
     picture.across_axis(ticks.into_iter().map(across), TIME_UNIT);
 }

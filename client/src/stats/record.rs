@@ -56,10 +56,7 @@ pub(crate) fn csv(report: &RunReport) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS)?;
     for cells in rows(report) {
-        let cells = cells.map(|cell| match cell {
-            Value::String(text) => text,
-            other => other.to_string(),
-        });
+        let cells = cells.map(|cell| cell.as_str().map_or_else(|| cell.to_string(), str::to_owned));
         writer.write_record(cells)?;
     }
     let bytes = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;

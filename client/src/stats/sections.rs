@@ -281,8 +281,8 @@ fn shares(numbers: &Statistics) -> Section {
     });
     let columns = [
         Column::Words("shared at"),
-        Column::Words("link"),
-        Column::Words("came by"),
+        Column::Numbers("link"),
+        Column::Numbers("came by"),
         Column::Numbers("generation"),
         Column::Numbers("joins"),
     ];
@@ -298,7 +298,7 @@ fn shares(numbers: &Statistics) -> Section {
 }
 
 fn moderation(numbers: &Statistics) -> Section {
-    numbers.moderation.iter().fold(Section::new("Moderation"), |section, (action, times)| {
+    numbers.moderation.iter().fold(Section::new("Moderation log"), |section, (action, times)| {
         section.fact(action.as_str().replace('_', " "), count(*times))
     })
 }
@@ -363,14 +363,14 @@ mod tests {
             "Reactions",
             "Messages and questions",
             "Shared links",
-            "Moderation",
+            "Moderation log",
             "How well it was heard",
             "Moments that moved people",
         ];
         assert_eq!(titles, expected);
         for (name, value) in [
             ("most listeners at a time", "640, at 2027-01-15 09:00 UTC"),
-            ("different people", "~1,001 (± 1.6 %)"),
+            ("different people", "~1,001 (± 1.60 %)"),
             ("browser", "600 (58.6 %)"),
             ("average stay", "40 min 41 s"),
             ("wait of those granted, longest", "2 min 10 s"),

@@ -5,11 +5,13 @@ use std::fmt::{Display, Write};
 use super::axis::Scale;
 use super::phrases::count;
 
-/// Width of every picture, in its own units; the page scales it.
-const WIDTH: f64 = 640.0;
+/// Width of a picture that stands beside another one, in its own units; the page scales it.
+pub(super) const HALF: f64 = 640.0;
+/// Width of a picture that takes the whole width of the page: its letters are as large as those of others.
+pub(super) const WHOLE: f64 = 1_320.0;
 /// Room on the left for labels of numbers.
 const LEFT: f64 = 58.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 20.0;
 /// Room below for labels and the name of the axis.
 const BOTTOM: f64 = 38.0;
@@ -20,6 +22,7 @@ pub(super) struct Picture {
     id: &'static str,
     title: String,
     description: String,
+    width: f64,
     height: f64,
     left: f64,
     body: String,
@@ -27,9 +30,14 @@ pub(super) struct Picture {
 
 impl Picture {
     /// An empty picture. Title and description are for those who cannot see it.
-    pub(super) fn new(id: &'static str, title: &str, description: String, height: f64) -> Self {
+    pub(super) fn new(
+        id: &'static str,
+        title: &str,
+        description: String,
+        (width, height): (f64, f64),
+    ) -> Self {
         let title = title.to_owned();
-        Self { id, title, description, height, left: LEFT, body: String::new() }
+        Self { id, title, description, width, height, left: LEFT, body: String::new() }
     }
 
     /// The same with another room on the left.
@@ -61,7 +69,7 @@ impl Picture {
             );
             self.text(x, bottom + 16.0, "label middle", &label);
         }
-        self.text(WIDTH - RIGHT, self.height - 6.0, "unit end", unit);
+        self.text(self.width - RIGHT, self.height - 6.0, "unit end", unit);
     }
 
     /// A line through points, each given by its parts of width and height, and the area below it.
@@ -124,7 +132,7 @@ impl Picture {
         let y = each * place as f64;
         let (thick, middle) = (each * 0.7, y + each * 0.5 + 4.0);
         // The value stands behind the longest bar.
-        let width = (part * (WIDTH - self.left - 110.0)).max(1.0);
+        let width = (part * (self.width - self.left - 110.0)).max(1.0);
         let (says, left) = (escaped(format_args!("{name}: {value}")), self.left);
         let _ = writeln!(
             self.body,
@@ -137,10 +145,10 @@ impl Picture {
 
     /// The picture.
     pub(super) fn finish(self) -> String {
-        let Self { id, title, description, height, body, .. } = self;
+        let Self { id, title, description, width, height, body, .. } = self;
         let (title, description) = (escaped(title), escaped(description));
         format!(
-            "<svg role=\"img\" viewBox=\"0 0 {WIDTH:.0} {height:.0}\" aria-labelledby=\"{id}-t {id}-d\">\n\
+            "<svg role=\"img\" viewBox=\"0 0 {width:.0} {height:.0}\" aria-labelledby=\"{id}-t {id}-d\">\n\
              <title id=\"{id}-t\">{title}</title>\n<desc id=\"{id}-d\">{description}</desc>\n{body}</svg>\n"
         )
     }
@@ -150,7 +158,7 @@ impl Picture {
         let _ = writeln!(
             self.body,
             r#"<line class="grid" x1="{left:.1}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#,
-            WIDTH - RIGHT
+            self.width - RIGHT
         );
         self.text(left - 6.0, y + 4.0, "label end", label);
     }
@@ -161,7 +169,7 @@ impl Picture {
     }
 
     fn x(&self, part: f64) -> f64 {
-        self.left + part.clamp(0.0, 1.0) * (WIDTH - self.left - RIGHT)
+        self.left + part.clamp(0.0, 1.0) * (self.width - self.left - RIGHT)
     }
 
     fn y(&self, part: f64) -> f64 {
@@ -193,7 +201,7 @@ mod tests {
 
     #[test]
     fn points_are_within_the_plot_and_text_is_escaped() {
-        let mut picture = Picture::new("p", "A & B", "less < more".to_owned(), 200.0);
+        let mut picture = Picture::new("p", "A & B", "less < more".to_owned(), (HALF, 200.0));
         picture.count_axis(Scale::up_to(10), 0.0, "people");
         picture.area("listeners", &[(0.0, 0.0), (0.5, 2.0), (1.5, 1.0)]);
         picture.mark("moderated", 0.5, "\"<Eve>\"");
@@ -201,7 +209,7 @@ mod tests {
         for part in [
             "<title id=\"p-t\">A &amp; B</title>",
             "<desc id=\"p-d\">less &lt; more</desc>",
-            "d=\"M58.0 162.0L342.0 20.0L626.0 20.0\"",
+            "d=\"M58.0 162.0L337.0 20.0L616.0 20.0\"",
             "<title>&quot;&lt;Eve&gt;&quot;</title>",
         ] {
             assert!(svg.contains(part), "no {part} in\n{svg}");
@@ -210,7 +218,7 @@ mod tests {
 
     #[test]
     fn an_empty_course_draws_no_line() {
-        let mut picture = Picture::new("p", "", String::new(), 200.0);
+        let mut picture = Picture::new("p", "", String::new(), (HALF, 200.0));
         picture.area("listeners", &[]);
         assert!(!picture.finish().contains("<path"));
     }

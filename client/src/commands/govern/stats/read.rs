@@ -51,7 +51,7 @@ pub(super) async fn numbers(
         }
     })
     .await?;
-    Ok(RunReport::new(statistics, runs))
+    Ok(RunReport::new(*statistics, runs))
 }
 
 async fn read_buckets(
