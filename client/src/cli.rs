@@ -9,7 +9,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use tracing_subscriber::EnvFilter;
 use tribune_protocol::ids::DisplayName;
 
-use crate::commands::govern::{appeal, ban, hand, log, person, role, room, stage};
+use crate::commands::govern::{appeal, ban, hand, log, person, role, room, stage, stats};
 use crate::commands::operate::{listeners, top};
 use crate::commands::stay::{join, listen, speak};
 use crate::commands::{Context, man, token};
@@ -85,6 +85,7 @@ enum Command {
     Ban(ban::Ban),
     Appeal(appeal::Appeal),
     Log(log::Log),
+    Stats(stats::Stats),
     Listeners(listeners::Listeners),
     Top(top::Top),
     Token(token::Token),
@@ -156,6 +157,7 @@ fn join_and_execute(
             Command::Ban(ban) => ban.run(&context, output).await,
             Command::Appeal(appeal) => appeal.run(&context, output).await,
             Command::Log(log) => log.run(&context, output).await,
+            Command::Stats(stats) => stats.run(&context, output).await,
             Command::Listeners(listeners) => listeners.run(&context, output).await,
             Command::Top(top) => top.run(output).await,
             Command::Token(_) | Command::Man => Ok(()),
@@ -281,6 +283,11 @@ mod tests {
             "log agora --follow --verify",
             "log agora --export report.html",
             "log --file report.html --verify",
+            "stats agora",
+            "stats agora --run 3 --html -",
+            "stats agora --watch",
+            "stats agora --csv",
+            "stats agora --runs",
             "listeners agora",
             "listeners agora --worst 30 --by round_trip",
             "listeners agora --listener Eve --listener 00000000000000fe",
@@ -303,6 +310,9 @@ mod tests {
             "log agora --file log.json",
             "log agora --export log.txt",
             "listeners agora --listener Eve --worst 3",
+            "stats agora --run 0",
+            "stats agora --watch --csv",
+            "stats",
         ] {
             let args = std::iter::once("tribune").chain(line.split(' '));
             assert!(Cli::try_parse_from(args).is_err(), "{line}");

@@ -10,6 +10,7 @@ mod commands;
 mod outcome;
 mod output;
 pub mod session;
+mod stats;
 mod status;
 mod times;
 mod tui;

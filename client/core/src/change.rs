@@ -6,15 +6,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+use tribune_protocol::domain::audience_text::{Question, QuestionId, TextId};
 use tribune_protocol::domain::permission::Permission;
 use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::reaction::Reaction;
 use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::ruling::Moderated;
 use tribune_protocol::ids::{DisplayName, Note, ParticipantId, TrackId};
-use tribune_protocol::log::LogAction;
 
 use crate::words;
+
+mod about_you;
+
+use about_you::sentence_about_you;
 
 /// Something about the room that has changed. Written as one line for people (`Display`) or as a
 /// JSON object with the key `event` (`Serialize`).
@@ -167,6 +171,61 @@ pub enum Change {
         /// How many of each.
         counts: BTreeMap<Reaction, u32>,
     },
+    /// Somebody writes to the stage.
+    Text {
+        /// The message.
+        #[serde(serialize_with = "as_text")]
+        message: TextId,
+        /// Its writer.
+        #[serde(serialize_with = "as_text")]
+        participant: ParticipantId,
+        /// Their name.
+        name: DisplayName,
+        /// The text.
+        text: Note,
+    },
+    /// A moderator hid a message.
+    TextHidden {
+        /// The message.
+        #[serde(serialize_with = "as_text")]
+        message: TextId,
+    },
+    /// More messages have been written.
+    TextTotal {
+        /// Messages in the whole run.
+        total: u64,
+    },
+    /// Somebody asks the stage something.
+    Asked {
+        /// The question.
+        question: QuestionId,
+        /// Its writer.
+        #[serde(serialize_with = "as_text")]
+        participant: ParticipantId,
+        /// Their name.
+        name: DisplayName,
+        /// The text.
+        text: Note,
+    },
+    /// The stage has answered a question.
+    Answered {
+        /// The question.
+        question: QuestionId,
+        /// Its text.
+        text: Note,
+    },
+    /// Open questions, votes and reactions of the run have changed.
+    Totals {
+        /// Open questions.
+        open: u32,
+        /// Votes in the run.
+        votes: u64,
+        /// Reactions in the run, by kind.
+        reactions: BTreeMap<Reaction, u64>,
+        /// The questions with the most votes.
+        #[serde(serialize_with = "as_questions")]
+        questions: Vec<Question>,
+    },
     /// The token runs out soon, and the connection with it.
     TokenExpires {
         /// Seconds until then.
@@ -179,6 +238,14 @@ pub enum Change {
         /// Milliseconds until it closes.
         within_ms: u32,
     },
+}
+
+impl Change {
+    /// Whether it is a count that goes on all the time: a screen has a place of its own for it.
+    #[must_use]
+    pub const fn is_count(&self) -> bool {
+        matches!(self, Self::Listeners { .. } | Self::TextTotal { .. } | Self::Totals { .. })
+    }
 }
 
 impl fmt::Display for Change {
@@ -233,6 +300,17 @@ impl fmt::Display for Change {
                     .map(|(reaction, count)| format!("{} × {count}", words::reaction(*reaction)));
                 write!(f, "reactions: {}", each.collect::<Vec<_>>().join(", "))
             }
+            Self::Text { name, text, .. } => write!(f, "{name} writes: {text}"),
+            Self::TextHidden { message } => write!(f, "message {message} is hidden"),
+            Self::TextTotal { total: 1 } => write!(f, "1 message in all"),
+            Self::TextTotal { total } => write!(f, "{total} messages in all"),
+            Self::Asked { question, name, text, .. } => {
+                write!(f, "{name} asks (question {question}): {text}")
+            }
+            Self::Answered { question, text } => {
+                write!(f, "question {question} is answered: {text}")
+            }
+            Self::Totals { open, votes, .. } => write!(f, "{open} open questions, {votes} votes"),
             Self::TokenExpires { in_s } => {
                 write!(f, "your token runs out in {in_s} s, and the connection with it")
             }
@@ -267,68 +345,37 @@ const fn heard_by(profile: Profile) -> &'static str {
     }
 }
 
-fn as_text<S: Serializer>(id: &ParticipantId, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: Serializer>(id: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
 }
 
-/// A decision about you: action, end, reason, and how to appeal.
-fn sentence_about_you(moderated: &Moderated) -> String {
-    let by = moderated.by.as_ref().map_or("the relay", DisplayName::as_str);
-    let what = moderated.action.map_or("did what only a later version can name", about_you);
-    let until = match moderated.until_s {
-        0 => String::new(),
-        until_s => format!(" until {}", words::utc(until_s)),
-    };
-    let why = match moderated.reason.as_str() {
-        "" => String::new(),
-        reason => format!(": {reason}"),
-    };
-    let entry = match moderated.entry {
-        0 => String::new(),
-        entry => format!(" (log entry {entry}; `tribune appeal create` can appeal against it)"),
-    };
-    format!("{by} {what}{until}{why}{entry}")
-}
-
-/// An action on you, as the continuation of its actor's name.
-const fn about_you(action: LogAction) -> &'static str {
-    match action {
-        LogAction::RoomCreated => "created the room",
-        LogAction::RoomOpened => "opened the room",
-        LogAction::RoomEnded => "ended the room",
-        LogAction::RoomChanged => "changed the room",
-        LogAction::Locked => "locked the room",
-        LogAction::Unlocked => "unlocked the room",
-        LogAction::AskedToMute => "asked you to mute",
-        LogAction::Silenced => "silenced you",
-        LogAction::Unsilenced => "lets you be heard again",
-        LogAction::AllSilenced => "silenced everybody",
-        LogAction::AllUnsilenced => "lets everybody be heard again",
-        LogAction::RemovedFromStage => "moved you off the stage",
-        LogAction::Kicked => "removed you from the room",
-        LogAction::Banned => "banned you from the room",
-        LogAction::Unbanned => "lifted your ban",
-        LogAction::BanRanOut => "let your ban run out",
-        LogAction::HandGranted => "granted your hand",
-        LogAction::HandDenied => "denied your hand",
-        LogAction::HandsCleared => "lowered all hands",
-        LogAction::HandsClosed => "closed the queue of hands",
-        LogAction::HandsOpened => "opened the queue of hands",
-        LogAction::InvitedToSpeak => "invited you to speak",
-        LogAction::RoleChanged => "changed your role",
-        LogAction::PermissionChanged => "changed what you may do",
-        LogAction::HostHandedOver => "handed the room over to you",
-        LogAction::HostSucceeded => "made you the host",
-        LogAction::InvitationMade => "made an invitation for you",
-        LogAction::Appealed => "noted your appeal",
-        LogAction::AppealUpheld => "upheld your appeal",
-        LogAction::AppealRejected => "rejected your appeal",
-        LogAction::TextHidden => "hid a text of yours",
+fn as_questions<S: Serializer>(questions: &[Question], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        question: QuestionId,
+        #[serde(serialize_with = "as_text")]
+        participant: ParticipantId,
+        name: &'a DisplayName,
+        text: &'a Note,
+        votes: u64,
+        answered: bool,
     }
+    serializer.collect_seq(questions.iter().map(
+        |Question { question, participant, name, text, votes, answered }| Line {
+            question: *question,
+            participant: *participant,
+            name,
+            text,
+            votes: *votes,
+            answered: *answered,
+        },
+    ))
 }
 
 #[cfg(test)]
 mod tests {
+    use tribune_protocol::log::LogAction;
+
     use super::*;
 
     #[test]
@@ -365,6 +412,31 @@ mod tests {
         assert_eq!(reactions.to_string(), "reactions: clap × 12, wow × 1");
         let json = serde_json::to_string(&reactions).unwrap();
         assert_eq!(json, r#"{"event":"reactions","counts":{"clap":12,"wow":1}}"#);
+    }
+
+    #[test]
+    fn what_the_audience_writes_is_a_line_and_an_object() {
+        let (participant, name) = (ParticipantId(5), "Eve".parse::<DisplayName>().unwrap());
+        let text: Note = "why trees?".parse().unwrap();
+        let written = Change::Text {
+            message: TextId(255),
+            participant,
+            name: name.clone(),
+            text: text.clone(),
+        };
+        assert_eq!(written.to_string(), "Eve writes: why trees?");
+        let json = serde_json::to_value(&written).unwrap();
+        assert_eq!(json["message"], "00000000000000ff");
+        let (votes, answered) = (7, false);
+        let question =
+            Question { question: QuestionId(3), participant, name, text, votes, answered };
+        let (open, reactions) = (2, BTreeMap::new());
+        let totals = Change::Totals { open, votes: 9, reactions, questions: vec![question] };
+        assert_eq!(totals.to_string(), "2 open questions, 9 votes");
+        assert!(totals.is_count());
+        let json = serde_json::to_value(&totals).unwrap();
+        assert_eq!(json["questions"][0]["participant"], "0000000000000005");
+        assert_eq!((&json["questions"][0]["votes"], &json["event"]), (&7.into(), &"totals".into()));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | [`participant`] | a stay in a room, over one connection after the other |
 //! | [`connection`] | one connection: control messages, requests, clock probes, datagrams |
 //! | [`frame`] | audio frames from and to the network |
-//! | [`room_view`], [`change`], [`words`] | the room as its messages tell it; what has changed, as text |
+//! | [`room_view`], [`audience`], [`change`], [`words`] | the room as its messages tell it; what has changed, as text |
 //! | [`subject`] | the participants that a command names |
 //! | [`reconnect`] | retries: whether, where and when |
 //! | [`handoff`] | search for another relay, overlap with the present one |
@@ -22,6 +22,7 @@
 //! | [`level`], [`talkspurt`] | audio level; which frames of a speaker are sent |
 
 pub mod address;
+pub mod audience;
 pub mod change;
 pub mod clock;
 pub mod connection;

@@ -1,4 +1,4 @@
-//! View of a room by its messages: stage, hands, own place, settings.
+//! View of a room by its messages: stage, hands, own place, settings, what the audience writes.
 //!
 //! Pure: messages in, changes worth telling out. For every command that shows or acts on a room.
 
@@ -8,6 +8,7 @@ use tribune_protocol::domain::profile::Profile;
 use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::ids::{DisplayName, ParticipantId, TrackId};
 
+use crate::audience::Audience;
 use crate::change::Change;
 use crate::words;
 
@@ -22,6 +23,7 @@ pub struct RoomView {
     relay: Option<DisplayName>,
     depth: u8,
     room: Option<RoomInfo>,
+    audience: Audience,
 }
 
 impl RoomView {
@@ -66,6 +68,12 @@ impl RoomView {
             ToParticipant::Reactions { counts } => {
                 changes.push(Change::Reactions { counts: counts.clone() });
             }
+            ToParticipant::Texts { total, texts, hidden } => {
+                self.audience.handle_texts(*total, texts, hidden, &mut changes);
+            }
+            ToParticipant::Questions(questions) => {
+                self.audience.handle_questions(questions, &mut changes);
+            }
             ToParticipant::TokenExpires { in_s } => {
                 changes.push(Change::TokenExpires { in_s: *in_s });
             }
@@ -78,8 +86,6 @@ impl RoomView {
             | ToParticipant::ListenerReports(_)
             | ToParticipant::Share { .. }
             | ToParticipant::Statistics { .. }
-            | ToParticipant::Texts { .. }
-            | ToParticipant::Questions(_)
             | ToParticipant::Protect { .. }
             | ToParticipant::Unknown => {}
         }
@@ -120,6 +126,12 @@ impl RoomView {
     #[must_use]
     pub const fn room(&self) -> Option<&RoomInfo> {
         self.room.as_ref()
+    }
+
+    /// Messages and questions of the audience.
+    #[must_use]
+    pub const fn audience(&self) -> &Audience {
+        &self.audience
     }
 
     /// Whether one has a place on the stage.

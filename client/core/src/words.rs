@@ -10,6 +10,12 @@ pub fn utc(unix_s: u64) -> String {
     tribune_protocol::log::utc(unix_s.saturating_mul(1_000))
 }
 
+/// A point in time, in seconds since the Unix epoch, as programs read it (RFC 3339).
+#[must_use]
+pub fn rfc3339(unix_s: u64) -> String {
+    utc(unix_s).replacen(' ', "T", 1).replace(" UTC", "Z")
+}
+
 /// A reaction as it is written on the wire and on the command line.
 #[must_use]
 pub const fn reaction(reaction: Reaction) -> &'static str {
@@ -71,7 +77,19 @@ pub fn settings(settings: &RoomSettings) -> Vec<(&'static str, String)> {
         ("duplicates", duplicates(settings.duplicates)),
         ("audience from", audience_from(settings.audience_from)),
         ("playout delay", format!("{} ms", settings.playout_delay().as_millis())),
+        ("duration", duration(settings.duration_s)),
+        ("pinned", settings.pinned.to_string()),
+        ("messages", yes(settings.texts)),
+        ("questions", yes(settings.questions)),
+        ("time between texts", seconds(settings.text_slow_s)),
     ]
+}
+
+fn duration(duration_s: u32) -> String {
+    match duration_s {
+        0 => String::new(),
+        duration_s => tribune_protocol::log::span(duration_s.into()),
+    }
 }
 
 fn audience_from(listeners: u32) -> String {
@@ -93,6 +111,12 @@ fn duplicates(duplicates: Duplicates) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_for_people_or_programs() {
+        assert_eq!(utc(1_800_000_000), "2027-01-15 08:00:00 UTC");
+        assert_eq!(rfc3339(1_800_000_000), "2027-01-15T08:00:00Z");
+    }
 
     #[test]
     fn settings_are_words() {

@@ -157,6 +157,7 @@ impl Participant {
                 requests.push(request);
             }
             stay.set_lost();
+            self.presence.handle_lost(now);
             let offline = || Err(crate::connection::RequestError::Offline);
             return requests.into_iter().for_each(|request| self.answer(id, request, offline()));
         }

@@ -11,6 +11,7 @@
 mod handoff;
 mod output;
 mod phase;
+mod presence;
 mod room;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +25,7 @@ use tribune_protocol::ids::RequestId;
 
 pub use self::output::{Config, ConnectionId, Event, Link, Output, Ticket};
 use self::phase::{Attempt, Farewells, Phase, Stay};
+use self::presence::Presence;
 use crate::address::Address;
 use crate::clock::LocalClock;
 use crate::connection::{Answer, Connection, Path, Received, RequestError, message};
@@ -48,6 +50,7 @@ pub struct Participant {
     random: StdRng,
     reconnect: Reconnect,
     phase: Phase,
+    presence: Presence,
     next_connection: u32,
     /// The user's requests under way, by connection.
     tickets: BTreeMap<(ConnectionId, RequestId), Ticket>,
@@ -76,6 +79,7 @@ impl Participant {
             random,
             reconnect: Reconnect::new(config.addresses, config.waits_for_room),
             phase: Phase::Ended,
+            presence: Presence::default(),
             next_connection: 0,
             tickets: BTreeMap::new(),
             dedup: Dedup::default(),
@@ -130,7 +134,7 @@ impl Participant {
     /// A connection's handshake is done, and its control stream open.
     pub fn handle_connected(&mut self, now: Instant, id: ConnectionId, path: Path) {
         let Some(attempt) = self.phase.attempt(id) else { return self.close(id) };
-        match attempt.handle_connected(now, path) {
+        match attempt.handle_connected(now, path, self.presence.lasted_s(now)) {
             Ok(bytes) => self.outputs.push_back(Output::Control { connection: id, bytes }),
             Err(failure) => self.handle_closed(now, id, failure),
         }
@@ -296,6 +300,7 @@ impl Participant {
     /// The stay on these connections is over.
     fn end_stay(&mut self, now: Instant, failure: Failure) {
         if let Phase::InRoom(mut stay) = std::mem::replace(&mut self.phase, Phase::Ended) {
+            self.presence.handle_lost(now);
             self.abandon(&mut stay);
             if let Some(attempt) = stay.take_attempt() {
                 self.close(attempt.id());
@@ -351,6 +356,7 @@ impl Participant {
             self.reconnects += 1;
         }
         (self.has_joined, self.join.returning) = (true, true);
+        self.presence.handle_joined(now);
         self.encoding.handle_joined();
         self.tell(Event::Joined { joined, reconnects: self.reconnects });
     }

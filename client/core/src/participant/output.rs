@@ -26,7 +26,7 @@ pub struct Ticket(pub u64);
 pub struct Config {
     /// Relays to join at, best first; not empty.
     pub addresses: Vec<Address>,
-    /// The first join. `returning` and `heard` are filled in.
+    /// The first join. `returning`, `heard` and `stay_s` are filled in.
     pub join: Join,
     /// Wait for a room that is not there yet.
     pub waits_for_room: bool,

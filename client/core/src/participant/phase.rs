@@ -125,13 +125,18 @@ impl Attempt {
         self.connection.is_some()
     }
 
-    /// The join to send.
-    pub(super) fn handle_connected(&mut self, now: Instant, path: Path) -> Result<Bytes, Failure> {
+    /// The join to send; `stay_s`: of a stay that goes on.
+    pub(super) fn handle_connected(
+        &mut self,
+        now: Instant,
+        path: Path,
+        stay_s: Option<u32>,
+    ) -> Result<Bytes, Failure> {
         let mut connection = Connection::new(now);
         connection.handle_path(now, path);
         let join = self.join.take();
         let join = join.ok_or_else(|| Failure::Lost("connected twice".to_owned()))?;
-        let bytes = connection.join(now, *join)?;
+        let bytes = connection.join(now, Join { stay_s, ..*join })?;
         self.connection = Some(connection);
         Ok(bytes)
     }

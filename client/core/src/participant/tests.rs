@@ -264,6 +264,32 @@ fn a_handoff_loses_nothing_and_repeats_nothing() {
 }
 
 #[test]
+fn a_stay_goes_on_over_losses_and_moves_and_says_for_how_long() {
+    let mut test = Test::start(&["a"]);
+    let stay_s = |test: &mut Test| {
+        let (id, request, join) = test.connect();
+        test.say(id, request, &ToParticipant::Joined(joined()));
+        (id, join.stay_s)
+    };
+    let (first, stay) = stay_s(&mut test);
+    assert_eq!(stay, None, "a stay begins");
+    test.run_for(Duration::from_secs(20));
+    test.close(first, CloseCode::Shutdown);
+    test.run_for(Duration::from_secs(1));
+    let (second, stay) = stay_s(&mut test);
+    assert_eq!(stay, Some(21));
+    let moved = ToParticipant::Moved { to: Some("b:1".to_owned()), within_ms: 5_000 };
+    test.say(second, None, &moved);
+    test.run_for(Duration::from_secs(60));
+    let (third, stay) = stay_s(&mut test);
+    assert_eq!(stay, Some(81), "at the next relay, whatever the move has taken");
+    test.close(third, CloseCode::Shutdown);
+    test.run_for(Duration::from_secs(31));
+    let (_, stay) = stay_s(&mut test);
+    assert_eq!(stay, None, "the relay has counted it as over");
+}
+
+#[test]
 fn the_encoder_follows_what_the_room_loses() {
     let mut test = Test::start(&["a"]);
     let relay = test.let_in();

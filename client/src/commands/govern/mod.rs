@@ -10,3 +10,4 @@ pub(crate) mod role;
 pub(crate) mod room;
 mod self_actions;
 pub(crate) mod stage;
+pub(crate) mod stats;

@@ -249,7 +249,7 @@ impl Joining<'_> {
     fn tell_changes(&mut self, changes: &[Change]) {
         for change in changes {
             // On the screen the count has a place of its own.
-            if !(self.frontend.is_screen() && matches!(change, Change::Listeners { .. })) {
+            if !(self.frontend.is_screen() && change.is_count()) {
                 self.frontend.tell(&mut self.model, self.output, &change.to_string(), change);
             }
             match change {
@@ -279,6 +279,12 @@ impl Joining<'_> {
                 | Change::HandRaised { .. }
                 | Change::HandDown { .. }
                 | Change::Listeners { .. }
+                | Change::Text { .. }
+                | Change::TextHidden { .. }
+                | Change::TextTotal { .. }
+                | Change::Asked { .. }
+                | Change::Answered { .. }
+                | Change::Totals { .. }
                 | Change::Moving { .. } => {}
             }
         }

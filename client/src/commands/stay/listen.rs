@@ -327,6 +327,8 @@ impl Listening {
             // The count is in every line of statistics.
             if !matches!(change, Change::Listeners { .. }) {
                 output.json(change);
+            }
+            if !change.is_count() {
                 output.note(&format!("{change}."));
             }
         }

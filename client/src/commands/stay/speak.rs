@@ -309,6 +309,12 @@ impl Speaking {
             | Change::HandRaised { .. }
             | Change::HandDown { .. }
             | Change::Listeners { .. }
+            | Change::Text { .. }
+            | Change::TextHidden { .. }
+            | Change::TextTotal { .. }
+            | Change::Asked { .. }
+            | Change::Answered { .. }
+            | Change::Totals { .. }
             | Change::Moving { .. } => return Ok(()),
         }
         output.note(&format!("{change}."));

@@ -128,6 +128,12 @@ impl Raising {
                 | Change::Setting { .. }
                 | Change::Reactions { .. }
                 | Change::Listeners { .. }
+                | Change::Text { .. }
+                | Change::TextHidden { .. }
+                | Change::TextTotal { .. }
+                | Change::Asked { .. }
+                | Change::Answered { .. }
+                | Change::Totals { .. }
                 | Change::Moving { .. } => {}
             }
         }
