@@ -56,45 +56,72 @@ const ITEMS: [&[u8]; 11] = [
 /// A message inside another: the key it is under, the key of its type, its type.
 type Inside = (&'static str, &'static str, &'static str);
 
-/// Position of such items in a message: the types of the message and of the inner one, the key.
-const PLACES: [(&str, Option<Inside>, &str); 37] = [
-    ("hologram", None, "x"),
-    ("leave", None, "x"),
-    ("join", None, "heard"),
-    ("join", None, "session"),
-    ("react", None, "reaction"),
-    ("govern", None, "act"),
-    ("govern", Some(("act", "do", "silence")), "on"),
-    ("govern", Some(("act", "do", "ban")), "target"),
-    ("govern", Some(("act", "do", "create")), "settings"),
-    ("govern", Some(("act", "do", "set")), "change"),
-    ("errand", Some(("act", "do", "kick")), "target"),
-    ("you", None, "may"),
-    ("room", None, "settings"),
-    ("rooms", None, "rooms"),
-    ("bans", None, "bans"),
-    ("log", None, "entries"),
-    ("reactions", None, "counts"),
-    ("rulings", None, "rulings"),
-    ("rulings", None, "lifted"),
-    ("act", None, "by"),
-    ("act", Some(("action", "do", "govern")), "act"),
-    ("deliver", Some(("message", "type", "bans")), "bans"),
-    ("deliver", Some(("message", "type", "you")), "may"),
-    ("joined", None, "you"),
-    ("joined", None, "stage"),
-    ("stage", None, "stage"),
-    ("hands", None, "hands"),
-    ("subscribe", None, "heard"),
-    ("welcome", None, "path"),
-    ("state", None, "state"),
-    ("act", None, "action"),
-    ("act", Some(("action", "do", "enter")), "name"),
-    ("act", Some(("action", "do", "beam")), "x"),
-    ("deliver", None, "message"),
-    ("deliver", Some(("message", "type", "joined")), "stage"),
-    ("deliver", Some(("message", "type", "hands")), "hands"),
-    ("deliver", Some(("message", "type", "hologram")), "x"),
+/// Position of such items in a message: the types of the message and of the inner ones, the key.
+const PLACES: [(&str, &[Inside], &str); 64] = [
+    ("hologram", &[], "x"),
+    ("leave", &[], "x"),
+    ("join", &[], "heard"),
+    ("join", &[], "session"),
+    ("react", &[], "reaction"),
+    ("govern", &[], "act"),
+    ("govern", &[("act", "do", "silence")], "on"),
+    ("govern", &[("act", "do", "ban")], "target"),
+    ("govern", &[("act", "do", "create")], "settings"),
+    ("govern", &[("act", "do", "set")], "change"),
+    ("errand", &[("act", "do", "kick")], "target"),
+    ("you", &[], "may"),
+    ("room", &[], "settings"),
+    ("rooms", &[], "rooms"),
+    ("bans", &[], "bans"),
+    ("log", &[], "entries"),
+    ("reactions", &[], "counts"),
+    ("rulings", &[], "rulings"),
+    ("rulings", &[], "lifted"),
+    ("act", &[], "by"),
+    ("act", &[("action", "do", "govern")], "act"),
+    ("deliver", &[("message", "type", "bans")], "bans"),
+    ("deliver", &[("message", "type", "you")], "may"),
+    ("joined", &[], "you"),
+    ("joined", &[], "stage"),
+    ("stage", &[], "stage"),
+    ("hands", &[], "hands"),
+    ("subscribe", &[], "heard"),
+    ("welcome", &[], "path"),
+    ("state", &[], "state"),
+    ("act", &[], "action"),
+    ("act", &[("action", "do", "enter")], "name"),
+    ("act", &[("action", "do", "beam")], "x"),
+    ("deliver", &[], "message"),
+    ("deliver", &[("message", "type", "joined")], "stage"),
+    ("deliver", &[("message", "type", "hands")], "hands"),
+    ("deliver", &[("message", "type", "hologram")], "x"),
+    ("join", &[], "way"),
+    ("join", &[], "share"),
+    ("write", &[], "text"),
+    ("govern", &[("act", "do", "make_share")], "tag"),
+    ("govern", &[("act", "do", "read_statistics")], "part"),
+    ("texts", &[], "texts"),
+    ("texts", &[], "hidden"),
+    ("questions", &[], "questions"),
+    ("questions", &[], "reactions"),
+    ("questions", &[("questions", "by", "votes")], "questions"),
+    ("statistics", &[], "part"),
+    ("statistics", &[("part", "part", "hologram")], "x"),
+    ("statistics", &[("part", "part", "numbers")], "runs"),
+    ("statistics", &[("part", "part", "numbers"), ("statistics", "room", "stage")], "relays"),
+    ("statistics", &[("part", "part", "numbers"), ("statistics", "room", "stage")], "moderation"),
+    ("statistics", &[("part", "part", "buckets")], "buckets"),
+    ("deliver", &[("message", "type", "statistics"), ("part", "part", "marks")], "marks"),
+    ("tally", &[], "tally"),
+    ("tally", &[("tally", "name", "edge")], "stayed"),
+    ("tally", &[("tally", "name", "edge")], "generations"),
+    ("tally", &[("tally", "name", "edge")], "joins"),
+    ("tally", &[("tally", "name", "edge")], "votes"),
+    ("tally", &[("tally", "name", "edge")], "shares"),
+    ("sketch", &[], "sketch"),
+    ("talk", &[], "tracks"),
+    ("act", &[("by", "name", "ada")], "came_by"),
+    ("state", &[("state", "room", "stage")], "share_key"),
 ];
 
 #[test]
@@ -141,8 +168,10 @@ fn dense_messages_are_bounded() {
             let map =
                 |tag| [vec![0xb9], be16(keys), text(tag), text("state"), rest.clone()].concat();
             check_control(&map("type"), "keys");
-            check_control(&message("act", None, "action", &map("do")), "keys of an action");
-            check_control(&message("deliver", None, "message", &map("type")), "keys inside");
+            check_control(&message("act", &[], "action", &map("do")), "keys of an action");
+            check_control(&message("deliver", &[], "message", &map("type")), "keys inside");
+            let part = message("statistics", &[], "part", &map("part"));
+            check_control(&message("deliver", &[], "message", &part), "keys of a part");
         }
     }
 }
@@ -231,15 +260,16 @@ fn datagrams() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![any_bytes, small_frames]
 }
 
-/// A message of type `outer` that holds `item` under `key`, or in a message inside it.
-fn message(outer: &str, inner: Option<Inside>, key: &str, item: &[u8]) -> Vec<u8> {
+/// A message of type `outer` that holds `item` under `key`, or in the last of the messages inside it.
+fn message(outer: &str, inner: &[Inside], key: &str, item: &[u8]) -> Vec<u8> {
     let map = |tag: &str, value: &str, key: &str, item: &[u8]| {
         [vec![0xa2], text(tag), text(value), text(key), item.to_vec()].concat()
     };
-    match inner {
-        None => map("type", outer, key, item),
-        Some((place, tag, value)) => map("type", outer, place, &map(tag, value, key, item)),
+    let (mut key, mut item) = (key, item.to_vec());
+    for (place, tag, value) in inner.iter().rev() {
+        (key, item) = (place, map(tag, value, key, &item));
     }
+    map("type", outer, key, &item)
 }
 
 fn text(text: &str) -> Vec<u8> {

@@ -9,10 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tribune_protocol::control::command::Govern;
 use tribune_protocol::control::participant::{
-    FromParticipant, Heard, Join, Joined, LogPage, OneShot, RoomInfo, ToParticipant, You,
+    FromParticipant, Heard, Join, Joined, LogPage, OneShot, Questions, RoomInfo, ToParticipant, You,
 };
 use tribune_protocol::control::trunk::{ToChild, ToParent};
 use tribune_protocol::control::{ControlReader, Envelope, decode, encode};
+use tribune_protocol::domain::audience_text::{AudienceText, Question, QuestionId, TextId};
 use tribune_protocol::domain::ban::Ban;
 use tribune_protocol::domain::permission::{Permission, PermissionSet};
 use tribune_protocol::domain::person::PersonKey;
@@ -22,18 +23,20 @@ use tribune_protocol::domain::role::Role;
 use tribune_protocol::domain::room::{Listing, Phase, RoomState};
 use tribune_protocol::domain::ruling::{Moderated, Ruling};
 use tribune_protocol::domain::settings::{Duplicates, RoomSettings};
-use tribune_protocol::domain::share::ShareKey;
+use tribune_protocol::domain::share::{Share, ShareKey, ShareText};
 use tribune_protocol::domain::stage::{Hand, StageEntry};
 use tribune_protocol::domain::target::Target;
+use tribune_protocol::domain::way::Way;
 use tribune_protocol::ids::{
     ByteString, Channel, DisplayName, Note, ParticipantId, RelayId, RequestId, Revision, RoomName,
     Seq, SessionKey, Subject, TrackId,
 };
 use tribune_protocol::limits::{
     MAX_BANS_A_MESSAGE, MAX_HANDS_SHOWN, MAX_LIFTED_A_MESSAGE, MAX_LOG_ENTRY_BYTES,
-    MAX_LOG_PAGE_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_ROLE_NAME_BYTES,
-    MAX_ROOM_NAME_BYTES, MAX_ROOMS_A_MESSAGE, MAX_RULE_BYTES, MAX_RULINGS_A_MESSAGE, MAX_STAGE,
-    MAX_SUBJECT_BYTES, MAX_TOKEN_BYTES, MAX_TREE_DEPTH,
+    MAX_LOG_PAGE_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_QUESTIONS_SHOWN,
+    MAX_ROLE_NAME_BYTES, MAX_ROOM_NAME_BYTES, MAX_ROOMS_A_MESSAGE, MAX_RULE_BYTES,
+    MAX_RULINGS_A_MESSAGE, MAX_SHARE_TAG_BYTES, MAX_STAGE, MAX_SUBJECT_BYTES, MAX_TEXTS_A_SAMPLE,
+    MAX_TOKEN_BYTES, MAX_TREE_DEPTH,
 };
 use tribune_protocol::log::{Chain, Draft, LogAction, LogKey, LogPublicKey, Party};
 use tribune_protocol::token::TokenText;
@@ -222,11 +225,51 @@ fn the_largest_join_fits() {
             heard: heard(),
             profile: Some(Profile::Audience),
             redundancy: true,
-            way: None,
-            share: None,
-            stay_s: None,
+            way: Some(Way::CommandLine),
+            share: Some(share_text()),
+            stay_s: Some(u32::MAX),
         }),
     );
+}
+
+#[test]
+fn the_largest_words_of_the_audience_fit() {
+    let channel = Channel(u32::MAX);
+    let text = AudienceText {
+        id: TextId(u64::MAX),
+        participant: ParticipantId(u64::MAX),
+        name: name(),
+        text: note(),
+    };
+    let texts = vec![text; MAX_TEXTS_A_SAMPLE];
+    // As many as a moderator hides in a busy period.
+    let (total, hidden) = (u64::MAX, vec![TextId(u64::MAX); 64]);
+    fits("texts below", &ToParent::Texts { channel, texts: texts.clone() });
+    let (texts_down, hidden_down) = (texts.clone(), hidden.clone());
+    fits("texts down", &ToChild::Texts { channel, total, texts: texts_down, hidden: hidden_down });
+    fits("texts", &ToParticipant::Texts { total, texts, hidden });
+    let question = Question {
+        question: QuestionId(u32::MAX),
+        participant: ParticipantId(u64::MAX),
+        name: name(),
+        text: note(),
+        votes: u64::MAX,
+        answered: true,
+    };
+    let kinds = [Reaction::Clap, Reaction::Heart, Reaction::Laugh, Reaction::Agree]
+        .into_iter()
+        .chain([Reaction::Disagree, Reaction::Wow, Reaction::Unknown]);
+    let questions = Questions {
+        questions: vec![question; MAX_QUESTIONS_SHOWN],
+        open: u32::MAX,
+        votes: u64::MAX,
+        reactions: kinds.map(|reaction| (reaction, u64::MAX)).collect(),
+    };
+    fits("questions down", &ToChild::Questions { channel, questions: questions.clone() });
+    fits("questions", &ToParticipant::Questions(questions));
+    delivered_fits("share", ToParticipant::Share { text: share_text() });
+    let tracks = (0..MAX_STAGE as u32).map(|track| (TrackId(u32::MAX - track), u64::MAX)).collect();
+    fits("talk", &ToParent::Talk { channel, at_s: u64::MAX, tracks });
 }
 
 #[test]
@@ -437,6 +480,13 @@ fn moderated() -> Moderated {
 fn target() -> Target {
     let subject: Subject = "s".repeat(MAX_SUBJECT_BYTES).parse().expect("a subject");
     Target::Subject(subject)
+}
+
+/// The text of a link with the longest tag.
+fn share_text() -> ShareText {
+    let key = ShareKey::of(&LogKey::from_seed(&[7; 32]), &room());
+    let tag = "t".repeat(MAX_SHARE_TAG_BYTES).parse().expect("a tag");
+    Share::new(&key, &"ada".parse().expect("a subject"), None, tag).seal(&key)
 }
 
 fn role() -> Role {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ciborium::Value;
 use serde::Serialize;
 use tribune_protocol::codes::{CloseCode, ErrorCode};
@@ -618,6 +620,18 @@ fn parts_of_messages_are_those_of_the_cddl() {
     check_words(&common, "reaction", &reactions());
 }
 
+/// All blocks are one document: a name that stands for two things is none.
+#[test]
+fn rules_of_the_cddl_are_defined_once() {
+    let headings = SPEC.lines().filter(|line| line.starts_with("## ") || line.starts_with("### "));
+    let blocks: String = headings.map(cddl).collect();
+    let names = rule_names(&blocks);
+    assert!(names.contains(&"join") && names.contains(&"tally"), "{names:?}");
+    let mut seen = BTreeSet::new();
+    let twice: Vec<_> = names.into_iter().filter(|name| !seen.insert(*name)).collect();
+    assert!(twice.is_empty(), "{twice:?} are defined twice");
+}
+
 #[test]
 fn statistics_are_those_of_the_cddl() {
     let rules = cddl("### 8.23 ");
@@ -625,7 +639,7 @@ fn statistics_are_those_of_the_cddl() {
     check_messages(&rules, "statistics-part", "part", &samples::statistics_parts(summary()));
     check_fields(&rules, "statistics", &statistics);
     check_fields(&rules, "estimate", &statistics.audience.unique);
-    check_fields(&rules, "audience", &statistics.audience);
+    check_fields(&rules, "audience-numbers", &statistics.audience);
     check_fields(&rules, "retention", &statistics.retention[0]);
     check_fields(&rules, "relay-row", &samples::relay());
     check_fields(&rules, "talk", &statistics.talk);
@@ -645,12 +659,17 @@ fn statistics_are_those_of_the_cddl() {
 
 #[test]
 fn the_share_link_of_the_specification_is_read() {
-    let vector = section("### 8.24 ").split("Test vector").nth(1).expect("a vector");
-    let text =
-        vector.split('`').find(|text| text.len() > 40 && !text.contains(' ')).expect("a link");
-    let share = samples::share();
-    assert_eq!(share.seal(&samples::share_key()).as_str(), text);
-    assert_eq!(text.parse::<ShareText>().expect("a text").open(&samples::share_key()), Ok(share));
+    let vector = section("### 8.24 ").split("vector share-link").nth(1).expect("a vector");
+    let (bytes, rest) = vector.split_once("```").expect("an end");
+    let digits = |line: &str| line.split('#').next().unwrap_or("").replace(' ', "");
+    let bytes = unhex(&bytes.lines().map(digits).collect::<String>());
+    let named: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    let [text, key] = named[..2] else { panic!("a text and a key, not {named:?}") };
+    let (share, share_key) = (samples::share(), samples::share_key());
+    assert_eq!(ByteString::from(share_key.clone()).0, unhex(key));
+    assert_eq!(URL_SAFE_NO_PAD.encode(bytes), text);
+    assert_eq!(share.seal(&share_key).as_str(), text);
+    assert_eq!(text.parse::<ShareText>().expect("a text").open(&share_key), Ok(share));
 }
 
 #[test]
@@ -1068,6 +1087,12 @@ fn rule<'a>(cddl: &'a str, name: &str) -> &'a str {
     text[..end.unwrap_or(text.len())].trim()
 }
 
+/// Names of the rules of a block, in their order.
+fn rule_names(cddl: &str) -> Vec<&str> {
+    let names = cddl.lines().filter_map(|line| line.split_once(" = ").map(|(name, _)| name));
+    names.filter(|name| !name.is_empty() && !name.contains([' ', '{', ':'])).collect()
+}
+
 /// A choice goes on over lines that begin with white space.
 fn end_of_choice(text: &str) -> Option<usize> {
     text.match_indices('\n').map(|(at, _)| at).find(|at| !text[at + 1..].starts_with(' '))
@@ -1111,6 +1136,11 @@ fn section(heading: &str) -> &'static str {
     let at = SPEC.find(&format!("\n{heading}")).unwrap_or_else(|| panic!("no section {heading}"));
     let text = &SPEC[at + 1..];
     &text[..text.find("\n##").unwrap_or(text.len())]
+}
+
+fn unhex(digits: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
+    (0..digits.len()).step_by(2).map(byte).collect()
 }
 
 fn yes_or_no(yes: bool) -> String {

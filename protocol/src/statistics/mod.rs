@@ -5,6 +5,7 @@
 //! * [`tally`] — what one relay has counted, on its way up the tree
 //! * [`RETENTION_S`] — stays that the retention curve is read at
 
+mod bounded;
 pub mod tally;
 
 use std::collections::BTreeMap;

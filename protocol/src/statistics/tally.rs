@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{RETENTION_S, bounded};
 use crate::domain::audience_text::QuestionId;
 use crate::domain::reaction::Reaction;
 use crate::domain::share::{Share, ShareId};
 use crate::domain::way::Way;
 use crate::ids::{DisplayName, RelayId};
-use crate::limits::{MAX_QUESTIONS_VOTED, MAX_SHARES_COUNTED};
+use crate::limits::{MAX_QUESTIONS_VOTED, MAX_SHARE_GENERATION, MAX_SHARES_COUNTED};
 
 /// Share links in one message: with their tags they fit.
 const SHARES_A_MESSAGE: usize = 100;
@@ -45,10 +46,18 @@ pub struct RelayTally {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<u64>,
     /// Stays that have been as long as each of [`super::RETENTION_S`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::list::<{ RETENTION_S.len() }, _, _>",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub stayed: Vec<u64>,
     /// Joins as long ago as each of [`super::RETENTION_S`]: stays that could have been as long.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::list::<{ RETENTION_S.len() }, _, _>",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub old_enough: Vec<u64>,
     /// Reactions by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -57,16 +66,32 @@ pub struct RelayTally {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub texts: Option<u64>,
     /// Votes given, by question; of the last 1,000 questions voted for.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::map::<MAX_QUESTIONS_VOTED, _, _, _>",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub votes: BTreeMap<QuestionId, u64>,
     /// Votes taken back, by question.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::map::<MAX_QUESTIONS_VOTED, _, _, _>",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub withdrawn: BTreeMap<QuestionId, u64>,
     /// Joins by generation of the share link, from the first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::list::<{ MAX_SHARE_GENERATION as usize }, _, _>",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub generations: Vec<u64>,
     /// Joins by share link; at most 256 in all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::list::<MAX_SHARES_COUNTED, _, _>",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub shares: Vec<ShareCount>,
 }
 
