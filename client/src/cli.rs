@@ -299,6 +299,10 @@ mod tests {
                 panic!("{line}: {error}");
             }
         }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_no_command() {
         for line in [
             "stage silence agora",
             "stage silence agora Eve --all",

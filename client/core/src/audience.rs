@@ -173,7 +173,7 @@ mod tests {
         let asked = |n| format!("Eve asks (question {n}): why {n}?");
         assert_eq!(first, [asked(1), asked(2), "2 open questions, 4 votes".to_owned()]);
         let same = told(vec![question(2, 4, false), question(1, 0, false)], 4);
-        assert_eq!(same, [String::new(); 0]);
+        assert!(same.is_empty(), "{same:?}");
         let third = told(vec![question(3, 9, false), question(2, 4, true)], 13);
         let answered = "question 2 is answered: why 2?".to_owned();
         assert_eq!(third, [asked(3), answered, "2 open questions, 13 votes".to_owned()]);

@@ -294,12 +294,7 @@ impl fmt::Display for Change {
             Self::Invited { by: Some(by) } => write!(f, "{by} invites you to speak"),
             Self::Invited { by: None } => write!(f, "the invitation to speak is over"),
             Self::Setting { setting, value } => write!(f, "the room is set to {setting}: {value}"),
-            Self::Reactions { counts } => {
-                let each = counts
-                    .iter()
-                    .map(|(reaction, count)| format!("{} × {count}", words::reaction(*reaction)));
-                write!(f, "reactions: {}", each.collect::<Vec<_>>().join(", "))
-            }
+            Self::Reactions { counts } => write_reactions(f, counts),
             Self::Text { name, text, .. } => write!(f, "{name} writes: {text}"),
             Self::TextHidden { message } => write!(f, "message {message} is hidden"),
             Self::TextTotal { total: 1 } => write!(f, "1 message in all"),
@@ -320,6 +315,11 @@ impl fmt::Display for Change {
             }
         }
     }
+}
+
+fn write_reactions(f: &mut fmt::Formatter<'_>, counts: &BTreeMap<Reaction, u32>) -> fmt::Result {
+    let each = counts.iter().map(|(kind, count)| format!("{} × {count}", words::reaction(*kind)));
+    write!(f, "reactions: {}", each.collect::<Vec<_>>().join(", "))
 }
 
 fn write_rights(

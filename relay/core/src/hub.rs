@@ -1,11 +1,11 @@
-//! The one owner of a relay's rooms and of its place in the tree. Pure: shards' events in, commands
-//! to shards out. The relay gives it a task of its own; the simulated network calls it directly.
+//! The one owner of a relay's rooms and of its place in the tree. Pure: shards' events in, commands to shards out.
+//! The relay gives it a task of its own; the simulated network calls it directly.
 //!
 //! Call `handle_*`, then drain [`Hub::poll_effect`], then wait until [`Hub::poll_timeout`].
 //!
-//! The hub's dealings with participants and operators are in `requests`, with other relays in `relays`.
-//! Its parts own their state: `rooms`, `connections` of participants, the trunk to the `parent`,
-//! `draining`, `lists` of public rooms, `storage`. Pure functions: `status`, `queries` and `news`.
+//! The hub's dealings with participants and operators are in `participants`, with other relays in `relays`. Its parts
+//! own their state: `rooms`, `connections` of participants, the trunk to the `parent`, `draining`, `lists` of public
+//! rooms, `storage`. Pure functions: `status`, `queries` and `news`.
 
 mod below;
 mod config;
@@ -83,13 +83,12 @@ impl Hub {
                 out.shard(ShardId(shard), ShardCommand::Clock(Some(Offset::ORIGIN)));
             }
         }
-        let storage = Storage::new(&config, now);
         Self {
+            storage: Storage::new(&config, now),
             config,
             rooms: Rooms::default(),
             connections: Connections::default(),
             lists: Lists::default(),
-            storage,
             uplink,
             parent: ParentTrunk::default(),
             children: Children::default(),
@@ -178,7 +177,7 @@ impl Hub {
         self.settle(now);
     }
 
-    /// Takes the load of the relay's shards.
+    /// The load of the relay's shards.
     pub fn handle_load(&mut self, load: Load) {
         self.knowledge.set_load(load);
     }

@@ -267,6 +267,7 @@ mod tests {
                 StoreReply::Written { id, result } => (id.0, result.map(|()| 0)),
                 StoreReply::Log { id, result } => (id.0, result.map(|page| page.total)),
                 StoreReply::Statistics { id, result } => (id.0, result.map(|_| 0)),
+                StoreReply::Forgotten { result } => (0, result.map(u64::from)),
             });
         });
         let writes = store.writes.lock().unwrap().clone();

@@ -87,6 +87,7 @@ pub(super) fn hub_config(
         first_revision: Revision(EPOCH_MS << 20),
         drain_to: None,
         drain_timeout: Duration::from_secs(5),
+        keep_statistics: None,
         seed,
     }
 }

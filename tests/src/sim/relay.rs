@@ -241,6 +241,7 @@ impl SimRelay {
             first_revision: Revision(unix_ms << 20),
             drain_to: self.spec.drain_to.clone(),
             drain_timeout: self.spec.drain_timeout,
+            keep_statistics: None,
             seed: self.rng.random(),
         };
         let mut hub = Hub::new(config, now_here);

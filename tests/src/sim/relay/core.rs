@@ -195,5 +195,8 @@ fn store(disk: &mut MemoryStore, request: StoreRequest) -> StoreReply {
         StoreRequest::ReadStatistics { id, room, run } => {
             StoreReply::Statistics { id, result: disk.read_statistics(&room, run) }
         }
+        StoreRequest::ForgetStatistics { before_ms } => {
+            StoreReply::Forgotten { result: disk.forget_statistics(before_ms) }
+        }
     }
 }
